@@ -1,0 +1,41 @@
+//! Time and new ids, injected so that one seed replays one history.
+
+use std::fmt::Debug;
+
+use crate::name::RecordId;
+use crate::timestamp::Timestamp;
+
+/// Tells the time.
+pub trait Clock: Debug + Send + Sync + 'static {
+    /// The time now.
+    fn now(&self) -> Timestamp;
+}
+
+/// Makes ids for records that come without one.
+pub trait IdSource: Debug + Send + Sync + 'static {
+    /// An id that was never given before.
+    fn next_id(&self) -> RecordId;
+}
+
+/// The clock of the machine.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        let since = std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .unwrap_or_default();
+        Timestamp::from_ticks(i64::try_from(since.as_nanos() / 100).unwrap_or(i64::MAX))
+    }
+}
+
+/// Random ids that sort by the time of their making: UUID version 7, 32 hexadecimal digits.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct UuidV7;
+
+impl IdSource for UuidV7 {
+    fn next_id(&self) -> RecordId {
+        RecordId::system(&uuid::Uuid::now_v7().simple().to_string())
+    }
+}

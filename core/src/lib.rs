@@ -1,0 +1,20 @@
+//! The storage-agnostic core of synctable.
+//!
+//! It holds the records and queries, the contracts for stores ([`store::LocalStore`]) and servers
+//! ([`transport::Transport`]), and the sync engine ([`sync`]). It does no I/O, names no backend and spawns nothing:
+//! time and ids come in through [`Clock`] and [`IdSource`].
+
+mod clock;
+mod name;
+pub mod query;
+mod record;
+mod schema;
+pub mod store;
+mod timestamp;
+pub mod transport;
+
+pub use clock::{Clock, IdSource, SystemClock, UuidV7};
+pub use name::{NameError, QueryId, RecordId, TableName, Version};
+pub use record::{Draft, Record, RecordError, SYSTEM_PROPERTIES, SystemProperties};
+pub use schema::{FieldType, Fields, IndexSpec, Schema, SchemaError, TableSchema};
+pub use timestamp::{Date, TimeError, TimeOfDay, Timestamp};

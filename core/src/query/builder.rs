@@ -1,0 +1,268 @@
+//! Building queries in Rust: `field("done").eq(false)`.
+
+use super::{BinaryOp, Cursor, Direction, Expr, FieldPath, Function, Literal, OrderBy, Query};
+use crate::timestamp::{Date, TimeOfDay, Timestamp};
+
+/// A member of a record, the start of most filters.
+///
+/// ```
+/// use synctable_core::query::field;
+/// let filter = field("title").contains("milk").or(field("due").is_null());
+/// ```
+pub fn field(name: impl Into<FieldPath>) -> Field {
+    Field(Expr::Field(name.into()))
+}
+
+/// A value that can be compared; made by [`field`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct Field(Expr);
+
+impl Query {
+    /// All records.
+    pub fn all() -> Self {
+        Self::default()
+    }
+
+    /// Only records that match; several filters must all match.
+    #[must_use]
+    pub fn filter(mut self, filter: impl Into<Expr>) -> Self {
+        let filter = filter.into();
+        self.filter = Some(match self.filter.take() {
+            Some(earlier) => earlier.and(filter),
+            None => filter,
+        });
+        self
+    }
+
+    /// Ordered by `path`, small first; after the orders already given.
+    #[must_use]
+    pub fn order_by(self, path: impl Into<FieldPath>) -> Self {
+        self.ordered(path.into(), Direction::Ascending)
+    }
+
+    /// Ordered by `path`, large first; after the orders already given.
+    #[must_use]
+    pub fn order_by_desc(self, path: impl Into<FieldPath>) -> Self {
+        self.ordered(path.into(), Direction::Descending)
+    }
+
+    fn ordered(mut self, path: FieldPath, direction: Direction) -> Self {
+        self.order.push(OrderBy { path, direction });
+        self
+    }
+
+    /// Without the first `count` records of the result.
+    #[must_use]
+    pub fn skip(mut self, count: u64) -> Self {
+        self.skip = count;
+        self
+    }
+
+    /// At most `count` records in the whole result.
+    #[must_use]
+    pub fn top(mut self, count: u64) -> Self {
+        self.top = Some(count);
+        self
+    }
+
+    /// Only the members named.
+    #[must_use]
+    pub fn select<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
+        self.select = Some(names.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// With the count of all matching records.
+    #[must_use]
+    pub fn with_total(mut self) -> Self {
+        self.total = true;
+        self
+    }
+
+    /// At most `count` records a page.
+    #[must_use]
+    pub fn page(mut self, count: u32) -> Self {
+        self.page = Some(count);
+        self
+    }
+
+    /// Starting behind a position of an earlier page.
+    #[must_use]
+    pub fn after(mut self, cursor: Option<Cursor>) -> Self {
+        self.after = cursor;
+        self
+    }
+
+    /// Remote queries: with tombstones.
+    #[must_use]
+    pub fn include_deleted(mut self) -> Self {
+        self.include_deleted = true;
+        self
+    }
+
+    /// Remote queries: with a further parameter for the server.
+    #[must_use]
+    pub fn parameter(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.parameters.push((name.into(), value.into()));
+        self
+    }
+}
+
+impl Expr {
+    /// Both must hold.
+    #[must_use]
+    pub fn and(self, other: impl Into<Self>) -> Self {
+        self.binary(BinaryOp::And, other.into())
+    }
+
+    /// One must hold.
+    #[must_use]
+    pub fn or(self, other: impl Into<Self>) -> Self {
+        self.binary(BinaryOp::Or, other.into())
+    }
+
+    /// Must not hold.
+    #[must_use]
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "reads as the operator of the filter language"
+    )]
+    pub fn not(self) -> Self {
+        Self::Not(Box::new(self))
+    }
+
+    pub(crate) fn binary(self, op: BinaryOp, other: Self) -> Self {
+        Self::Binary(op, Box::new(self), Box::new(other))
+    }
+}
+
+macro_rules! comparisons {
+    ($($(#[$doc:meta])* $name:ident => $op:ident;)*) => {$(
+        $(#[$doc])*
+        #[must_use]
+        pub fn $name(self, other: impl Into<Expr>) -> Expr {
+            self.0.binary(BinaryOp::$op, other.into())
+        }
+    )*};
+}
+
+macro_rules! texts {
+    ($($(#[$doc:meta])* $name:ident => $function:ident;)*) => {$(
+        $(#[$doc])*
+        #[must_use]
+        pub fn $name(self, other: impl Into<Expr>) -> Expr {
+            Expr::Call(Function::$function, vec![self.0, other.into()])
+        }
+    )*};
+}
+
+macro_rules! derived {
+    ($($(#[$doc:meta])* $name:ident => $function:ident;)*) => {$(
+        $(#[$doc])*
+        #[must_use]
+        pub fn $name(self) -> Self {
+            Self(Expr::Call(Function::$function, vec![self.0]))
+        }
+    )*};
+}
+
+impl Field {
+    comparisons! {
+        /// Equal; `null` equals `null`.
+        eq => Eq;
+        /// Not equal; `null` differs from every value.
+        ne => Ne;
+        /// Greater.
+        gt => Gt;
+        /// Greater or equal.
+        ge => Ge;
+        /// Less.
+        lt => Lt;
+        /// Less or equal.
+        le => Le;
+    }
+
+    texts! {
+        /// The text contains `other`.
+        contains => Contains;
+        /// The text starts with `other`.
+        starts_with => StartsWith;
+        /// The text ends with `other`.
+        ends_with => EndsWith;
+    }
+
+    derived! {
+        /// The text in lower case.
+        to_lower => ToLower;
+        /// The text in upper case.
+        to_upper => ToUpper;
+        /// The text without white space at its ends.
+        trim => Trim;
+        /// The number of characters of the text.
+        length => Length;
+        /// The year.
+        year => Year;
+        /// The month, 1 to 12.
+        month => Month;
+        /// The day of the month, 1 to 31.
+        day => Day;
+    }
+
+    /// Missing or null.
+    #[must_use]
+    pub fn is_null(self) -> Expr {
+        self.eq(Literal::Null)
+    }
+
+    /// Neither missing nor null.
+    #[must_use]
+    pub fn is_not_null(self) -> Expr {
+        self.ne(Literal::Null)
+    }
+
+    /// Equal to one of `values`. Without values nothing matches.
+    #[must_use]
+    pub fn is_in<E: Into<Expr>>(self, values: impl IntoIterator<Item = E>) -> Expr {
+        let values: Vec<Expr> = values.into_iter().map(Into::into).collect();
+        if values.is_empty() {
+            Expr::from(false)
+        } else {
+            Expr::In(Box::new(self.0), values)
+        }
+    }
+}
+
+impl From<Field> for Expr {
+    fn from(field: Field) -> Self {
+        field.0
+    }
+}
+
+impl From<Literal> for Expr {
+    fn from(literal: Literal) -> Self {
+        Self::Literal(literal)
+    }
+}
+
+macro_rules! literals {
+    ($($ty:ty => |$value:ident| $literal:expr;)*) => {$(
+        impl From<$ty> for Expr {
+            fn from($value: $ty) -> Self {
+                Self::Literal($literal)
+            }
+        }
+    )*};
+}
+literals! {
+    bool => |value| Literal::Bool(value);
+    i32 => |value| Literal::Int(value.into());
+    u32 => |value| Literal::Int(value.into());
+    i64 => |value| Literal::Int(value);
+    f64 => |value| if value.is_finite() { Literal::Float(value) } else { Literal::Null };
+    &str => |value| Literal::String(value.to_owned());
+    String => |value| Literal::String(value);
+    &String => |value| Literal::String(value.clone());
+    Timestamp => |value| Literal::DateTime(value);
+    Date => |value| Literal::Date(value);
+    TimeOfDay => |value| Literal::Time(value);
+}

@@ -1,0 +1,77 @@
+//! Queries: one tree of expressions, a fluent builder, the reference evaluation, and OData text in and out.
+
+mod builder;
+mod cursor;
+mod eval;
+mod expr;
+pub mod odata;
+mod page;
+
+pub use builder::{Field, field};
+pub use cursor::{Cursor, CursorError};
+pub use eval::{Evaluator, SortKey};
+pub use expr::{BinaryOp, Expr, FieldPath, Function, Literal};
+pub use page::page_of;
+
+/// The number of records in a page where neither the caller nor the store says.
+pub const DEFAULT_PAGE: u32 = 100;
+
+/// What to read from a table: filter, order, window and page. The table itself is named beside it.
+///
+/// Records come in the order asked for; records that are equal in it come by ascending id, so every
+/// order is total. Without an order they come by id. Missing members and `null` are the same; `null`
+/// sorts first when ascending and last when descending.
+///
+/// ```
+/// use synctable_core::query::{Query, field};
+/// let query = Query::all()
+///     .filter(field("complete").eq(false).and(field("priority").ge(2)))
+///     .order_by_desc("priority")
+///     .top(10);
+/// assert_eq!(query.order.len(), 1);
+/// // TODO(odata) assert_eq!(query.to_odata().as_deref(), Ok("$filter=((complete eq false) and (priority ge 2))&$orderby=priority desc&$top=10"));
+/// ```
+#[derive(Debug, Clone, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Query {
+    /// Which records; `None` is all.
+    pub filter: Option<Expr>,
+    /// In which order; the id always decides last.
+    pub order: Vec<OrderBy>,
+    /// How many records of the result to leave out at its start.
+    pub skip: u64,
+    /// The most records of the whole result.
+    pub top: Option<u64>,
+    /// The members wanted, system properties included; `None` is all. Stores return whole records: whoever
+    /// prints a record selects ([`Record::to_json_selected`](crate::Record::to_json_selected)).
+    pub select: Option<Vec<String>>,
+    /// Whether the count of all matching records is wanted, `skip` and `top` ignored.
+    pub total: bool,
+    /// The most records of one page.
+    pub page: Option<u32>,
+    /// Where the page starts: behind this position of an earlier page. `skip` is ignored then.
+    pub after: Option<Cursor>,
+    /// Remote queries: whether tombstones are wanted. Local stores ignore it.
+    pub include_deleted: bool,
+    /// Remote queries: further parameters, passed to the server as they are.
+    pub parameters: Vec<(String, String)>,
+}
+
+/// One term of an order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OrderBy {
+    /// The member to order by.
+    pub path: FieldPath,
+    /// The direction.
+    pub direction: Direction,
+}
+
+/// The direction of an order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Direction {
+    /// Small values first, `null` before all.
+    #[default]
+    Ascending,
+    /// Large values first, `null` after all.
+    Descending,
+}

@@ -1,0 +1,1 @@
+//! OData text in and out, in both spellings.

@@ -1,0 +1,707 @@
+//! A record: its system properties parsed, everything else as the JSON text it came with.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use serde::de::{DeserializeOwned, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+use thiserror::Error;
+
+use crate::name::{NameError, RecordId, Version};
+use crate::timestamp::Timestamp;
+
+/// The names of the system properties, which every record may carry beside its own members.
+pub const SYSTEM_PROPERTIES: [&str; 5] = ["id", "version", "createdAt", "updatedAt", "deleted"];
+
+/// Text that is not a record.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum RecordError {
+    /// Not a JSON object, or one with a number or text that JSON tools cannot hold (`1e400`, a lone surrogate).
+    #[error("not a JSON object that can be stored: {0}")]
+    Json(#[source] serde_json::Error),
+    /// The `id` is missing where one is needed.
+    #[error("the record has no 'id'")]
+    NoId,
+    /// The `id` breaks the rule for ids.
+    #[error(transparent)]
+    Id(#[from] NameError),
+    /// A system property has a value of another type.
+    #[error("the property '{property}' must be {expected}")]
+    Property {
+        /// Which property.
+        property: &'static str,
+        /// What it must be.
+        expected: &'static str,
+    },
+}
+
+/// One row of a table.
+///
+/// System properties (`id`, `version`, `createdAt`, `updatedAt`, `deleted`) are parsed; all other members
+/// stay the text they came with, so unknown members and the spelling of numbers survive exactly.
+/// Cloning is cheap.
+///
+/// ```
+/// use synctable_core::Record;
+/// let record = Record::from_json(r#"{"id":"a","title":"Milk","price":1.50}"#).unwrap();
+/// assert_eq!(record.id().as_str(), "a");
+/// assert_eq!(record.body(), r#"{"title":"Milk","price":1.50}"#);
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct Record {
+    id: RecordId,
+    system: SystemProperties,
+    body: Arc<str>,
+}
+
+/// The system properties other than the id.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SystemProperties {
+    /// The server's version, absent on a record that was never at a server.
+    pub version: Option<Version>,
+    /// When the server made the record.
+    pub created_at: Option<Timestamp>,
+    /// When the server last changed the record.
+    pub updated_at: Option<Timestamp>,
+    /// True on a tombstone: the record is deleted but the server still lists it.
+    pub deleted: bool,
+}
+
+/// A record that may still lack its id.
+#[derive(Debug, Clone)]
+pub struct Draft {
+    /// The id, where the text had one.
+    pub id: Option<RecordId>,
+    /// The other system properties of the text.
+    pub system: SystemProperties,
+    body: Arc<str>,
+}
+
+impl Draft {
+    /// Reads JSON text. Of a member that occurs twice the last one counts; an `id` of `null` or `""` is none.
+    pub fn from_json(text: &str) -> Result<Self, RecordError> {
+        let mut deserializer = serde_json::Deserializer::from_str(text);
+        let parts = deserializer
+            .deserialize_map(PartsVisitor)
+            .map_err(RecordError::Json)?;
+        deserializer.end().map_err(RecordError::Json)?;
+        parts.into_draft()
+    }
+
+    /// Writes `value` as JSON and reads it as a record; it must serialise as an object.
+    pub fn from_serialize<T: Serialize + ?Sized>(value: &T) -> Result<Self, RecordError> {
+        Self::from_json(&serde_json::to_string(value).map_err(RecordError::Json)?)
+    }
+
+    /// The record with the id it has, or else with `id`.
+    pub fn or_id(self, id: impl FnOnce() -> RecordId) -> Record {
+        Record {
+            id: self.id.unwrap_or_else(id),
+            system: self.system,
+            body: self.body,
+        }
+    }
+
+    /// The members other than system properties, as the text of a JSON object.
+    pub fn body(&self) -> &str {
+        &self.body
+    }
+}
+
+impl Record {
+    /// A record from its id and the text of a JSON object. System properties in the text are taken over, an id in it is not.
+    pub fn new(id: RecordId, json: &str) -> Result<Self, RecordError> {
+        let draft = Draft::from_json(json)?;
+        Ok(Self {
+            id,
+            system: draft.system,
+            body: draft.body,
+        })
+    }
+
+    /// Reads JSON text with an `id`.
+    pub fn from_json(text: &str) -> Result<Self, RecordError> {
+        let draft = Draft::from_json(text)?;
+        match draft.id {
+            Some(id) => Ok(Self {
+                id,
+                system: draft.system,
+                body: draft.body,
+            }),
+            None => Err(RecordError::NoId),
+        }
+    }
+
+    /// A record from parts that a store kept. `body` must be what [`body`](Self::body) gave; it is not parsed again.
+    pub fn from_stored(id: RecordId, system: SystemProperties, body: impl Into<Arc<str>>) -> Self {
+        Self {
+            id,
+            system,
+            body: body.into(),
+        }
+    }
+
+    /// The id.
+    pub fn id(&self) -> &RecordId {
+        &self.id
+    }
+
+    /// The system properties other than the id.
+    pub fn system(&self) -> &SystemProperties {
+        &self.system
+    }
+
+    /// The server's version, if the record was ever at a server.
+    pub fn version(&self) -> Option<&Version> {
+        self.system.version.as_ref()
+    }
+
+    /// When the server last changed the record.
+    pub fn updated_at(&self) -> Option<Timestamp> {
+        self.system.updated_at
+    }
+
+    /// True on a tombstone.
+    pub fn is_deleted(&self) -> bool {
+        self.system.deleted
+    }
+
+    /// The members other than system properties, as the text of a JSON object.
+    pub fn body(&self) -> &str {
+        &self.body
+    }
+
+    /// This record with other system properties.
+    #[must_use]
+    pub fn with_system(mut self, system: SystemProperties) -> Self {
+        self.system = system;
+        self
+    }
+
+    /// This record under another id.
+    #[must_use]
+    pub fn with_id(mut self, id: RecordId) -> Self {
+        self.id = id;
+        self
+    }
+
+    /// This record with the members (not the system properties) of `other`.
+    #[must_use]
+    pub fn with_body_of(mut self, other: &Self) -> Self {
+        self.body = Arc::clone(&other.body);
+        self
+    }
+
+    /// The whole record as one JSON object: `id`, the system properties that are set, `deleted`, then the members.
+    pub fn to_json(&self) -> String {
+        let mut out = String::with_capacity(self.body.len() + 160);
+        out.push_str("{\"id\":");
+        push_json_str(&mut out, self.id.as_str());
+        if let Some(version) = &self.system.version {
+            out.push_str(",\"version\":");
+            push_json_str(&mut out, version.as_str());
+        }
+        if let Some(time) = self.system.created_at {
+            let _ = write!(out, ",\"createdAt\":\"{time}\"");
+        }
+        if let Some(time) = self.system.updated_at {
+            let _ = write!(out, ",\"updatedAt\":\"{time}\"");
+        }
+        let _ = write!(out, ",\"deleted\":{}", self.system.deleted);
+        match self.body.strip_prefix('{') {
+            Some("}") | None => out.push('}'),
+            Some(rest) => {
+                out.push(',');
+                out.push_str(rest);
+            }
+        }
+        out
+    }
+
+    /// Reads the record into any serde type. The type sees the system properties under their JSON names too.
+    ///
+    /// ```
+    /// # use synctable_core::Record;
+    /// #[derive(serde::Deserialize)]
+    /// struct Todo { id: String, title: String }
+    /// let record = Record::from_json(r#"{"id":"a","title":"Milk"}"#).unwrap();
+    /// let todo: Todo = record.to().unwrap();
+    /// assert_eq!((todo.id.as_str(), todo.title.as_str()), ("a", "Milk"));
+    /// ```
+    pub fn to<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
+        serde_json::from_str(&self.to_json())
+    }
+
+    /// The members other than system properties, in order: name and JSON text.
+    pub fn members(&self) -> Vec<(Cow<'_, str>, &str)> {
+        members_of(&self.body)
+    }
+
+    /// The value of one member other than a system property; `None` where it is missing.
+    pub fn member(&self, name: &str) -> Option<Value> {
+        let (_, text) = self.members().into_iter().find(|(key, _)| key == name)?;
+        serde_json::from_str(text).ok()
+    }
+
+    /// The members other than system properties, as a tree.
+    pub fn to_map(&self) -> Map<String, Value> {
+        serde_json::from_str(&self.body).unwrap_or_default()
+    }
+
+    /// This record with the members of `changes` put over its own: present members keep their place, new
+    /// ones follow. System properties and the id stay as they are.
+    #[must_use]
+    pub fn patched(&self, changes: &Draft) -> Self {
+        let mut members = self.members();
+        for (name, text) in members_of(&changes.body) {
+            match members.iter_mut().find(|(key, _)| *key == name) {
+                Some(slot) => slot.1 = text,
+                None => members.push((name, text)),
+            }
+        }
+        Self {
+            id: self.id.clone(),
+            system: self.system.clone(),
+            body: body_text(&members).into(),
+        }
+    }
+
+    /// The record as JSON with only the members named, in the order named; a missing one is `null`.
+    /// System properties count as members here.
+    pub fn to_json_selected(&self, names: &[String]) -> String {
+        let members = self.members();
+        let mut out = String::from("{");
+        for (index, name) in names.iter().enumerate() {
+            if index > 0 {
+                out.push(',');
+            }
+            push_json_str(&mut out, name);
+            out.push(':');
+            let time = |time: Option<Timestamp>| time.map_or("null".into(), |t| format!("\"{t}\""));
+            match name.as_str() {
+                "id" => push_json_str(&mut out, self.id.as_str()),
+                "version" => match &self.system.version {
+                    Some(version) => push_json_str(&mut out, version.as_str()),
+                    None => out.push_str("null"),
+                },
+                "createdAt" => out.push_str(&time(self.system.created_at)),
+                "updatedAt" => out.push_str(&time(self.system.updated_at)),
+                "deleted" => out.push_str(if self.system.deleted { "true" } else { "false" }),
+                _ => out.push_str(
+                    members
+                        .iter()
+                        .find(|(key, _)| key == name)
+                        .map_or("null", |m| m.1),
+                ),
+            }
+        }
+        out.push('}');
+        out
+    }
+
+    /// True when both records have the same members by value: numbers compared as numbers, the order of
+    /// members ignored, `null` the same as missing. System properties and ids do not count.
+    pub fn same_members(&self, other: &Self) -> bool {
+        if self.body == other.body {
+            return true;
+        }
+        same_object(&self.to_map(), &other.to_map())
+    }
+}
+
+impl fmt::Debug for Record {
+    /// Shows the id and version only: contents stay out of logs.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Record")
+            .field("id", &self.id)
+            .field("version", &self.system.version)
+            .field("deleted", &self.system.deleted)
+            .field("bytes", &self.body.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Serialize for Record {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("id", &self.id)?;
+        if let Some(version) = &self.system.version {
+            map.serialize_entry("version", version)?;
+        }
+        if let Some(time) = self.system.created_at {
+            map.serialize_entry("createdAt", &time)?;
+        }
+        if let Some(time) = self.system.updated_at {
+            map.serialize_entry("updatedAt", &time)?;
+        }
+        map.serialize_entry("deleted", &self.system.deleted)?;
+        for (name, text) in self.members() {
+            let raw: &RawValue = serde_json::from_str(text).map_err(serde::ser::Error::custom)?;
+            map.serialize_entry(&name, raw)?;
+        }
+        map.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for Record {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let parts = deserializer.deserialize_map(OwnedParts)?;
+        Self::from_json(&parts).map_err(D::Error::custom)
+    }
+}
+
+/// Value equality of two JSON objects: numbers as numbers, `null` as missing.
+pub(crate) fn same_object(left: &Map<String, Value>, right: &Map<String, Value>) -> bool {
+    let covered = |a: &Map<String, Value>, b: &Map<String, Value>| {
+        a.iter()
+            .all(|(name, value)| same_value(value, b.get(name).unwrap_or(&Value::Null)))
+    };
+    covered(left, right) && covered(right, left)
+}
+
+/// Value equality of two JSON values: numbers as numbers, `null` as missing.
+pub(crate) fn same_value(left: &Value, right: &Value) -> bool {
+    match (left, right) {
+        (Value::Number(a), Value::Number(b)) => {
+            a == b || (a.is_f64() || b.is_f64()) && a.as_f64() == b.as_f64()
+        }
+        (Value::Array(a), Value::Array(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same_value(a, b))
+        }
+        (Value::Object(a), Value::Object(b)) => same_object(a, b),
+        _ => left == right,
+    }
+}
+
+/// Appends `text` as a JSON string.
+pub(crate) fn push_json_str(out: &mut String, text: &str) {
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            c if c < ' ' => {
+                let _ = write!(out, "\\u{:04x}", u32::from(c));
+            }
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+}
+
+/// Joins members to the text of a JSON object.
+pub(crate) fn body_text(members: &[(Cow<'_, str>, &str)]) -> String {
+    let length: usize = members
+        .iter()
+        .map(|(name, text)| name.len() + text.len() + 4)
+        .sum();
+    let mut out = String::with_capacity(length + 2);
+    out.push('{');
+    for (index, (name, text)) in members.iter().enumerate() {
+        if index > 0 {
+            out.push(',');
+        }
+        push_json_str(&mut out, name);
+        out.push(':');
+        out.push_str(text);
+    }
+    out.push('}');
+    out
+}
+
+/// Splits the text of a JSON object into members; text that is no object has none.
+pub(crate) fn members_of(body: &str) -> Vec<(Cow<'_, str>, &str)> {
+    let mut deserializer = serde_json::Deserializer::from_str(body);
+    deserializer
+        .deserialize_map(MembersVisitor)
+        .unwrap_or_default()
+}
+
+/// A borrowed or owned text: JSON strings borrow where they have no escapes.
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+struct MembersVisitor;
+
+impl<'de> Visitor<'de> for MembersVisitor {
+    type Value = Vec<(Cow<'de, str>, &'de str)>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut members = Vec::new();
+        while let Some(Text(name)) = map.next_key()? {
+            let raw: &'de RawValue = map.next_value()?;
+            members.push((name, raw.get()));
+        }
+        Ok(members)
+    }
+}
+
+/// A record text split into system properties and members, not yet judged.
+#[derive(Default)]
+struct Parts<'a> {
+    id: Option<&'a str>,
+    version: Option<&'a str>,
+    created_at: Option<&'a str>,
+    updated_at: Option<&'a str>,
+    deleted: Option<&'a str>,
+    members: Vec<(Cow<'a, str>, &'a str)>,
+}
+
+struct PartsVisitor;
+
+impl<'de> Visitor<'de> for PartsVisitor {
+    type Value = Parts<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Parts<'de>, A::Error> {
+        let mut parts = Parts::default();
+        while let Some(Text(name)) = map.next_key()? {
+            let raw: &'de RawValue = map.next_value()?;
+            let text = raw.get();
+            match name.as_ref() {
+                "id" => parts.id = Some(text),
+                "version" => parts.version = Some(text),
+                "createdAt" => parts.created_at = Some(text),
+                "updatedAt" => parts.updated_at = Some(text),
+                "deleted" => parts.deleted = Some(text),
+                _ => {
+                    check_value(text).map_err(A::Error::custom)?;
+                    parts.push_member(name, text);
+                }
+            }
+        }
+        Ok(parts)
+    }
+}
+
+impl<'a> Parts<'a> {
+    fn push_member(&mut self, name: Cow<'a, str>, text: &'a str) {
+        // Records have tens of members, where a scan beats a set; the set would only help hostile input,
+        // whose size the record limit bounds.
+        match self.members.iter_mut().find(|(key, _)| *key == name) {
+            Some(slot) => slot.1 = text,
+            None => self.members.push((name, text)),
+        }
+    }
+
+    fn into_draft(self) -> Result<Draft, RecordError> {
+        let id = match optional::<Text>(self.id, "id", "text")? {
+            Some(Text(text)) if !text.is_empty() => Some(RecordId::new(&text)?),
+            _ => None,
+        };
+        let time = |text, property| {
+            let expected = "a date-time with offset such as 2026-01-31T12:00:00.000Z";
+            optional::<Timestamp>(text, property, expected)
+        };
+        let system = SystemProperties {
+            version: optional::<Text>(self.version, "version", "text")?
+                .map(|text| Version::new(&text.0)),
+            created_at: time(self.created_at, "createdAt")?,
+            updated_at: time(self.updated_at, "updatedAt")?,
+            deleted: optional(self.deleted, "deleted", "true or false")?.unwrap_or(false),
+        };
+        Ok(Draft {
+            id,
+            system,
+            body: body_text(&self.members).into(),
+        })
+    }
+}
+
+fn optional<'a, T: Deserialize<'a>>(
+    text: Option<&'a str>,
+    property: &'static str,
+    expected: &'static str,
+) -> Result<Option<T>, RecordError> {
+    match text {
+        None => Ok(None),
+        Some(text) => {
+            serde_json::from_str(text).map_err(|_| RecordError::Property { property, expected })
+        }
+    }
+}
+
+/// Refuses what the raw reader lets through: numbers beyond `f64`, lone surrogates, nesting beyond 128.
+fn check_value(text: &str) -> Result<(), serde_json::Error> {
+    let plain = match text.as_bytes().first() {
+        Some(b'{' | b'[') => false,
+        Some(b'"') => !text.contains("\\u"),
+        Some(b'-' | b'0'..=b'9') => text.len() <= 15 && !text.contains(['e', 'E']),
+        _ => true,
+    };
+    if plain {
+        Ok(())
+    } else {
+        serde_json::from_str::<Checked>(text).map(|_| ())
+    }
+}
+
+/// Visits a whole value without keeping it, decoding every text and number on the way.
+struct Checked;
+
+impl<'de> Deserialize<'de> for Checked {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(CheckedVisitor)
+    }
+}
+
+struct CheckedVisitor;
+
+impl<'de> Visitor<'de> for CheckedVisitor {
+    type Value = Checked;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+    fn visit_bool<E>(self, _: bool) -> Result<Checked, E> {
+        Ok(Checked)
+    }
+    fn visit_i64<E>(self, _: i64) -> Result<Checked, E> {
+        Ok(Checked)
+    }
+    fn visit_u64<E>(self, _: u64) -> Result<Checked, E> {
+        Ok(Checked)
+    }
+    fn visit_f64<E>(self, _: f64) -> Result<Checked, E> {
+        Ok(Checked)
+    }
+    fn visit_str<E>(self, _: &str) -> Result<Checked, E> {
+        Ok(Checked)
+    }
+    fn visit_unit<E>(self) -> Result<Checked, E> {
+        Ok(Checked)
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Checked, A::Error> {
+        while seq.next_element::<Checked>()?.is_some() {}
+        Ok(Checked)
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Checked, A::Error> {
+        while map.next_entry::<Text<'de>, Checked>()?.is_some() {}
+        Ok(Checked)
+    }
+}
+
+/// Collects a record from any self-describing format as JSON text.
+struct OwnedParts;
+
+impl<'de> Visitor<'de> for OwnedParts {
+    type Value = String;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<String, A::Error> {
+        let mut out = String::from("{");
+        while let Some(name) = map.next_key::<String>()? {
+            let raw: Box<RawValue> = map.next_value()?;
+            if out.len() > 1 {
+                out.push(',');
+            }
+            push_json_str(&mut out, &name);
+            out.push(':');
+            out.push_str(raw.get());
+        }
+        out.push('}');
+        Ok(out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn splits_system_properties_from_members_and_keeps_text() {
+        let text = r#"{"b":1.50,"id":"x","version":"v","updatedAt":"2026-01-01T00:00:00.1Z","deleted":true,"a":[ 1, {"n":null} ],"big":12345678901234567890}"#;
+        let record = Record::from_json(text).unwrap();
+        assert_eq!(
+            record.body(),
+            r#"{"b":1.50,"a":[ 1, {"n":null} ],"big":12345678901234567890}"#
+        );
+        assert_eq!(record.version().unwrap().as_str(), "v");
+        assert!(record.is_deleted());
+        let again = Record::from_json(&record.to_json()).unwrap();
+        assert_eq!(again, record);
+        assert_eq!(serde_json::to_string(&record).unwrap(), record.to_json());
+        assert_eq!(
+            serde_json::from_str::<Record>(&record.to_json()).unwrap(),
+            record
+        );
+    }
+
+    #[test]
+    fn the_last_of_two_equal_members_counts() {
+        let record = Record::from_json(r#"{"id":"x","a":1,"b":2,"a":3}"#).unwrap();
+        assert_eq!(record.body(), r#"{"a":3,"b":2}"#);
+    }
+
+    #[test]
+    fn refuses_what_cannot_be_stored() {
+        let deep = format!(
+            r#"{{"id":"x","a":{}{}}}"#,
+            "[".repeat(1000),
+            "]".repeat(1000)
+        );
+        for bad in [
+            r#"{"id":"x","a":1e400}"#,
+            r#"{"id":"x","a":[1e400]}"#,
+            r#"{"id":"x","a":"\ud800"}"#,
+            "[]",
+            "1",
+            "",
+            r#"{"id":1}"#,
+            r#"{"id":"x"} x"#,
+            r#"{"id":"a/b"}"#,
+            r#"{"id":"x","version":1}"#,
+            r#"{"id":"x","updatedAt":"yesterday"}"#,
+            r#"{"id":"x","deleted":"no"}"#,
+            r#"{"a":1}"#,
+            r#"{"id":"x","a":NaN}"#,
+            &deep,
+        ] {
+            assert!(Record::from_json(bad).is_err(), "{bad:.40}");
+        }
+    }
+
+    #[test]
+    fn patch_keeps_places_and_system_properties() {
+        let record = Record::from_json(r#"{"id":"x","version":"v","a":1,"b":2}"#).unwrap();
+        let patched =
+            record.patched(&Draft::from_json(r#"{"b":null,"c":3,"version":"w"}"#).unwrap());
+        assert_eq!(
+            patched.to_json(),
+            r#"{"id":"x","version":"v","deleted":false,"a":1,"b":null,"c":3}"#
+        );
+    }
+
+    #[test]
+    fn members_compare_by_value() {
+        let record = |body| Record::new(RecordId::new("x").unwrap(), body).unwrap();
+        assert!(record(r#"{"a":1,"b":null}"#).same_members(&record(r#"{"a":1.0}"#)));
+        assert!(
+            record(r#"{"a":{"y":1,"x":[2e0]}}"#).same_members(&record(r#"{"a":{"x":[2],"y":1}}"#))
+        );
+        assert!(
+            !record(r#"{"a":9007199254740993}"#).same_members(&record(r#"{"a":9007199254740992}"#))
+        );
+        assert!(!record(r#"{"a":"1"}"#).same_members(&record(r#"{"a":1}"#)));
+    }
+}

@@ -1,0 +1,185 @@
+//! A batch of checks and writes: the only way to change a store.
+
+use crate::name::{RecordId, TableName};
+use crate::record::Record;
+
+/// Checks and writes that a store takes whole or not at all.
+///
+/// All checks are judged first, against the state before the batch. If all hold, the writes are done in
+/// order; a later write of the same record wins.
+///
+/// ```
+/// use synctable_core::{Record, TableName};
+/// use synctable_core::store::WriteBatch;
+/// let table = TableName::new("todo").unwrap();
+/// let record = Record::from_json(r#"{"id":"a"}"#).unwrap();
+/// let batch = WriteBatch::new().expect_absent(&table, record.id()).put(&table, record);
+/// assert_eq!((batch.checks().len(), batch.writes().len()), (1, 1));
+/// ```
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct WriteBatch {
+    checks: Vec<Check>,
+    writes: Vec<Write>,
+    durability: Durability,
+}
+
+/// A condition on one record as it is before the batch.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Check {
+    /// The table.
+    pub table: TableName,
+    /// The record.
+    pub id: RecordId,
+    /// What must hold.
+    pub expect: Expect,
+}
+
+/// What a check demands.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Expect {
+    /// There is no such record.
+    Absent,
+    /// There is such a record.
+    Present,
+    /// The record equals this one: system properties and body text alike.
+    Same(Box<Record>),
+}
+
+/// One change. The enum is exhaustive so that a new kind of write breaks stores that would miss it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Write {
+    /// Insert the record or replace it whole.
+    Put {
+        /// The table.
+        table: TableName,
+        /// The record.
+        record: Record,
+    },
+    /// Remove the record; a missing one is fine.
+    Delete {
+        /// The table.
+        table: TableName,
+        /// The record.
+        id: RecordId,
+    },
+    /// Remove every record of the table.
+    Clear {
+        /// The table.
+        table: TableName,
+    },
+}
+
+/// When a committed batch survives a power cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Durability {
+    /// Before `commit` returns. It also makes every earlier batch durable.
+    #[default]
+    Immediate,
+    /// Some time later; for what can be fetched again. It survives the end of the process all the same.
+    Eventual,
+}
+
+impl WriteBatch {
+    /// An empty batch with [`Durability::Immediate`].
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// With this durability.
+    #[must_use]
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
+    }
+
+    /// Demands that the record is absent.
+    #[must_use]
+    pub fn expect_absent(mut self, table: &TableName, id: &RecordId) -> Self {
+        self.check(table, id, Expect::Absent);
+        self
+    }
+
+    /// Demands that the record is exactly `record`.
+    #[must_use]
+    pub fn expect_same(mut self, table: &TableName, record: Record) -> Self {
+        self.check(table, &record.id().clone(), Expect::Same(Box::new(record)));
+        self
+    }
+
+    /// Inserts or replaces a record.
+    #[must_use]
+    pub fn put(mut self, table: &TableName, record: Record) -> Self {
+        self.push(Write::Put {
+            table: table.clone(),
+            record,
+        });
+        self
+    }
+
+    /// Removes a record.
+    #[must_use]
+    pub fn delete(mut self, table: &TableName, id: &RecordId) -> Self {
+        self.push(Write::Delete {
+            table: table.clone(),
+            id: id.clone(),
+        });
+        self
+    }
+
+    /// Removes all records of a table.
+    #[must_use]
+    pub fn clear(mut self, table: &TableName) -> Self {
+        self.push(Write::Clear {
+            table: table.clone(),
+        });
+        self
+    }
+
+    /// Adds a check.
+    pub fn check(&mut self, table: &TableName, id: &RecordId, expect: Expect) {
+        self.checks.push(Check {
+            table: table.clone(),
+            id: id.clone(),
+            expect,
+        });
+    }
+
+    /// Adds a write.
+    pub fn push(&mut self, write: Write) {
+        self.writes.push(write);
+    }
+
+    /// The checks.
+    pub fn checks(&self) -> &[Check] {
+        &self.checks
+    }
+
+    /// The writes in order.
+    pub fn writes(&self) -> &[Write] {
+        &self.writes
+    }
+
+    /// Checks, writes and durability, for stores that take the batch apart.
+    pub fn into_parts(self) -> (Vec<Check>, Vec<Write>, Durability) {
+        (self.checks, self.writes, self.durability)
+    }
+
+    /// When the batch is durable.
+    pub fn get_durability(&self) -> Durability {
+        self.durability
+    }
+
+    /// True without checks and writes.
+    pub fn is_empty(&self) -> bool {
+        self.checks.is_empty() && self.writes.is_empty()
+    }
+}
+
+impl Write {
+    /// The table that is written.
+    pub fn table(&self) -> &TableName {
+        match self {
+            Self::Put { table, .. } | Self::Delete { table, .. } | Self::Clear { table } => table,
+        }
+    }
+}

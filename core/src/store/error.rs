@@ -1,0 +1,115 @@
+//! What can go wrong in a store.
+
+use std::error::Error;
+use std::fmt;
+
+use crate::name::{RecordId, TableName};
+
+/// A failed store call. After an error from `commit` the batch was not done, unless the kind is
+/// [`Unknown`](StoreErrorKind::Unknown).
+#[derive(Debug)]
+pub struct StoreError {
+    kind: StoreErrorKind,
+    message: String,
+    failed_check: Option<(TableName, RecordId)>,
+    source: Option<Box<dyn Error + Send + Sync>>,
+}
+
+/// The kinds of store errors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum StoreErrorKind {
+    /// A check of the batch did not hold; nothing was written. Read again and retry.
+    CheckFailed,
+    /// The table was never defined.
+    UnknownTable,
+    /// The schema cannot be applied to what is stored.
+    Schema,
+    /// Another process or handle holds the store.
+    Locked,
+    /// The file or folder may not be read or written.
+    Permission,
+    /// There is no room for the write.
+    Full,
+    /// The file is not a store of this kind.
+    NotAStore,
+    /// The file was written by a newer release; update the program.
+    FormatTooNew,
+    /// What is stored is damaged.
+    Corrupt,
+    /// The path does not exist, or reading or writing failed.
+    Io,
+    /// It is not known whether the batch was done; the store takes no more writes until it is opened again.
+    Unknown,
+    /// The store was closed.
+    Closed,
+    /// The store cannot do what was asked.
+    Unsupported,
+    /// Anything else.
+    Other,
+}
+
+impl StoreError {
+    /// An error of a kind, with a message that says what is wrong and what to do: lower case, no full
+    /// stop, no record contents.
+    pub fn new(kind: StoreErrorKind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+            failed_check: None,
+            source: None,
+        }
+    }
+
+    /// A check that did not hold.
+    pub fn check_failed(table: &TableName, id: &RecordId) -> Self {
+        let mut error = Self::new(
+            StoreErrorKind::CheckFailed,
+            format!("table {table}, id {id}: the record was changed by someone else meanwhile"),
+        );
+        error.failed_check = Some((table.clone(), id.clone()));
+        error
+    }
+
+    /// A table that was never defined.
+    pub fn unknown_table(table: &TableName) -> Self {
+        Self::new(
+            StoreErrorKind::UnknownTable,
+            format!("there is no table {table}; define it first"),
+        )
+    }
+
+    /// Stored data that cannot be read.
+    pub fn corrupt(message: impl Into<String>) -> Self {
+        Self::new(StoreErrorKind::Corrupt, message)
+    }
+
+    /// With the error that caused this one.
+    #[must_use]
+    pub fn with_source(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// The kind.
+    pub fn kind(&self) -> StoreErrorKind {
+        self.kind
+    }
+
+    /// Table and id of the check that did not hold, where the store says.
+    pub fn failed_check(&self) -> Option<(&TableName, &RecordId)> {
+        self.failed_check.as_ref().map(|(table, id)| (table, id))
+    }
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl Error for StoreError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source.as_ref().map(|source| source.as_ref() as _)
+    }
+}

@@ -1,0 +1,214 @@
+//! The store trait, what a store may promise, and conveniences over it.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::{StoreError, WriteBatch};
+use crate::name::{RecordId, TableName};
+use crate::query::{Cursor, Query};
+use crate::record::Record;
+use crate::schema::Schema;
+
+/// A place that keeps records: four required methods.
+///
+/// *Reads* answer from one snapshot each. *Writes* go through [`commit`](Self::commit) only. Dropping a
+/// future is always safe: a dropped `commit` leaves its batch whole or not done, even if it is done later.
+/// Names of tables that start with `__` are the engine's own; a store treats them like any other.
+///
+/// Wrappers should forward every method, the provided ones too, under
+/// `#[deny(clippy::missing_trait_methods)]`.
+#[async_trait]
+pub trait LocalStore: Debug + Send + Sync + 'static {
+    /// Makes sure that the tables of `schema` exist with their fields and indexes.
+    ///
+    /// Idempotent. Adds what is missing, keeps what is there; a field that was declared with another type is
+    /// an error of kind [`Schema`](super::StoreErrorKind::Schema), and then nothing changed. After `Ok` the declaration is durable
+    /// and in force for every later call, also after reopening. Tables that `schema` does not name stay as they are.
+    async fn define(&self, schema: &Schema) -> Result<(), StoreError>;
+
+    /// The records with these ids, in the order asked, `None` where there is none. One snapshot.
+    ///
+    /// A table that was never defined is [`UnknownTable`](super::StoreErrorKind::UnknownTable), here and in every other method.
+    async fn get(
+        &self,
+        table: &TableName,
+        ids: &[RecordId],
+    ) -> Result<Vec<Option<Record>>, StoreError>;
+
+    /// One page of the records that `query` describes, from one snapshot, as the reference
+    /// evaluation ([`page_of`](crate::query::page_of)) answers. Members that the query would leave out
+    /// (`select`) are returned all the same.
+    ///
+    /// Following [`Page::next`] never skips or repeats a record that does not change meanwhile.
+    async fn query(&self, table: &TableName, query: &Query) -> Result<Page, StoreError>;
+
+    /// Judges the checks and does the writes of `batch`, all or nothing.
+    ///
+    /// After `Ok` every later read sees all of it, and it is durable as [`WriteBatch::durability`] says. After an
+    /// error nothing of it is seen (but see [`Unknown`](super::StoreErrorKind::Unknown)). A check that does not hold is
+    /// [`CheckFailed`](super::StoreErrorKind::CheckFailed).
+    async fn commit(&self, batch: WriteBatch) -> Result<(), StoreError>;
+
+    /// What the store promises beyond the base contract.
+    fn capabilities(&self) -> StoreCapabilities {
+        StoreCapabilities::default()
+    }
+
+    /// How many records match the filter of `query`; its window (`skip`, `top`, `page`, `after`) is ignored.
+    async fn count(&self, table: &TableName, query: &Query) -> Result<u64, StoreError> {
+        let mut query = Query {
+            filter: query.filter.clone(),
+            page: Some(1000),
+            ..Query::default()
+        };
+        let mut count = 0;
+        loop {
+            let page = self.query(table, &query).await?;
+            count += page.records.len() as u64;
+            match page.next {
+                Some(next) => query.after = Some(next),
+                None => return Ok(count),
+            }
+        }
+    }
+
+    /// Makes everything durable and lets go of files. Later calls fail with [`Closed`](super::StoreErrorKind::Closed).
+    async fn close(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+/// One page of a query.
+#[derive(Debug, Clone, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Page {
+    /// The records in order.
+    pub records: Vec<Record>,
+    /// Where the next page starts; `None` when this was the last one.
+    pub next: Option<Cursor>,
+}
+
+impl Page {
+    /// A page.
+    pub fn new(records: Vec<Record>, next: Option<Cursor>) -> Self {
+        Self { records, next }
+    }
+}
+
+/// What a store promises beyond the base contract. The conformance kit checks each promise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub struct StoreCapabilities {
+    /// Records survive closing and opening again.
+    pub persistent: bool,
+    /// An `Immediate` commit survives a power cut.
+    pub durable: bool,
+    /// Several processes may open the same store at once.
+    pub multi_process: bool,
+    /// Batches become visible in the order in which their `commit` futures were first polled.
+    pub ordered_commits: bool,
+    /// Declared indexes are used for filters and orders.
+    pub indexes: bool,
+}
+
+impl StoreCapabilities {
+    /// Sets `persistent`.
+    #[must_use]
+    pub fn with_persistent(mut self, yes: bool) -> Self {
+        self.persistent = yes;
+        self
+    }
+
+    /// Sets `durable`.
+    #[must_use]
+    pub fn with_durable(mut self, yes: bool) -> Self {
+        self.durable = yes;
+        self
+    }
+
+    /// Sets `multi_process`.
+    #[must_use]
+    pub fn with_multi_process(mut self, yes: bool) -> Self {
+        self.multi_process = yes;
+        self
+    }
+
+    /// Sets `ordered_commits`.
+    #[must_use]
+    pub fn with_ordered_commits(mut self, yes: bool) -> Self {
+        self.ordered_commits = yes;
+        self
+    }
+
+    /// Sets `indexes`.
+    #[must_use]
+    pub fn with_indexes(mut self, yes: bool) -> Self {
+        self.indexes = yes;
+        self
+    }
+}
+
+#[deny(clippy::missing_trait_methods)]
+#[async_trait]
+impl<S: LocalStore + ?Sized> LocalStore for Arc<S> {
+    async fn define(&self, schema: &Schema) -> Result<(), StoreError> {
+        (**self).define(schema).await
+    }
+    async fn get(
+        &self,
+        table: &TableName,
+        ids: &[RecordId],
+    ) -> Result<Vec<Option<Record>>, StoreError> {
+        (**self).get(table, ids).await
+    }
+    async fn query(&self, table: &TableName, query: &Query) -> Result<Page, StoreError> {
+        (**self).query(table, query).await
+    }
+    async fn commit(&self, batch: WriteBatch) -> Result<(), StoreError> {
+        (**self).commit(batch).await
+    }
+    fn capabilities(&self) -> StoreCapabilities {
+        (**self).capabilities()
+    }
+    async fn count(&self, table: &TableName, query: &Query) -> Result<u64, StoreError> {
+        (**self).count(table, query).await
+    }
+    async fn close(&self) -> Result<(), StoreError> {
+        (**self).close().await
+    }
+}
+
+/// Conveniences over any store. Implemented for all of them; not to be implemented by hand.
+#[async_trait]
+pub trait LocalStoreExt: LocalStore {
+    /// The record with this id, if any.
+    async fn get_one(
+        &self,
+        table: &TableName,
+        id: &RecordId,
+    ) -> Result<Option<Record>, StoreError> {
+        Ok(self
+            .get(table, std::slice::from_ref(id))
+            .await?
+            .pop()
+            .flatten())
+    }
+
+    /// All records of `query`, page by page, in memory at once.
+    async fn query_all(&self, table: &TableName, query: &Query) -> Result<Vec<Record>, StoreError> {
+        let mut query = query.clone();
+        let mut records = Vec::new();
+        loop {
+            let page = self.query(table, &query).await?;
+            records.extend(page.records);
+            match page.next {
+                Some(next) => query.after = Some(next),
+                None => return Ok(records),
+            }
+        }
+    }
+}
+
+impl<S: LocalStore + ?Sized> LocalStoreExt for S {}

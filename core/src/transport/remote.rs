@@ -1,0 +1,256 @@
+//! The transport trait and what travels over it.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::TransportError;
+use crate::name::{RecordId, TableName, Version};
+use crate::query::Query;
+use crate::record::Record;
+use crate::timestamp::Timestamp;
+
+/// A way to a table server: three required methods.
+///
+/// Outcomes are values. An `Err` means that it is *not known* whether the request took effect. Dropping a future
+/// is always safe and means the same as an `Err`.
+#[async_trait]
+pub trait Transport: Debug + Send + Sync + 'static {
+    /// Sends one change. It is sent at most once by this call, unless the transport knows that an attempt had no effect.
+    async fn apply(&self, table: &TableName, change: &Change) -> Result<Outcome, TransportError>;
+
+    /// Reads one record. `None` where the server has none; a tombstone is returned where the server shows it,
+    /// else it counts as none.
+    async fn get(&self, table: &TableName, id: &RecordId)
+    -> Result<Option<Record>, TransportError>;
+
+    /// Reads one page: the first one of `query`, or the one at `cursor`.
+    ///
+    /// The server may answer with fewer records than [`Query::page`] or [`Query::top`] asks for.
+    async fn page(
+        &self,
+        table: &TableName,
+        query: &Query,
+        cursor: Option<&PageCursor>,
+    ) -> Result<RemotePage, TransportError>;
+
+    /// What the way and the server behind it offer.
+    fn capabilities(&self) -> TransportCapabilities {
+        TransportCapabilities::default()
+    }
+}
+
+/// One change to send.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Change {
+    /// Insert, replace, delete or undelete.
+    pub kind: ChangeKind,
+    /// The record's id.
+    pub id: RecordId,
+    /// The record as it shall be; `None` for a delete.
+    pub record: Option<Record>,
+    /// The version on which the change is based. A write without one is only sent for inserts, and for records
+    /// of servers that give no versions.
+    pub if_match: Option<Version>,
+    /// Members that differ from the base, for servers that take partial updates; `None` when unknown.
+    pub changed: Option<Vec<String>>,
+    /// A key that is the same whenever this very change is sent again.
+    pub operation_id: Option<String>,
+}
+
+impl Change {
+    /// A change of a kind to a record.
+    pub fn new(kind: ChangeKind, id: RecordId) -> Self {
+        Self {
+            kind,
+            id,
+            record: None,
+            if_match: None,
+            changed: None,
+            operation_id: None,
+        }
+    }
+
+    /// With the record as it shall be.
+    #[must_use]
+    pub fn with_record(mut self, record: Record) -> Self {
+        self.record = Some(record);
+        self
+    }
+
+    /// With the version on which the change is based.
+    #[must_use]
+    pub fn with_if_match(mut self, version: Option<Version>) -> Self {
+        self.if_match = version;
+        self
+    }
+
+    /// With the key that marks repeats.
+    #[must_use]
+    pub fn with_operation_id(mut self, key: impl Into<String>) -> Self {
+        self.operation_id = Some(key.into());
+        self
+    }
+}
+
+/// The kinds of changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ChangeKind {
+    /// A new record.
+    Insert,
+    /// The whole record anew.
+    Replace,
+    /// No more record.
+    Delete,
+    /// A tombstone becomes a record again, with the members given.
+    Undelete,
+}
+
+/// What a server made of a change.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// Done; with the record as it now is, where the server says. A delete of a record that is gone is done, too.
+    Applied(Option<Record>),
+    /// Not done: the server's record is not the one on which the change is based.
+    Conflict(Conflict),
+    /// Not done, and the same change will be refused again.
+    Rejected(Rejection),
+}
+
+/// The server's side of a conflict.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Conflict {
+    /// What the server holds.
+    pub server: ServerRecord,
+}
+
+impl Conflict {
+    /// A conflict.
+    pub fn new(server: ServerRecord) -> Self {
+        Self { server }
+    }
+}
+
+/// What is known of a record at the server.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ServerRecord {
+    /// The record, perhaps a tombstone.
+    Known(Record),
+    /// There is no such record.
+    Gone,
+    /// The answer did not tell; ask with [`Transport::get`].
+    Unknown,
+}
+
+/// Why a server refused a change for good.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Rejection {
+    /// The HTTP status, where there is one.
+    pub status: Option<u16>,
+    /// The server's words.
+    pub message: String,
+}
+
+impl Rejection {
+    /// A rejection.
+    pub fn new(status: Option<u16>, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            message: message.into(),
+        }
+    }
+}
+
+/// One page of records from a server.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct RemotePage {
+    /// The records in the server's order.
+    pub records: Vec<Record>,
+    /// Rows that are no records; they are reported and left out.
+    pub invalid: Vec<InvalidRow>,
+    /// Where the next page is, if the server said.
+    pub next: Option<PageCursor>,
+    /// True when the server said that nothing follows; false when it is not known.
+    pub last: bool,
+    /// The count of all matching records, where it was asked for and given.
+    pub total: Option<u64>,
+    /// The server's clock at the answer.
+    pub server_time: Option<Timestamp>,
+    /// True when the server promises that `updatedAt` is unique and grows in the order of commits within a table.
+    pub ordered: bool,
+}
+
+/// A row of a page that is not a record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct InvalidRow {
+    /// Its id, where it has a usable one.
+    pub id: Option<String>,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+impl InvalidRow {
+    /// A bad row.
+    pub fn new(id: Option<String>, reason: impl Into<String>) -> Self {
+        Self {
+            id,
+            reason: reason.into(),
+        }
+    }
+}
+
+/// Where a page starts, in the server's own terms (a next link).
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct PageCursor(Arc<str>);
+
+impl PageCursor {
+    /// Wraps the server's text.
+    pub fn new(text: &str) -> Self {
+        Self(text.into())
+    }
+
+    /// The server's text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// What a transport and the server behind it offer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct TransportCapabilities {
+    /// The server knows [`Change::operation_id`] and answers a repeat with the first outcome.
+    pub operation_ids: bool,
+}
+
+#[deny(clippy::missing_trait_methods)]
+#[async_trait]
+impl<T: Transport + ?Sized> Transport for Arc<T> {
+    async fn apply(&self, table: &TableName, change: &Change) -> Result<Outcome, TransportError> {
+        (**self).apply(table, change).await
+    }
+    async fn get(
+        &self,
+        table: &TableName,
+        id: &RecordId,
+    ) -> Result<Option<Record>, TransportError> {
+        (**self).get(table, id).await
+    }
+    async fn page(
+        &self,
+        table: &TableName,
+        query: &Query,
+        cursor: Option<&PageCursor>,
+    ) -> Result<RemotePage, TransportError> {
+        (**self).page(table, query, cursor).await
+    }
+    fn capabilities(&self) -> TransportCapabilities {
+        (**self).capabilities()
+    }
+}
