@@ -115,12 +115,13 @@ impl RetryPolicy {
         let full = self.base.saturating_mul(1 << doublings).min(self.cap);
         let random = mix(self.seed.wrapping_add(u64::from(attempt)));
         let part = u32::try_from(random >> 48).unwrap_or_default();
-        let backoff = full - full / 2 / (1 << 16) * part;
+        let half = full / 2;
+        let backoff = half + half / (1 << 16) * part;
         backoff.max(retry_after.unwrap_or_default().min(self.retry_after_cap))
     }
 }
 
-/// Spreads the bits of a number (the finaliser of SplitMix64).
+/// Spreads the bits of a number (the finaliser of `SplitMix64`).
 fn mix(number: u64) -> u64 {
     let mut z = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
