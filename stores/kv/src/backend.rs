@@ -1,0 +1,112 @@
+//! What a key-value engine provides.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Debug};
+use std::ops::{Bound, Range};
+
+use synctable_core::store::{Durability, StoreCapabilities, StoreError};
+
+/// A key and its value.
+pub type Entry = (Vec<u8>, Vec<u8>);
+
+/// A sorted map of bytes with snapshots and atomic writes: two required methods here, two on [`KvSnapshot`].
+///
+/// All methods are synchronous and run on the thread of the caller. Keys sort by their bytes.
+/// [`KvStore`](crate::KvStore) never writes from two threads at once and drops its snapshot before it writes.
+/// The keys it uses are those of [`Key`](crate::Key); an engine may keep other data only outside of what
+/// it shows here.
+pub trait KvBackend: Debug + Send + Sync + 'static {
+    /// What is stored now: later writes do not show in it.
+    ///
+    /// An engine without snapshots returns a view that holds writers off until it is dropped.
+    fn snapshot(&self) -> Result<Box<dyn KvSnapshot + '_>, StoreError>;
+
+    /// Does all writes of `batch` or none.
+    ///
+    /// After `Ok` every later snapshot shows them, and they are durable as [`KvBatch::durability`] says. After an
+    /// error nothing of the batch shows, now or after reopening, unless the kind is
+    /// [`Unknown`](synctable_core::store::StoreErrorKind::Unknown): then the store takes no more writes.
+    fn write(&self, batch: &KvBatch) -> Result<(), StoreError>;
+
+    /// What the engine promises; nothing by default.
+    fn capabilities(&self) -> StoreCapabilities {
+        StoreCapabilities::default()
+    }
+
+    /// Makes everything durable and lets go of files. Called at most once, and no other method after it.
+    fn close(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+/// An unchanging view of a [`KvBackend`].
+pub trait KvSnapshot: Debug {
+    /// The value of `key`, if any.
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// The first `limit` entries whose keys are in `keys` (the start is included, the end is not), in the order
+    /// of their keys. Fewer than `limit` means that there are no more.
+    fn scan(&self, keys: Range<&[u8]>, limit: usize) -> Result<Vec<Entry>, StoreError>;
+}
+
+/// Writes that a backend does all or not at all; no key occurs twice.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct KvBatch {
+    writes: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    durability: Durability,
+}
+
+impl KvBatch {
+    /// An empty batch.
+    pub fn new(durability: Durability) -> Self {
+        Self {
+            writes: BTreeMap::new(),
+            durability,
+        }
+    }
+
+    /// Sets `key` to `value`; an earlier write of the key is forgotten.
+    pub fn put(&mut self, key: Vec<u8>, value: Vec<u8>) {
+        self.writes.insert(key, Some(value));
+    }
+
+    /// Removes `key`, which may be missing; an earlier write of the key is forgotten.
+    pub fn delete(&mut self, key: Vec<u8>) {
+        self.writes.insert(key, None);
+    }
+
+    /// The keys to write in their order, each with its new value, or `None` where it is to be removed.
+    pub fn writes(&self) -> impl ExactSizeIterator<Item = (&[u8], Option<&[u8]>)> {
+        self.writes
+            .iter()
+            .map(|(key, value)| (key.as_slice(), value.as_deref()))
+    }
+
+    /// When the batch has to be durable.
+    pub fn durability(&self) -> Durability {
+        self.durability
+    }
+
+    /// True without writes.
+    pub fn is_empty(&self) -> bool {
+        self.writes.is_empty()
+    }
+
+    /// Removes what earlier writes of this batch put in `keys`.
+    pub(crate) fn delete_written(&mut self, keys: Range<&[u8]>) {
+        let bounds = (Bound::Included(keys.start), Bound::Excluded(keys.end));
+        for (_, value) in self.writes.range_mut::<[u8], _>(bounds) {
+            *value = None;
+        }
+    }
+}
+
+impl Debug for KvBatch {
+    /// Shows the size only: contents stay out of logs.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KvBatch")
+            .field("writes", &self.writes.len())
+            .field("durability", &self.durability)
+            .finish()
+    }
+}
