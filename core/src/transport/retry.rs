@@ -396,8 +396,7 @@ mod tests {
             let policy = RetryPolicy::default().with_attempts(5).with_seed(seed);
             let retry = Retry::new(inner, policy).with_sleep(Arc::clone(&noted) as _);
             retry.page(&table(), &Query::all(), None).await.unwrap();
-            let waits = noted.0.lock().unwrap().clone();
-            waits
+            noted.0.lock().unwrap().clone()
         };
         assert_eq!(waits(7).await, waits(7).await);
         assert_ne!(waits(7).await, waits(8).await);
