@@ -1,1 +1,18 @@
-//! Placeholder.
+//! The SQLite store of synctable: one file, one real SQL table per sync table.
+//!
+//! Open one with [`SqliteStore::open`]. The file can be read by any SQLite tool: a sync table is an SQL
+//! table of the same name with a column for each declared field. Times are 100 ns ticks since 1970, dates are
+//! days since 1970, words of an enum are their position in its list; `__json` keeps the members that have no column.
+
+mod catalogue;
+mod error;
+mod functions;
+mod layout;
+mod open;
+mod pool;
+mod read;
+mod rows;
+mod store;
+mod writer;
+
+pub use store::{SqliteBuilder, SqliteStore};

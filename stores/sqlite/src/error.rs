@@ -1,0 +1,102 @@
+//! SQLite's errors as store errors.
+
+use std::io::{self, ErrorKind};
+use std::path::Path;
+
+use rusqlite::ErrorCode;
+use synctable_core::store::{StoreError, StoreErrorKind};
+
+/// A failed SQLite call as a store error.
+pub(crate) fn from_sqlite(error: rusqlite::Error) -> StoreError {
+    let (kind, message) = describe(&error);
+    StoreError::new(kind, message).with_source(error)
+}
+
+/// The kind and message for a failed SQLite call.
+pub(crate) fn describe(error: &rusqlite::Error) -> (StoreErrorKind, &'static str) {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => (
+            StoreErrorKind::Full,
+            "there is no room for the write; free some space and try again",
+        ),
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => (
+            StoreErrorKind::Locked,
+            "another process keeps the store busy; try again when it is done",
+        ),
+        Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => (
+            StoreErrorKind::Permission,
+            "the store may not be written; check the permissions of the file and its folder",
+        ),
+        Some(ErrorCode::CannotOpen) => (
+            StoreErrorKind::Io,
+            "the store cannot be opened; check that its folder exists and can be written",
+        ),
+        Some(ErrorCode::SystemIoFailure) => (
+            StoreErrorKind::Io,
+            "reading or writing the store failed; check the disk and open the store again",
+        ),
+        Some(ErrorCode::DatabaseCorrupt) => (
+            StoreErrorKind::Corrupt,
+            "the store is damaged; restore it from a backup or pull it again into a new store",
+        ),
+        Some(ErrorCode::NotADatabase) => (
+            StoreErrorKind::NotAStore,
+            "the file is not an SQLite store; choose another path",
+        ),
+        Some(ErrorCode::TooBig) => (
+            StoreErrorKind::Unsupported,
+            "a record or query is larger than SQLite can hold; make it smaller",
+        ),
+        _ => (
+            StoreErrorKind::Other,
+            "SQLite refused a statement; its reason is the source of this error",
+        ),
+    }
+}
+
+/// Stored values that do not have the form this crate writes.
+pub(crate) fn corrupt() -> StoreError {
+    StoreError::corrupt(
+        "a stored row does not have the form this store writes; restore the store from a backup",
+    )
+}
+
+/// What every call after `close` answers.
+pub(crate) fn closed() -> StoreError {
+    StoreError::new(
+        StoreErrorKind::Closed,
+        "the store was closed; open it again",
+    )
+}
+
+/// A path in the form messages show: quoted, without control characters.
+pub(crate) fn shown(path: &Path) -> String {
+    let text: String = path
+        .to_string_lossy()
+        .chars()
+        .flat_map(char::escape_debug)
+        .collect();
+    format!("'{text}'")
+}
+
+/// A failed call of the file system as a store error.
+pub(crate) fn io_error(path: &Path, error: io::Error) -> StoreError {
+    let path = shown(path);
+    let (kind, message) = match error.kind() {
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => (
+            StoreErrorKind::Permission,
+            format!(
+                "{path} may not be opened for reading and writing; check the permissions of the file and its folder"
+            ),
+        ),
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => (
+            StoreErrorKind::Full,
+            format!("there is no room for {path}; free some space and try again"),
+        ),
+        _ => (
+            StoreErrorKind::Io,
+            format!("{path} cannot be opened; check the path and the disk"),
+        ),
+    };
+    StoreError::new(kind, message).with_source(error)
+}

@@ -1,0 +1,264 @@
+//! How a table lies in SQLite: one SQL table, one column per declared field, two columns of our own.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::fmt::Write as _;
+
+use synctable_core::{FieldType, IndexSpec, TableName, TableSchema};
+
+/// The columns in front of the declared fields, in the order of every select list.
+pub(crate) const LEADING: [&str; 6] = ["id", "version", "createdAt", "updatedAt", "deleted", JSON];
+
+/// The column that keeps the body text of a row whose columns do not print it exactly.
+///
+/// `NULL`: the columns print the body, fields that are `NULL` being left out. Empty: the same, fields that
+/// are `NULL` being printed as `null`. Otherwise: the body.
+pub(crate) const JSON: &str = "__json";
+
+/// The column that is 1 where a member does not fit its declared type, else `NULL`.
+pub(crate) const ODD: &str = "__odd";
+
+/// A table with its columns and the statements that do not depend on a query.
+#[derive(Debug)]
+pub(crate) struct TableLayout {
+    pub(crate) name: TableName,
+    pub(crate) schema: TableSchema,
+    pub(crate) columns: Vec<Column>,
+    positions: HashMap<String, usize>,
+    pub(crate) statements: Statements,
+}
+
+/// The column of a declared field.
+#[derive(Debug)]
+pub(crate) struct Column {
+    pub(crate) name: String,
+    pub(crate) ty: FieldType,
+    /// The name as a JSON member: `"title":`.
+    pub(crate) key: String,
+    /// The words of an enum as JSON texts.
+    pub(crate) words: Vec<String>,
+}
+
+/// SQL that is written once per table.
+#[derive(Debug)]
+pub(crate) struct Statements {
+    /// `SELECT columns FROM table AS t`, without a condition.
+    pub(crate) select: String,
+    /// Generation of the catalogue and the row with an id.
+    pub(crate) get: String,
+    pub(crate) exists: String,
+    pub(crate) put: String,
+    pub(crate) delete: String,
+    pub(crate) clear: String,
+    /// One row if any row is odd.
+    pub(crate) any_odd: String,
+}
+
+impl TableLayout {
+    pub(crate) fn new(name: TableName, schema: TableSchema) -> Self {
+        let columns: Vec<Column> = schema
+            .fields
+            .iter()
+            .map(|(name, ty)| Column::new(name, ty))
+            .collect();
+        let positions = columns
+            .iter()
+            .enumerate()
+            .map(|(at, column)| (column.name.clone(), at))
+            .collect();
+        let statements = Statements::new(&name, &columns);
+        Self {
+            name,
+            schema,
+            columns,
+            positions,
+            statements,
+        }
+    }
+
+    /// The place of a declared field among the columns.
+    pub(crate) fn position(&self, field: &str) -> Option<usize> {
+        self.positions.get(field).copied()
+    }
+}
+
+impl Column {
+    fn new(name: &str, ty: &FieldType) -> Self {
+        let words = match ty {
+            FieldType::Enum(words) => words.iter().map(|word| json_text(word)).collect(),
+            _ => Vec::new(),
+        };
+        Self {
+            name: name.to_owned(),
+            ty: ty.clone(),
+            key: format!("{}:", json_text(name)),
+            words,
+        }
+    }
+}
+
+impl Statements {
+    fn new(table: &TableName, columns: &[Column]) -> Self {
+        let table = quoted(&sql_table(table));
+        let names: Vec<String> = LEADING
+            .iter()
+            .copied()
+            .chain(columns.iter().map(|column| column.name.as_str()))
+            .map(quoted)
+            .collect();
+        let list = names
+            .iter()
+            .map(|name| format!("t.{name}"))
+            .collect::<Vec<_>>()
+            .join(",");
+        Self {
+            select: format!("SELECT {list} FROM {table} AS t"),
+            get: format!(
+                "SELECT {list},(SELECT number FROM _synctable_generation) FROM {table} AS t WHERE t.\"id\"=?1"
+            ),
+            exists: format!("SELECT 1 FROM {table} WHERE \"id\"=?1"),
+            put: put(&table, columns, &names),
+            delete: format!("DELETE FROM {table} WHERE \"id\"=?1"),
+            clear: format!("DELETE FROM {table}"),
+            any_odd: format!("SELECT 1 FROM {table} WHERE \"{ODD}\" IS NOT NULL LIMIT 1"),
+        }
+    }
+}
+
+/// The upsert: parameters in the order of `names`, then the odd flag. A row that is the same already stays untouched.
+fn put(table: &str, columns: &[Column], names: &[String]) -> String {
+    let odd = quoted(ODD);
+    let names: Vec<&String> = names.iter().chain([&odd]).collect();
+    let list = names
+        .iter()
+        .map(|name| name.as_str())
+        .collect::<Vec<_>>()
+        .join(",");
+    let values = (1..=names.len())
+        .map(|at| format!("?{at}"))
+        .collect::<Vec<_>>()
+        .join(",");
+    let changes = names.get(1..).unwrap_or_default();
+    let set = changes
+        .iter()
+        .map(|name| format!("{name}=excluded.{name}"))
+        .collect::<Vec<_>>()
+        .join(",");
+    let mut differs = changes
+        .iter()
+        .map(|name| format!("t.{name} IS NOT excluded.{name}"))
+        .collect::<Vec<_>>()
+        .join(" OR ");
+    // 1 and 1.0 are equal to SQL but not the same text.
+    for column in columns {
+        if column.ty == FieldType::Number {
+            let name = quoted(&column.name);
+            let _ = write!(
+                differs,
+                " OR typeof(t.{name}) IS NOT typeof(excluded.{name})"
+            );
+        }
+    }
+    format!(
+        "INSERT INTO {table} AS t ({list}) VALUES ({values}) ON CONFLICT (\"id\") DO UPDATE SET {set} WHERE {differs}"
+    )
+}
+
+/// The statements that make the SQL table of `layout` from nothing.
+pub(crate) fn create_table(layout: &TableLayout) -> String {
+    let table = quoted(&sql_table(&layout.name));
+    let mut sql = format!(
+        "CREATE TABLE {table} (\"id\" TEXT PRIMARY KEY NOT NULL, \"version\" TEXT, \"createdAt\" INTEGER, \
+         \"updatedAt\" INTEGER, \"deleted\" INTEGER NOT NULL"
+    );
+    for column in &layout.columns {
+        let _ = write!(sql, ", {}", column_definition(column));
+    }
+    let _ = write!(sql, ", \"{ODD}\" INTEGER, \"{JSON}\" TEXT)");
+    sql
+}
+
+/// Makes the small index that finds odd rows.
+pub(crate) fn create_odd_index(table: &TableName) -> String {
+    let sql_name = sql_table(table);
+    format!(
+        "CREATE INDEX {} ON {}(\"{ODD}\") WHERE \"{ODD}\" IS NOT NULL",
+        quoted(&format!("ix_{sql_name}/{ODD}")),
+        quoted(&sql_name)
+    )
+}
+
+/// Adds the column of one field.
+pub(crate) fn add_column(table: &TableName, column: &Column) -> String {
+    format!(
+        "ALTER TABLE {} ADD COLUMN {}",
+        quoted(&sql_table(table)),
+        column_definition(column)
+    )
+}
+
+/// Makes a declared index. The id follows the declared fields, so that a page in this order needs no sorting.
+pub(crate) fn create_index(table: &TableName, index: &IndexSpec) -> String {
+    let sql_name = sql_table(table);
+    // Neither tables nor fields have a '/' in their names, so no two indexes share a name.
+    let name = format!("ix_{sql_name}/{}", index.fields.join("/"));
+    let mut fields: Vec<String> = index.fields.iter().map(|field| quoted(field)).collect();
+    if !index.fields.iter().any(|field| field == "id") {
+        fields.push(quoted("id"));
+    }
+    format!(
+        "CREATE INDEX {} ON {}({})",
+        quoted(&name),
+        quoted(&sql_name),
+        fields.join(",")
+    )
+}
+
+/// A column with its SQL type. `number` has none: SQLite would turn 1.0 into 1.
+fn column_definition(column: &Column) -> String {
+    let ty = match column.ty {
+        FieldType::Number => "",
+        FieldType::Integer
+        | FieldType::Boolean
+        | FieldType::Date
+        | FieldType::Time
+        | FieldType::DateTime
+        | FieldType::Enum(_) => " INTEGER",
+        FieldType::String | FieldType::Bytes | FieldType::GeoPoint | FieldType::Json => " TEXT",
+    };
+    format!("{}{ty}", quoted(&column.name))
+}
+
+/// The name of the SQL table: the table's own, but SQLite keeps names that start with `sqlite_` to itself.
+pub(crate) fn sql_table(table: &TableName) -> Cow<'_, str> {
+    let name = table.as_str();
+    if name.starts_with("sqlite_") {
+        Cow::Owned(format!("_{name}"))
+    } else {
+        Cow::Borrowed(name)
+    }
+}
+
+/// A name as an SQL identifier.
+pub(crate) fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// A text as JSON.
+pub(crate) fn json_text(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    push_json_text(&mut out, text);
+    out
+}
+
+/// Appends a text as JSON.
+pub(crate) fn push_json_text(out: &mut String, text: &str) {
+    let plain = |byte: u8| byte >= b' ' && byte != b'"' && byte != b'\\';
+    if text.bytes().all(plain) {
+        out.push('"');
+        out.push_str(text);
+        out.push('"');
+    } else {
+        out.push_str(&serde_json::Value::from(text).to_string());
+    }
+}

@@ -1,0 +1,255 @@
+//! Opening and making store files: what is not ours is refused before SQLite touches it.
+
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+use synctable_core::store::{StoreError, StoreErrorKind};
+
+use crate::catalogue;
+use crate::error::{describe, io_error, shown};
+use crate::functions;
+
+/// `PRAGMA application_id` of our files: "sync" in ASCII.
+const APPLICATION_ID: u32 = 0x7379_6e63;
+/// `PRAGMA user_version` of our files: the format this release writes.
+const FORMAT: u32 = 1;
+/// Older versions of SQLite can damage a WAL file that two connections reset at once.
+const MIN_SQLITE: i32 = 3_051_003;
+/// How long a call waits for another process.
+const BUSY: Duration = Duration::from_secs(10);
+/// Statements that each connection keeps prepared.
+const STATEMENTS: usize = 128;
+/// Pages in the write-ahead log before it is copied into the file.
+const AUTOCHECKPOINT: u32 = 4000;
+
+/// What to open and how.
+#[derive(Debug, Clone)]
+pub(crate) struct Options {
+    pub(crate) path: PathBuf,
+    pub(crate) create: bool,
+    pub(crate) cache: usize,
+    pub(crate) readers: usize,
+}
+
+/// Opens the store's first connection, the one that writes; makes the file where it is missing and wanted.
+pub(crate) fn open(options: &Options) -> Result<Connection, StoreError> {
+    if rusqlite::version_number() < MIN_SQLITE {
+        return Err(StoreError::new(
+            StoreErrorKind::Unsupported,
+            "the linked SQLite is too old; use 3.51.3 or later, or the bundled one",
+        ));
+    }
+    let path = &options.path;
+    if !exists(path)? {
+        if !options.create {
+            return Err(StoreError::new(
+                StoreErrorKind::Io,
+                format!("there is no store at {}; check the path", shown(path)),
+            ));
+        }
+        create(path)?;
+    }
+    check(path)?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let conn = connect(path, flags, options.cache).map_err(|error| at_path(path, error))?;
+    let set_up = || {
+        conn.pragma_update(None, "wal_autocheckpoint", AUTOCHECKPOINT)?;
+        conn.pragma_update(None, "synchronous", "FULL")?;
+        conn.is_readonly("main")
+    };
+    // SQLite opens a file it may not write as one that is only read.
+    if set_up().map_err(|error| at_path(path, error))? {
+        return Err(io_error(path, ErrorKind::PermissionDenied.into()));
+    }
+    Ok(conn)
+}
+
+/// Opens one more connection, for reading.
+pub(crate) fn open_reader(options: &Options) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    connect(&options.path, flags, options.cache).map_err(|error| at_path(&options.path, error))
+}
+
+fn connect(path: &Path, flags: OpenFlags, cache: usize) -> rusqlite::Result<Connection> {
+    let conn = Connection::open_with_flags(path, flags)?;
+    conn.busy_timeout(BUSY)?;
+    conn.set_prepared_statement_cache_capacity(STATEMENTS);
+    // Negative sizes are in KiB, positive ones in pages.
+    let kib = i64::try_from(cache / 1024).unwrap_or(i64::MAX);
+    conn.pragma_update(None, "cache_size", -kib)?;
+    conn.pragma_update(None, "trusted_schema", false)?;
+    functions::register(&conn)?;
+    Ok(conn)
+}
+
+/// True when something is at `path`; an error when its folder is missing or cannot be read, or it is no file.
+fn exists(path: &Path) -> Result<bool, StoreError> {
+    match fs::metadata(path) {
+        Ok(meta) if meta.is_dir() => Err(StoreError::new(
+            StoreErrorKind::NotAStore,
+            format!("{} is a folder; give the path of a file", shown(path)),
+        )),
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::NotFound => match path.parent() {
+            Some(folder) if !folder.is_dir() => Err(StoreError::new(
+                StoreErrorKind::Io,
+                format!("there is no folder {}; make it first", shown(folder)),
+            )),
+            _ => Ok(false),
+        },
+        Err(error) => Err(io_error(path, error)),
+    }
+}
+
+/// Makes a new store under another name and links it into place, so that a crash leaves no half-made file
+/// and two processes that start together end up with one store.
+fn create(path: &Path) -> Result<(), StoreError> {
+    static DRAFTS: AtomicU32 = AtomicU32::new(0);
+    let draft = DRAFTS.fetch_add(1, Ordering::Relaxed);
+    let mut name = path.file_name().unwrap_or_default().to_os_string();
+    name.push(format!(".new-{}-{draft}", std::process::id()));
+    let draft = path.with_file_name(name);
+    remove(&draft)?;
+    let made = build(&draft)
+        .map_err(|error| cannot_create(path, error))
+        .and_then(|()| place(&draft, path).map_err(|error| io_error(path, error)));
+    let removed = remove(&draft);
+    made.and(removed)
+}
+
+/// The folder is there, so a file that cannot be made in it is one that may not be.
+fn cannot_create(path: &Path, error: rusqlite::Error) -> StoreError {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::CannotOpen) => io_error(path, ErrorKind::PermissionDenied.into()),
+        _ => at_path(path, error),
+    }
+}
+
+fn build(draft: &Path) -> rusqlite::Result<()> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+        | OpenFlags::SQLITE_OPEN_CREATE
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let conn = Connection::open_with_flags(draft, flags)?;
+    conn.pragma_update(None, "synchronous", "EXTRA")?;
+    conn.execute_batch(&format!(
+        "BEGIN; PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FORMAT}; {} COMMIT;",
+        catalogue::CREATE
+    ))?;
+    conn.pragma_update(None, "journal_mode", "WAL")?;
+    conn.close().map_err(|(_, error)| error)
+}
+
+fn place(draft: &Path, path: &Path) -> io::Result<()> {
+    match fs::hard_link(draft, path) {
+        // Another process was faster: its store is as good.
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(()),
+        // Some file systems have no links.
+        Err(_) if !path.exists() => fs::rename(draft, path)?,
+        result => result?,
+    }
+    match path.parent().map(File::open) {
+        Some(Ok(folder)) => folder.sync_all(),
+        // Not every system can open a folder; the file itself is synced.
+        _ => Ok(()),
+    }
+}
+
+fn remove(draft: &Path) -> Result<(), StoreError> {
+    match fs::remove_file(draft) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(io_error(draft, error)),
+        _ => Ok(()),
+    }
+}
+
+/// Judges the file without changing it.
+///
+/// All of it goes through SQLite: opening and closing the file here would let go of the locks that other
+/// handles of this process hold on it.
+fn check(path: &Path) -> Result<(), StoreError> {
+    let length = fs::metadata(path)
+        .map_err(|error| io_error(path, error))?
+        .len();
+    if length == 0 {
+        return Err(not_ours(path, "an empty file, not a store"));
+    }
+    let read = || {
+        let conn = look(path)?;
+        conn.busy_timeout(BUSY)?;
+        let number = |name| conn.pragma_query_value(None, name, |row| row.get::<_, u32>(0));
+        Ok((number("application_id")?, number("user_version")?))
+    };
+    let (application, format) = read().map_err(|error| cannot_open(path, error))?;
+    if application != APPLICATION_ID {
+        return Err(not_ours(path, "an SQLite file of another program"));
+    }
+    if format > FORMAT {
+        return Err(StoreError::new(
+            StoreErrorKind::FormatTooNew,
+            format!(
+                "{} was written by a newer release; update this program",
+                shown(path)
+            ),
+        ));
+    }
+    Ok(())
+}
+
+/// A connection that only looks at the file. Without a write-ahead log it takes no locks and makes no files.
+fn look(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX
+        | OpenFlags::SQLITE_OPEN_URI;
+    if has_log(path) {
+        return Connection::open_with_flags(path, flags);
+    }
+    let mut uri = String::from("file:");
+    if cfg!(windows) {
+        uri.push('/');
+    }
+    for byte in path.as_os_str().as_encoded_bytes() {
+        match byte {
+            b'\\' if cfg!(windows) => uri.push('/'),
+            b'/' | b':' | b'.' | b'-' | b'_' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' => {
+                uri.push(char::from(*byte));
+            }
+            _ => {
+                let _ = write!(uri, "%{byte:02x}");
+            }
+        }
+    }
+    uri.push_str("?immutable=1");
+    Connection::open_with_flags(uri, flags)
+}
+
+fn has_log(path: &Path) -> bool {
+    let mut name = path.as_os_str().to_os_string();
+    name.push("-wal");
+    fs::metadata(name).is_ok_and(|meta| meta.len() > 0)
+}
+
+fn not_ours(path: &Path, what: &str) -> StoreError {
+    StoreError::new(
+        StoreErrorKind::NotAStore,
+        format!("{} is {what}; choose another path", shown(path)),
+    )
+}
+
+/// An error from opening the file itself, for which SQLite does not say whether permission was the reason.
+fn cannot_open(path: &Path, error: rusqlite::Error) -> StoreError {
+    if error.sqlite_error_code() == Some(ErrorCode::CannotOpen)
+        && let Err(error) = File::open(path)
+    {
+        return io_error(path, error);
+    }
+    at_path(path, error)
+}
+
+fn at_path(path: &Path, error: rusqlite::Error) -> StoreError {
+    let (kind, message) = describe(&error);
+    StoreError::new(kind, format!("{}: {message}", shown(path))).with_source(error)
+}

@@ -1,0 +1,284 @@
+//! Connections for reading: short reads run where they are asked for, long ones on threads of their own.
+
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
+use std::thread::{self, JoinHandle};
+
+use rusqlite::Connection;
+use synctable_core::store::{StoreError, StoreErrorKind};
+use tokio::sync::oneshot;
+
+use crate::catalogue::{self, Catalogue};
+use crate::error::{closed, from_sqlite};
+use crate::open::{self, Options};
+
+/// How many steps of SQLite's machine pass between two looks at the budget.
+const STEPS: i32 = 1000;
+/// How many thousand steps a read may take where it is asked for: well below a millisecond.
+const INLINE_BUDGET: i64 = 25;
+
+/// What the writing thread and all readers share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    catalogue: RwLock<Arc<Catalogue>>,
+    closed: AtomicBool,
+}
+
+impl Shared {
+    pub(crate) fn new(catalogue: Catalogue) -> Self {
+        Self {
+            catalogue: RwLock::new(Arc::new(catalogue)),
+            closed: AtomicBool::new(false),
+        }
+    }
+
+    /// The catalogue as last seen by anyone here.
+    pub(crate) fn last_catalogue(&self) -> Arc<Catalogue> {
+        Arc::clone(
+            &self
+                .catalogue
+                .read()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
+    }
+
+    /// The catalogue of the connection's current snapshot.
+    pub(crate) fn catalogue(&self, conn: &Connection) -> Result<Arc<Catalogue>, StoreError> {
+        let last = self.last_catalogue();
+        if catalogue::generation(conn)? == last.generation {
+            return Ok(last);
+        }
+        let loaded = Arc::new(Catalogue::load(conn)?);
+        self.publish(Arc::clone(&loaded));
+        Ok(loaded)
+    }
+
+    /// Makes a committed catalogue known, unless a newer one is.
+    pub(crate) fn publish(&self, catalogue: Arc<Catalogue>) {
+        let mut last = self
+            .catalogue
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        if catalogue.generation > last.generation {
+            *last = catalogue;
+        }
+    }
+
+    pub(crate) fn check_open(&self) -> Result<(), StoreError> {
+        if self.closed.load(Ordering::Acquire) {
+            Err(closed())
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Marks the store closed; true for the first caller.
+    pub(crate) fn set_closed(&self) -> bool {
+        !self.closed.swap(true, Ordering::AcqRel)
+    }
+}
+
+type Job = Box<dyn FnOnce(&Reader) + Send>;
+
+/// The reading connections and their threads.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    slots: Arc<Vec<Slot>>,
+    workers: Mutex<Option<Workers>>,
+}
+
+/// The place of one connection, opened when it is first needed.
+#[derive(Debug)]
+struct Slot {
+    reader: Mutex<Option<Reader>>,
+    options: Options,
+    shared: Arc<Shared>,
+}
+
+/// One connection for reading.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    pub(crate) conn: Connection,
+    /// Thousands of steps until a read is stopped.
+    budget: Arc<AtomicI64>,
+}
+
+#[derive(Debug)]
+struct Workers {
+    jobs: Sender<Job>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Pool {
+    /// Opens the first connection.
+    pub(crate) fn open(options: &Options, shared: &Arc<Shared>) -> Result<Self, StoreError> {
+        let slots: Vec<Slot> = (0..options.readers.max(1))
+            .map(|_| Slot {
+                reader: Mutex::new(None),
+                options: options.clone(),
+                shared: Arc::clone(shared),
+            })
+            .collect();
+        if let Some(slot) = slots.first() {
+            slot.with(slot.lock(), |_| Ok(()))?;
+        }
+        Ok(Self {
+            slots: Arc::new(slots),
+            workers: Mutex::new(None),
+        })
+    }
+
+    /// Runs a read here and now. `None` where no connection is free or the read takes long: nothing was done then.
+    pub(crate) fn inline<T>(
+        &self,
+        read: impl FnOnce(&Reader) -> Result<T, StoreError>,
+    ) -> Option<Result<T, StoreError>> {
+        let (slot, guard) = self
+            .slots
+            .iter()
+            .find_map(|slot| Some((slot, slot.try_lock()?)))?;
+        let mut stopped = false;
+        let result = slot.with(guard, |reader| {
+            reader.budget.store(INLINE_BUDGET, Ordering::Relaxed);
+            let result = read(reader);
+            stopped = reader.budget.swap(i64::MAX, Ordering::Relaxed) <= 0;
+            result
+        });
+        match result {
+            Err(_) if stopped => None,
+            result => Some(result),
+        }
+    }
+
+    /// Runs a read on a thread of its own.
+    pub(crate) async fn off_thread<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Reader) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Box::new(move |reader: &Reader| {
+            // Nobody waits any more where the caller dropped its future.
+            if !reply.is_closed() {
+                let _ = reply.send(read(reader));
+            }
+        }))?;
+        answer.await.map_err(|_| closed())?
+    }
+
+    fn send(&self, job: Job) -> Result<(), StoreError> {
+        let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
+        if workers.is_none() {
+            *workers = Some(Workers::start(&self.slots)?);
+        }
+        match workers.as_ref() {
+            Some(workers) => workers.jobs.send(job).map_err(|_| closed()),
+            None => Err(closed()),
+        }
+    }
+
+    /// Ends the threads and closes the connections, after the reads that run.
+    pub(crate) fn close(&self) {
+        let workers = self
+            .workers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(Workers { jobs, threads }) = workers {
+            drop(jobs);
+            for thread in threads {
+                let _ = thread.join();
+            }
+        }
+        for slot in self.slots.iter() {
+            slot.lock().take();
+        }
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl Slot {
+    fn lock(&self) -> MutexGuard<'_, Option<Reader>> {
+        self.reader.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn try_lock(&self) -> Option<MutexGuard<'_, Option<Reader>>> {
+        match self.reader.try_lock() {
+            Ok(guard) => Some(guard),
+            Err(TryLockError::Poisoned(error)) => Some(error.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
+    fn with<T>(
+        &self,
+        mut reader: MutexGuard<'_, Option<Reader>>,
+        read: impl FnOnce(&Reader) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.shared.check_open()?;
+        let reader = match &mut *reader {
+            Some(reader) => reader,
+            empty => empty.insert(Reader::open(&self.options)?),
+        };
+        read(reader)
+    }
+}
+
+impl Reader {
+    fn open(options: &Options) -> Result<Self, StoreError> {
+        let mut conn = open::open_reader(options)?;
+        let budget = Arc::new(AtomicI64::new(i64::MAX));
+        let left = Arc::clone(&budget);
+        conn.progress_handler(
+            STEPS,
+            Some(move || left.fetch_sub(1, Ordering::Relaxed) <= 1),
+        )
+        .map_err(from_sqlite)?;
+        Ok(Self { conn, budget })
+    }
+}
+
+impl Workers {
+    fn start(slots: &Arc<Vec<Slot>>) -> Result<Self, StoreError> {
+        let (jobs, inbox) = channel::<Job>();
+        let inbox = Arc::new(Mutex::new(inbox));
+        let threads = (0..slots.len())
+            .map(|at| {
+                let (slots, inbox) = (Arc::clone(slots), Arc::clone(&inbox));
+                thread::Builder::new()
+                    .name("synctable-sqlite-read".into())
+                    .spawn(move || {
+                        if let Some(slot) = slots.get(at) {
+                            work(slot, &inbox);
+                        }
+                    })
+            })
+            .collect::<Result<_, _>>()
+            .map_err(|error| {
+                StoreError::new(
+                    StoreErrorKind::Other,
+                    "the system gives no more threads; close something and try again",
+                )
+                .with_source(error)
+            })?;
+        Ok(Self { jobs, threads })
+    }
+}
+
+/// Does jobs on one connection until no more can come.
+fn work(slot: &Slot, inbox: &Mutex<Receiver<Job>>) {
+    loop {
+        let job = inbox.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(job) = job else { return };
+        // A job that is not run drops its reply, which its caller sees as closed.
+        let _ = slot.with(slot.lock(), |reader| {
+            job(reader);
+            Ok(())
+        });
+    }
+}

@@ -1,0 +1,197 @@
+//! The store itself.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use synctable_core::query::Query;
+use synctable_core::store::{LocalStore, Page, StoreCapabilities, StoreError, WriteBatch};
+use synctable_core::{Record, RecordId, Schema, TableName};
+
+use crate::catalogue::Catalogue;
+use crate::error::io_error;
+use crate::open::{self, Options};
+use crate::pool::{Pool, Shared};
+use crate::read;
+use crate::writer::WriterHandle;
+
+/// A store in one SQLite file.
+///
+/// Every table is a real SQL table with one column per declared field, so any SQLite tool can read it.
+/// Several handles and several processes may open the same file at once.
+///
+/// ```
+/// use synctable_core::store::{LocalStore, LocalStoreExt, WriteBatch};
+/// use synctable_core::{Record, Schema, TableName, TableSchema};
+/// use synctable_sqlite::SqliteStore;
+///
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// let folder = tempfile::tempdir().unwrap();
+/// let store = SqliteStore::open(folder.path().join("app.db")).unwrap();
+/// let table = TableName::new("todo").unwrap();
+/// store.define(&Schema::new().with_table(table.clone(), TableSchema::new())).await.unwrap();
+///
+/// let milk = Record::from_json(r#"{"id":"a","title":"Milk"}"#).unwrap();
+/// store.commit(WriteBatch::new().put(&table, milk.clone())).await.unwrap();
+/// assert_eq!(store.get_one(&table, milk.id()).await.unwrap(), Some(milk));
+/// # });
+/// ```
+pub struct SqliteStore {
+    path: PathBuf,
+    shared: Arc<Shared>,
+    // Dropped in this order: the connection that writes closes last and so leaves no log file behind.
+    pool: Pool,
+    writer: WriterHandle,
+}
+
+/// How to open a store; made by [`SqliteStore::builder`].
+///
+/// ```
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let path = folder.path().join("app.db");
+/// use synctable_sqlite::SqliteStore;
+/// assert!(SqliteStore::builder(&path).create(false).open().is_err());
+/// let store = SqliteStore::builder(&path).cache(64 << 20).readers(4).open().unwrap();
+/// ```
+#[derive(Debug, Clone)]
+pub struct SqliteBuilder {
+    options: Options,
+}
+
+impl SqliteStore {
+    /// Opens the store at `path`; makes it where there is no file.
+    ///
+    /// A file that is not a store of this kind is refused and stays as it is. This call reads and
+    /// writes the disk, for some milliseconds.
+    ///
+    /// # Errors
+    /// Of the kinds [`NotAStore`](synctable_core::store::StoreErrorKind::NotAStore), `Corrupt`, `FormatTooNew`,
+    /// `Permission`, `Locked`, `Full` or `Io`.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
+        Self::builder(path).open()
+    }
+
+    /// Settings for opening the store at `path`.
+    pub fn builder(path: impl AsRef<Path>) -> SqliteBuilder {
+        SqliteBuilder {
+            options: Options {
+                path: path.as_ref().to_owned(),
+                create: true,
+                cache: 16 << 20,
+                readers: 2,
+            },
+        }
+    }
+}
+
+impl SqliteBuilder {
+    /// Whether a missing file is made (the default) or an error.
+    #[must_use]
+    pub fn create(mut self, create: bool) -> Self {
+        self.options.create = create;
+        self
+    }
+
+    /// How many bytes of the file each connection keeps in memory at most. Default 16 MiB.
+    #[must_use]
+    pub fn cache(mut self, bytes: usize) -> Self {
+        self.options.cache = bytes;
+        self
+    }
+
+    /// How many reads can run at the same time; at least 1, default 2.
+    #[must_use]
+    pub fn readers(mut self, connections: usize) -> Self {
+        self.options.readers = connections;
+        self
+    }
+
+    /// Opens the store.
+    pub fn open(mut self) -> Result<SqliteStore, StoreError> {
+        // An absolute path cannot be taken for a URI or for one of SQLite's special names.
+        self.options.path = std::path::absolute(&self.options.path)
+            .map_err(|error| io_error(&self.options.path, error))?;
+        let conn = open::open(&self.options)?;
+        let shared = Arc::new(Shared::new(Catalogue::load(&conn)?));
+        let writer = WriterHandle::start(conn, Arc::clone(&shared))?;
+        let pool = Pool::open(&self.options, &shared)?;
+        Ok(SqliteStore {
+            path: self.options.path,
+            shared,
+            pool,
+            writer,
+        })
+    }
+}
+
+#[async_trait]
+impl LocalStore for SqliteStore {
+    async fn define(&self, schema: &Schema) -> Result<(), StoreError> {
+        self.shared.check_open()?;
+        self.writer.define(schema.clone()).await
+    }
+
+    async fn get(
+        &self,
+        table: &TableName,
+        ids: &[RecordId],
+    ) -> Result<Vec<Option<Record>>, StoreError> {
+        let shared = &self.shared;
+        let now = self
+            .pool
+            .inline(|reader| read::get(&reader.conn, shared, table, ids));
+        if let Some(result) = now {
+            return result;
+        }
+        let (shared, table, ids) = (Arc::clone(shared), table.clone(), ids.to_vec());
+        self.pool
+            .off_thread(move |reader| read::get(&reader.conn, &shared, &table, &ids))
+            .await
+    }
+
+    async fn query(&self, table: &TableName, query: &Query) -> Result<Page, StoreError> {
+        let shared = &self.shared;
+        let now = self
+            .pool
+            .inline(|reader| read::query(&reader.conn, shared, table, query));
+        if let Some(result) = now {
+            return result;
+        }
+        let (shared, table, query) = (Arc::clone(shared), table.clone(), query.clone());
+        self.pool
+            .off_thread(move |reader| read::query(&reader.conn, &shared, &table, &query))
+            .await
+    }
+
+    async fn commit(&self, batch: WriteBatch) -> Result<(), StoreError> {
+        self.shared.check_open()?;
+        self.writer.commit(batch).await
+    }
+
+    fn capabilities(&self) -> StoreCapabilities {
+        StoreCapabilities::default()
+            .with_persistent(true)
+            .with_durable(true)
+            .with_multi_process(true)
+            .with_ordered_commits(true)
+            .with_indexes(true)
+    }
+
+    async fn close(&self) -> Result<(), StoreError> {
+        if self.shared.set_closed() {
+            self.pool.close();
+            self.writer.close().await
+        } else {
+            Ok(())
+        }
+    }
+}
+
+impl fmt::Debug for SqliteStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteStore")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
+}

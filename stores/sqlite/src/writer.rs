@@ -1,0 +1,342 @@
+//! The one thread that writes: batches that wait together share a transaction.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::{self, JoinHandle};
+
+use rusqlite::Connection;
+use rusqlite::config::DbConfig;
+use synctable_core::store::{
+    Check, Durability, Expect, StoreError, StoreErrorKind, Write, WriteBatch,
+};
+use synctable_core::{RecordId, Schema};
+use tokio::sync::oneshot;
+
+use crate::catalogue::{self, Catalogue};
+use crate::error::{closed, describe, from_sqlite};
+use crate::layout::TableLayout;
+use crate::pool::Shared;
+use crate::{read, rows};
+
+/// The most batches of one transaction.
+const GROUP: usize = 256;
+
+type Reply = oneshot::Sender<Result<(), StoreError>>;
+
+/// What the thread is asked to do.
+enum Job {
+    Commit(WriteBatch, Reply),
+    Define(Schema, Reply),
+    Close(Reply),
+}
+
+/// The way to the writing thread. Requests are done in the order in which they are sent.
+#[derive(Debug)]
+pub(crate) struct WriterHandle {
+    jobs: Option<Sender<Job>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl WriterHandle {
+    pub(crate) fn start(conn: Connection, shared: Arc<Shared>) -> Result<Self, StoreError> {
+        let (jobs, inbox) = channel();
+        let writer = Writer {
+            conn,
+            shared,
+            durability: Durability::Immediate,
+            poisoned: false,
+        };
+        let thread = thread::Builder::new()
+            .name("synctable-sqlite".into())
+            .spawn(move || writer.run(&inbox))
+            .map_err(|error| {
+                StoreError::new(
+                    StoreErrorKind::Other,
+                    "the system gives no more threads; close something and try again",
+                )
+                .with_source(error)
+            })?;
+        Ok(Self {
+            jobs: Some(jobs),
+            thread: Some(thread),
+        })
+    }
+
+    pub(crate) async fn commit(&self, batch: WriteBatch) -> Result<(), StoreError> {
+        self.ask(|reply| Job::Commit(batch, reply)).await
+    }
+
+    pub(crate) async fn define(&self, schema: Schema) -> Result<(), StoreError> {
+        self.ask(|reply| Job::Define(schema, reply)).await
+    }
+
+    pub(crate) async fn close(&self) -> Result<(), StoreError> {
+        self.ask(Job::Close).await
+    }
+
+    async fn ask(&self, job: impl FnOnce(Reply) -> Job) -> Result<(), StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let jobs = self.jobs.as_ref().ok_or_else(closed)?;
+        jobs.send(job(reply)).map_err(|_| closed())?;
+        answer.await.map_err(|_| closed())?
+    }
+}
+
+impl Drop for WriterHandle {
+    /// Lets the thread finish what it was asked and waits for its end, so that the file is closed afterwards.
+    fn drop(&mut self) {
+        self.jobs = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Writer {
+    conn: Connection,
+    shared: Arc<Shared>,
+    /// What `PRAGMA synchronous` is set to: `FULL` or `NORMAL`.
+    durability: Durability,
+    poisoned: bool,
+}
+
+impl Writer {
+    fn run(mut self, inbox: &Receiver<Job>) {
+        while let Ok(job) = inbox.recv() {
+            let mut next = Some(job);
+            let mut group = Vec::new();
+            while let Some(job) = next.take() {
+                match job {
+                    Job::Commit(batch, reply) => {
+                        group.push((batch, reply));
+                        if group.len() < GROUP {
+                            next = inbox.try_recv().ok();
+                        }
+                    }
+                    Job::Define(schema, reply) => {
+                        self.answer(std::mem::take(&mut group));
+                        let _ = reply.send(self.define(&schema));
+                    }
+                    Job::Close(reply) => {
+                        self.answer(std::mem::take(&mut group));
+                        let _ = reply.send(self.close());
+                        return;
+                    }
+                }
+            }
+            self.answer(group);
+        }
+    }
+
+    fn answer(&mut self, group: Vec<(WriteBatch, Reply)>) {
+        let (batches, replies): (Vec<_>, Vec<_>) = group.into_iter().unzip();
+        for (reply, result) in replies.into_iter().zip(self.commit(&batches)) {
+            let _ = reply.send(result);
+        }
+    }
+
+    /// Commits batches in one transaction; one answer a batch, in their order.
+    fn commit(&mut self, batches: &[WriteBatch]) -> Vec<Result<(), StoreError>> {
+        if batches.is_empty() {
+            return Vec::new();
+        }
+        match self.group(batches) {
+            Ok(results) => results,
+            // One by one, what is fit to be done is done; of a poisoned store nothing is.
+            Err(_) if batches.len() > 1 => batches
+                .iter()
+                .flat_map(|batch| self.commit(std::slice::from_ref(batch)))
+                .collect(),
+            Err(error) => vec![Err(error)],
+        }
+    }
+
+    /// Tries the batches in one transaction. After an error none of them is done, or the store is poisoned.
+    fn group(&mut self, batches: &[WriteBatch]) -> Result<Vec<Result<(), StoreError>>, StoreError> {
+        let eventual = batches
+            .iter()
+            .all(|batch| batch.get_durability() == Durability::Eventual);
+        self.begin(if eventual {
+            Durability::Eventual
+        } else {
+            Durability::Immediate
+        })?;
+        let work = |writer: &mut Self| {
+            let catalogue = writer.shared.catalogue(&writer.conn)?;
+            let mut results = Vec::with_capacity(batches.len());
+            for batch in batches {
+                let result = if batches.len() > 1 {
+                    writer.apply_in_savepoint(&catalogue, batch)?
+                } else {
+                    Ok(apply(&writer.conn, &catalogue, batch)?)
+                };
+                results.push(result);
+            }
+            Ok(results)
+        };
+        let done = work(self);
+        self.end(done)
+    }
+
+    /// The outer error is one that ended the whole transaction.
+    fn apply_in_savepoint(
+        &self,
+        catalogue: &Catalogue,
+        batch: &WriteBatch,
+    ) -> Result<Result<(), StoreError>, StoreError> {
+        run(&self.conn, "SAVEPOINT batch")?;
+        let result = apply(&self.conn, catalogue, batch);
+        match result {
+            Err(error) if self.conn.is_autocommit() || error.kind() == StoreErrorKind::Io => {
+                return Err(error);
+            }
+            Err(_) => run(&self.conn, "ROLLBACK TO batch")?,
+            Ok(()) => {}
+        }
+        run(&self.conn, "RELEASE batch")?;
+        Ok(result)
+    }
+
+    fn define(&mut self, schema: &Schema) -> Result<(), StoreError> {
+        self.begin(Durability::Immediate)?;
+        let work = |writer: &mut Self| {
+            let current = writer.shared.catalogue(&writer.conn)?;
+            catalogue::define(&writer.conn, &current, schema)
+        };
+        let done = work(self);
+        if let Some(newer) = self.end(done)? {
+            self.shared.publish(Arc::new(newer));
+        }
+        Ok(())
+    }
+
+    /// Starts a transaction whose commit is as durable as asked.
+    fn begin(&mut self, durability: Durability) -> Result<(), StoreError> {
+        if self.poisoned {
+            return Err(unknown());
+        }
+        if self.durability != durability {
+            let level = match durability {
+                Durability::Immediate => "FULL",
+                Durability::Eventual => "NORMAL",
+            };
+            self.conn
+                .pragma_update(None, "synchronous", level)
+                .map_err(from_sqlite)?;
+            self.durability = durability;
+        }
+        run(&self.conn, "BEGIN IMMEDIATE")
+    }
+
+    /// Ends the transaction: commits after `Ok`, else undoes it.
+    fn end<T>(&mut self, done: Result<T, StoreError>) -> Result<T, StoreError> {
+        let error = match done {
+            Ok(value) => match self
+                .conn
+                .prepare_cached("COMMIT")
+                .and_then(|mut commit| commit.execute([]))
+            {
+                Ok(_) => return Ok(value),
+                Err(error) => match describe(&error) {
+                    // The commit may be in the file or not; only opening it again tells.
+                    (StoreErrorKind::Io, _) => {
+                        self.poison();
+                        unknown().with_source(error)
+                    }
+                    _ => from_sqlite(error),
+                },
+            },
+            Err(error) => error,
+        };
+        if !self.conn.is_autocommit() && run(&self.conn, "ROLLBACK").is_err()
+            || error.kind() == StoreErrorKind::Io
+        {
+            self.poison();
+        }
+        Err(error)
+    }
+
+    /// After a failed write or sync the system may have dropped what was written: nothing is tried again.
+    fn poison(&mut self) {
+        self.poisoned = true;
+        let config = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
+        if let Err(error) = self.conn.set_db_config(config, true) {
+            tracing::warn!(%error, "the write-ahead log will be copied when the store is closed");
+        }
+    }
+
+    fn close(self) -> Result<(), StoreError> {
+        if self.poisoned {
+            return Err(unknown());
+        }
+        // Another process may still read; then the log stays and whoever comes next copies it.
+        self.conn
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+            .map_err(from_sqlite)?;
+        self.conn.close().map_err(|(_, error)| from_sqlite(error))
+    }
+}
+
+/// Judges the checks of a batch and does its writes, inside the caller's transaction.
+fn apply(conn: &Connection, catalogue: &Catalogue, batch: &WriteBatch) -> Result<(), StoreError> {
+    for check in batch.checks() {
+        judge(conn, catalogue, check)?;
+    }
+    for write in batch.writes() {
+        let layout = catalogue.table(write.table())?;
+        let statements = &layout.statements;
+        let done = match write {
+            Write::Put { record, .. } => {
+                conn.prepare_cached(&statements.put).and_then(|mut put| {
+                    rows::bind(&mut put, layout, record)?;
+                    put.raw_execute()
+                })
+            }
+            Write::Delete { id, .. } => conn
+                .prepare_cached(&statements.delete)
+                .and_then(|mut delete| delete.execute([id.as_str()])),
+            Write::Clear { .. } => conn
+                .prepare_cached(&statements.clear)
+                .and_then(|mut clear| clear.execute([])),
+        };
+        done.map_err(from_sqlite)?;
+    }
+    Ok(())
+}
+
+fn judge(conn: &Connection, catalogue: &Catalogue, check: &Check) -> Result<(), StoreError> {
+    let layout = catalogue.table(&check.table)?;
+    let holds = match &check.expect {
+        Expect::Absent => !exists(conn, layout, &check.id)?,
+        Expect::Present => exists(conn, layout, &check.id)?,
+        Expect::Same(record) => {
+            read::row(conn, layout, &check.id)?.is_some_and(|(stored, _)| stored == **record)
+        }
+    };
+    if holds {
+        Ok(())
+    } else {
+        Err(StoreError::check_failed(&check.table, &check.id))
+    }
+}
+
+fn exists(conn: &Connection, layout: &TableLayout, id: &RecordId) -> Result<bool, StoreError> {
+    conn.prepare_cached(&layout.statements.exists)
+        .and_then(|mut statement| statement.exists([id.as_str()]))
+        .map_err(from_sqlite)
+}
+
+/// Runs a statement that is used again and again and answers nothing.
+pub(crate) fn run(conn: &Connection, sql: &str) -> Result<(), StoreError> {
+    conn.prepare_cached(sql)
+        .and_then(|mut statement| statement.execute([]))
+        .map(|_| ())
+        .map_err(from_sqlite)
+}
+
+fn unknown() -> StoreError {
+    StoreError::new(
+        StoreErrorKind::Unknown,
+        "writing failed and it is not known what is on disk; open the store again to see",
+    )
+}
