@@ -1,1 +1,35 @@
-//! Placeholder.
+//! The reference table server: tables over HTTP, kept in any [`LocalStore`](synctable_core::store::LocalStore).
+//!
+//! A [`TableServer`] offers `/tables/{table}` and `/tables/{table}/{id}` in the dialect of the Datasync Toolkit:
+//! queries in OData, conditional requests by version and time, soft delete, and pages that go on behind the last
+//! record *by value*. On top of that it promises what a client can rely on and other servers do not give:
+//!
+//! - `updatedAt` is unique within a table and grows in the order of commits, whatever the clock does
+//!   (announced as `Synctable-Ordered: updatedAt`);
+//! - a change sent with `X-Operation-Id` takes effect once: a repeat within 30 days is answered with the outcome it
+//!   had (announced as `Synctable-Operation-Ids: 1`).
+//!
+//! [`Limits`] bound what a client can use up.
+
+mod builder;
+mod conditional;
+mod dialect;
+mod error;
+mod etag;
+mod handler;
+mod limits;
+mod names;
+mod operations;
+mod parameters;
+mod read;
+mod respond;
+mod sequence;
+mod server;
+mod shim;
+mod stall;
+mod tables;
+mod write;
+
+pub use builder::TableServerBuilder;
+pub use limits::Limits;
+pub use server::TableServer;

@@ -1,0 +1,74 @@
+//! Requests that are not done, and how the client learns why.
+
+use http::StatusCode;
+use synctable_core::store::{StoreError, StoreErrorKind};
+
+/// A request that is answered with an error: a status and one line of text.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) status: StatusCode,
+    pub(crate) message: String,
+    /// The methods that would do, for 405.
+    pub(crate) allow: Option<&'static str>,
+}
+
+impl Failure {
+    pub(crate) fn new(status: StatusCode, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            message: message.into(),
+            allow: None,
+        }
+    }
+
+    pub(crate) fn bad_request(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, message)
+    }
+
+    pub(crate) fn not_found(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, message)
+    }
+
+    pub(crate) fn unsupported_media(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message)
+    }
+
+    pub(crate) fn too_large(limit: usize) -> Self {
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            format!("the body is larger than {limit} bytes; send a smaller record"),
+        )
+    }
+
+    pub(crate) fn busy(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, message)
+    }
+
+    /// A fault of the server. What it was goes to the log, not to the client.
+    pub(crate) fn internal(cause: &dyn std::fmt::Display) -> Self {
+        tracing::error!(%cause, "request failed");
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "the server could not do the request; its log says why",
+        )
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        match error.kind() {
+            StoreErrorKind::Full => {
+                tracing::error!(%error, "store is full");
+                Self::new(
+                    StatusCode::INSUFFICIENT_STORAGE,
+                    "the server has no room for this; try later",
+                )
+            }
+            StoreErrorKind::Closed | StoreErrorKind::Locked => {
+                tracing::warn!(%error, "store is not available");
+                Self::busy("the server's store is not available; try later")
+            }
+            _ => Self::internal(&error),
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! What one request, one connection and the whole server may use.
+
+use std::time::Duration;
+
+/// Bounds that keep a careless or hostile client from using up the server. All are on by default.
+///
+/// ```
+/// use synctable_server::Limits;
+/// let mut limits = Limits::default();
+/// limits.body = 64 * 1024;
+/// assert_eq!(limits.connections, 1024);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Bytes of a request body, and so of a record. Default 1 MiB; more is answered with 413.
+    pub body: usize,
+    /// Bytes of the request line and headers together, at least 8 KiB. Default 64 KiB; more is answered with 431.
+    pub headers: usize,
+    /// Bytes of the request target. Default 32 KiB; more is answered with 414.
+    pub target: usize,
+    /// Bytes of records in one page; a page that would be larger is cut, at least one record is given.
+    /// Default 16 MiB.
+    pub page: usize,
+    /// Tables that are made on first use. Default 1000; the next one is answered with 404.
+    pub tables: usize,
+    /// Open connections; further ones wait. Default 1024.
+    pub connections: usize,
+    /// Time for the request line and headers, and for an idle connection to send the next ones. Default 10 s.
+    pub header_timeout: Duration,
+    /// Time for the request body. Default 30 s; later is answered with 408.
+    pub body_timeout: Duration,
+    /// Time for finding the answer. Default 30 s; later is answered with 503.
+    pub handler_timeout: Duration,
+    /// Time that a client may leave an answer unread. Default 30 s.
+    pub write_timeout: Duration,
+    /// Time that requests in flight have to finish when the server stops. Default 10 s.
+    pub drain_timeout: Duration,
+    /// Nesting of a filter. Default 100; deeper is answered with 400.
+    pub filter_depth: usize,
+    /// Parts of a filter. Default 10,000; more is answered with 400.
+    pub filter_nodes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body: 1024 * 1024,
+            headers: 64 * 1024,
+            target: 32 * 1024,
+            page: 16 * 1024 * 1024,
+            tables: 1000,
+            connections: 1024,
+            header_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(30),
+            handler_timeout: Duration::from_secs(30),
+            write_timeout: Duration::from_secs(30),
+            drain_timeout: Duration::from_secs(10),
+            filter_depth: 100,
+            filter_nodes: 10_000,
+        }
+    }
+}

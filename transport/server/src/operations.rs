@@ -1,0 +1,203 @@
+//! Operation ids: a change that is sent again is answered with the outcome it had, and not done again.
+
+use std::sync::{Mutex, PoisonError};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::{HeaderMap, HeaderName};
+use serde::{Deserialize, Serialize};
+use synctable_core::query::{Query, field};
+use synctable_core::store::{
+    Durability, LocalStore, LocalStoreExt, StoreError, StoreErrorKind, WriteBatch,
+};
+use synctable_core::{Record, RecordId, SystemProperties, TableName, Timestamp};
+
+use crate::error::Failure;
+use crate::tables::OPERATIONS;
+
+/// The request header with the operation's id.
+const OPERATION_ID: HeaderName = HeaderName::from_static("x-operation-id");
+const LONGEST_ID: usize = 128;
+/// Outcomes are kept this long, at least.
+const KEPT_MILLIS: i64 = 30 * 24 * 60 * 60 * 1000;
+/// Old outcomes are looked for this often ..
+const PRUNE_EVERY_MILLIS: i64 = 60 * 60 * 1000;
+/// .. and so many are removed at a time, where there are more again with the next write.
+const PRUNE_AT_ONCE: u32 = 100;
+
+/// What a client does under an operation id.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Request {
+    verb: String,
+    table: TableName,
+    /// The record that the client named; `None` where the server gave the id.
+    target: Option<RecordId>,
+}
+
+/// One operation of a client.
+#[derive(Debug)]
+pub(crate) struct Operation {
+    id: RecordId,
+    request: Request,
+}
+
+/// What became of an operation. The members are not kept: the client sends them again when it asks again.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Done {
+    request: Request,
+    /// The record's id and system properties as the change left them.
+    record: Record,
+}
+
+impl Operation {
+    /// Reads the request's operation id, if it has one.
+    pub(crate) fn read(
+        headers: &HeaderMap,
+        verb: &str,
+        table: &TableName,
+        target: Option<&RecordId>,
+    ) -> Result<Option<Self>, Failure> {
+        let mut values = headers.get_all(OPERATION_ID).iter();
+        let Some(value) = values.next() else {
+            return Ok(None);
+        };
+        let bytes = value.as_bytes();
+        let visible = bytes.iter().all(u8::is_ascii_graphic);
+        if bytes.is_empty() || bytes.len() > LONGEST_ID || !visible || values.next().is_some() {
+            return Err(Failure::bad_request(format!(
+                "the header '{OPERATION_ID}' must be one id of 1 to {LONGEST_ID} visible ASCII characters"
+            )));
+        }
+        Ok(Some(Self {
+            // Encoded, because it may hold characters that ids of records cannot.
+            id: RecordId::system(&URL_SAFE_NO_PAD.encode(bytes)),
+            request: Request {
+                verb: verb.to_owned(),
+                table: table.clone(),
+                target: target.cloned(),
+            },
+        }))
+    }
+
+    /// The outcome, if the operation was done already.
+    pub(crate) async fn find(&self, store: &dyn LocalStore) -> Result<Option<Done>, Failure> {
+        let table = TableName::system(OPERATIONS);
+        let Some(row) = store.get_one(&table, &self.id).await? else {
+            return Ok(None);
+        };
+        let done: Done = serde_json::from_str(row.body())
+            .map_err(|error| Failure::internal(&format!("stored operation: {error}")))?;
+        if done.request == self.request {
+            Ok(Some(done))
+        } else {
+            Err(Failure::bad_request(
+                "the operation id was used for another change; use a new id for each change",
+            ))
+        }
+    }
+
+    /// Adds the outcome to the batch of the change, which left the record as `record`.
+    pub(crate) fn remember(
+        &self,
+        batch: WriteBatch,
+        record: &Record,
+        now: Timestamp,
+    ) -> Result<WriteBatch, StoreError> {
+        let done = Done {
+            request: self.request.clone(),
+            record: Record::from_stored(record.id().clone(), record.system().clone(), "{}"),
+        };
+        let body = serde_json::to_string(&done).map_err(|error| {
+            StoreError::new(
+                StoreErrorKind::Other,
+                "the outcome of the operation cannot be kept",
+            )
+            .with_source(error)
+        })?;
+        let system = SystemProperties {
+            updated_at: Some(now.floor_millis()),
+            ..SystemProperties::default()
+        };
+        let row = Record::from_stored(self.id.clone(), system, body);
+        let table = TableName::system(OPERATIONS);
+        Ok(batch.expect_absent(&table, &self.id).put(&table, row))
+    }
+}
+
+impl Done {
+    /// The record as the change left it: what is stored now if that is still it, else the members that the client
+    /// sends again with the system properties of then.
+    pub(crate) async fn record(
+        self,
+        store: &dyn LocalStore,
+        sent: Option<&Record>,
+    ) -> Result<Record, StoreError> {
+        let stored = store
+            .get_one(&self.request.table, self.record.id())
+            .await?
+            .filter(|stored| stored.version() == self.record.version());
+        Ok(stored.unwrap_or_else(|| match sent {
+            Some(sent) => self.record.with_body_of(sent),
+            None => self.record,
+        }))
+    }
+}
+
+/// Removes outcomes once they are older than the time for which they are kept.
+#[derive(Debug, Default)]
+pub(crate) struct Pruner {
+    next: Mutex<Option<Timestamp>>,
+}
+
+impl Pruner {
+    /// Removes some old outcomes, if it is time to look for them. A failure is logged: the next write tries again.
+    pub(crate) async fn prune(&self, store: &dyn LocalStore, now: Timestamp) {
+        if !self.is_due(now) {
+            return;
+        }
+        match remove_old(store, now).await {
+            Ok(removed) if removed < PRUNE_AT_ONCE as usize => {}
+            Ok(_) => self.set_next(None),
+            Err(error) => {
+                tracing::warn!(%error, "old operations were not removed");
+                self.set_next(None);
+            }
+        }
+    }
+
+    /// True once an interval, and then it is not again for that long. A clock that went back counts as due.
+    fn is_due(&self, now: Timestamp) -> bool {
+        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        let later = now.plus_millis(PRUNE_EVERY_MILLIS);
+        let due = next.is_none_or(|next| now >= next || next > later);
+        if due {
+            *next = Some(later);
+        }
+        due
+    }
+
+    fn set_next(&self, time: Option<Timestamp>) {
+        *self.next.lock().unwrap_or_else(PoisonError::into_inner) = time;
+    }
+}
+
+async fn remove_old(store: &dyn LocalStore, now: Timestamp) -> Result<usize, StoreError> {
+    let table = TableName::system(OPERATIONS);
+    let old = Query::all()
+        .filter(field("updatedAt").lt(now.plus_millis(-KEPT_MILLIS)))
+        .order_by("updatedAt")
+        .page(PRUNE_AT_ONCE);
+    let page = store.query(&table, &old).await?;
+    if page.records.is_empty() {
+        return Ok(0);
+    }
+    let batch = page
+        .records
+        .iter()
+        .fold(WriteBatch::new(), |batch, row| {
+            batch.delete(&table, row.id())
+        })
+        .durability(Durability::Eventual);
+    store.commit(batch).await?;
+    Ok(page.records.len())
+}

@@ -1,0 +1,132 @@
+//! Reading pages and single records.
+
+use http::StatusCode;
+use synctable_core::query::{Cursor, CursorError, Query, field};
+use synctable_core::store::{LocalStoreExt, StoreError};
+use synctable_core::{Record, RecordId};
+
+use crate::conditional::{Access, Conditions, Verdict};
+use crate::error::Failure;
+use crate::handler::Call;
+use crate::names;
+use crate::parameters::SKIP_TOKEN;
+use crate::respond::{self, Response};
+
+/// `GET` of a table: a page of records, and where the next one is.
+///
+/// The next page starts behind the last record *by value* (the store's cursor), not after a number of records, so a
+/// record that does not change between two pages is neither skipped nor given twice.
+pub(crate) async fn list(call: &Call<'_>) -> Result<Response, Failure> {
+    let store = &*call.core.store;
+    let table = &call.table;
+    let mut query = read_query(call)?;
+    let count = match query.total {
+        true => Some(store.count(&table.name, &query).await?),
+        false => None,
+    };
+    let (items, next) = match query.top {
+        Some(0) => (Vec::new(), None),
+        _ => page(call, &mut query).await?,
+    };
+    let left = query.top.map(|top| top.saturating_sub(items.len() as u64));
+    let next = next
+        .filter(|_| left != Some(0))
+        .map(|cursor| call.parameters.next_page(cursor.as_str(), left));
+    let text = call.dialect.list(&items, count, next.as_deref());
+    let mut response = respond::list(text);
+    respond::mark_ordered(&mut response);
+    Ok(response)
+}
+
+/// `GET` of one record.
+pub(crate) async fn one(call: &Call<'_>, id: &RecordId) -> Result<Response, Failure> {
+    let conditions = Conditions::read(call.headers, Access::Read)?;
+    let stored = call.core.store.get_one(&call.table.name, id).await?;
+    let record = stored.ok_or_else(missing)?;
+    if is_hidden(call, &record) {
+        return Err(gone());
+    }
+    let mut response = match conditions.judge(&record) {
+        Verdict::Proceed => respond::item(call.dialect, StatusCode::OK, &record),
+        Verdict::NotModified => respond::not_modified(&record),
+        Verdict::Failed => respond::item(call.dialect, StatusCode::PRECONDITION_FAILED, &record),
+    };
+    respond::mark_ordered(&mut response);
+    Ok(response)
+}
+
+/// True for a tombstone that was not asked for.
+pub(crate) fn is_hidden(call: &Call<'_>, record: &Record) -> bool {
+    call.table.schema.soft_delete && record.is_deleted() && !call.parameters.include_deleted()
+}
+
+pub(crate) fn missing() -> Failure {
+    Failure::not_found("there is no such record")
+}
+
+pub(crate) fn gone() -> Failure {
+    Failure::new(
+        StatusCode::GONE,
+        "the record is deleted; ask with '__includedeleted=true'",
+    )
+}
+
+/// The query of the parameters, within the table's bounds.
+fn read_query(call: &Call<'_>) -> Result<Query, Failure> {
+    let table = &call.table;
+    let query = call.parameters.query(&call.core.limits)?;
+    let mut query = names::resolve(query, &table.schema)
+        .map_err(|error| Failure::bad_request(error.to_string()))?;
+    if query.top.is_some_and(|top| top > table.max_top()) {
+        return Err(Failure::bad_request(format!(
+            "'$top' is above {}, the most of this table",
+            table.max_top()
+        )));
+    }
+    if table.schema.soft_delete && !call.parameters.include_deleted() {
+        query = query.filter(field("deleted").eq(false));
+    }
+    query.page = Some(table.page_size());
+    query.after = call.parameters.get(SKIP_TOKEN).map(Cursor::from_text);
+    Ok(query)
+}
+
+/// The records of one page as JSON, and where the next page starts. A page that is too large is asked for again
+/// with as many records as fit, so that the store tells where the next one starts.
+async fn page(
+    call: &Call<'_>,
+    query: &mut Query,
+) -> Result<(Vec<String>, Option<Cursor>), Failure> {
+    loop {
+        let answer = call.core.store.query(&call.table.name, query).await;
+        let page = answer.map_err(|error| match is_cursor_error(&error) {
+            true => Failure::bad_request(format!("'{SKIP_TOKEN}' does not fit this query")),
+            false => error.into(),
+        })?;
+        let mut room = call.core.limits.page;
+        let mut items = Vec::with_capacity(page.records.len());
+        for record in &page.records {
+            let item = call.dialect.item(record, query.select.as_deref());
+            if item.len() > room && !items.is_empty() {
+                break;
+            }
+            room = room.saturating_sub(item.len());
+            items.push(item);
+        }
+        if items.len() == page.records.len() {
+            return Ok((items, page.next));
+        }
+        query.page = u32::try_from(items.len()).ok();
+    }
+}
+
+fn is_cursor_error(error: &StoreError) -> bool {
+    let mut source = std::error::Error::source(error);
+    while let Some(error) = source {
+        if error.is::<CursorError>() {
+            return true;
+        }
+        source = error.source();
+    }
+    false
+}

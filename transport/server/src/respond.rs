@@ -1,0 +1,133 @@
+//! Making answers.
+
+use bytes::Bytes;
+use http::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, LAST_MODIFIED, LOCATION, RETRY_AFTER,
+};
+use http::{HeaderName, HeaderValue, StatusCode};
+use serde::Serialize;
+use synctable_core::Record;
+
+use crate::conditional::http_date;
+use crate::dialect::Dialect;
+use crate::error::Failure;
+use crate::etag;
+
+/// An answer with its whole body.
+pub(crate) type Response = http::Response<Bytes>;
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
+/// Announces that operation ids are honoured.
+pub(crate) const OPERATION_IDS: HeaderName = HeaderName::from_static("synctable-operation-ids");
+/// Names the property that grows in the order of commits.
+const ORDERED: HeaderName = HeaderName::from_static("synctable-ordered");
+
+/// An answer without a body.
+pub(crate) fn empty(status: StatusCode) -> Response {
+    let mut response = Response::new(Bytes::new());
+    *response.status_mut() = status;
+    response
+}
+
+/// An answer with JSON text.
+fn json(status: StatusCode, text: String) -> Response {
+    let mut response = Response::new(Bytes::from(text));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, JSON);
+    response
+}
+
+/// An answer with one record and its version.
+pub(crate) fn item(dialect: Dialect, status: StatusCode, record: &Record) -> Response {
+    let mut response = json(status, dialect.item(record, None));
+    mark_version(&mut response, record);
+    response
+}
+
+/// 201 with the record and where it is.
+pub(crate) fn created(dialect: Dialect, record: &Record, location: &str) -> Response {
+    let mut response = item(dialect, StatusCode::CREATED, record);
+    if let Ok(value) = HeaderValue::from_str(location) {
+        response.headers_mut().insert(LOCATION, value);
+    }
+    response
+}
+
+/// 304: the client has the record already.
+pub(crate) fn not_modified(record: &Record) -> Response {
+    let mut response = empty(StatusCode::NOT_MODIFIED);
+    mark_version(&mut response, record);
+    response
+}
+
+/// A page of records.
+pub(crate) fn list(text: String) -> Response {
+    json(StatusCode::OK, text)
+}
+
+/// An error: one line of text as `{"error": ..}`.
+pub(crate) fn error(failure: &Failure) -> Response {
+    #[derive(Serialize)]
+    struct Body<'a> {
+        error: &'a str,
+    }
+    let message: String = failure
+        .message
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect();
+    let text = serde_json::to_string(&Body { error: &message }).unwrap_or_default();
+    let mut response = json(failure.status, text);
+    let headers = response.headers_mut();
+    if let Some(allow) = failure.allow {
+        headers.insert(ALLOW, HeaderValue::from_static(allow));
+    }
+    if failure.status == StatusCode::SERVICE_UNAVAILABLE {
+        headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    response
+}
+
+/// 204 with the methods that a resource takes.
+pub(crate) fn options(allow: &'static str) -> Response {
+    let mut response = empty(StatusCode::NO_CONTENT);
+    response
+        .headers_mut()
+        .insert(ALLOW, HeaderValue::from_static(allow));
+    response
+}
+
+/// Says that the records' `updatedAt` is unique and grows in the order of commits.
+pub(crate) fn mark_ordered(response: &mut Response) {
+    response
+        .headers_mut()
+        .insert(ORDERED, HeaderValue::from_static("updatedAt"));
+}
+
+/// What every answer carries.
+pub(crate) fn finish(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(OPERATION_IDS, HeaderValue::from_static("1"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    response
+}
+
+/// The answer to HEAD: that to GET without its body.
+pub(crate) fn without_body(mut response: Response) -> Response {
+    let length = std::mem::take(response.body_mut()).len();
+    response
+        .headers_mut()
+        .insert(CONTENT_LENGTH, HeaderValue::from(length));
+    response
+}
+
+fn mark_version(response: &mut Response, record: &Record) {
+    let headers = response.headers_mut();
+    if let Some(tag) = record.version().and_then(etag::to_header) {
+        headers.insert(ETAG, tag);
+    }
+    let date = record.updated_at().and_then(http_date);
+    if let Some(value) = date.and_then(|text| HeaderValue::from_str(&text).ok()) {
+        headers.insert(LAST_MODIFIED, value);
+    }
+}
