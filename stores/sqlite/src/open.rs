@@ -177,13 +177,15 @@ fn check(path: &Path) -> Result<(), StoreError> {
     if length == 0 {
         return Err(not_ours(path, "an empty file, not a store"));
     }
+    let whole = !has_log(path);
     let read = || {
         let conn = look(path)?;
         conn.busy_timeout(BUSY)?;
         let number = |name| conn.pragma_query_value(None, name, |row| row.get::<_, u32>(0));
-        Ok((number("application_id")?, number("user_version")?))
+        let size = u64::from(number("page_size")?) * u64::from(number("page_count")?);
+        Ok((number("application_id")?, number("user_version")?, size))
     };
-    let (application, format) = read().map_err(|error| cannot_open(path, error))?;
+    let (application, format, size) = read().map_err(|error| cannot_open(path, error))?;
     if application != APPLICATION_ID {
         return Err(not_ours(path, "an SQLite file of another program"));
     }
@@ -195,6 +197,13 @@ fn check(path: &Path) -> Result<(), StoreError> {
                 shown(path)
             ),
         ));
+    }
+    // With a write-ahead log beside it, a file may lawfully be short for a while.
+    if whole && length < size {
+        return Err(StoreError::corrupt(format!(
+            "{} is cut short; restore it from a backup or pull into a new store",
+            shown(path)
+        )));
     }
     Ok(())
 }

@@ -94,16 +94,13 @@ fn encode<'a>(layout: &TableLayout, record: &'a Record) -> Encoded<'a> {
             *slot = Slot::Null;
             continue;
         }
-        match convert(column, text) {
-            Some((value, canonical)) => {
-                *slot = value;
-                exact &= canonical;
-            }
-            None => {
-                *slot = Slot::Null;
-                exact = false;
-                row.odd = true;
-            }
+        if let Some((value, canonical)) = convert(column, text) {
+            *slot = value;
+            exact &= canonical;
+        } else {
+            *slot = Slot::Null;
+            exact = false;
+            row.odd = true;
         }
     }
     // Any other spelling of the names and any space between members makes the text longer.
@@ -127,15 +124,15 @@ fn convert<'a>(column: &Column, text: &'a str) -> Option<(Slot<'a>, bool)> {
             Some((Slot::Text(value), canonical))
         }
         FieldType::Integer => Some((Slot::Int(integer_of(text)?), true)),
-        FieldType::Number => match integer_of(text) {
-            Some(value) => Some((Slot::Int(value), true)),
-            None => {
-                let value: f64 = serde_json::from_str(text).ok()?;
-                // -0.0 equals 0.0 in SQL, which would take the two rows for the same.
-                let canonical = value != 0.0 || value.is_sign_positive();
-                Some((Slot::Real(value), canonical && json_number(value) == text))
+        FieldType::Number => {
+            if let Some(value) = integer_of(text) {
+                return Some((Slot::Int(value), true));
             }
-        },
+            let value: f64 = serde_json::from_str(text).ok()?;
+            // -0.0 equals 0.0 in SQL, which would take the two rows for the same.
+            let canonical = value != 0.0 || value.is_sign_positive();
+            Some((Slot::Real(value), canonical && json_number(value) == text))
+        }
         FieldType::Boolean => match text {
             "true" => Some((Slot::Int(1), true)),
             "false" => Some((Slot::Int(0), true)),
