@@ -28,8 +28,10 @@ pub const DEFAULT_PAGE: u32 = 100;
 ///     .filter(field("complete").eq(false).and(field("priority").ge(2)))
 ///     .order_by_desc("priority")
 ///     .top(10);
-/// assert_eq!(query.order.len(), 1);
-/// // TODO(odata) assert_eq!(query.to_odata().as_deref(), Ok("$filter=((complete eq false) and (priority ge 2))&$orderby=priority desc&$top=10"));
+/// assert_eq!(
+///     query.to_odata().as_deref(),
+///     Ok("$filter=((complete eq false) and (priority ge 2))&$orderby=priority desc&$top=10")
+/// );
 /// ```
 #[derive(Debug, Clone, Default, PartialEq)]
 #[non_exhaustive]
