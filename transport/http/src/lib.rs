@@ -1,1 +1,24 @@
-//! Placeholder.
+//! HTTP transport for synctable: the way from the sync engine to a table server.
+//!
+//! [`HttpTransport`] speaks the protocol of the Datasync Toolkit (its dialect, see [`Dialect`]) over HTTP/1.1,
+//! plain or over TLS. It trusts nothing it reads: times and sizes are limited, next links and credentials stay
+//! on the origin of the base URL, rows that are no records are set aside, and an answer that cannot be read is
+//! an error which leaves open whether the change took effect.
+
+mod auth;
+mod builder;
+mod client;
+mod connect;
+mod dialect;
+mod header;
+mod outcome;
+mod page;
+mod text;
+mod transport;
+mod url;
+
+pub use auth::{AuthHeader, TokenError, TokenProvider};
+pub use builder::HttpTransportBuilder;
+pub use dialect::{Dialect, UnknownDialect};
+pub use header::{OPERATION_ID, OPERATION_IDS, ORDERED, X_ZUMO_AUTH};
+pub use transport::HttpTransport;

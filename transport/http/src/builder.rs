@@ -1,0 +1,235 @@
+//! The options of a transport.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::{ACCEPT, USER_AGENT};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use synctable_core::TableName;
+use synctable_core::transport::{TransportError, TransportErrorKind};
+
+use crate::auth::{AuthHeader, FixedToken, TokenProvider};
+use crate::client::{self, Client};
+use crate::dialect::Dialect;
+use crate::header;
+use crate::page::RowLimits;
+use crate::transport::HttpTransport;
+use crate::url::{self, BaseUrl};
+
+/// Headers that frame a request or state its conditions; the transport alone sets them.
+const OWN_HEADERS: [&str; 13] = [
+    "accept-encoding",
+    "connection",
+    "content-length",
+    "content-type",
+    "expect",
+    "host",
+    "if-match",
+    "if-none-match",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "x-operation-id",
+];
+
+/// The smallest limit for the head of an answer that the HTTP library takes.
+const LEAST_HEAD: usize = 8 * 1024;
+
+/// Times and sizes; all are finite.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    pub(crate) connect: Duration,
+    pub(crate) idle: Duration,
+    pub(crate) total: Duration,
+    pub(crate) head: usize,
+    pub(crate) body: usize,
+    pub(crate) row: RowLimits,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(5),
+            idle: Duration::from_secs(15),
+            total: Duration::from_secs(30),
+            head: 64 * 1024,
+            body: 32 * 1024 * 1024,
+            row: RowLimits {
+                rows: 10_000,
+                bytes: 1024 * 1024,
+            },
+        }
+    }
+}
+
+/// Collects the options of an [`HttpTransport`]; [`build`](Self::build) checks them all.
+///
+/// ```
+/// use std::time::Duration;
+/// use synctable_http::{AuthHeader, HttpTransport};
+///
+/// let transport = HttpTransport::builder("https://example.com/api")
+///     .token("the-token-of-the-user", AuthHeader::Bearer)
+///     .header("X-App-Version", "1.2.0")
+///     .timeout(Duration::from_secs(60))
+///     .root_certificates([])
+///     .build();
+/// # assert!(transport.is_ok() || transport.unwrap_err().to_string().contains("root certificates"));
+/// ```
+#[derive(Debug)]
+#[must_use]
+pub struct HttpTransportBuilder {
+    base: String,
+    dialect: Dialect,
+    headers: Vec<(String, HeaderText)>,
+    auth: Option<(Arc<dyn TokenProvider>, AuthHeader)>,
+    paths: Vec<(TableName, String)>,
+    roots: Vec<Vec<u8>>,
+    limits: Limits,
+}
+
+/// The value of a header that may be a secret.
+struct HeaderText(String);
+
+impl std::fmt::Debug for HeaderText {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("..")
+    }
+}
+
+impl HttpTransportBuilder {
+    pub(crate) fn new(base: String) -> Self {
+        Self {
+            base,
+            dialect: Dialect::default(),
+            headers: Vec::new(),
+            auth: None,
+            paths: Vec::new(),
+            roots: Vec::new(),
+            limits: Limits::default(),
+        }
+    }
+
+    /// With the dialect of the server; [`Dialect::Toolkit`] where not said.
+    pub fn dialect(mut self, dialect: Dialect) -> Self {
+        self.dialect = dialect;
+        self
+    }
+
+    /// With a header on each request. Headers that frame the request (such as `Content-Length`) are refused.
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.headers.push((name.into(), HeaderText(value.into())));
+        self
+    }
+
+    /// With a token that never changes.
+    pub fn token(self, token: impl Into<String>, header: AuthHeader) -> Self {
+        self.auth(Arc::new(FixedToken(token.into())), header)
+    }
+
+    /// With tokens from `provider`. After a 401 it is asked once for a new one.
+    pub fn auth(mut self, provider: Arc<dyn TokenProvider>, header: AuthHeader) -> Self {
+        self.auth = Some((provider, header));
+        self
+    }
+
+    /// With the records of `table` at `path` under the base URL; `/tables/{table}` where not said.
+    pub fn table_path(mut self, table: TableName, path: impl Into<String>) -> Self {
+        self.paths.push((table, path.into()));
+        self
+    }
+
+    /// With root certificates (DER) that are trusted instead of those of the platform; none keeps the platform's.
+    pub fn root_certificates(mut self, roots: impl IntoIterator<Item = Vec<u8>>) -> Self {
+        self.roots.extend(roots);
+        self
+    }
+
+    /// With the longest time for a connection to be made; 5 s where not said.
+    pub fn connect_timeout(mut self, time: Duration) -> Self {
+        self.limits.connect = time;
+        self
+    }
+
+    /// With the longest silence on a connection, between any two bytes; 15 s where not said.
+    pub fn idle_timeout(mut self, time: Duration) -> Self {
+        self.limits.idle = time;
+        self
+    }
+
+    /// With the longest time for a request and its answer, all in all; 30 s where not said.
+    pub fn timeout(mut self, time: Duration) -> Self {
+        self.limits.total = time;
+        self
+    }
+
+    /// With the most bytes of the status line and headers of an answer; 64 KiB where not said, at least 8 KiB.
+    pub fn head_limit(mut self, bytes: usize) -> Self {
+        self.limits.head = bytes.max(LEAST_HEAD);
+        self
+    }
+
+    /// With the most bytes of the body of an answer; 32 MiB where not said.
+    pub fn body_limit(mut self, bytes: usize) -> Self {
+        self.limits.body = bytes;
+        self
+    }
+
+    /// With the most rows of a page, at least one; 10,000 where not said. No more are asked for.
+    pub fn row_limit(mut self, rows: u32) -> Self {
+        self.limits.row.rows = usize::try_from(rows.max(1)).unwrap_or(usize::MAX);
+        self
+    }
+
+    /// With the most bytes of one record, sent or received; 1 MiB where not said.
+    pub fn record_limit(mut self, bytes: usize) -> Self {
+        self.limits.row.bytes = bytes;
+        self
+    }
+
+    /// The transport, or what is wrong with the first bad option. Nothing is sent.
+    pub fn build(self) -> Result<HttpTransport, TransportError> {
+        let base = BaseUrl::parse(&self.base)?;
+        let mut paths = BTreeMap::new();
+        for (table, path) in self.paths {
+            paths.insert(table, base.path(&url::checked_path(&path)?));
+        }
+        let tls = client::tls(&self.roots, base.is_https())?;
+        Ok(HttpTransport::new(
+            base,
+            paths,
+            self.dialect.wire()?,
+            headers(self.headers)?,
+            self.auth,
+            Client::new(&self.limits, tls),
+            self.limits.row,
+        ))
+    }
+}
+
+/// The headers of every request: those of the library, then those of the user.
+fn headers(given: Vec<(String, HeaderText)>) -> Result<HeaderMap, TransportError> {
+    let mut headers = HeaderMap::new();
+    headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+    let agent = HeaderValue::from_static(concat!("synctable/", env!("CARGO_PKG_VERSION")));
+    headers.insert(USER_AGENT, agent);
+    for (name, text) in given {
+        let shown: String = name.chars().take(60).flat_map(char::escape_debug).collect();
+        let bad = |why: &str| {
+            let message = format!("the header '{shown}' {why}");
+            TransportError::new(TransportErrorKind::BadRequest, message)
+        };
+        let name: HeaderName = name
+            .parse()
+            .map_err(|_| bad("has a name that is not valid; use letters, digits and '-'"))?;
+        if OWN_HEADERS.contains(&name.as_str()) {
+            return Err(bad("cannot be set; the transport sets it itself"));
+        }
+        let mut value = header::value(&text.0, &format!("the header '{shown}'"))?;
+        value.set_sensitive(true);
+        headers.insert(name, value);
+    }
+    Ok(headers)
+}

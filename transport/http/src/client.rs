@@ -1,0 +1,264 @@
+//! One request, one answer: sizes and times limited, failures told apart.
+
+use std::error::Error;
+use std::io;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Body, Incoming};
+use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::pki_types::CertificateDer;
+use rustls::{ClientConfig, RootCertStore};
+use synctable_core::transport::{TransportError, TransportErrorKind as Kind};
+
+use crate::builder::Limits;
+use crate::connect::Timed;
+use crate::{header, text};
+
+/// Pooled connections to one service.
+#[derive(Debug)]
+pub(crate) struct Client {
+    pool: legacy::Client<Timed<HttpsConnector<HttpConnector>>, Full<Bytes>>,
+    total: Duration,
+    body_limit: usize,
+}
+
+/// An answer. Its status is good even where its body is not.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Result<Vec<u8>, TransportError>,
+    /// Host and path that gave it, for messages.
+    pub(crate) place: String,
+}
+
+impl Client {
+    pub(crate) fn new(limits: &Limits, tls: ClientConfig) -> Self {
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        let https = HttpsConnectorBuilder::new()
+            .with_tls_config(tls)
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(tcp);
+        let connector = Timed {
+            inner: https,
+            connect: limits.connect,
+            idle: limits.idle,
+        };
+        let pool = legacy::Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .retry_canceled_requests(true)
+            .http1_max_buf_size(limits.head)
+            .build(connector);
+        Self {
+            pool,
+            total: limits.total,
+            body_limit: limits.body,
+        }
+    }
+
+    /// Sends a request and reads the answer to its end. Redirects are not followed.
+    ///
+    /// A request that a pooled connection never took is sent on another one; anything else is sent once.
+    pub(crate) async fn send(
+        &self,
+        request: Request<Full<Bytes>>,
+        place: String,
+    ) -> Result<Answer, TransportError> {
+        let exchange = async {
+            let (head, body) = match self.pool.request(request).await {
+                Ok(response) => response.into_parts(),
+                Err(error) => {
+                    let connecting = error.is_connect();
+                    return Err(failure(error, connecting, &place));
+                }
+            };
+            Ok((head, self.read(body, &place).await))
+        };
+        match tokio::time::timeout(self.total, exchange).await {
+            Ok(Ok((head, body))) => Ok(Answer {
+                status: head.status,
+                headers: head.headers,
+                body,
+                place,
+            }),
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(too_slow(&place)),
+        }
+    }
+
+    async fn read(&self, mut body: Incoming, place: &str) -> Result<Vec<u8>, TransportError> {
+        let too_large = || {
+            let message = format!(
+                "the answer of {place} is larger than {} bytes; ask for smaller pages or raise the limit",
+                self.body_limit
+            );
+            TransportError::new(Kind::TooLarge, message)
+        };
+        let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+        if announced > self.body_limit {
+            return Err(too_large());
+        }
+        let mut bytes = Vec::with_capacity(announced);
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| failure(error, false, place))?;
+            let Ok(data) = frame.into_data() else {
+                continue;
+            };
+            if data.len() > self.body_limit - bytes.len() {
+                return Err(too_large());
+            }
+            bytes.extend_from_slice(&data);
+        }
+        Ok(bytes)
+    }
+}
+
+impl Answer {
+    /// An error that names this answer's place and status: `what` in the middle of "the server at .. WHAT (..)".
+    pub(crate) fn error(&self, kind: Kind, what: &str) -> TransportError {
+        let status = self.status.as_u16();
+        let message = format!("the server at {} {what} ({status})", self.place);
+        TransportError::new(kind, message).with_status(status)
+    }
+
+    /// The server's words, in one line.
+    pub(crate) fn words(&self) -> String {
+        let body = self.body.as_deref().unwrap_or_default();
+        text::words(self.status, &self.headers, body)
+    }
+
+    /// The error for a status that means the same to every request; `other` is the kind for the other 4xx.
+    pub(crate) fn refusal(&self, other: Kind) -> TransportError {
+        let words = self.words();
+        match self.status.as_u16() {
+            401 => self.error(
+                Kind::Unauthorized,
+                &format!("refused the credentials: {words}; sign in again or give another token"),
+            ),
+            403 => self.error(
+                Kind::Unauthorized,
+                &format!("does not allow this: {words}; sign in with an account that may do it"),
+            ),
+            408 | 429 | 500..=599 => {
+                let what = format!("cannot answer now: {words}; try again later");
+                let error = self.error(Kind::Unavailable, &what);
+                match header::retry_after(&self.headers, SystemTime::now()) {
+                    Some(delay) => error.with_retry_after(delay),
+                    None => error,
+                }
+            }
+            300..=399 => self.error(
+                Kind::Protocol,
+                "redirects, which is not followed; use the URL of the service itself",
+            ),
+            404 | 410 => self.error(
+                Kind::UnknownTable,
+                "does not know this table; check its name, the base URL and the server's tables",
+            ),
+            400..=499 => self.error(other, &format!("refuses the request: {words}")),
+            _ => self.error(
+                Kind::Protocol,
+                "gave a status that no table server gives; check the base URL",
+            ),
+        }
+    }
+}
+
+/// What TLS connections trust: `roots`, or else the certificates of the platform.
+pub(crate) fn tls(roots: &[Vec<u8>], https: bool) -> Result<ClientConfig, TransportError> {
+    let failed = |message: &str| TransportError::new(Kind::Other, message);
+    let provider = rustls::crypto::ring::default_provider();
+    let config = ClientConfig::builder_with_provider(provider.into())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| failed("TLS cannot be set up").with_source(error))?;
+    let mut store = RootCertStore::empty();
+    for root in roots {
+        store
+            .add(CertificateDer::from_slice(root))
+            .map_err(|error| {
+                let message = "a root certificate is not valid; give it in DER form";
+                TransportError::new(Kind::BadRequest, message).with_source(error)
+            })?;
+    }
+    let config = if https && roots.is_empty() {
+        config.with_native_roots().map_err(|error| {
+            failed("this machine has no root certificates; install them or give your own")
+                .with_source(error)
+        })?
+    } else {
+        config.with_root_certificates(store)
+    };
+    Ok(config.with_no_client_auth())
+}
+
+fn too_slow(place: &str) -> TransportError {
+    let message = format!("the server at {place} takes too long; try again later");
+    TransportError::new(Kind::Timeout, message)
+}
+
+/// Tells failures of a connection apart by the errors that caused them.
+fn failure(
+    error: impl Error + Send + Sync + 'static,
+    connecting: bool,
+    place: &str,
+) -> TransportError {
+    let io = cause::<io::Error>(&error).map(io::Error::kind);
+    if io == Some(io::ErrorKind::TimedOut) {
+        return too_slow(place).with_source(error);
+    }
+    let http = cause::<hyper::Error>(&error);
+    let (kind, message) = if connecting {
+        let why = if cause::<rustls::Error>(&error).is_some() {
+            "no secure connection can be made; check its certificate"
+        } else {
+            match io {
+                Some(io::ErrorKind::ConnectionRefused) => "it refuses connections; is it running?",
+                Some(io::ErrorKind::ConnectionReset) => "it closed the connection",
+                _ => "check the name, and the network",
+            }
+        };
+        (Kind::Unreachable, format!("cannot reach {place}: {why}"))
+    } else if http.is_some_and(hyper::Error::is_parse_too_large) {
+        let message = format!("the head of the answer of {place} is too large");
+        (Kind::TooLarge, message)
+    } else if http.is_some_and(hyper::Error::is_parse)
+        || matches!(
+            io,
+            Some(io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData)
+        )
+    {
+        let message = format!("the answer of {place} is not HTTP; check the base URL");
+        (Kind::Protocol, message)
+    } else {
+        let message = format!("the connection to {place} broke before the answer was complete");
+        (Kind::Unreachable, message)
+    };
+    TransportError::new(kind, message).with_source(error)
+}
+
+/// The first error of a type in a chain of causes. An I/O error may wrap another error.
+fn cause<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
+        }
+        let inner = error
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref);
+        next = match inner {
+            Some(inner) => Some(inner),
+            None => error.source(),
+        };
+    }
+    None
+}

@@ -1,0 +1,159 @@
+//! Headers: versions as entity tags, dates, waits and credentials.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use http::header::{DATE, ETAG, RETRY_AFTER};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use synctable_core::transport::{TransportError, TransportErrorKind};
+use synctable_core::{Timestamp, Version};
+
+/// Request header with the key that is the same whenever one change is sent again.
+pub const OPERATION_ID: HeaderName = HeaderName::from_static("x-operation-id");
+/// Response header `1`: the server answers a repeated [`OPERATION_ID`] with the first outcome.
+pub const OPERATION_IDS: HeaderName = HeaderName::from_static("synctable-operation-ids");
+/// Response header `updatedAt`: within a table that property is unique and grows in the order of commits.
+pub const ORDERED: HeaderName = HeaderName::from_static("synctable-ordered");
+/// The older request header for the token of a signed-in user.
+pub const X_ZUMO_AUTH: HeaderName = HeaderName::from_static("x-zumo-auth");
+
+/// A version as the value of `If-Match`: quoted, with `\` before each `"` that has none.
+pub(crate) fn entity_tag(version: &Version) -> Result<HeaderValue, TransportError> {
+    let mut tag = String::with_capacity(version.as_str().len() + 2);
+    tag.push('"');
+    let mut previous = '"';
+    for c in version.as_str().chars() {
+        if c == '"' && previous != '\\' {
+            tag.push('\\');
+        }
+        tag.push(c);
+        previous = c;
+    }
+    tag.push('"');
+    value(&tag, "the record's version")
+}
+
+/// The version in the `ETag` of an answer. A weak tag is none: it is a hash of the text, not of the record.
+pub(crate) fn version(headers: &HeaderMap) -> Option<Version> {
+    let tag = std::str::from_utf8(headers.get(ETAG)?.as_bytes()).ok()?;
+    if tag.starts_with("W/") {
+        return None;
+    }
+    let inner = tag
+        .strip_prefix('"')
+        .and_then(|rest| rest.strip_suffix('"'))
+        .unwrap_or(tag);
+    (!inner.is_empty()).then(|| Version::new(&inner.replace("\\\"", "\"")))
+}
+
+/// A header value from text; the error says `what` and shows nothing of it.
+pub(crate) fn value(text: &str, what: &str) -> Result<HeaderValue, TransportError> {
+    HeaderValue::from_str(text).map_err(|error| {
+        let message = format!("{what} holds characters that cannot be sent in a header");
+        TransportError::new(TransportErrorKind::BadRequest, message).with_source(error)
+    })
+}
+
+/// The server's clock at the answer.
+pub(crate) fn date(headers: &HeaderMap) -> Option<SystemTime> {
+    httpdate::parse_http_date(headers.get(DATE)?.to_str().ok()?).ok()
+}
+
+/// A time of the standard library as a timestamp.
+pub(crate) fn timestamp(time: SystemTime) -> Option<Timestamp> {
+    let millis = time.duration_since(UNIX_EPOCH).ok()?.as_millis();
+    i64::try_from(millis).ok().map(Timestamp::from_millis)
+}
+
+/// How long the server asks to wait: seconds, or until a date by the server's own clock (else by `now`).
+pub(crate) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let until = httpdate::parse_http_date(text).ok()?;
+    let now = date(headers).unwrap_or(now);
+    Some(until.duration_since(now).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tag_of(version: &str) -> String {
+        let tag = entity_tag(&Version::new(version)).unwrap();
+        String::from_utf8(tag.as_bytes().to_vec()).unwrap()
+    }
+
+    fn version_in(tag: &str) -> Option<String> {
+        let tag = HeaderValue::from_str(tag).unwrap();
+        let version = version(&HeaderMap::from_iter([(ETAG, tag)]));
+        version.map(|version| version.as_str().to_owned())
+    }
+
+    #[test]
+    fn versions_are_quoted_and_escaped() {
+        assert_eq!(tag_of("AAAAAAAAB9E="), "\"AAAAAAAAB9E=\"");
+        assert_eq!(tag_of("a\"b"), "\"a\\\"b\"");
+        assert_eq!(tag_of("a\\\"b"), "\"a\\\"b\"");
+        assert_eq!(tag_of("\""), "\"\\\"\"");
+        assert_eq!(tag_of("*"), "\"*\"");
+        assert_eq!(tag_of("é"), "\"é\"");
+    }
+
+    #[test]
+    fn versions_that_do_not_fit_a_header_are_refused() {
+        for version in ["a\r\nX: y", "a\n", "\0", "\u{7f}"] {
+            let error = entity_tag(&Version::new(version)).unwrap_err();
+            assert_eq!(error.kind(), TransportErrorKind::BadRequest);
+            assert!(!error.to_string().chars().any(char::is_control));
+        }
+    }
+
+    #[test]
+    fn tags_become_versions() {
+        assert_eq!(version_in("\"MQ==\"").as_deref(), Some("MQ=="));
+        assert_eq!(version_in("\"a\\\"b\"").as_deref(), Some("a\"b"));
+        assert_eq!(version_in("MQ==").as_deref(), Some("MQ=="));
+        assert_eq!(version_in("\"").as_deref(), Some("\""));
+        for none in ["W/\"MQ==\"", "\"\"", ""] {
+            assert_eq!(version_in(none), None, "{none}");
+        }
+        assert_eq!(version(&HeaderMap::new()), None);
+        let bytes = HeaderValue::from_bytes(b"\"\xff\"").unwrap();
+        assert_eq!(version(&HeaderMap::from_iter([(ETAG, bytes)])), None);
+    }
+
+    #[test]
+    fn waits_are_read_in_both_forms() {
+        let now = UNIX_EPOCH + Duration::from_secs(784_111_770);
+        let wait = |text: &'static str| {
+            let headers = HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static(text))]);
+            retry_after(&headers, now)
+        };
+        assert_eq!(wait("7"), Some(Duration::from_secs(7)));
+        assert_eq!(wait("0"), Some(Duration::ZERO));
+        assert_eq!(
+            wait("Sun, 06 Nov 1994 08:49:37 GMT"),
+            Some(Duration::from_secs(7))
+        );
+        assert_eq!(wait("Sun, 06 Nov 1994 08:00:00 GMT"), Some(Duration::ZERO));
+        for none in ["", "-1", "1.5", "soon", "99999999999999999999999"] {
+            assert_eq!(wait(none), None, "{none}");
+        }
+    }
+
+    #[test]
+    fn a_wait_until_a_date_goes_by_the_clock_of_the_server() {
+        let at = |text: &'static str| HeaderValue::from_static(text);
+        let headers = HeaderMap::from_iter([
+            (RETRY_AFTER, at("Sun, 06 Nov 1994 08:49:37 GMT")),
+            (DATE, at("Sun, 06 Nov 1994 08:49:35 GMT")),
+        ]);
+        assert_eq!(
+            retry_after(&headers, UNIX_EPOCH),
+            Some(Duration::from_secs(2))
+        );
+        let time = timestamp(date(&headers).unwrap()).unwrap();
+        assert_eq!(time.to_string(), "1994-11-06T08:49:35.000Z");
+    }
+}
