@@ -1,1 +1,66 @@
-//! Placeholder.
+//! The conformance kit: what every synctable store must do, as tests that a store runs with one line.
+//!
+//! A store is trusted with people's data because it passes this kit, whoever wrote it. To test yours, say how
+//! one is opened ([`Harness`]) and which groups of behaviours it claims ([`store_tests!`]):
+//!
+//! ```
+//! # mod shown {
+//! use std::sync::Arc;
+//! use synctable_core::store::{LocalStore, StoreError};
+//! use synctable_memory::MemoryStore; // your store here
+//! use synctable_testkit::{Harness, async_trait, store_tests};
+//!
+//! /// The place of one store; it goes away with this value. Files would lie in a `tempfile::TempDir`.
+//! #[derive(Default)]
+//! struct Memory;
+//!
+//! #[async_trait]
+//! impl Harness for Memory {
+//!     async fn open(&self) -> Result<Arc<dyn LocalStore>, StoreError> {
+//!         Ok(Arc::new(MemoryStore::new()))
+//!     }
+//! }
+//!
+//! store_tests!(Memory; base, model, concurrent, cancel);
+//! # }
+//! ```
+//!
+//! This makes one test for each behaviour, such as `base::failing_check_undoes_the_whole_batch`. The groups:
+//!
+//! | group | for | what |
+//! |---|---|---|
+//! | [`base`] | every store | declarations, records kept exactly, batches, checks, queries |
+//! | [`model`] | every store | random histories against a plain map, shrunk when they fail |
+//! | [`concurrent`] | every store | many tasks at once: no torn batch, no lost update |
+//! | [`cancel`] | every store | futures dropped at every poll |
+//! | [`persistent`] | [`StoreCapabilities::persistent`](synctable_core::store::StoreCapabilities::persistent) | closing and opening again |
+//!
+//! A further test, `the_groups_are_those_the_store_claims`, fails if the list leaves out what
+//! [`capabilities`](synctable_core::store::LocalStore::capabilities) promises, or names more.
+//!
+//! A random test that fails prints the smallest history it found and its seed; set `SYNCTABLE_SEED` to replay it, and
+//! `SYNCTABLE_CASES` to try more histories. [`arb`] has the random schemas, records and queries for tests of your own.
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::missing_panics_doc,
+    reason = "a behaviour fails by panicking"
+)]
+
+pub mod arb;
+pub mod base;
+pub mod cancel;
+pub mod concurrent;
+mod fixture;
+mod for_all;
+mod groups;
+mod harness;
+pub mod model;
+pub mod persistent;
+mod reference;
+
+pub use async_trait::async_trait;
+pub use for_all::for_all;
+pub use groups::assert_groups;
+pub use harness::{Harness, run};
+pub use reference::compare_query;

@@ -1,0 +1,11 @@
+//! What every store does: declarations, records kept exactly, batches and checks, queries.
+
+mod batch;
+mod define;
+mod query;
+mod records;
+
+pub use batch::*;
+pub use define::*;
+pub use query::*;
+pub use records::*;

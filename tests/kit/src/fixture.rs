@@ -1,0 +1,86 @@
+//! What most behaviours start with.
+
+use std::sync::Arc;
+
+use synctable_core::query::Query;
+use synctable_core::store::{LocalStore, LocalStoreExt, StoreErrorKind, WriteBatch};
+use synctable_core::{Record, RecordId, Schema, TableName, TableSchema};
+
+use crate::Harness;
+
+pub(crate) type Store = Arc<dyn LocalStore>;
+
+pub(crate) fn table(name: &str) -> TableName {
+    TableName::stored(name).expect("a table name")
+}
+
+pub(crate) fn id(text: &str) -> RecordId {
+    RecordId::new(text).expect("an id")
+}
+
+pub(crate) fn record(json: &str) -> Record {
+    Record::from_json(json).expect("a record")
+}
+
+/// A schema with `table` declared as `declared`.
+pub(crate) fn declare(table: &TableName, declared: TableSchema) -> Schema {
+    Schema::new().with_table(table.clone(), declared)
+}
+
+/// The store of a harness with tables that declare no fields.
+pub(crate) async fn store_with<H: Harness>(harness: &H, tables: &[&TableName]) -> Store {
+    let schema = tables.iter().fold(Schema::new(), |schema, name| {
+        schema.with_table((*name).clone(), TableSchema::new())
+    });
+    store_of(harness, &schema).await
+}
+
+/// The store of a harness with the tables of `schema`.
+pub(crate) async fn store_of<H: Harness>(harness: &H, schema: &Schema) -> Store {
+    let store = harness.open().await.expect("the store opens");
+    store.define(schema).await.expect("define is taken");
+    store
+}
+
+pub(crate) async fn put(store: &Store, table: &TableName, records: &[Record]) {
+    let batch = records.iter().fold(WriteBatch::new(), |batch, record| {
+        batch.put(table, record.clone())
+    });
+    commit(store, batch).await;
+}
+
+pub(crate) async fn commit(store: &Store, batch: WriteBatch) {
+    store.commit(batch).await.expect("the batch is taken");
+}
+
+/// Demands that the batch is refused because of the check on `id`, where the store says which.
+pub(crate) async fn refused(store: &Store, batch: WriteBatch, table: &TableName, id: &RecordId) {
+    let error = store
+        .commit(batch)
+        .await
+        .expect_err("a check does not hold");
+    assert_eq!(error.kind(), StoreErrorKind::CheckFailed, "{error}");
+    if let Some(failed) = error.failed_check() {
+        assert_eq!(failed, (table, id));
+    }
+}
+
+pub(crate) async fn get(store: &Store, table: &TableName, id: &RecordId) -> Option<Record> {
+    store.get_one(table, id).await.expect("get answers")
+}
+
+/// Every record of a table, by ascending id.
+pub(crate) async fn all(store: &Store, table: &TableName) -> Vec<Record> {
+    store
+        .query_all(table, &Query::all())
+        .await
+        .expect("query answers")
+}
+
+/// Demands that the table holds exactly `expected`, given by ascending id.
+pub(crate) async fn assert_holds(store: &Store, table: &TableName, expected: &[Record]) {
+    let text = |records: &[Record]| records.iter().map(Record::to_json).collect::<Vec<_>>();
+    let found = all(store, table).await;
+    assert_eq!(text(&found), text(expected), "records of table {table}");
+    assert_eq!(found, expected, "records of table {table}");
+}

@@ -1,0 +1,157 @@
+//! The macro that names one test for each behaviour, and the check that no group is left out.
+
+use std::collections::BTreeSet;
+
+use crate::Harness;
+
+/// Makes the tests of a store: `store_tests!(MyHarness; base, model, concurrent, persistent, cancel);`.
+///
+/// Use it once in a module. See the [crate's page](crate) for the groups.
+#[macro_export]
+macro_rules! store_tests {
+    ($harness:ty; $($group:ident),+ $(,)?) => {
+        $($crate::__store_group! { $harness, $group })+
+
+        #[test]
+        fn the_groups_are_those_the_store_claims() {
+            $crate::run($crate::assert_groups::<$harness>(&[$(stringify!($group)),+]));
+        }
+    };
+}
+
+/// The behaviours of each group.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __store_group {
+    ($harness:ty, base) => {
+        $crate::__store_tests! { $harness, base:
+            define_twice_changes_nothing
+            define_adds_fields_and_keeps_records
+            define_refuses_another_type_and_changes_nothing
+            define_lets_an_enum_grow
+            define_leaves_other_tables_alone
+            unknown_tables_are_refused_in_every_call
+            get_answers_in_the_order_asked
+            get_takes_many_ids
+            put_inserts_and_replaces_whole
+            delete_removes_and_ignores_the_missing
+            clear_empties_one_table
+            later_write_of_a_record_wins
+            free_members_survive_exactly
+            declared_members_survive_exactly
+            large_texts_survive
+            system_properties_survive_in_every_combination
+            tables_do_not_leak_into_each_other
+            ids_are_exact
+            system_tables_take_long_ids
+            large_batches_are_taken
+            failing_check_undoes_the_whole_batch
+            expect_absent_is_judged
+            expect_present_is_judged
+            expect_same_is_judged_on_text_and_system_properties
+            checks_see_the_state_before_the_batch
+            checks_alone_write_nothing
+            empty_batch_is_taken
+            eventual_batch_is_seen_at_once
+            queries_answer_like_the_reference
+            queries_of_declared_fields_answer_like_the_reference
+            pages_follow_each_other_without_gap
+            cursor_stays_good_when_records_come_and_go
+            cursor_of_another_order_is_refused
+            empty_table_has_one_empty_page
+        }
+    };
+    ($harness:ty, model) => {
+        $crate::__store_tests! { $harness, model:
+            random_histories_match_a_map
+            random_queries_match_the_reference
+        }
+    };
+    ($harness:ty, concurrent) => {
+        $crate::__store_tests! { $harness, concurrent:
+            no_torn_batch_is_ever_seen
+            no_commit_is_lost
+            compare_and_set_reaches_the_exact_total
+            acknowledged_commit_is_seen_by_every_task
+            commits_are_done_in_order_where_claimed
+        }
+    };
+    ($harness:ty, persistent) => {
+        $crate::__store_tests! { $harness, persistent:
+            reopened_store_has_every_record
+            reopened_store_has_every_declaration
+            cursor_outlives_the_store
+            closed_store_refuses_every_call
+        }
+    };
+    ($harness:ty, cancel) => {
+        $crate::__store_tests! { $harness, cancel:
+            dropped_commit_is_whole_or_absent
+            dropped_commits_do_not_disturb_others
+            dropped_calls_leave_the_store_usable
+        }
+    };
+    ($harness:ty, $other:ident) => {
+        compile_error!(concat!("the kit has no group `", stringify!($other), "`"));
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __store_tests {
+    ($harness:ty, $group:ident: $($behaviour:ident)+) => {
+        mod $group {
+            #[allow(unused_imports)]
+            use super::*;
+            $(
+                #[test]
+                fn $behaviour() {
+                    $crate::run(async {
+                        $crate::$group::$behaviour(&<$harness as Default>::default()).await;
+                    });
+                }
+            )+
+        }
+    };
+}
+
+/// Panics unless `listed` are the groups that the store of `H` has to pass.
+pub async fn assert_groups<H: Harness>(listed: &[&str]) {
+    let harness = H::default();
+    let store = harness.open().await.expect("the store opens");
+    let mut claimed = BTreeSet::from(["base", "model", "concurrent", "cancel"]);
+    if store.capabilities().persistent {
+        claimed.insert("persistent");
+    }
+    let listed: BTreeSet<&str> = listed.iter().copied().collect();
+    let missing: Vec<_> = claimed.difference(&listed).collect();
+    let surplus: Vec<_> = listed.difference(&claimed).collect();
+    assert!(
+        missing.is_empty() && surplus.is_empty(),
+        "the groups listed do not fit the store's capabilities: missing {missing:?}, not claimed {surplus:?}"
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn every_behaviour_is_listed() {
+        let listed: Vec<&str> = include_str!("groups.rs").split_whitespace().collect();
+        let sources = [
+            include_str!("base/define.rs"),
+            include_str!("base/records.rs"),
+            include_str!("base/batch.rs"),
+            include_str!("base/query.rs"),
+            include_str!("model.rs"),
+            include_str!("concurrent.rs"),
+            include_str!("persistent.rs"),
+            include_str!("cancel.rs"),
+        ];
+        for source in sources {
+            for behaviour in source.split("pub async fn ").skip(1) {
+                let (name, _) = behaviour.split_once('<').expect("a behaviour is generic");
+                assert!(listed.contains(&name), "{name} is not listed");
+            }
+        }
+    }
+}

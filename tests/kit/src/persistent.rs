@@ -1,0 +1,142 @@
+//! Closing a store and opening it again.
+
+use synctable_core::query::Query;
+use synctable_core::store::{
+    Durability, LocalStore, LocalStoreExt, StoreError, StoreErrorKind, WriteBatch,
+};
+use synctable_core::{FieldType, Record, RecordId, TableName, TableSchema};
+
+use crate::Harness;
+use crate::compare_query;
+use crate::fixture::{
+    Store, assert_holds, commit, declare, id, put, record, store_of, store_with, table,
+};
+
+async fn reopen<H: Harness>(harness: &H, store: Store) -> Store {
+    store.close().await.expect("the store closes");
+    drop(store);
+    harness.reopen().await.expect("the store opens again")
+}
+
+/// All records are there, whatever the durability of their batch, and none that was removed.
+pub async fn reopened_store_has_every_record<H: Harness>(harness: &H) {
+    let (todo, system) = (table("todo"), TableName::system("__operations"));
+    let mut store = store_with(harness, &[&todo, &system]).await;
+    let operation =
+        Record::new(RecordId::system("0001|todo|é"), r#"{"n":1.50}"#).expect("a record");
+    put(&store, &system, std::slice::from_ref(&operation)).await;
+    let mut expected = Vec::new();
+    for round in 0..3 {
+        for (name, durability) in [
+            ("e", Durability::Eventual),
+            ("i", Durability::Immediate),
+            ("z", Durability::Eventual),
+        ] {
+            let next = record(&format!(
+                r#"{{"id":"{round}{name}","version":"v\u0000{round}","updatedAt":"2024-02-29T12:00:00.0000001Z","deleted":true,"n":1e2,"t":"é\u0000"}}"#
+            ));
+            let gone = record(&format!(r#"{{"id":"{round}{name}-gone"}}"#));
+            let batch = WriteBatch::new().durability(durability);
+            commit(
+                &store,
+                batch
+                    .clone()
+                    .put(&todo, next.clone())
+                    .put(&todo, gone.clone()),
+            )
+            .await;
+            commit(&store, batch.delete(&todo, gone.id())).await;
+            expected.push(next);
+        }
+        store = reopen(harness, store).await;
+        assert_holds(&store, &todo, &expected).await;
+        assert_holds(&store, &system, std::slice::from_ref(&operation)).await;
+    }
+    commit(&store, WriteBatch::new().clear(&todo)).await;
+    let store = reopen(harness, store).await;
+    assert_holds(&store, &todo, &[]).await;
+}
+
+/// Declarations are in force without being made again.
+pub async fn reopened_store_has_every_declaration<H: Harness>(harness: &H) {
+    let (movies, books) = (table("movies"), table("books"));
+    let words = ["PG", "G"].map(str::to_owned).to_vec();
+    let declared = TableSchema::new()
+        .with_field("rating", FieldType::Enum(words))
+        .with_field("year", FieldType::Integer)
+        .with_index(["rating"]);
+    let store = store_of(harness, &declare(&movies, declared.clone())).await;
+    store
+        .define(&declare(&books, TableSchema::new()))
+        .await
+        .expect("define adds");
+    let store = reopen(harness, store).await;
+    assert_holds(&store, &books, &[]).await;
+    let error = store
+        .query(&table("unknown"), &Query::all())
+        .await
+        .expect_err("not defined");
+    assert_eq!(error.kind(), StoreErrorKind::UnknownTable, "{error}");
+    let records = [
+        record(r#"{"id":"a","rating":"G"}"#),
+        record(r#"{"id":"b","rating":"PG"}"#),
+    ];
+    put(&store, &movies, &records).await;
+    let query = Query::all().order_by("rating");
+    compare_query(&store, &movies, &declared, &records, &query)
+        .await
+        .expect("the enum is declared");
+    let retyped = TableSchema::new().with_field("year", FieldType::String);
+    let error = store
+        .define(&declare(&movies, retyped))
+        .await
+        .expect_err("another type");
+    assert_eq!(error.kind(), StoreErrorKind::Schema, "{error}");
+    store
+        .define(&declare(&movies, declared))
+        .await
+        .expect("the same again");
+    assert_holds(&store, &movies, &records).await;
+}
+
+/// A cursor that was kept goes on where it stood.
+pub async fn cursor_outlives_the_store<H: Harness>(harness: &H) {
+    let todo = table("todo");
+    let store = store_with(harness, &[&todo]).await;
+    let records: Vec<Record> = (0..9)
+        .map(|n| record(&format!(r#"{{"id":"{n}","n":{}}}"#, n / 3)))
+        .collect();
+    put(&store, &todo, &records).await;
+    let query = Query::all().order_by("n").page(4);
+    let first = store.query(&todo, &query).await.expect("query answers");
+    let store = reopen(harness, store).await;
+    let rest = store
+        .query_all(&todo, &query.after(first.next))
+        .await
+        .expect("query answers");
+    assert_eq!(rest, &records[4..]);
+}
+
+/// After `close` every call says so.
+pub async fn closed_store_refuses_every_call<H: Harness>(harness: &H) {
+    let todo = table("todo");
+    let store = store_with(harness, &[&todo]).await;
+    store.close().await.expect("the store closes");
+    let refused = |error: Option<StoreError>| {
+        assert_eq!(error.expect("an error").kind(), StoreErrorKind::Closed);
+    };
+    let a = record(r#"{"id":"a"}"#);
+    refused(
+        store
+            .define(&declare(&todo, TableSchema::new()))
+            .await
+            .err(),
+    );
+    refused(store.get(&todo, &[id("a")]).await.err());
+    refused(store.query(&todo, &Query::all()).await.err());
+    refused(store.count(&todo, &Query::all()).await.err());
+    refused(store.commit(WriteBatch::new().put(&todo, a)).await.err());
+    drop(store);
+    let store = harness.reopen().await.expect("the store opens again");
+    assert_holds(&store, &todo, &[]).await;
+}
