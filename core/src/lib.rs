@@ -5,15 +5,18 @@
 //! time and ids come in through [`Clock`] and [`IdSource`].
 
 mod clock;
+mod error;
 mod name;
 pub mod query;
 mod record;
 mod schema;
 pub mod store;
+pub mod sync;
 mod timestamp;
 pub mod transport;
 
 pub use clock::{Clock, IdSource, SystemClock, UuidV7};
+pub use error::Error;
 pub use name::{NameError, QueryId, RecordId, TableName, Version};
 pub use record::{Draft, Record, RecordError, SYSTEM_PROPERTIES, SystemProperties};
 pub use schema::{FieldType, Fields, IndexSpec, Schema, SchemaError, TableSchema};

@@ -74,13 +74,24 @@ pub struct SystemProperties {
 }
 
 /// A record that may still lack its id.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Draft {
     /// The id, where the text had one.
     pub id: Option<RecordId>,
     /// The other system properties of the text.
     pub system: SystemProperties,
     body: Arc<str>,
+}
+
+impl Default for Draft {
+    /// No id, no members.
+    fn default() -> Self {
+        Self {
+            id: None,
+            system: SystemProperties::default(),
+            body: "{}".into(),
+        }
+    }
 }
 
 impl Draft {

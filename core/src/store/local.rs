@@ -100,6 +100,10 @@ impl Page {
 /// What a store promises beyond the base contract. The conformance kit checks each promise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent promises, each checked on its own"
+)]
 pub struct StoreCapabilities {
     /// Records survive closing and opening again.
     pub persistent: bool,

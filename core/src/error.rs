@@ -1,0 +1,160 @@
+//! What can go wrong when tables are used and synced.
+
+use thiserror::Error;
+
+use crate::name::{NameError, QueryId, RecordId, TableName};
+use crate::record::RecordError;
+use crate::schema::SchemaError;
+use crate::store::StoreError;
+use crate::sync::PushReport;
+use crate::transport::{TransportError, TransportErrorKind};
+
+/// A failed call of the engine. Whatever it says, no queued change is lost.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A table name, id or query name breaks its rule.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// The text or value is no record.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// A declaration is not valid, or a record does not fit it.
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The server could not be asked, or its answer could not be used.
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+    /// There is no such record.
+    #[error("table {table} has no record with id '{id}'")]
+    NotFound {
+        /// The table.
+        table: TableName,
+        /// The id.
+        id: RecordId,
+    },
+    /// There is such a record already.
+    #[error("table {table} already has a record with id '{id}'; update or replace it")]
+    AlreadyExists {
+        /// The table.
+        table: TableName,
+        /// The id.
+        id: RecordId,
+    },
+    /// A record is larger than the limit of the context.
+    #[error(
+        "table {table}, id '{id}': the record has {bytes} bytes, more than the limit of {limit}"
+    )]
+    TooLarge {
+        /// The table.
+        table: TableName,
+        /// The id.
+        id: RecordId,
+        /// Its size.
+        bytes: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// A stored record cannot be read into the type of the table handle.
+    #[error("table {table}, id '{id}': the record does not fit the type: {source}")]
+    Typed {
+        /// The table.
+        table: TableName,
+        /// The id.
+        id: RecordId,
+        /// What serde says.
+        source: serde_json::Error,
+    },
+    /// The table is kept on this device only.
+    #[error("table {table} is local only and is never synced")]
+    LocalOnly {
+        /// The table.
+        table: TableName,
+    },
+    /// A purge would lose changes that were not pushed.
+    #[error(
+        "table {table} has {count} operations that were not pushed; push first, or discard them"
+    )]
+    PendingOperations {
+        /// The table.
+        table: TableName,
+        /// How many.
+        count: u64,
+    },
+    /// There is no operation with this number.
+    #[error("there is no queued operation {seq}; list the pending ones")]
+    NoSuchOperation {
+        /// The number asked for.
+        seq: u64,
+    },
+    /// The operation is not in conflict.
+    #[error("operation {seq} is not in conflict")]
+    NotInConflict {
+        /// The number asked for.
+        seq: u64,
+    },
+    /// A merge found members that both sides changed in different ways, or one side was deleted.
+    #[error("operation {seq} cannot be merged: {reason}; choose a side or give the record")]
+    CannotMerge {
+        /// The operation.
+        seq: u64,
+        /// Why not.
+        reason: String,
+    },
+    /// The query cannot be used for a pull.
+    #[error("a pull cannot take this query: {0}")]
+    PullQuery(&'static str),
+    /// A query name is used again with another filter.
+    #[error(
+        "table {table}: the query name '{query}' belongs to another filter; choose another name, or purge the table"
+    )]
+    QueryIdReused {
+        /// The table.
+        table: TableName,
+        /// The name.
+        query: QueryId,
+    },
+    /// The server answers pages that do not move on, so the pull would never end.
+    #[error(
+        "table {table}: the server's pages do not move on; it ignores the filter or the order of the query"
+    )]
+    NoProgress {
+        /// The table.
+        table: TableName,
+    },
+    /// A push ended early; the report says what was done before.
+    #[error("{source}")]
+    PushStopped {
+        /// What was done before.
+        report: Box<PushReport>,
+        /// Why it stopped.
+        source: Box<Self>,
+    },
+    /// The call was cancelled by its token.
+    #[error("cancelled")]
+    Cancelled,
+    /// Other writers changed the same records again and again; try once more.
+    #[error("other writers keep changing the same records; try again")]
+    Contended,
+}
+
+impl Error {
+    /// The transport error behind this error, if there is one.
+    pub fn as_transport(&self) -> Option<&TransportError> {
+        match self {
+            Self::Transport(error) => Some(error),
+            Self::PushStopped { source, .. } => source.as_transport(),
+            _ => None,
+        }
+    }
+
+    /// True when the server could not be reached or refused the credentials: nothing is wrong with the data.
+    pub fn is_offline(&self) -> bool {
+        self.as_transport().is_some_and(|error| {
+            error.is_temporary() || error.kind() == TransportErrorKind::Unauthorized
+        })
+    }
+}

@@ -1,0 +1,175 @@
+//! Storing a page that a pull brought, together with how far the pull got.
+
+use std::collections::HashMap;
+
+use super::context::Inner;
+use super::event::{Event, Origin, RecordChange};
+use super::local::CommitError;
+use super::pull::PullReport;
+use super::system::{DELTA, OPERATIONS, seq_id};
+use crate::error::Error;
+use crate::name::{RecordId, TableName};
+use crate::record::Record;
+use crate::store::{Durability, Expect, StoreErrorKind, Write, WriteBatch};
+
+const ATTEMPTS: usize = 16;
+
+impl Inner {
+    /// Stores rows of the server and the pull's token in one commit.
+    ///
+    /// A record with queued operations is left alone: the server's row is kept with its first operation, to be restored
+    /// should the operation be cancelled. A row that equals what is stored is not written.
+    pub(crate) async fn apply_page(
+        &self,
+        table: &TableName,
+        rows: &[Record],
+        token: Option<Record>,
+        report: &mut PullReport,
+    ) -> Result<(), Error> {
+        // Of an id that comes twice the last row counts.
+        let latest: HashMap<&RecordId, usize> = rows
+            .iter()
+            .enumerate()
+            .map(|(place, row)| (row.id(), place))
+            .collect();
+        let unique = |place: usize, row: &Record| latest.get(row.id()) == Some(&place);
+        let rows: Vec<&Record> = rows
+            .iter()
+            .enumerate()
+            .filter(|(place, row)| unique(*place, row))
+            .map(|(_, row)| row)
+            .collect();
+        let ids: Vec<RecordId> = rows.iter().map(|row| row.id().clone()).collect();
+        for _ in 0..ATTEMPTS {
+            let _gate = self.gate.write().await;
+            if self.queue.is_suspect() {
+                self.reload_queue_gated().await?;
+            }
+            let locals = self.store.get(table, &ids).await?;
+            let mut plan = PagePlan {
+                batch: WriteBatch::new().durability(Durability::Eventual),
+                ..PagePlan::default()
+            };
+            let mut stale = false;
+            for (row, local) in rows.iter().zip(locals) {
+                match self.queue.of_record(table, row.id()).first() {
+                    Some(seq) => stale |= !self.keep(row, *seq, &mut plan).await?,
+                    None => plan.take(table, row, local.as_ref()),
+                }
+            }
+            if stale {
+                self.reload_queue_gated().await?;
+                continue;
+            }
+            if let Some(token) = &token {
+                plan.batch.push(Write::Put {
+                    table: DELTA.clone(),
+                    record: token.clone(),
+                });
+            }
+            if !plan.batch.writes().is_empty() {
+                if self.store.capabilities().multi_process {
+                    // No one queued an operation since the index was read.
+                    for seq in self.queue.unused_seqs() {
+                        plan.batch.check(&OPERATIONS, &seq_id(seq), Expect::Absent);
+                    }
+                }
+                match self.store.commit(plan.batch).await {
+                    Ok(()) => {}
+                    Err(error) if error.kind() == StoreErrorKind::CheckFailed => {
+                        self.reload_queue_gated().await?;
+                        continue;
+                    }
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            report.add(&plan.counts);
+            for (id, change) in plan.changes {
+                self.emit(Event::Changed {
+                    table: table.clone(),
+                    id,
+                    change,
+                    origin: Origin::Pull,
+                });
+            }
+            return Ok(());
+        }
+        Err(Error::Contended)
+    }
+
+    /// Notes the server's row with the first operation on its record; false when another process is done with that.
+    async fn keep(&self, row: &Record, seq: u64, plan: &mut PagePlan) -> Result<bool, Error> {
+        let operations = match self.read_operations(&[seq]).await {
+            Ok(operations) => operations,
+            Err(CommitError::Stale) => return Ok(false),
+            Err(CommitError::Failed(error)) => return Err(error),
+        };
+        plan.counts.kept += 1;
+        for mut operation in operations {
+            if operation.base.as_ref() == Some(row) || operation.shadow.as_ref() == Some(row) {
+                continue;
+            }
+            plan.batch.check(
+                &OPERATIONS,
+                &seq_id(seq),
+                Expect::Same(Box::new(operation.to_row()?)),
+            );
+            operation.shadow = Some(row.clone());
+            plan.batch.push(Write::Put {
+                table: OPERATIONS.clone(),
+                record: operation.to_row()?,
+            });
+        }
+        Ok(true)
+    }
+}
+
+#[derive(Debug, Default)]
+struct PagePlan {
+    batch: WriteBatch,
+    counts: PullReport,
+    changes: Vec<(RecordId, RecordChange)>,
+}
+
+impl PagePlan {
+    /// Takes over a row whose record has no operations.
+    fn take(&mut self, table: &TableName, row: &Record, local: Option<&Record>) {
+        let id = row.id();
+        let change = match (row.is_deleted(), local) {
+            (true, None) => None,
+            (true, Some(_)) => Some(RecordChange::Deleted),
+            (false, None) => Some(RecordChange::Inserted),
+            (false, Some(local)) if local == row => None,
+            (false, Some(_)) => Some(RecordChange::Updated),
+        };
+        let Some(change) = change else {
+            self.counts.unchanged += 1;
+            return;
+        };
+        let write = match change {
+            RecordChange::Deleted => {
+                self.counts.deleted += 1;
+                Write::Delete {
+                    table: table.clone(),
+                    id: id.clone(),
+                }
+            }
+            RecordChange::Inserted => {
+                self.counts.added += 1;
+                Write::Put {
+                    table: table.clone(),
+                    record: row.clone(),
+                }
+            }
+            RecordChange::Updated => {
+                self.counts.updated += 1;
+                Write::Put {
+                    table: table.clone(),
+                    record: row.clone(),
+                }
+            }
+        };
+        self.batch.push(write);
+        self.changes.push((id.clone(), change));
+    }
+}

@@ -1,0 +1,406 @@
+//! The context: one local store, perhaps one server, and everything that happens between them.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::{RwLock, broadcast};
+
+use super::conflict::ConflictPolicy;
+use super::event::{Event, Events};
+use super::locks::RecordLocks;
+use super::operation::Operation;
+use super::queue::Queue;
+use super::system::{self, META, OPERATIONS, meta_row, meta_value};
+use super::table::SyncTable;
+use super::transaction::Transaction;
+use crate::clock::{Clock, IdSource, SystemClock, UuidV7};
+use crate::error::Error;
+use crate::name::{RecordId, TableName};
+use crate::query::Query;
+use crate::schema::{Schema, TableSchema};
+use crate::store::{Durability, Expect, LocalStore, LocalStoreExt, StoreError, WriteBatch};
+use crate::transport::{Transport, TransportError, TransportErrorKind};
+
+/// Events kept for a listener that does not read.
+const EVENT_BUFFER: usize = 1024;
+/// Rows of the queue read at once.
+const QUEUE_PAGE: u32 = 1000;
+
+/// A local store with its operation queue, and the way to a server. Clones share one context.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # async fn example(store: Arc<dyn synctable_core::store::LocalStore>) -> Result<(), synctable_core::Error> {
+/// use synctable_core::sync::SyncContext;
+/// let sync = SyncContext::builder(store).open().await?;
+/// let todos = sync.table::<serde_json::Value>("todoitem")?;
+/// todos.insert(&serde_json::json!({"text": "Milk"})).await?;
+/// assert_eq!(sync.pending_count(), 1);
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct SyncContext {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) store: Arc<dyn LocalStore>,
+    pub(crate) transport: Option<Arc<dyn Transport>>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) ids: Arc<dyn IdSource>,
+    pub(crate) policy: ConflictPolicy,
+    pub(crate) options: Options,
+    /// Marks this store in the keys that servers use to recognise repeats.
+    pub(crate) store_id: String,
+    pub(crate) queue: Queue,
+    pub(crate) locks: RecordLocks,
+    /// Local changes share it, whoever plans against the whole queue or a whole table holds it alone. Never held
+    /// across a request.
+    pub(crate) gate: RwLock<()>,
+    /// Serialises what is sent with what is received: a page is fetched and stored while no push is under way, so a
+    /// page never carries a record from before our own write. Local changes do not wait for it.
+    pub(crate) turn: RwLock<()>,
+    /// One push at a time.
+    pub(crate) push_turn: tokio::sync::Mutex<()>,
+    /// One pull of a table at a time.
+    pull_turns: Mutex<HashMap<TableName, Arc<tokio::sync::Mutex<()>>>>,
+    /// One new table at a time, so that no declaration is lost between reading and writing the list.
+    define_turn: tokio::sync::Mutex<()>,
+    schema: Mutex<Schema>,
+    defined: Mutex<HashSet<TableName>>,
+    events: broadcast::Sender<Event>,
+}
+
+/// Limits and habits of a context.
+#[derive(Debug, Clone)]
+pub(crate) struct Options {
+    pub(crate) max_record_bytes: usize,
+    pub(crate) overlap_millis: i64,
+    pub(crate) pull_page: u32,
+}
+
+/// Settings of a context before it is opened.
+#[must_use]
+pub struct ContextBuilder {
+    store: Arc<dyn LocalStore>,
+    transport: Option<Arc<dyn Transport>>,
+    schema: Schema,
+    policy: ConflictPolicy,
+    clock: Arc<dyn Clock>,
+    ids: Arc<dyn IdSource>,
+    options: Options,
+}
+
+impl ContextBuilder {
+    /// The way to the server. Without one everything works but push and pull.
+    pub fn transport(mut self, transport: impl Transport) -> Self {
+        self.transport = Some(Arc::new(transport));
+        self
+    }
+
+    /// The declared tables. What earlier runs declared stays declared.
+    pub fn schema(mut self, schema: Schema) -> Self {
+        self.schema = schema;
+        self
+    }
+
+    /// What to do about conflicts. Default: [`ConflictPolicy::Park`].
+    pub fn conflicts(mut self, policy: ConflictPolicy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// The clock. Default: the machine's.
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// Where ids of new records come from. Default: [`UuidV7`].
+    pub fn ids(mut self, ids: impl IdSource) -> Self {
+        self.ids = Arc::new(ids);
+        self
+    }
+
+    /// The largest record that may be written, in bytes of its JSON. Default: 1 MiB.
+    pub fn max_record_bytes(mut self, bytes: usize) -> Self {
+        self.options.max_record_bytes = bytes;
+        self
+    }
+
+    /// How far behind its last position a pull starts over, for servers that commit changes in another order
+    /// than that of their times. Default: 5,000 ms. Servers that promise the order are not asked twice.
+    pub fn overlap_millis(mut self, millis: u32) -> Self {
+        self.options.overlap_millis = millis.into();
+        self
+    }
+
+    /// How many records a pull asks for at once. Default: 1,000.
+    pub fn pull_page(mut self, records: u32) -> Self {
+        self.options.pull_page = records.max(1);
+        self
+    }
+
+    /// Opens the context: defines the tables and reads the queue.
+    pub async fn open(self) -> Result<SyncContext, Error> {
+        self.schema.check()?;
+        self.store.define(&system::schema()).await?;
+        let stored = match self
+            .store
+            .get_one(&META, &RecordId::system("schema"))
+            .await?
+        {
+            Some(row) => Schema::from_json(&meta_value(&row)?)?,
+            None => Schema::new(),
+        };
+        let schema = stored.merged(&self.schema)?;
+        self.store.define(&schema).await?;
+        let mut batch = WriteBatch::new();
+        if schema != stored {
+            // A crash before this commit leaves tables that the next opening defines again: harmless.
+            batch = batch.put(&META, meta_row("schema", &schema.to_json())?);
+        }
+        let store_id = match self
+            .store
+            .get_one(&META, &RecordId::system("store"))
+            .await?
+        {
+            Some(row) => meta_value(&row)?,
+            None => {
+                let id = self.ids.next_id().as_str().to_owned();
+                batch = batch.put(&META, meta_row("store", &id)?);
+                id
+            }
+        };
+        if !batch.is_empty() {
+            self.store.commit(batch).await?;
+        }
+        let defined = schema.tables().map(|(name, _)| name.clone()).collect();
+        let inner = Inner {
+            store: self.store,
+            transport: self.transport,
+            clock: self.clock,
+            ids: self.ids,
+            policy: self.policy,
+            options: self.options,
+            store_id,
+            queue: Queue::default(),
+            locks: RecordLocks::default(),
+            gate: RwLock::default(),
+            turn: RwLock::default(),
+            push_turn: tokio::sync::Mutex::default(),
+            pull_turns: Mutex::default(),
+            define_turn: tokio::sync::Mutex::default(),
+            schema: Mutex::new(schema),
+            defined: Mutex::new(defined),
+            events: broadcast::channel(EVENT_BUFFER).0,
+        };
+        inner.reload_queue().await?;
+        Ok(SyncContext {
+            inner: Arc::new(inner),
+        })
+    }
+}
+
+impl SyncContext {
+    /// Starts a context over a store.
+    pub fn builder(store: Arc<dyn LocalStore>) -> ContextBuilder {
+        ContextBuilder {
+            store,
+            transport: None,
+            schema: Schema::new(),
+            policy: ConflictPolicy::default(),
+            clock: Arc::new(SystemClock),
+            ids: Arc::new(UuidV7),
+            options: Options {
+                max_record_bytes: 1 << 20,
+                overlap_millis: 5_000,
+                pull_page: 1_000,
+            },
+        }
+    }
+
+    /// A handle on a table whose records are of type `T`: any serde type, or [`Record`](crate::Record) for the untyped form.
+    /// A table that was never declared is made on first use.
+    pub fn table<T>(&self, name: &str) -> Result<SyncTable<T>, Error> {
+        Ok(SyncTable::new(self.clone(), TableName::new(name)?))
+    }
+
+    /// Starts a transaction: several local changes that are stored together or not at all.
+    pub fn transaction(&self) -> Transaction {
+        Transaction::new(self.clone())
+    }
+
+    /// Everything that happens from now on.
+    pub fn events(&self) -> Events {
+        Events::new(self.inner.events.subscribe())
+    }
+
+    /// How many operations wait in the queue, parked ones too.
+    pub fn pending_count(&self) -> u64 {
+        self.inner.queue.len()
+    }
+
+    /// The declared tables, and those that were made on first use.
+    pub fn schema(&self) -> Schema {
+        self.inner.schema()
+    }
+
+    /// The store under this context.
+    pub fn store(&self) -> &Arc<dyn LocalStore> {
+        &self.inner.store
+    }
+
+    /// A value that was kept with [`set_setting`](Self::set_setting).
+    pub async fn setting(&self, name: &str) -> Result<Option<String>, Error> {
+        let id = RecordId::system(&format!("setting|{name}"));
+        let row = self.inner.store.get_one(&META, &id).await?;
+        Ok(row.map(|row| meta_value(&row)).transpose()?)
+    }
+
+    /// Keeps a small value in the store, such as the server's address.
+    pub async fn set_setting(&self, name: &str, value: &str) -> Result<(), Error> {
+        let row = meta_row(&format!("setting|{name}"), value)?;
+        Ok(self
+            .inner
+            .store
+            .commit(WriteBatch::new().put(&META, row))
+            .await?)
+    }
+
+    /// Makes everything durable and closes the store. Contexts that share it fail from then on.
+    pub async fn close(&self) -> Result<(), Error> {
+        Ok(self.inner.store.close().await?)
+    }
+}
+
+impl Inner {
+    pub(crate) fn schema(&self) -> Schema {
+        self.schema
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    pub(crate) fn table_schema(&self, table: &TableName) -> TableSchema {
+        let schema = self.schema.lock().unwrap_or_else(PoisonError::into_inner);
+        schema.table(table).cloned().unwrap_or_default()
+    }
+
+    pub(crate) fn transport(&self) -> Result<&Arc<dyn Transport>, Error> {
+        self.transport.as_ref().ok_or_else(|| {
+            TransportError::new(
+                TransportErrorKind::Missing,
+                "no server is set; give the context a transport",
+            )
+            .into()
+        })
+    }
+
+    /// The lock that pulls of a table take.
+    pub(crate) fn pull_turn(&self, table: &TableName) -> Arc<tokio::sync::Mutex<()>> {
+        let mut turns = self
+            .pull_turns
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(turns.entry(table.clone()).or_default())
+    }
+
+    pub(crate) fn emit(&self, event: Event) {
+        // No listener is not an error.
+        let _ = self.events.send(event);
+    }
+
+    /// Makes sure that a table exists, declaring it without fields on first use.
+    pub(crate) async fn ensure_table(&self, table: &TableName) -> Result<(), Error> {
+        if self
+            .defined
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains(table)
+        {
+            return Ok(());
+        }
+        let _turn = self.define_turn.lock().await;
+        let addition = Schema::new().with_table(table.clone(), TableSchema::new());
+        let schema = self.schema().merged(&addition)?;
+        self.store.define(&addition).await?;
+        // A crash between the two leaves a table that the list does not name; its next use adds it.
+        let batch = WriteBatch::new().put(&META, meta_row("schema", &schema.to_json())?);
+        self.store
+            .commit(batch.durability(Durability::Eventual))
+            .await?;
+        *self.schema.lock().unwrap_or_else(PoisonError::into_inner) = schema;
+        self.defined
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(table.clone());
+        Ok(())
+    }
+
+    /// Reads the whole queue from the store, after every change that is under way.
+    pub(crate) async fn reload_queue(&self) -> Result<(), Error> {
+        let _gate = self.gate.write().await;
+        self.reload_queue_gated().await
+    }
+
+    /// As [`reload_queue`](Self::reload_queue), for a caller that holds the gate alone.
+    pub(crate) async fn reload_queue_gated(&self) -> Result<(), Error> {
+        let ordered = self.store.capabilities().ordered_commits;
+        let suspect = self.queue.is_suspect();
+        if suspect && ordered {
+            // Behind this commit no dropped one can still land.
+            let mut barrier = WriteBatch::new().durability(Durability::Eventual);
+            barrier.check(&META, &RecordId::system("store"), Expect::Present);
+            self.store.commit(barrier).await?;
+        }
+        let floor = match self
+            .store
+            .get_one(&META, &RecordId::system("queue"))
+            .await?
+        {
+            Some(row) => meta_value(&row)?.parse().map_err(|_| {
+                StoreError::corrupt("the end of the queue in __meta is damaged; restore a backup")
+            })?,
+            None => 0,
+        };
+        let mut query = Query::all().page(QUEUE_PAGE);
+        let mut operations = Vec::new();
+        loop {
+            let page = self.store.query(&OPERATIONS, &query).await?;
+            for row in &page.records {
+                let mut operation = Operation::from_row(row)?;
+                // The index needs neither: large queues would hold every record twice.
+                (operation.base, operation.item, operation.shadow) = (None, None, None);
+                operations.push(operation);
+            }
+            match page.next {
+                Some(next) => query.after = Some(next),
+                None => break,
+            }
+        }
+        self.queue
+            .replace_all(operations, floor, ordered || !suspect);
+        Ok(())
+    }
+}
+
+impl fmt::Debug for SyncContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SyncContext")
+            .field("store", &self.inner.store)
+            .field("transport", &self.inner.transport)
+            .field("pending", &self.pending_count())
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for ContextBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ContextBuilder")
+            .field("store", &self.store)
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,244 @@
+//! Local changes: read, plan, commit as one batch, tell.
+
+use super::context::Inner;
+use super::event::{Event, Origin};
+use super::operation::Operation;
+use super::queue::InFlight;
+use super::slot::{Intent, Slot};
+use super::system::{META, OPERATIONS, meta_row, seq_id};
+use crate::error::Error;
+use crate::name::{RecordId, TableName};
+use crate::record::{Draft, Record};
+use crate::store::{Durability, StoreError, StoreErrorKind, WriteBatch};
+
+/// How often a plan is made anew because someone else changed the same rows.
+const ATTEMPTS: usize = 16;
+
+/// A change to one record.
+#[derive(Debug, Clone)]
+pub(crate) struct Staged {
+    pub(crate) table: TableName,
+    pub(crate) id: RecordId,
+    pub(crate) intent: Intent,
+}
+
+/// Why a plan could not be committed.
+#[derive(Debug)]
+pub(crate) enum CommitError {
+    /// The state it was made against is gone: reload and plan again.
+    Stale,
+    /// It failed.
+    Failed(Error),
+}
+
+impl<E: Into<Error>> From<E> for CommitError {
+    fn from(error: E) -> Self {
+        match error.into() {
+            Error::Store(error) if error.kind() == StoreErrorKind::CheckFailed => Self::Stale,
+            error => Self::Failed(error),
+        }
+    }
+}
+
+impl Inner {
+    /// Checks a new record: id, size, declared types.
+    pub(crate) fn check_record(&self, table: &TableName, record: &Record) -> Result<(), Error> {
+        let (bytes, limit) = (record.body().len(), self.options.max_record_bytes);
+        if bytes > limit {
+            return Err(Error::TooLarge {
+                table: table.clone(),
+                id: record.id().clone(),
+                bytes,
+                limit,
+            });
+        }
+        Ok(self.table_schema(table).check_record(table, record)?)
+    }
+
+    /// Gives a draft an id if it has none, and checks it.
+    pub(crate) fn adopt(&self, table: &TableName, draft: Draft) -> Result<Record, Error> {
+        let record = draft.or_id(|| self.ids.next_id());
+        self.check_record(table, &record)?;
+        Ok(record)
+    }
+
+    /// Applies changes in order, all or nothing. Returns each record as it is after its change.
+    pub(crate) async fn write(&self, staged: &[Staged]) -> Result<Vec<Option<Record>>, Error> {
+        for change in staged {
+            self.ensure_table(&change.table).await?;
+        }
+        for _ in 0..ATTEMPTS {
+            if self.queue.is_suspect() {
+                self.reload_queue().await?;
+            }
+            match self.try_write(staged).await {
+                Ok(records) => return Ok(records),
+                Err(CommitError::Stale) => self.reload_queue().await?,
+                Err(CommitError::Failed(error)) => return Err(error),
+            }
+        }
+        Err(Error::Contended)
+    }
+
+    async fn try_write(&self, staged: &[Staged]) -> Result<Vec<Option<Record>>, CommitError> {
+        let _gate = self.gate.read().await;
+        let _locks = self
+            .locks
+            .lock(staged.iter().map(|change| (&change.table, &change.id)))
+            .await;
+        let mut keys: Vec<(TableName, RecordId)> = staged
+            .iter()
+            .map(|change| (change.table.clone(), change.id.clone()))
+            .collect();
+        keys.sort_unstable();
+        keys.dedup();
+        let mut slots = self.read_slots(&keys).await?;
+        let mut after = Vec::with_capacity(staged.len());
+        for change in staged {
+            let place =
+                keys.binary_search_by(|(table, id)| (table, id).cmp(&(&change.table, &change.id)));
+            let Some(slot) = place.ok().and_then(|place| slots.get_mut(place)) else {
+                return Err(CommitError::Stale);
+            };
+            slot.apply(&change.intent, &mut || self.queue.next_seq())?;
+            if let Some(record) = &slot.record {
+                self.check_record(&slot.table, record)?;
+            }
+            after.push(slot.record.clone());
+        }
+        self.commit_slots(&slots, WriteBatch::new(), Origin::Local)
+            .await?;
+        Ok(after)
+    }
+
+    /// Reads records with their operations. The caller holds the locks of the records, or the gate alone.
+    pub(crate) async fn read_slots(
+        &self,
+        keys: &[(TableName, RecordId)],
+    ) -> Result<Vec<Slot>, CommitError> {
+        let mut slots = Vec::with_capacity(keys.len());
+        let now = self.clock.now();
+        for group in keys.chunk_by(|left, right| left.0 == right.0) {
+            let Some((table, _)) = group.first() else {
+                continue;
+            };
+            let ids: Vec<RecordId> = group.iter().map(|(_, id)| id.clone()).collect();
+            let local_only = self.table_schema(table).local_only;
+            let records = self.store.get(table, &ids).await?;
+            for (id, record) in ids.into_iter().zip(records) {
+                let operations = self
+                    .read_operations(&self.queue.of_record(table, &id))
+                    .await?;
+                slots.push(
+                    Slot::new(table.clone(), id, record, operations)
+                        .local_only(local_only)
+                        .at(now),
+                );
+            }
+        }
+        Ok(slots)
+    }
+
+    /// Reads operations that the index knows; one that is gone means that the index is behind.
+    pub(crate) async fn read_operations(
+        &self,
+        seqs: &[u64],
+    ) -> Result<Vec<Operation>, CommitError> {
+        if seqs.is_empty() {
+            return Ok(Vec::new());
+        }
+        let ids: Vec<RecordId> = seqs.iter().map(|seq| seq_id(*seq)).collect();
+        let rows = self.store.get(&OPERATIONS, &ids).await?;
+        rows.iter()
+            .map(|row| {
+                row.as_ref()
+                    .ok_or(CommitError::Stale)
+                    .and_then(|row| Ok(Operation::from_row(row)?))
+            })
+            .collect()
+    }
+
+    /// Commits what changed in `slots` together with `batch`, brings the index up to date and tells listeners.
+    pub(crate) async fn commit_slots(
+        &self,
+        slots: &[Slot],
+        mut batch: WriteBatch,
+        origin: Origin,
+    ) -> Result<(), CommitError> {
+        let mut removed = Vec::new();
+        let mut added = Vec::new();
+        for slot in slots {
+            slot.write_into(&mut batch)?;
+            removed.extend(slot.removed());
+            added.extend(slot.added());
+        }
+        if let Some(floor) = self.queue.floor_after(&removed) {
+            batch = batch.put(&META, meta_row("queue", &floor.to_string())?);
+        }
+        if !batch.is_empty() {
+            let in_flight = InFlight::new(&self.queue, added);
+            let result = self.store.commit(batch).await;
+            if !result
+                .as_ref()
+                .is_err_and(|error: &StoreError| error.kind() == StoreErrorKind::Unknown)
+            {
+                in_flight.settled();
+            }
+            result?;
+        }
+        for slot in slots {
+            self.queue
+                .record_changed(&slot.table, &slot.id, &slot.operations);
+            if let Some(change) = slot.record_change() {
+                let (table, id) = (slot.table.clone(), slot.id.clone());
+                self.emit(Event::Changed {
+                    table,
+                    id,
+                    change,
+                    origin,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs a plan on some records under their locks until it is not stale any more. `plan` may run several times.
+    pub(crate) async fn with_slots<T>(
+        &self,
+        keys: &[(TableName, RecordId)],
+        durability: Durability,
+        origin: Origin,
+        mut plan: impl FnMut(&mut [Slot], &mut WriteBatch) -> Result<T, Error> + Send,
+    ) -> Result<T, Error> {
+        for _ in 0..ATTEMPTS {
+            if self.queue.is_suspect() {
+                self.reload_queue().await?;
+            }
+            match self.try_slots(keys, durability, origin, &mut plan).await {
+                Ok(result) => return Ok(result),
+                Err(CommitError::Stale) => self.reload_queue().await?,
+                Err(CommitError::Failed(error)) => return Err(error),
+            }
+        }
+        Err(Error::Contended)
+    }
+
+    async fn try_slots<T>(
+        &self,
+        keys: &[(TableName, RecordId)],
+        durability: Durability,
+        origin: Origin,
+        plan: &mut (impl FnMut(&mut [Slot], &mut WriteBatch) -> Result<T, Error> + Send),
+    ) -> Result<T, CommitError> {
+        let _gate = self.gate.read().await;
+        let _locks = self
+            .locks
+            .lock(keys.iter().map(|(table, id)| (table, id)))
+            .await;
+        let mut slots = self.read_slots(keys).await?;
+        let mut batch = WriteBatch::new().durability(durability);
+        let result = plan(&mut slots, &mut batch)?;
+        self.commit_slots(&slots, batch, origin).await?;
+        Ok(result)
+    }
+}

@@ -1,0 +1,289 @@
+//! A queued operation, and the rule by which a new local change joins one that is already queued.
+
+use serde::{Deserialize, Serialize};
+
+use crate::name::{RecordId, TableName};
+use crate::record::Record;
+use crate::timestamp::Timestamp;
+
+/// A local change that waits to be pushed.
+///
+/// Insert and replace send the record as the table holds it at that time; what was handed to the server
+/// once stays frozen in the operation, and a later edit becomes a second operation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct Operation {
+    /// Place in the queue; grows for ever, never used twice.
+    #[serde(skip)]
+    pub seq: u64,
+    /// The table.
+    pub table: TableName,
+    /// The record's id.
+    #[serde(rename = "recordId")]
+    pub id: RecordId,
+    /// What is to be done at the server.
+    pub kind: OperationKind,
+    /// How far it got.
+    pub state: OperationState,
+    /// When it was queued, by this device's clock.
+    pub queued_at: Timestamp,
+    /// How often it was handed to the transport.
+    pub attempts: u32,
+    /// How often its content changed since it was queued.
+    pub edits: u32,
+    /// The record as the server had it before the first local change; it carries the version that the
+    /// write is based on. `None` for a record that was never at the server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<Record>,
+    /// Content that the table no longer holds: the removed record of a delete, or what was sent when the record
+    /// was edited afterwards.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub item: Option<Record>,
+    /// A newer copy of the server's record that a pull met and did not apply because of this operation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shadow: Option<Record>,
+    /// True for an insert that follows a delete of the same record which the server already did: a tombstone
+    /// in its way is our own.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub follows_delete: bool,
+}
+
+/// What an operation does at the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OperationKind {
+    /// Makes a record.
+    Insert,
+    /// Replaces a record.
+    Replace,
+    /// Removes a record.
+    Delete,
+}
+
+/// How far an operation got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum OperationState {
+    /// Not at the server.
+    Pending,
+    /// Handed to the transport; whether it took effect is not known. The next push finds out before it repeats.
+    Attempted,
+    /// Not done: the server's record is another than expected. Waits for a resolution.
+    Conflict,
+    /// Not done: the server refuses it. Waits for an edit, a retry or a cancel.
+    Rejected,
+}
+
+impl Operation {
+    /// A new operation at the end of the queue.
+    pub(crate) fn new(
+        seq: u64,
+        queued_at: Timestamp,
+        table: &TableName,
+        id: &RecordId,
+        kind: OperationKind,
+        base: Option<Record>,
+    ) -> Self {
+        Self {
+            seq,
+            table: table.clone(),
+            id: id.clone(),
+            kind,
+            state: OperationState::Pending,
+            queued_at,
+            attempts: 0,
+            edits: 0,
+            base,
+            item: None,
+            shadow: None,
+            follows_delete: false,
+        }
+    }
+
+    /// True while it waits for a decision rather than for the next push.
+    pub fn is_parked(&self) -> bool {
+        self.state.is_parked()
+    }
+
+    /// The newest copy of the server's record that is known, to restore when the operation is cancelled.
+    pub fn restorable(&self) -> Option<&Record> {
+        self.shadow
+            .as_ref()
+            .or(self.base.as_ref())
+            .filter(|record| !record.is_deleted())
+    }
+}
+
+impl OperationKind {
+    /// The word used in text.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Insert => "insert",
+            Self::Replace => "replace",
+            Self::Delete => "delete",
+        }
+    }
+}
+
+impl OperationState {
+    /// True for a state that waits for a decision rather than for the next push.
+    pub fn is_parked(self) -> bool {
+        matches!(self, Self::Conflict | Self::Rejected)
+    }
+
+    /// The word used in text.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Attempted => "attempted",
+            Self::Conflict => "conflict",
+            Self::Rejected => "rejected",
+        }
+    }
+}
+
+/// What becomes of the queue when a change joins an operation on the same record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Collapse {
+    /// The operation stays as it is and sends the new content.
+    Keep,
+    /// The operation keeps its place and base but becomes another kind.
+    Become(OperationKind),
+    /// Both vanish: the server never heard of the record.
+    Drop,
+    /// The change becomes an operation of its own at the end of the queue.
+    Append,
+    /// The change makes no sense after the operation: the record exists already, or no longer.
+    Illegal,
+}
+
+/// The collapse rule: `existing` is the last operation on the record, `new` the change that follows.
+///
+/// | existing, new | insert | replace | delete |
+/// |---|---|---|---|
+/// | insert | illegal | keep | both vanish; kept as a delete while a server may hold the record |
+/// | replace | illegal | keep | becomes delete |
+/// | delete | becomes replace | illegal | illegal |
+///
+/// An operation that may have reached the server is frozen, so a legal change is appended instead.
+pub fn collapse(existing: OperationKind, state: OperationState, new: OperationKind) -> Collapse {
+    use OperationKind::{Delete, Insert, Replace};
+    let joined = match (existing, new) {
+        (Insert | Replace, Insert) | (Delete, Replace | Delete) => return Collapse::Illegal,
+        (Insert | Replace, Replace) => Collapse::Keep,
+        // A refused insert left nothing at the server; one in conflict met a record there.
+        (Insert, Delete) if state == OperationState::Conflict => Collapse::Become(Delete),
+        (Insert, Delete) => Collapse::Drop,
+        (Replace, Delete) => Collapse::Become(Delete),
+        (Delete, Insert) => Collapse::Become(Replace),
+    };
+    if state == OperationState::Attempted {
+        Collapse::Append
+    } else {
+        joined
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::OperationKind::{Delete, Insert, Replace};
+    use super::OperationState::{Attempted, Conflict, Pending, Rejected};
+    use super::*;
+
+    const KINDS: [OperationKind; 3] = [Insert, Replace, Delete];
+    const STATES: [OperationState; 4] = [Pending, Attempted, Conflict, Rejected];
+
+    #[test]
+    fn a_frozen_operation_never_changes() {
+        for existing in KINDS {
+            for new in KINDS {
+                let result = collapse(existing, Attempted, new);
+                assert!(
+                    matches!(result, Collapse::Append | Collapse::Illegal),
+                    "{existing:?} {new:?} {result:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn legality_depends_on_the_kinds_alone() {
+        for existing in KINDS {
+            for new in KINDS {
+                let exists = existing != Delete;
+                let wants_existing = new != Insert;
+                for state in STATES {
+                    let illegal = collapse(existing, state, new) == Collapse::Illegal;
+                    assert_eq!(
+                        illegal,
+                        exists != wants_existing,
+                        "{existing:?} {state:?} {new:?}"
+                    );
+                }
+            }
+        }
+    }
+
+    /// Runs every sequence of up to six changes through the rule and through a model that only knows
+    /// whether the record exists here and at the server; the one operation that is left must turn the
+    /// server's state into ours.
+    #[test]
+    fn all_sequences_up_to_six_leave_one_operation_with_the_same_effect() {
+        let mut sequences = vec![Vec::new()];
+        let mut checked = 0;
+        for _ in 0..6 {
+            let mut longer = Vec::new();
+            for sequence in &sequences {
+                for kind in KINDS {
+                    let mut next: Vec<OperationKind> = sequence.clone();
+                    next.push(kind);
+                    for at_server in [false, true] {
+                        checked += usize::from(check_sequence(&next, at_server));
+                    }
+                    longer.push(next);
+                }
+            }
+            sequences = longer;
+        }
+        assert!(checked > 50, "only {checked} legal sequences");
+    }
+
+    fn check_sequence(sequence: &[OperationKind], at_server: bool) -> bool {
+        let mut queued: Option<OperationKind> = None;
+        let mut exists = at_server;
+        for &kind in sequence {
+            if exists == (kind == Insert) {
+                return false; // the table itself refuses this
+            }
+            queued = match queued {
+                None => Some(kind),
+                Some(existing) => match collapse(existing, Pending, kind) {
+                    Collapse::Keep => Some(existing),
+                    Collapse::Become(other) => Some(other),
+                    Collapse::Drop => None,
+                    other => panic!("{sequence:?}: {other:?}"),
+                },
+            };
+            exists = kind != Delete;
+        }
+        let effect = match queued {
+            None => at_server,
+            Some(Insert) => {
+                assert!(!at_server, "{sequence:?}");
+                true
+            }
+            Some(Replace) => {
+                assert!(at_server, "{sequence:?}");
+                true
+            }
+            Some(Delete) => {
+                assert!(at_server, "{sequence:?}");
+                false
+            }
+        };
+        assert_eq!(effect, exists, "{sequence:?} at_server={at_server}");
+        true
+    }
+}

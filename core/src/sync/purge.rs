@@ -1,0 +1,210 @@
+//! Purge: removes local records without telling the server.
+
+use std::collections::HashSet;
+
+use super::context::SyncContext;
+use super::event::Event;
+use super::local::CommitError;
+use super::operation::Operation;
+use super::queue::InFlight;
+use super::system::{DELTA, DeltaToken, FAILURES, META, OPERATIONS, meta_row, seq_id};
+use crate::error::Error;
+use crate::name::{RecordId, TableName};
+use crate::query::{Evaluator, Expr, Query, field};
+use crate::store::{Expect, LocalStoreExt, Write, WriteBatch};
+
+/// What to purge, and what to do about pending operations and pull positions.
+#[derive(Debug, Clone, Default, PartialEq)]
+#[must_use]
+pub struct Purge {
+    filter: Option<Expr>,
+    discard_pending: bool,
+    keep_tokens: bool,
+}
+
+impl Purge {
+    /// All records of the table.
+    pub fn all() -> Self {
+        Self::default()
+    }
+
+    /// The records that match.
+    pub fn matching(filter: impl Into<Expr>) -> Self {
+        Self {
+            filter: Some(filter.into()),
+            ..Self::default()
+        }
+    }
+
+    /// Also drops the operations on these records, which were not pushed: those changes are lost. Without this a purge is refused while the
+    /// table has pending operations.
+    pub fn discard_pending(mut self) -> Self {
+        self.discard_pending = true;
+        self
+    }
+
+    /// Keeps the positions of named pulls, so that the next pull does not bring the purged records back. By default
+    /// the positions of the table are forgotten.
+    pub fn keep_tokens(mut self) -> Self {
+        self.keep_tokens = true;
+        self
+    }
+}
+
+/// What a purge did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PurgeReport {
+    /// Records that were removed.
+    pub purged: u64,
+    /// Operations that were dropped.
+    pub discarded: u64,
+}
+
+impl SyncContext {
+    /// Removes records, and with them operations and pull positions as `purge` says: one commit, all or nothing.
+    pub(crate) async fn purge(
+        &self,
+        table: &TableName,
+        purge: &Purge,
+    ) -> Result<PurgeReport, Error> {
+        let inner = &self.inner;
+        inner.ensure_table(table).await?;
+        // No push may be between sending an operation and settling it.
+        let _push = inner.push_turn.lock().await;
+        loop {
+            inner.reload_queue().await?;
+            let _gate = inner.gate.write().await;
+            match self.try_purge(table, purge).await {
+                Ok(report) => {
+                    inner.emit(Event::Purged {
+                        table: table.clone(),
+                        count: report.purged,
+                    });
+                    return Ok(report);
+                }
+                // Another process changed the queue meanwhile.
+                Err(CommitError::Stale) => {}
+                Err(CommitError::Failed(error)) => return Err(error),
+            }
+        }
+    }
+
+    async fn try_purge(
+        &self,
+        table: &TableName,
+        purge: &Purge,
+    ) -> Result<PurgeReport, CommitError> {
+        let inner = &self.inner;
+        let store = &inner.store;
+        let pending = inner.queue.of_table(table);
+        if !pending.is_empty() && !purge.discard_pending {
+            let count = pending.len() as u64;
+            return Err(CommitError::Failed(Error::PendingOperations {
+                table: table.clone(),
+                count,
+            }));
+        }
+        let operations = inner.read_operations(&pending).await?;
+        let mut batch = WriteBatch::new();
+        let mut report = PurgeReport::default();
+        let dropped: Vec<&Operation> = match &purge.filter {
+            None => {
+                report.purged = store.count(table, &Query::all()).await?;
+                batch.push(Write::Clear {
+                    table: table.clone(),
+                });
+                operations.iter().collect()
+            }
+            Some(filter) => {
+                let ids = self.matching_ids(table, filter).await?;
+                report.purged = ids.len() as u64;
+                for id in &ids {
+                    batch.push(Write::Delete {
+                        table: table.clone(),
+                        id: id.clone(),
+                    });
+                }
+                // A pending delete has no record any more; what it deletes is judged instead.
+                let schema = inner.table_schema(table);
+                let evaluator = Evaluator::new(&schema);
+                let base_matches = |operation: &Operation| {
+                    operation
+                        .base
+                        .as_ref()
+                        .is_some_and(|base| evaluator.matches(filter, base))
+                };
+                operations
+                    .iter()
+                    .filter(|op| ids.contains(&op.id) || base_matches(op))
+                    .collect()
+            }
+        };
+        for operation in &dropped {
+            batch.check(
+                &OPERATIONS,
+                &seq_id(operation.seq),
+                Expect::Same(Box::new(operation.to_row()?)),
+            );
+            batch.push(Write::Delete {
+                table: OPERATIONS.clone(),
+                id: seq_id(operation.seq),
+            });
+            batch.push(Write::Delete {
+                table: FAILURES.clone(),
+                id: seq_id(operation.seq),
+            });
+        }
+        report.discarded = dropped.len() as u64;
+        if !purge.keep_tokens {
+            let filter = field("table").eq(table.as_str());
+            for token in store
+                .query_all(&DELTA, &Query::all().filter(filter))
+                .await?
+            {
+                if DeltaToken::from_row(&token)?.table == *table {
+                    batch.push(Write::Delete {
+                        table: DELTA.clone(),
+                        id: token.id().clone(),
+                    });
+                }
+            }
+        }
+        for seq in inner.queue.unused_seqs() {
+            batch.check(&OPERATIONS, &seq_id(seq), Expect::Absent);
+        }
+        let removed: Vec<u64> = dropped.iter().map(|operation| operation.seq).collect();
+        if let Some(floor) = inner.queue.floor_after(&removed) {
+            batch = batch.put(&META, meta_row("queue", &floor.to_string())?);
+        }
+        let in_flight = InFlight::new(&inner.queue, Vec::new());
+        store.commit(batch).await?;
+        in_flight.settled();
+        for operation in dropped {
+            let rest: Vec<Operation> = operations
+                .iter()
+                .filter(|other| other.id == operation.id && !removed.contains(&other.seq))
+                .cloned()
+                .collect();
+            inner.queue.record_changed(table, &operation.id, &rest);
+        }
+        Ok(report)
+    }
+
+    async fn matching_ids(
+        &self,
+        table: &TableName,
+        filter: &Expr,
+    ) -> Result<HashSet<RecordId>, Error> {
+        let mut ids = HashSet::new();
+        let mut query = Query::all().filter(filter.clone()).page(1000);
+        loop {
+            let page = self.inner.store.query(table, &query).await?;
+            ids.extend(page.records.iter().map(|record| record.id().clone()));
+            match page.next {
+                Some(next) => query.after = Some(next),
+                None => return Ok(ids),
+            }
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! The queue's index in memory: which records have operations, in which order.
+//!
+//! The store is the truth; the index saves a lookup per change. It can be behind when another process
+//! writes to the same store or when a commit was dropped half-way. Every batch that relies on it therefore checks rows
+//! which would differ then, and a failed check reloads it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::operation::{Operation, OperationState};
+use crate::name::{RecordId, TableName};
+
+#[derive(Debug, Default)]
+pub(crate) struct Queue {
+    index: Mutex<Index>,
+}
+
+#[derive(Debug, Default)]
+struct Index {
+    /// The last sequence number that was given away.
+    last: u64,
+    operations: BTreeMap<u64, Entry>,
+    by_record: HashMap<(TableName, RecordId), Vec<u64>>,
+    /// A commit was dropped or failed in an unknown way: reload before relying on the index.
+    suspect: bool,
+    /// Numbers of operations whose commit was dropped: they may still appear.
+    uncertain: Vec<u64>,
+}
+
+/// One queued operation as the index knows it.
+#[derive(Debug, Clone)]
+pub(crate) struct Entry {
+    pub(crate) table: TableName,
+    pub(crate) id: RecordId,
+    pub(crate) state: OperationState,
+}
+
+impl Queue {
+    fn index(&self) -> MutexGuard<'_, Index> {
+        // Every change below is made in one go, so a poisoned index is whole all the same.
+        self.index.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A new sequence number, larger than all before.
+    pub(crate) fn next_seq(&self) -> u64 {
+        let mut index = self.index();
+        index.last += 1;
+        index.last
+    }
+
+    /// The number that the next operation of any process will get, and the numbers that may have been
+    /// used by dropped commits: none of them exists unless someone queued an operation meanwhile.
+    pub(crate) fn unused_seqs(&self) -> Vec<u64> {
+        let index = self.index();
+        index
+            .uncertain
+            .iter()
+            .copied()
+            .chain([index.last + 1])
+            .collect()
+    }
+
+    /// The operations on a record, oldest first.
+    pub(crate) fn of_record(&self, table: &TableName, id: &RecordId) -> Vec<u64> {
+        self.index()
+            .by_record
+            .get(&(table.clone(), id.clone()))
+            .cloned()
+            .unwrap_or_default()
+    }
+
+    /// The operations of a table, oldest first.
+    pub(crate) fn of_table(&self, table: &TableName) -> Vec<u64> {
+        self.index()
+            .operations
+            .iter()
+            .filter(|(_, entry)| entry.table == *table)
+            .map(|(seq, _)| *seq)
+            .collect()
+    }
+
+    /// True when the table has an operation that a push would send.
+    pub(crate) fn is_dirty(&self, table: &TableName) -> bool {
+        self.index()
+            .operations
+            .values()
+            .any(|entry| entry.table == *table && !entry.state.is_parked())
+    }
+
+    /// How many operations wait in all, parked ones too.
+    pub(crate) fn len(&self) -> u64 {
+        self.index().operations.len() as u64
+    }
+
+    /// How many operations are in a state.
+    pub(crate) fn count(&self, state: OperationState) -> u64 {
+        self.index()
+            .operations
+            .values()
+            .filter(|entry| entry.state == state)
+            .count() as u64
+    }
+
+    /// The last sequence number that was given away.
+    pub(crate) fn last_seq(&self) -> u64 {
+        self.index().last
+    }
+
+    /// The first operations in order that `wanted` takes, up to `limit`, oldest first; `wanted` may end the
+    /// search by returning `None`.
+    pub(crate) fn select(
+        &self,
+        limit: usize,
+        mut wanted: impl FnMut(u64, &Entry) -> Option<bool>,
+    ) -> Vec<u64> {
+        let index = self.index();
+        let mut found = Vec::new();
+        for (seq, entry) in &index.operations {
+            match wanted(*seq, entry) {
+                Some(true) => found.push(*seq),
+                Some(false) => {}
+                None => break,
+            }
+            if found.len() >= limit {
+                break;
+            }
+        }
+        found
+    }
+
+    /// Takes over what a commit did to the operations of one record.
+    pub(crate) fn record_changed(
+        &self,
+        table: &TableName,
+        id: &RecordId,
+        operations: &[Operation],
+    ) {
+        let mut index = self.index();
+        let key = (table.clone(), id.clone());
+        for seq in index.by_record.remove(&key).unwrap_or_default() {
+            index.operations.remove(&seq);
+        }
+        for operation in operations {
+            index.insert(operation);
+        }
+    }
+
+    /// The number to remember as used when `removed` leaves the queue without its highest operation.
+    pub(crate) fn floor_after(&self, removed: &[u64]) -> Option<u64> {
+        let index = self.index();
+        let highest = index.operations.keys().next_back()?;
+        removed.contains(highest).then_some(index.last)
+    }
+
+    /// Replaces everything by what the store holds.
+    pub(crate) fn replace_all(
+        &self,
+        operations: impl IntoIterator<Item = Operation>,
+        floor: u64,
+        settled: bool,
+    ) {
+        let mut index = self.index();
+        index.operations.clear();
+        index.by_record.clear();
+        index.last = index.last.max(floor);
+        for operation in operations {
+            index.insert(&operation);
+        }
+        index.suspect = false;
+        if settled {
+            index.uncertain.clear();
+        }
+    }
+
+    pub(crate) fn is_suspect(&self) -> bool {
+        self.index().suspect
+    }
+
+    pub(crate) fn mark_suspect(&self, seqs: &[u64]) {
+        let mut index = self.index();
+        index.suspect = true;
+        index.uncertain.extend_from_slice(seqs);
+    }
+}
+
+impl Index {
+    fn insert(&mut self, operation: &Operation) {
+        let entry = Entry {
+            table: operation.table.clone(),
+            id: operation.id.clone(),
+            state: operation.state,
+        };
+        self.last = self.last.max(operation.seq);
+        let seqs = self
+            .by_record
+            .entry((entry.table.clone(), entry.id.clone()))
+            .or_default();
+        if let Err(place) = seqs.binary_search(&operation.seq) {
+            seqs.insert(place, operation.seq);
+        }
+        self.operations.insert(operation.seq, entry);
+    }
+}
+
+/// Marks the index as suspect unless the commit it accompanies came to a known end: covers a dropped future.
+#[derive(Debug)]
+pub(crate) struct InFlight<'a> {
+    queue: &'a Queue,
+    seqs: Vec<u64>,
+    armed: bool,
+}
+
+impl<'a> InFlight<'a> {
+    pub(crate) fn new(queue: &'a Queue, seqs: Vec<u64>) -> Self {
+        Self {
+            queue,
+            seqs,
+            armed: true,
+        }
+    }
+
+    pub(crate) fn settled(mut self) {
+        self.armed = false;
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        if self.armed {
+            self.queue.mark_suspect(&self.seqs);
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! The queue in the hands of the application: list, cancel, discard, retry, and resolve parked conflicts.
+
+use super::conflict::{ConflictDecision, ConflictDetails};
+use super::context::SyncContext;
+use super::event::Origin;
+use super::operation::{Operation, OperationState};
+use super::settle::{ParkedOperation, decide, live, merge_decision};
+use super::slot::Slot;
+use super::system::{FAILURES, FailureRow, OPERATIONS, seq_id};
+use crate::error::Error;
+use crate::query::Query;
+use crate::record::{Draft, Record};
+use crate::store::{Durability, LocalStoreExt, WriteBatch};
+
+/// How a parked conflict ends.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Resolution {
+    /// The server's record is taken over; without one the local record is removed.
+    Server,
+    /// The local record (or its deletion) is queued again, on the version that the server was seen at.
+    Client,
+    /// What both sides changed is joined; an error where that is not possible.
+    Merge,
+    /// These members become the record's, and are queued. An id in them is ignored.
+    With(Draft),
+}
+
+impl SyncContext {
+    /// The queue, oldest first, parked operations too.
+    pub async fn pending(&self) -> Result<Vec<Operation>, Error> {
+        let rows = self
+            .inner
+            .store
+            .query_all(&OPERATIONS, &Query::all().page(1000))
+            .await?;
+        Ok(rows
+            .iter()
+            .map(Operation::from_row)
+            .collect::<Result<_, _>>()?)
+    }
+
+    /// One queued operation.
+    pub async fn operation(&self, seq: u64) -> Result<Operation, Error> {
+        match self.inner.store.get_one(&OPERATIONS, &seq_id(seq)).await? {
+            Some(row) => Ok(Operation::from_row(&row)?),
+            None => Err(Error::NoSuchOperation { seq }),
+        }
+    }
+
+    /// The operations that wait for a decision: conflicts and refused ones, with base, local and server record.
+    pub async fn parked(&self) -> Result<Vec<ParkedOperation>, Error> {
+        let mut parked = Vec::new();
+        for operation in self
+            .pending()
+            .await?
+            .into_iter()
+            .filter(Operation::is_parked)
+        {
+            let failure = self.failure(operation.seq).await?;
+            let local = self
+                .inner
+                .store
+                .get_one(&operation.table, &operation.id)
+                .await?;
+            parked.push(parked_operation(operation, local, failure));
+        }
+        Ok(parked)
+    }
+
+    /// The parked conflicts.
+    pub async fn conflicts(&self) -> Result<Vec<ParkedOperation>, Error> {
+        let mut parked = self.parked().await?;
+        parked.retain(|parked| parked.operation.state == OperationState::Conflict);
+        Ok(parked)
+    }
+
+    /// Drops an operation and those behind it on the same record, and restores the record as the server last
+    /// had it. Returns the record as it now is.
+    ///
+    /// Of an operation that may have reached the server the effect there stays; the next pull brings it.
+    pub async fn cancel(&self, seq: u64) -> Result<Option<Record>, Error> {
+        self.change(seq, |slot, _, _| {
+            let first = slot
+                .operations
+                .iter()
+                .position(|operation| operation.seq == seq)
+                .unwrap_or_default();
+            let restored = slot
+                .operations
+                .get(first)
+                .and_then(|operation| live(operation.restorable()));
+            let sent = slot
+                .operations
+                .get(..first)
+                .and_then(<[_]>::last)
+                .and_then(|frozen| frozen.item.clone());
+            slot.operations.truncate(first);
+            // Behind an operation that is at the server the record goes back to what that one sent.
+            slot.record = if first == 0 { restored } else { sent };
+            if let Some(frozen) = slot.operations.last_mut() {
+                frozen.item = None;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Drops an operation and those behind it on the same record, but leaves the record as it is here, until a pull brings the
+    /// server's next change.
+    pub async fn discard(&self, seq: u64) -> Result<Option<Record>, Error> {
+        self.change(seq, |slot, _, _| {
+            slot.operations.retain(|operation| operation.seq < seq);
+            Ok(())
+        })
+        .await
+    }
+
+    /// Queues a refused operation again as it is.
+    pub async fn retry(&self, seq: u64) -> Result<Option<Record>, Error> {
+        self.change(seq, |slot, _, _| {
+            if let Some(operation) = slot.find(seq)
+                && operation.state == OperationState::Rejected
+            {
+                operation.state = OperationState::Pending;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Ends a parked conflict. Returns the record as it now is, `None` if it is gone.
+    pub async fn resolve(&self, seq: u64, resolution: Resolution) -> Result<Option<Record>, Error> {
+        let failure = self.failure(seq).await?;
+        let with = match &resolution {
+            Resolution::With(draft) => {
+                let operation = self.operation(seq).await?;
+                let mut draft = draft.clone();
+                draft.id = Some(operation.id);
+                Some(self.inner.adopt(&operation.table, draft)?)
+            }
+            _ => None,
+        };
+        self.change(seq, move |slot, batch, operation| {
+            if operation.state != OperationState::Conflict {
+                return Err(Error::NotInConflict { seq });
+            }
+            let server = newest(
+                failure.as_ref().and_then(|failure| failure.server.as_ref()),
+                operation,
+            );
+            let decision = match &resolution {
+                Resolution::Server => ConflictDecision::Server,
+                Resolution::Client => ConflictDecision::Client,
+                Resolution::Merge => {
+                    let details = details(operation.clone(), slot.record.clone(), server.cloned());
+                    merge_decision(&details).map_err(|reason| Error::CannotMerge { seq, reason })?
+                }
+                Resolution::With(_) => match &with {
+                    Some(record) => ConflictDecision::With(record.clone()),
+                    None => return Err(Error::NoSuchOperation { seq }),
+                },
+            };
+            slot.condense(seq);
+            decide(slot, batch, seq, server, &decision, "")?;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn failure(&self, seq: u64) -> Result<Option<FailureRow>, Error> {
+        let row = self.inner.store.get_one(&FAILURES, &seq_id(seq)).await?;
+        Ok(row.as_ref().map(FailureRow::from_row).transpose()?)
+    }
+
+    /// Changes the record of an operation and its queue in one commit.
+    async fn change(
+        &self,
+        seq: u64,
+        mut plan: impl FnMut(&mut Slot, &mut WriteBatch, &Operation) -> Result<(), Error> + Send,
+    ) -> Result<Option<Record>, Error> {
+        let operation = self.operation(seq).await?;
+        let keys = [(operation.table, operation.id)];
+        self.inner
+            .with_slots(
+                &keys,
+                Durability::Immediate,
+                Origin::Resolution,
+                |slots, batch| {
+                    let slot = slots.first_mut().ok_or(Error::NoSuchOperation { seq })?;
+                    let operation = slot
+                        .find(seq)
+                        .cloned()
+                        .ok_or(Error::NoSuchOperation { seq })?;
+                    plan(slot, batch, &operation)?;
+                    Ok(slot.record.clone())
+                },
+            )
+            .await
+    }
+}
+
+fn parked_operation(
+    operation: Operation,
+    local: Option<Record>,
+    failure: Option<FailureRow>,
+) -> ParkedOperation {
+    let server = newest(
+        failure.as_ref().and_then(|failure| failure.server.as_ref()),
+        &operation,
+    )
+    .cloned();
+    let (status, message) = failure
+        .map(|failure| (failure.status, failure.message))
+        .unwrap_or_default();
+    ParkedOperation {
+        conflict: details(operation.clone(), local, server),
+        operation,
+        status,
+        message,
+    }
+}
+
+fn details(operation: Operation, local: Option<Record>, server: Option<Record>) -> ConflictDetails {
+    ConflictDetails {
+        base: operation.base.clone(),
+        operation,
+        local,
+        server,
+    }
+}
+
+/// What the server was last seen to hold: by the push that met the conflict, or by a later pull.
+fn newest<'a>(failure: Option<&'a Record>, operation: &'a Operation) -> Option<&'a Record> {
+    match (failure, operation.shadow.as_ref()) {
+        (Some(failure), Some(shadow)) if shadow.updated_at() < failure.updated_at() => {
+            Some(failure)
+        }
+        (failure, shadow) => shadow.or(failure),
+    }
+}

@@ -1,0 +1,460 @@
+//! One record with its operations: what a change does to both, as a pure rule.
+
+use super::event::RecordChange;
+use super::operation::{Collapse, Operation, OperationKind, OperationState, collapse};
+use super::system::{FAILURES, OPERATIONS, seq_id};
+use crate::error::Error;
+use crate::name::{RecordId, TableName};
+use crate::record::{Draft, Record, SystemProperties};
+use crate::store::{Expect, StoreError, Write, WriteBatch};
+use crate::timestamp::Timestamp;
+
+/// A local change as the application asks for it.
+#[derive(Debug, Clone)]
+pub(crate) enum Intent {
+    /// A new record; an error if there is one.
+    Insert(Record),
+    /// Members put over those of the record; an error if there is none.
+    Update(Draft),
+    /// All members anew; an error if there is no record.
+    Replace(Record),
+    /// Insert or replace.
+    Upsert(Record),
+    /// No more record; an error if there is none.
+    Delete,
+}
+
+/// A record and its operations before and after some changes.
+#[derive(Debug, Clone)]
+pub(crate) struct Slot {
+    pub(crate) table: TableName,
+    pub(crate) id: RecordId,
+    pub(crate) record: Option<Record>,
+    pub(crate) operations: Vec<Operation>,
+    was_record: Option<Record>,
+    was_operations: Vec<Operation>,
+    local_only: bool,
+    now: Timestamp,
+}
+
+impl Slot {
+    /// The state as the store holds it; `operations` oldest first.
+    pub(crate) fn new(
+        table: TableName,
+        id: RecordId,
+        record: Option<Record>,
+        operations: Vec<Operation>,
+    ) -> Self {
+        let (was_record, was_operations) = (record.clone(), operations.clone());
+        Self {
+            table,
+            id,
+            record,
+            operations,
+            was_record,
+            was_operations,
+            local_only: false,
+            now: Timestamp::EPOCH,
+        }
+    }
+
+    /// Changes leave no operations.
+    pub(crate) fn local_only(mut self, yes: bool) -> Self {
+        self.local_only = yes;
+        self
+    }
+
+    /// The time that new operations carry.
+    pub(crate) fn at(mut self, now: Timestamp) -> Self {
+        self.now = now;
+        self
+    }
+
+    /// Applies one change of the application.
+    pub(crate) fn apply(
+        &mut self,
+        intent: &Intent,
+        next_seq: &mut dyn FnMut() -> u64,
+    ) -> Result<(), Error> {
+        let not_found = || Error::NotFound {
+            table: self.table.clone(),
+            id: self.id.clone(),
+        };
+        match (intent, &self.record) {
+            (Intent::Insert(_), Some(_)) => Err(Error::AlreadyExists {
+                table: self.table.clone(),
+                id: self.id.clone(),
+            }),
+            (Intent::Insert(new) | Intent::Upsert(new), None) => {
+                self.change(OperationKind::Insert, Some(new.clone()), next_seq)
+            }
+            (Intent::Update(changes), Some(old)) => {
+                self.change(OperationKind::Replace, Some(old.patched(changes)), next_seq)
+            }
+            (Intent::Replace(new) | Intent::Upsert(new), Some(old)) => {
+                let new = old.clone().with_body_of(new);
+                self.change(OperationKind::Replace, Some(new), next_seq)
+            }
+            (Intent::Delete, Some(_)) => self.change(OperationKind::Delete, None, next_seq),
+            (Intent::Update(_) | Intent::Replace(_) | Intent::Delete, None) => Err(not_found()),
+        }
+    }
+
+    fn change(
+        &mut self,
+        kind: OperationKind,
+        new: Option<Record>,
+        next_seq: &mut dyn FnMut() -> u64,
+    ) -> Result<(), Error> {
+        let mut new = new.map(|record| match kind {
+            OperationKind::Insert => record.with_system(SystemProperties::default()),
+            _ => record,
+        });
+        if self.local_only {
+            self.record = new;
+            return Ok(());
+        }
+        let Some(last) = self.operations.last_mut() else {
+            let at_server = self
+                .record
+                .as_ref()
+                .is_some_and(|r| r.version().is_some() || r.updated_at().is_some());
+            let operation = match (kind, at_server) {
+                (OperationKind::Insert, _) | (OperationKind::Replace, false) => {
+                    Some((OperationKind::Insert, None))
+                }
+                // Never at the server and nothing queued (its operation was discarded): nothing to tell.
+                (OperationKind::Delete, false) => None,
+                (_, true) => Some((kind, self.record.clone())),
+            };
+            if let Some((kind, base)) = operation {
+                self.operations.push(Operation::new(
+                    next_seq(),
+                    self.now,
+                    &self.table,
+                    &self.id,
+                    kind,
+                    base,
+                ));
+            }
+            self.record = new;
+            return Ok(());
+        };
+        match collapse(last.kind, last.state, kind) {
+            Collapse::Keep => last.edited(),
+            Collapse::Become(other) => {
+                if last.kind == OperationKind::Delete {
+                    let system = last
+                        .base
+                        .as_ref()
+                        .map(|base| base.system().clone())
+                        .unwrap_or_default();
+                    new = new.map(|record| record.with_system(system));
+                }
+                last.kind = other;
+                last.edited();
+            }
+            Collapse::Drop => {
+                self.operations.pop();
+            }
+            Collapse::Append => {
+                if last.kind != OperationKind::Delete && last.item.is_none() {
+                    last.item.clone_from(&self.record);
+                }
+                let mut operation =
+                    Operation::new(next_seq(), self.now, &self.table, &self.id, kind, None);
+                operation.follows_delete = last.kind == OperationKind::Delete;
+                self.operations.push(operation);
+            }
+            Collapse::Illegal => {
+                return Err(match kind {
+                    OperationKind::Insert => Error::AlreadyExists {
+                        table: self.table.clone(),
+                        id: self.id.clone(),
+                    },
+                    _ => Error::NotFound {
+                        table: self.table.clone(),
+                        id: self.id.clone(),
+                    },
+                });
+            }
+        }
+        self.record = new;
+        Ok(())
+    }
+
+    /// The place of an operation in this slot.
+    pub(crate) fn find(&mut self, seq: u64) -> Option<&mut Operation> {
+        self.operations
+            .iter_mut()
+            .find(|operation| operation.seq == seq)
+    }
+
+    /// Joins the operations behind `seq` back into it: it is now known that it had no effect, so there is
+    /// nothing to freeze any more. Returns false when the two cancel each other and nothing is left.
+    pub(crate) fn condense(&mut self, seq: u64) -> bool {
+        let Some(place) = self
+            .operations
+            .iter()
+            .position(|operation| operation.seq == seq)
+        else {
+            return false;
+        };
+        let later: Vec<Operation> = self.operations.drain(place + 1..).collect();
+        let Some(operation) = self.operations.last_mut() else {
+            return false;
+        };
+        operation.item = None;
+        for next in later {
+            match collapse(operation.kind, OperationState::Pending, next.kind) {
+                Collapse::Become(kind) => {
+                    operation.kind = kind;
+                    operation.edited();
+                }
+                Collapse::Drop => {
+                    self.operations.pop();
+                    return false;
+                }
+                _ => operation.edited(),
+            }
+        }
+        true
+    }
+
+    /// What happened to the record, if anything.
+    pub(crate) fn record_change(&self) -> Option<RecordChange> {
+        match (&self.was_record, &self.record) {
+            (None, Some(_)) => Some(RecordChange::Inserted),
+            (Some(_), None) => Some(RecordChange::Deleted),
+            (Some(old), Some(new)) if old != new => Some(RecordChange::Updated),
+            _ => None,
+        }
+    }
+
+    /// The numbers of operations that were added.
+    pub(crate) fn added(&self) -> impl Iterator<Item = u64> + '_ {
+        let before = |seq: u64| {
+            self.was_operations
+                .iter()
+                .any(|operation| operation.seq == seq)
+        };
+        self.operations
+            .iter()
+            .map(|operation| operation.seq)
+            .filter(move |seq| !before(*seq))
+    }
+
+    /// The numbers of operations that were removed.
+    pub(crate) fn removed(&self) -> impl Iterator<Item = u64> + '_ {
+        let after = |seq: u64| self.operations.iter().any(|operation| operation.seq == seq);
+        self.was_operations
+            .iter()
+            .map(|operation| operation.seq)
+            .filter(move |seq| !after(*seq))
+    }
+
+    /// Adds to `batch` what turns the state before into the state after, on the condition that the state
+    /// before still stands.
+    pub(crate) fn write_into(&self, batch: &mut WriteBatch) -> Result<(), StoreError> {
+        if self.was_record != self.record {
+            let expect = match &self.was_record {
+                Some(record) => Expect::Same(Box::new(record.clone())),
+                None => Expect::Absent,
+            };
+            batch.check(&self.table, &self.id, expect);
+            batch.push(match &self.record {
+                Some(record) => Write::Put {
+                    table: self.table.clone(),
+                    record: record.clone(),
+                },
+                None => Write::Delete {
+                    table: self.table.clone(),
+                    id: self.id.clone(),
+                },
+            });
+        }
+        for old in &self.was_operations {
+            let new = self
+                .operations
+                .iter()
+                .find(|operation| operation.seq == old.seq);
+            if new == Some(old) {
+                continue;
+            }
+            batch.check(
+                &OPERATIONS,
+                &seq_id(old.seq),
+                Expect::Same(Box::new(old.to_row()?)),
+            );
+            if new.is_none() {
+                batch.push(Write::Delete {
+                    table: OPERATIONS.clone(),
+                    id: seq_id(old.seq),
+                });
+            }
+            if old.is_parked() && !new.is_some_and(Operation::is_parked) {
+                batch.push(Write::Delete {
+                    table: FAILURES.clone(),
+                    id: seq_id(old.seq),
+                });
+            }
+        }
+        for new in &self.operations {
+            match self
+                .was_operations
+                .iter()
+                .find(|operation| operation.seq == new.seq)
+            {
+                Some(old) if old == new => continue,
+                Some(_) => {}
+                None => batch.check(&OPERATIONS, &seq_id(new.seq), Expect::Absent),
+            }
+            batch.push(Write::Put {
+                table: OPERATIONS.clone(),
+                record: new.to_row()?,
+            });
+        }
+        Ok(())
+    }
+}
+
+impl Operation {
+    /// Notes that the content changed; a refused operation gets another chance.
+    pub(crate) fn edited(&mut self) {
+        self.edits += 1;
+        if self.state == OperationState::Rejected {
+            self.state = OperationState::Pending;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn slot(record: Option<&str>) -> Slot {
+        let record = record.map(|json| Record::from_json(json).unwrap());
+        Slot::new(
+            TableName::new("t").unwrap(),
+            RecordId::new("a").unwrap(),
+            record,
+            Vec::new(),
+        )
+    }
+
+    fn record(json: &str) -> Record {
+        Record::from_json(json).unwrap()
+    }
+
+    fn seqs() -> impl FnMut() -> u64 {
+        let mut last = 0;
+        move || {
+            last += 1;
+            last
+        }
+    }
+
+    #[test]
+    fn an_update_keeps_the_version_and_the_base() {
+        let mut slot = slot(Some(r#"{"id":"a","version":"v1","n":1}"#));
+        let mut next = seqs();
+        slot.apply(
+            &Intent::Update(Draft::from_json(r#"{"n":2}"#).unwrap()),
+            &mut next,
+        )
+        .unwrap();
+        slot.apply(
+            &Intent::Update(Draft::from_json(r#"{"n":3}"#).unwrap()),
+            &mut next,
+        )
+        .unwrap();
+        let operation = slot.operations.first().unwrap();
+        assert_eq!(slot.operations.len(), 1);
+        assert_eq!(operation.base.as_ref().unwrap().body(), r#"{"n":1}"#);
+        assert_eq!(
+            slot.record.as_ref().unwrap().version().unwrap().as_str(),
+            "v1"
+        );
+    }
+
+    #[test]
+    fn an_edit_of_a_sent_record_freezes_what_was_sent() {
+        let mut slot = slot(Some(r#"{"id":"a","version":"v1","n":1}"#));
+        let mut next = seqs();
+        slot.apply(
+            &Intent::Update(Draft::from_json(r#"{"n":2}"#).unwrap()),
+            &mut next,
+        )
+        .unwrap();
+        slot.operations.last_mut().unwrap().state = OperationState::Attempted;
+        slot.apply(
+            &Intent::Update(Draft::from_json(r#"{"n":3}"#).unwrap()),
+            &mut next,
+        )
+        .unwrap();
+        let frozen = slot.operations.first().unwrap();
+        assert_eq!(frozen.item.as_ref().unwrap().body(), r#"{"n":2}"#);
+        assert_eq!(slot.operations.len(), 2);
+        assert!(slot.condense(1));
+        assert_eq!(slot.operations.len(), 1);
+        assert_eq!(slot.operations.first().unwrap().item, None);
+    }
+
+    #[test]
+    fn a_sent_insert_and_a_delete_leave_a_delete() {
+        let mut slot = slot(None);
+        let mut next = seqs();
+        slot.apply(&Intent::Insert(record(r#"{"id":"a"}"#)), &mut next)
+            .unwrap();
+        slot.operations.last_mut().unwrap().state = OperationState::Attempted;
+        slot.apply(&Intent::Delete, &mut next).unwrap();
+        let kinds: Vec<_> = slot
+            .operations
+            .iter()
+            .map(|operation| operation.kind)
+            .collect();
+        assert_eq!(kinds, [OperationKind::Insert, OperationKind::Delete]);
+    }
+
+    #[test]
+    fn delete_then_insert_replaces_on_the_version_of_the_delete() {
+        let mut slot = slot(Some(r#"{"id":"a","version":"v1","n":1}"#));
+        let mut next = seqs();
+        slot.apply(&Intent::Delete, &mut next).unwrap();
+        slot.apply(&Intent::Insert(record(r#"{"id":"a","n":9}"#)), &mut next)
+            .unwrap();
+        assert_eq!(slot.operations.len(), 1);
+        assert_eq!(
+            slot.operations.first().unwrap().kind,
+            OperationKind::Replace
+        );
+        assert_eq!(
+            slot.record.as_ref().unwrap().version().unwrap().as_str(),
+            "v1"
+        );
+    }
+
+    #[test]
+    fn impossible_changes_are_refused_before_anything_changes() {
+        let mut empty = slot(None);
+        let mut next = seqs();
+        assert!(matches!(
+            empty.apply(&Intent::Delete, &mut next),
+            Err(Error::NotFound { .. })
+        ));
+        let mut full = slot(Some(r#"{"id":"a","version":"v"}"#));
+        let again = full.apply(&Intent::Insert(record(r#"{"id":"a"}"#)), &mut next);
+        assert!(matches!(again, Err(Error::AlreadyExists { .. })));
+        assert!(full.operations.is_empty());
+    }
+
+    #[test]
+    fn a_batch_writes_record_and_operation_together() {
+        let mut slot = slot(None);
+        slot.apply(&Intent::Insert(record(r#"{"id":"a","n":1}"#)), &mut seqs())
+            .unwrap();
+        let mut batch = WriteBatch::new();
+        slot.write_into(&mut batch).unwrap();
+        assert_eq!((batch.checks().len(), batch.writes().len()), (2, 2));
+    }
+}

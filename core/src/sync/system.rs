@@ -1,0 +1,146 @@
+//! The engine's own tables: their names, and how their rows are written and read.
+
+use std::sync::LazyLock;
+
+use serde::{Deserialize, Serialize};
+
+use super::operation::Operation;
+use crate::name::{QueryId, RecordId, TableName};
+use crate::record::{Record, SystemProperties};
+use crate::schema::{Schema, TableSchema};
+use crate::store::StoreError;
+use crate::timestamp::Timestamp;
+
+/// The operation queue, one row an operation.
+pub(crate) static OPERATIONS: LazyLock<TableName> =
+    LazyLock::new(|| TableName::system("__operations"));
+/// Why parked operations are parked, one row an operation.
+pub(crate) static FAILURES: LazyLock<TableName> = LazyLock::new(|| TableName::system("__failures"));
+/// How far named pulls got, one row a table and query name.
+pub(crate) static DELTA: LazyLock<TableName> = LazyLock::new(|| TableName::system("__delta"));
+/// Single values: the schema, the identity of the store, the end of the queue, settings.
+pub(crate) static META: LazyLock<TableName> = LazyLock::new(|| TableName::system("__meta"));
+
+/// The declaration of the engine's tables.
+pub(crate) fn schema() -> Schema {
+    [&OPERATIONS, &FAILURES, &DELTA, &META]
+        .into_iter()
+        .fold(Schema::new(), |schema, table| {
+            schema.with_table((*table).clone(), TableSchema::new())
+        })
+}
+
+/// The id of an operation's rows: the sequence number, padded so that text order is queue order.
+pub(crate) fn seq_id(seq: u64) -> RecordId {
+    RecordId::system(&format!("{seq:020}"))
+}
+
+fn row<T: Serialize>(id: RecordId, value: &T) -> Result<Record, StoreError> {
+    let text = serde_json::to_string(value).map_err(|error| {
+        StoreError::corrupt("a row of the engine cannot be written").with_source(error)
+    })?;
+    Ok(Record::from_stored(id, SystemProperties::default(), text))
+}
+
+fn read<T: for<'de> Deserialize<'de>>(table: &TableName, record: &Record) -> Result<T, StoreError> {
+    serde_json::from_str(record.body()).map_err(|error| {
+        let message = format!(
+            "the row {} of {table} is damaged; run verify, or restore a backup",
+            record.id()
+        );
+        StoreError::corrupt(message).with_source(error)
+    })
+}
+
+impl Operation {
+    /// As a row of the queue.
+    pub(crate) fn to_row(&self) -> Result<Record, StoreError> {
+        row(seq_id(self.seq), self)
+    }
+
+    /// From a row of the queue.
+    pub(crate) fn from_row(record: &Record) -> Result<Self, StoreError> {
+        let mut operation: Self = read(&OPERATIONS, record)?;
+        operation.seq = record.id().as_str().parse().map_err(|_| {
+            StoreError::corrupt(format!("the operation {} has no valid number", record.id()))
+        })?;
+        Ok(operation)
+    }
+}
+
+/// Why an operation is parked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct FailureRow {
+    /// HTTP status of a rejection.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) status: Option<u16>,
+    /// The server's or the conflict handler's words.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) message: String,
+    /// The server's record of a conflict, perhaps a tombstone; `None` where it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) server: Option<Record>,
+}
+
+impl FailureRow {
+    pub(crate) fn to_row(&self, seq: u64) -> Result<Record, StoreError> {
+        row(seq_id(seq), self)
+    }
+
+    pub(crate) fn from_row(record: &Record) -> Result<Self, StoreError> {
+        read(&FAILURES, record)
+    }
+}
+
+/// How far a named pull got.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct DeltaToken {
+    /// The table.
+    pub(crate) table: TableName,
+    /// The query's name.
+    pub(crate) query: QueryId,
+    /// The filter and parameters, as text; a pull under the same name with others is refused.
+    pub(crate) filter: String,
+    /// Every change up to here has been seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) time: Option<Timestamp>,
+    /// The server promised that changes are committed in the order of unique times.
+    #[serde(default)]
+    pub(crate) ordered: bool,
+}
+
+impl DeltaToken {
+    pub(crate) fn id(table: &TableName, query: &QueryId) -> RecordId {
+        // No table name contains `|`, so the pair can be told apart.
+        RecordId::system(&format!("{table}|{query}"))
+    }
+
+    pub(crate) fn to_row(&self) -> Result<Record, StoreError> {
+        row(Self::id(&self.table, &self.query), self)
+    }
+
+    pub(crate) fn from_row(record: &Record) -> Result<Self, StoreError> {
+        read(&DELTA, record)
+    }
+}
+
+/// A single value of the `__meta` table.
+pub(crate) fn meta_row(name: &str, value: &str) -> Result<Record, StoreError> {
+    row(
+        RecordId::system(name),
+        &serde_json::json!({ "value": value }),
+    )
+}
+
+/// The text of a `__meta` row.
+pub(crate) fn meta_value(record: &Record) -> Result<String, StoreError> {
+    match record.member("value") {
+        Some(serde_json::Value::String(text)) => Ok(text),
+        _ => Err(StoreError::corrupt(format!(
+            "the row {} of __meta is damaged; restore a backup",
+            record.id()
+        ))),
+    }
+}

@@ -1,0 +1,301 @@
+//! A table as the application uses it.
+
+use std::fmt;
+use std::future::IntoFuture;
+use std::marker::PhantomData;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::context::SyncContext;
+use super::pull::Pull;
+use super::purge::{Purge, PurgeReport};
+use super::transaction::{Typed, typed};
+use crate::error::Error;
+use crate::name::{RecordId, TableName};
+use crate::query::{Cursor, Expr, FieldPath, Query};
+use crate::record::Record;
+use crate::store::LocalStoreExt;
+
+/// A handle on a table whose records are of type `T`. Made by [`SyncContext::table`]; cheap to clone.
+///
+/// Every change is stored together with its operation, durably, before the call returns. None of these methods
+/// but [`pull`](Self::pull) and [`pull_full`](Self::pull_full) touches the network.
+pub struct SyncTable<T> {
+    context: SyncContext,
+    name: TableName,
+    marker: Typed<T>,
+}
+
+impl<T> SyncTable<T> {
+    pub(crate) fn new(context: SyncContext, name: TableName) -> Self {
+        Self {
+            context,
+            name,
+            marker: PhantomData,
+        }
+    }
+
+    /// The table's name.
+    pub fn name(&self) -> &TableName {
+        &self.name
+    }
+
+    /// Brings what changed at the server since the last pull under this `name`, after pushing if the table has
+    /// pending operations. The first pull brings everything. A name belongs to one filter.
+    pub fn pull(&self, query: Query, name: &str) -> Pull {
+        Pull::new(self.context.clone(), self.name.clone(), query, Some(name))
+    }
+
+    /// Brings everything that the query describes, every time. It may have an order, `skip` and `top` of its own.
+    pub fn pull_full(&self, query: Query) -> Pull {
+        Pull::new(self.context.clone(), self.name.clone(), query, None)
+    }
+
+    /// Removes records here without telling the server; refused while the table has pending operations, unless
+    /// told to discard them.
+    pub async fn purge(&self, purge: Purge) -> Result<PurgeReport, Error> {
+        self.context.purge(&self.name, &purge).await
+    }
+
+    /// How many records match the query's filter.
+    pub async fn count(&self, query: &Query) -> Result<u64, Error> {
+        self.context.inner.ensure_table(&self.name).await?;
+        Ok(self.context.inner.store.count(&self.name, query).await?)
+    }
+
+    /// True when a record with this id is here.
+    pub async fn contains(&self, id: impl AsRef<str> + Send) -> Result<bool, Error> {
+        Ok(self
+            .get_record(&RecordId::new(id.as_ref())?)
+            .await?
+            .is_some())
+    }
+
+    /// Removes a record.
+    pub async fn delete(&self, id: impl AsRef<str> + Send) -> Result<(), Error> {
+        self.context
+            .transaction()
+            .only(|transaction| transaction.delete(self, id))
+            .await?;
+        Ok(())
+    }
+
+    async fn get_record(&self, id: &RecordId) -> Result<Option<Record>, Error> {
+        self.context.inner.ensure_table(&self.name).await?;
+        Ok(self.context.inner.store.get_one(&self.name, id).await?)
+    }
+}
+
+impl<T: Serialize + DeserializeOwned + Send + Sync> SyncTable<T> {
+    /// Stores a new record, with a new id if it has none, and returns it as stored.
+    pub async fn insert(&self, record: &T) -> Result<T, Error> {
+        let stored = self
+            .context
+            .transaction()
+            .only(|transaction| transaction.insert(self, record))
+            .await?;
+        self.expect(stored)
+    }
+
+    /// Inserts the record, or replaces the one with its id.
+    pub async fn upsert(&self, record: &T) -> Result<T, Error> {
+        let stored = self
+            .context
+            .transaction()
+            .only(|transaction| transaction.upsert(self, record))
+            .await?;
+        self.expect(stored)
+    }
+
+    /// Puts the members of `changes` (any type that serialises as an object) over those of a record.
+    pub async fn update<C: Serialize + Sync + ?Sized>(
+        &self,
+        id: impl AsRef<str> + Send,
+        changes: &C,
+    ) -> Result<T, Error> {
+        let stored = self
+            .context
+            .transaction()
+            .only(|transaction| transaction.update(self, id, changes))
+            .await?;
+        self.expect(stored)
+    }
+
+    /// Replaces all members of the record with the id that `record` carries.
+    pub async fn replace(&self, record: &T) -> Result<T, Error> {
+        let stored = self
+            .context
+            .transaction()
+            .only(|transaction| transaction.replace(self, record))
+            .await?;
+        self.expect(stored)
+    }
+
+    /// The record with this id, if it is here.
+    pub async fn get(&self, id: impl AsRef<str> + Send) -> Result<Option<T>, Error> {
+        let record = self.get_record(&RecordId::new(id.as_ref())?).await?;
+        record.map(|record| typed(&self.name, &record)).transpose()
+    }
+
+    /// Starts a query; await it for the records.
+    pub fn query(&self) -> TableQuery<T> {
+        self.query_with(Query::all())
+    }
+
+    /// Starts from a query that exists already.
+    pub fn query_with(&self, query: Query) -> TableQuery<T> {
+        TableQuery {
+            table: self.clone(),
+            query,
+        }
+    }
+
+    fn expect(&self, stored: Option<Record>) -> Result<T, Error> {
+        // A change other than a delete leaves a record.
+        let stored = stored.ok_or(Error::Contended)?;
+        typed(&self.name, &stored)
+    }
+}
+
+/// A query on a local table. Await it: with [`page`](Self::page) for one page, otherwise for everything it describes.
+///
+/// ```
+/// # async fn example(sync: synctable_core::sync::SyncContext) -> Result<(), synctable_core::Error> {
+/// use synctable_core::query::field;
+/// let todos = sync.table::<serde_json::Value>("todoitem")?;
+/// let open = todos.query().filter(field("complete").eq(false)).order_by("text").page(50).await?;
+/// for todo in &open.records { println!("{}", todo["text"]); }
+/// # Ok(()) }
+/// ```
+#[must_use = "a query does nothing until it is awaited"]
+pub struct TableQuery<T> {
+    table: SyncTable<T>,
+    query: Query,
+}
+
+/// What a query found.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct QueryPage<T> {
+    /// The records in order.
+    pub records: Vec<T>,
+    /// Where the next page starts, if there is one.
+    pub next: Option<Cursor>,
+}
+
+impl<T> TableQuery<T> {
+    /// Only records that match; several filters must all match.
+    pub fn filter(mut self, filter: impl Into<Expr>) -> Self {
+        self.query = self.query.filter(filter);
+        self
+    }
+
+    /// Ordered by a member, small first.
+    pub fn order_by(mut self, path: impl Into<FieldPath>) -> Self {
+        self.query = self.query.order_by(path);
+        self
+    }
+
+    /// Ordered by a member, large first.
+    pub fn order_by_desc(mut self, path: impl Into<FieldPath>) -> Self {
+        self.query = self.query.order_by_desc(path);
+        self
+    }
+
+    /// Without the first `count` records.
+    pub fn skip(mut self, count: u64) -> Self {
+        self.query = self.query.skip(count);
+        self
+    }
+
+    /// At most `count` records.
+    pub fn top(mut self, count: u64) -> Self {
+        self.query = self.query.top(count);
+        self
+    }
+
+    /// One page of at most `count` records.
+    pub fn page(mut self, count: u32) -> Self {
+        self.query = self.query.page(count);
+        self
+    }
+
+    /// The page behind a position of an earlier page.
+    pub fn after(mut self, cursor: Cursor) -> Self {
+        self.query = self.query.after(Some(cursor));
+        self
+    }
+
+    /// How many records match the filter.
+    pub async fn count(self) -> Result<u64, Error> {
+        self.table.count(&self.query).await
+    }
+}
+
+impl<T: DeserializeOwned> TableQuery<T> {
+    async fn run(self) -> Result<QueryPage<T>, Error> {
+        let name = &self.table.name;
+        let inner = &self.table.context.inner;
+        inner.ensure_table(name).await?;
+        let mut query = self.query;
+        let one_page = query.page.is_some();
+        query.page.get_or_insert(1000);
+        let mut records = Vec::new();
+        loop {
+            let page = inner.store.query(name, &query).await?;
+            for record in &page.records {
+                records.push(typed(name, record)?);
+            }
+            if one_page || page.next.is_none() {
+                return Ok(QueryPage {
+                    records,
+                    next: page.next,
+                });
+            }
+            query.after = page.next;
+        }
+    }
+}
+
+impl<T: DeserializeOwned + Send + 'static> IntoFuture for TableQuery<T> {
+    type Output = Result<QueryPage<T>, Error>;
+    type IntoFuture = BoxFuture<'static, Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        self.run().boxed()
+    }
+}
+
+impl<T> IntoIterator for QueryPage<T> {
+    type Item = T;
+    type IntoIter = std::vec::IntoIter<T>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.records.into_iter()
+    }
+}
+
+impl<T> Clone for SyncTable<T> {
+    fn clone(&self) -> Self {
+        Self::new(self.context.clone(), self.name.clone())
+    }
+}
+
+impl<T> fmt::Debug for SyncTable<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SyncTable")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<T> fmt::Debug for TableQuery<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TableQuery")
+            .field("table", &self.table.name)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,162 @@
+//! Several local changes stored together.
+
+use std::marker::PhantomData;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::context::SyncContext;
+use super::local::Staged;
+use super::slot::Intent;
+use super::table::SyncTable;
+use crate::error::Error;
+use crate::name::RecordId;
+use crate::record::{Draft, Record};
+
+/// Local changes that are stored together, with their operations, or not at all.
+///
+/// Changes are collected in memory and applied in their order by [`commit`](Self::commit); dropping the transaction forgets them.
+///
+/// ```
+/// # async fn example(sync: synctable_core::sync::SyncContext) -> Result<(), synctable_core::Error> {
+/// let orders = sync.table::<serde_json::Value>("orders")?;
+/// let lines = sync.table::<serde_json::Value>("lines")?;
+/// let mut transaction = sync.transaction();
+/// let order = transaction.insert(&orders, &serde_json::json!({"customer": "Ada"}))?;
+/// transaction.insert(&lines, &serde_json::json!({"order": order, "item": "Milk"}))?;
+/// transaction.commit().await?;
+/// # Ok(()) }
+/// ```
+#[derive(Debug)]
+#[must_use = "a transaction does nothing until it is committed"]
+pub struct Transaction {
+    context: SyncContext,
+    staged: Vec<Staged>,
+}
+
+impl Transaction {
+    pub(crate) fn new(context: SyncContext) -> Self {
+        Self {
+            context,
+            staged: Vec::new(),
+        }
+    }
+
+    /// Adds a new record and returns its id, made if it has none.
+    pub fn insert<T: Serialize>(
+        &mut self,
+        table: &SyncTable<T>,
+        record: &T,
+    ) -> Result<RecordId, Error> {
+        self.stage_record(table, record, Intent::Insert)
+    }
+
+    /// Inserts the record, or replaces the one with its id.
+    pub fn upsert<T: Serialize>(
+        &mut self,
+        table: &SyncTable<T>,
+        record: &T,
+    ) -> Result<RecordId, Error> {
+        self.stage_record(table, record, Intent::Upsert)
+    }
+
+    /// Replaces all members of a record; it must carry its id.
+    pub fn replace<T: Serialize>(
+        &mut self,
+        table: &SyncTable<T>,
+        record: &T,
+    ) -> Result<RecordId, Error> {
+        let draft = Draft::from_serialize(record)?;
+        let id = draft.id.clone().ok_or(crate::RecordError::NoId)?;
+        Ok(self.stage(
+            table,
+            id,
+            Intent::Replace(self.context.inner.adopt(table.name(), draft)?),
+        ))
+    }
+
+    /// Puts the members of `changes` over those of a record.
+    pub fn update<T, C: Serialize + ?Sized>(
+        &mut self,
+        table: &SyncTable<T>,
+        id: impl AsRef<str>,
+        changes: &C,
+    ) -> Result<RecordId, Error> {
+        Ok(self.stage(
+            table,
+            RecordId::new(id.as_ref())?,
+            Intent::Update(Draft::from_serialize(changes)?),
+        ))
+    }
+
+    /// Removes a record.
+    pub fn delete<T>(
+        &mut self,
+        table: &SyncTable<T>,
+        id: impl AsRef<str>,
+    ) -> Result<RecordId, Error> {
+        Ok(self.stage(table, RecordId::new(id.as_ref())?, Intent::Delete))
+    }
+
+    fn stage_record<T: Serialize>(
+        &mut self,
+        table: &SyncTable<T>,
+        record: &T,
+        intent: fn(Record) -> Intent,
+    ) -> Result<RecordId, Error> {
+        let record = self
+            .context
+            .inner
+            .adopt(table.name(), Draft::from_serialize(record)?)?;
+        Ok(self.stage(table, record.id().clone(), intent(record)))
+    }
+
+    fn stage<T>(&mut self, table: &SyncTable<T>, id: RecordId, intent: Intent) -> RecordId {
+        self.staged.push(Staged {
+            table: table.name().clone(),
+            id: id.clone(),
+            intent,
+        });
+        id
+    }
+
+    /// How many changes are collected.
+    pub fn len(&self) -> usize {
+        self.staged.len()
+    }
+
+    /// True without changes.
+    pub fn is_empty(&self) -> bool {
+        self.staged.is_empty()
+    }
+
+    /// Stores everything, durably, in one commit. An error leaves the store as it was. Returns each record as it is after
+    /// its change, `None` for a deleted one.
+    pub async fn commit(self) -> Result<Vec<Option<Record>>, Error> {
+        self.context.inner.write(&self.staged).await
+    }
+
+    /// Stages one change and commits it.
+    pub(crate) async fn only(
+        mut self,
+        stage: impl FnOnce(&mut Self) -> Result<RecordId, Error> + Send,
+    ) -> Result<Option<Record>, Error> {
+        stage(&mut self)?;
+        Ok(self.commit().await?.pop().flatten())
+    }
+}
+
+/// A marker for typed handles that is `Send` and `Sync` whatever the type is.
+pub(crate) type Typed<T> = PhantomData<fn() -> T>;
+
+/// Reads a record into the type of a handle.
+pub(crate) fn typed<T: DeserializeOwned>(
+    table: &crate::TableName,
+    record: &Record,
+) -> Result<T, Error> {
+    record.to().map_err(|source| Error::Typed {
+        table: table.clone(),
+        id: record.id().clone(),
+        source,
+    })
+}
