@@ -1,0 +1,143 @@
+//! What a key-value store makes of what it finds, and of a write whose outcome is not known.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking"
+)]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use synctable_core::query::Query;
+use synctable_core::store::{Durability, LocalStore, StoreError, StoreErrorKind, WriteBatch};
+use synctable_core::{Record, Schema, TableName, TableSchema};
+use synctable_kv::{Key, KvBackend, KvBatch, KvSnapshot, KvStore};
+use synctable_memory::MemoryBackend;
+
+fn todo() -> TableName {
+    TableName::new("todo").unwrap()
+}
+
+fn schema() -> Schema {
+    Schema::new().with_table(todo(), TableSchema::new())
+}
+
+/// A backend that holds one entry.
+fn holding(key: Vec<u8>, value: &[u8]) -> MemoryBackend {
+    let backend = MemoryBackend::new();
+    let mut batch = KvBatch::new(Durability::Immediate);
+    batch.put(key, value.to_vec());
+    backend.write(&batch).unwrap();
+    backend
+}
+
+fn open_error(backend: MemoryBackend) -> StoreErrorKind {
+    KvStore::open(backend).unwrap_err().kind()
+}
+
+#[test]
+fn foreign_database_is_refused() {
+    assert_eq!(
+        open_error(holding(vec![7], b"x")),
+        StoreErrorKind::NotAStore
+    );
+    assert_eq!(open_error(holding(vec![], b"x")), StoreErrorKind::NotAStore);
+    assert_eq!(
+        open_error(holding(Key::Format.encode(), b"x")),
+        StoreErrorKind::NotAStore
+    );
+    assert_eq!(
+        open_error(holding(Key::Format.encode(), b"synctable kv x")),
+        StoreErrorKind::NotAStore
+    );
+}
+
+#[test]
+fn newer_format_is_refused() {
+    let backend = holding(Key::Format.encode(), b"synctable kv 2");
+    assert_eq!(open_error(backend), StoreErrorKind::FormatTooNew);
+}
+
+#[tokio::test]
+async fn damaged_entries_are_errors() {
+    let backend = MemoryBackend::new();
+    let store = KvStore::open(backend.clone()).unwrap();
+    store.define(&schema()).await.unwrap();
+    let mut batch = KvBatch::new(Durability::Immediate);
+    batch.put(
+        Key::Record {
+            table: "todo",
+            id: "a",
+        }
+        .encode(),
+        vec![0],
+    );
+    backend.write(&batch).unwrap();
+    let id = "a".parse().unwrap();
+    let error = store.get(&todo(), &[id]).await.unwrap_err();
+    assert_eq!(
+        error.kind(),
+        StoreErrorKind::FormatTooNew,
+        "the first byte is no known layout"
+    );
+    assert!(store.query(&todo(), &Query::all()).await.is_err());
+
+    let mut batch = KvBatch::new(Durability::Immediate);
+    batch.put(Key::Table("todo").encode(), b"{".to_vec());
+    backend.write(&batch).unwrap();
+    assert_eq!(open_error(backend), StoreErrorKind::Corrupt);
+}
+
+#[test]
+fn opening_writes_nothing() {
+    let backend = MemoryBackend::new();
+    KvStore::open(backend.clone()).unwrap();
+    assert!(
+        backend
+            .snapshot()
+            .unwrap()
+            .scan(&[]..&[9], 1)
+            .unwrap()
+            .is_empty()
+    );
+}
+
+/// Reports that the outcome of a write is not known, once `fails` is set.
+#[derive(Debug, Default)]
+struct Uncertain {
+    memory: MemoryBackend,
+    fails: Arc<AtomicBool>,
+}
+
+impl KvBackend for Uncertain {
+    fn snapshot(&self) -> Result<Box<dyn KvSnapshot + '_>, StoreError> {
+        self.memory.snapshot()
+    }
+    fn write(&self, batch: &KvBatch) -> Result<(), StoreError> {
+        if self.fails.swap(false, Ordering::Relaxed) {
+            return Err(StoreError::new(StoreErrorKind::Unknown, "the sync failed"));
+        }
+        self.memory.write(batch)
+    }
+}
+
+#[tokio::test]
+async fn unknown_outcome_stops_writes_but_not_reads() {
+    let backend = Uncertain::default();
+    let fails = Arc::clone(&backend.fails);
+    let store = KvStore::open(backend).unwrap();
+    store.define(&schema()).await.unwrap();
+    let put = || WriteBatch::new().put(&todo(), Record::from_json(r#"{"id":"a"}"#).unwrap());
+    fails.store(true, Ordering::Relaxed);
+    for _ in 0..2 {
+        let error = store.commit(put()).await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Unknown);
+    }
+    let another = Schema::new().with_table(TableName::new("other").unwrap(), TableSchema::new());
+    assert_eq!(
+        store.define(&another).await.unwrap_err().kind(),
+        StoreErrorKind::Unknown
+    );
+    assert_eq!(store.count(&todo(), &Query::all()).await.unwrap(), 0);
+}
