@@ -1,8 +1,206 @@
-//! SQL functions that compute exactly what the reference evaluation computes.
+//! SQL functions that compute exactly what the reference evaluation computes, where SQLite's own differ
+//! (letters beyond ASCII, texts with a NUL, integers that overflow).
 
-use rusqlite::Connection;
+use rusqlite::functions::{Context, FunctionFlags};
+use rusqlite::types::{Value, ValueRef};
+use rusqlite::{Connection, Result};
+use synctable_core::{Date, TimeOfDay, Timestamp};
+
+use crate::sql::date_time;
 
 /// Makes the functions known to a connection.
-pub(crate) fn register(_conn: &Connection) -> rusqlite::Result<()> {
-    Ok(())
+pub(crate) fn register(conn: &Connection) -> Result<()> {
+    text_functions(conn)?;
+    number_functions(conn)?;
+    for (name, part) in PARTS {
+        scalar(conn, name, 2, move |args| {
+            part_of(args.text(0)?, args.value(1)?).and_then(|parts| parts.get(part).copied()?)
+        })?;
+    }
+    scalar(conn, "synctable_datetime", 1, |args| {
+        date_time(args.text(0)?).map(Timestamp::ticks)
+    })?;
+    scalar(conn, "synctable_date", 1, |args| {
+        Some(i64::from(args.text(0)?.parse::<Date>().ok()?.days()))
+    })?;
+    scalar(conn, "synctable_time", 1, |args| {
+        Some(args.text(0)?.parse::<TimeOfDay>().ok()?.ticks())
+    })
+}
+
+fn text_functions(conn: &Connection) -> Result<()> {
+    scalar(conn, "synctable_tolower", 1, |args| {
+        Some(args.text(0)?.to_lowercase())
+    })?;
+    scalar(conn, "synctable_toupper", 1, |args| {
+        Some(args.text(0)?.to_uppercase())
+    })?;
+    scalar(conn, "synctable_trim", 1, |args| {
+        Some(args.text(0)?.trim().to_owned())
+    })?;
+    scalar(conn, "synctable_length", 1, |args| count(args.text(0)?))?;
+    scalar(conn, "synctable_concat", 2, |args| {
+        Some(format!("{}{}", args.text(0)?, args.text(1)?))
+    })?;
+    scalar(conn, "synctable_indexof", 2, |args| {
+        let (text, part) = (args.text(0)?, args.text(1)?);
+        match text.split_once(part) {
+            Some((before, _)) => count(before),
+            None => Some(-1),
+        }
+    })?;
+    for arguments in [2, 3] {
+        scalar(conn, "synctable_substring", arguments, |args| {
+            let (text, start) = (args.text(0)?, args.integer(1)?);
+            let rest = text.chars().skip(place(start));
+            Some(match args.value(2) {
+                None => rest.collect::<String>(),
+                Some(_) => rest.take(place(args.integer(2)?)).collect(),
+            })
+        })?;
+    }
+    scalar(conn, "synctable_replace", 3, |args| {
+        let (text, find, by) = (args.text(0)?, args.text(1)?, args.text(2)?);
+        Some(if find.is_empty() {
+            text.to_owned()
+        } else {
+            text.replace(find, by)
+        })
+    })?;
+    scalar(conn, "synctable_startswith", 2, |args| {
+        Some(args.text(0)?.starts_with(args.text(1)?))
+    })?;
+    scalar(conn, "synctable_endswith", 2, |args| {
+        Some(args.text(0)?.ends_with(args.text(1)?))
+    })
+}
+
+fn number_functions(conn: &Connection) -> Result<()> {
+    arithmetic(conn, "synctable_add", i64::checked_add, |a, b| a + b)?;
+    arithmetic(conn, "synctable_sub", i64::checked_sub, |a, b| a - b)?;
+    arithmetic(conn, "synctable_mul", i64::checked_mul, |a, b| a * b)?;
+    arithmetic(conn, "synctable_div", i64::checked_div, |a, b| a / b)?;
+    arithmetic(conn, "synctable_mod", i64::checked_rem, |a, b| a % b)?;
+    scalar(conn, "synctable_negate", 1, |args| match args.value(0)? {
+        ValueRef::Integer(value) => value.checked_neg().map(Value::Integer),
+        ValueRef::Real(value) => Some(Value::Real(-value)),
+        _ => None,
+    })?;
+    rounding(conn, "synctable_floor", f64::floor)?;
+    rounding(conn, "synctable_ceiling", f64::ceil)?;
+    rounding(conn, "synctable_round", f64::round_ties_even)
+}
+
+fn arithmetic(
+    conn: &Connection,
+    name: &str,
+    integers: fn(i64, i64) -> Option<i64>,
+    floats: fn(f64, f64) -> f64,
+) -> Result<()> {
+    scalar(conn, name, 2, move |args| {
+        if let (ValueRef::Integer(a), ValueRef::Integer(b)) = (args.value(0)?, args.value(1)?) {
+            return integers(a, b).map(Value::Integer);
+        }
+        let result = floats(args.float(0)?, args.float(1)?);
+        result.is_finite().then_some(Value::Real(result))
+    })
+}
+
+fn rounding(conn: &Connection, name: &str, round: fn(f64) -> f64) -> Result<()> {
+    scalar(conn, name, 1, move |args| match args.value(0)? {
+        ValueRef::Integer(value) => Some(Value::Integer(value)),
+        ValueRef::Real(value) => Some(Value::Real(round(value))),
+        _ => None,
+    })
+}
+
+/// The functions for parts of a time, and the place of each part in what [`part_of`] gives.
+const PARTS: [(&str, usize); 6] = [
+    ("synctable_year", 0),
+    ("synctable_month", 1),
+    ("synctable_day", 2),
+    ("synctable_hour", 3),
+    ("synctable_minute", 4),
+    ("synctable_second", 5),
+];
+
+/// Year to second of a value of a kind; a kind that lacks a part has `None` there.
+fn part_of(kind: &str, value: ValueRef<'_>) -> Option<[Option<i64>; 6]> {
+    let date = |date: Date| {
+        let (year, month, day) = date.parts();
+        [Some(year.into()), Some(month.into()), Some(day.into())]
+    };
+    let time = |time: TimeOfDay| {
+        let (hour, minute, second, _) = time.parts();
+        [Some(hour), Some(minute), Some(second)]
+    };
+    let join = |[a, b, c]: [Option<i64>; 3], [d, e, f]: [Option<i64>; 3]| [a, b, c, d, e, f];
+    let date_time = |at: Timestamp| join(date(at.date()), time(at.time_of_day()));
+    let only_date = |day: Date| join(date(day), [None; 3]);
+    let only_time = |at: TimeOfDay| join([None; 3], time(at));
+    match (kind, value) {
+        ("datetime", ValueRef::Integer(ticks)) => Some(date_time(Timestamp::from_ticks(ticks))),
+        ("date", ValueRef::Integer(days)) => {
+            Some(only_date(Date::from_days(i32::try_from(days).ok()?)))
+        }
+        ("time", ValueRef::Integer(ticks)) => Some(only_time(TimeOfDay::from_ticks(ticks))),
+        ("text", value) => {
+            let text = value.as_str().ok()?;
+            let parsed = text.parse().ok().map(date_time);
+            let parsed = parsed.or_else(|| text.parse().ok().map(only_date));
+            parsed.or_else(|| text.parse().ok().map(only_time))
+        }
+        _ => None,
+    }
+}
+
+/// The arguments of a call; `None` stands for `NULL` and for a value of another type.
+struct Arguments<'a, 'b>(&'a Context<'b>);
+
+impl Arguments<'_, '_> {
+    fn value(&self, at: usize) -> Option<ValueRef<'_>> {
+        (at < self.0.len()).then(|| self.0.get_raw(at))
+    }
+
+    fn text(&self, at: usize) -> Option<&str> {
+        self.value(at)?.as_str().ok()
+    }
+
+    fn integer(&self, at: usize) -> Option<i64> {
+        self.value(at)?.as_i64().ok()
+    }
+
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "an integer beside a float is computed with as a float"
+    )]
+    fn float(&self, at: usize) -> Option<f64> {
+        match self.value(at)? {
+            ValueRef::Integer(value) => Some(value as f64),
+            ValueRef::Real(value) => Some(value),
+            _ => None,
+        }
+    }
+}
+
+fn scalar<T: rusqlite::ToSql>(
+    conn: &Connection,
+    name: &str,
+    arguments: i32,
+    compute: impl Fn(&Arguments<'_, '_>) -> Option<T> + Send + Sync + 'static,
+) -> Result<()> {
+    let flags = FunctionFlags::SQLITE_UTF8
+        | FunctionFlags::SQLITE_DETERMINISTIC
+        | FunctionFlags::SQLITE_DIRECTONLY;
+    conn.create_scalar_function(name, arguments, flags, move |context| {
+        Ok(compute(&Arguments(context)))
+    })
+}
+
+fn count(text: &str) -> Option<i64> {
+    i64::try_from(text.chars().count()).ok()
+}
+
+fn place(number: i64) -> usize {
+    usize::try_from(number.max(0)).unwrap_or(usize::MAX)
 }

@@ -50,6 +50,8 @@ pub(crate) struct Statements {
     pub(crate) put: String,
     pub(crate) delete: String,
     pub(crate) clear: String,
+    /// `SELECT count(*) FROM table AS t`, without a condition.
+    pub(crate) count: String,
     /// One row if any row is odd.
     pub(crate) any_odd: String,
 }
@@ -120,6 +122,7 @@ impl Statements {
             put: put(&table, columns, &names),
             delete: format!("DELETE FROM {table} WHERE \"id\"=?1"),
             clear: format!("DELETE FROM {table}"),
+            count: format!("SELECT count(*) FROM {table} AS t"),
             any_odd: format!("SELECT 1 FROM {table} WHERE \"{ODD}\" IS NOT NULL LIMIT 1"),
         }
     }

@@ -12,6 +12,7 @@ mod open;
 mod pool;
 mod read;
 mod rows;
+mod sql;
 mod store;
 mod writer;
 

@@ -301,3 +301,136 @@ fn integer(value: ValueRef<'_>) -> Result<Option<i64>, StoreError> {
         _ => Err(corrupt()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rusqlite::Connection;
+    use synctable_core::{TableName, TableSchema};
+    use synctable_testkit::arb;
+
+    use super::*;
+    use crate::layout::{self, JSON, ODD};
+
+    fn table(schema: &TableSchema) -> (Connection, TableLayout) {
+        let layout = TableLayout::new(TableName::new("t").unwrap(), schema.clone());
+        let conn = Connection::open_in_memory().unwrap();
+        conn.execute_batch(&layout::create_table(&layout)).unwrap();
+        (conn, layout)
+    }
+
+    fn put(conn: &Connection, layout: &TableLayout, record: &Record) -> usize {
+        let mut put = conn.prepare(&layout.statements.put).unwrap();
+        bind(&mut put, layout, record).unwrap();
+        put.raw_execute().unwrap()
+    }
+
+    fn get(conn: &Connection, layout: &TableLayout) -> Record {
+        conn.query_row(&layout.statements.select, [], |row| {
+            Ok(decode(layout, row).unwrap())
+        })
+        .unwrap()
+    }
+
+    /// What `__json` and `__odd` hold for a body, and whether the body comes back.
+    fn kept(schema: &TableSchema, body: &str) -> (Option<String>, Option<i64>) {
+        let (conn, layout) = table(schema);
+        let id = RecordId::new("a").unwrap();
+        let record = Record::from_stored(id, SystemProperties::default(), body);
+        put(&conn, &layout, &record);
+        assert_eq!(get(&conn, &layout).body(), body);
+        let sql = format!("SELECT \"{JSON}\", \"{ODD}\" FROM t");
+        conn.query_row(&sql, [], |row| Ok((row.get(0)?, row.get(1)?)))
+            .unwrap()
+    }
+
+    fn schema() -> TableSchema {
+        let words = ["PG", "G"].map(str::to_owned).to_vec();
+        TableSchema::new()
+            .with_field("title", FieldType::String)
+            .with_field("score", FieldType::Number)
+            .with_field("seen", FieldType::DateTime)
+            .with_field("rating", FieldType::Enum(words))
+            .with_field("back\\slash", FieldType::Boolean)
+    }
+
+    #[test]
+    fn usual_bodies_are_kept_in_columns_alone() {
+        for body in [
+            "{}",
+            r#"{"title":"a \"b\" é","score":1.5,"seen":"2024-02-29T11:30:00.500Z","rating":"G","back\\slash":true}"#,
+            r#"{"title":"","rating":"PG"}"#,
+            r#"{"score":9007199254740993}"#,
+        ] {
+            assert_eq!(kept(&schema(), body), (None, None), "{body}");
+        }
+        let nulls = r#"{"title":null,"score":1,"seen":null,"rating":null,"back\\slash":null}"#;
+        assert_eq!(kept(&schema(), nulls), (Some(String::new()), None));
+    }
+
+    #[test]
+    fn unusual_bodies_are_kept_as_text_and_misfits_are_marked() {
+        for (body, odd) in [
+            (r#"{"score":1.50}"#, None),
+            (r#"{"score":1e2}"#, None),
+            (r#"{"score":-0.0}"#, None),
+            (r#"{"score":-0}"#, None),
+            (r#"{"score":12345678901234567890}"#, None),
+            (r#"{"seen":"2024-02-29T11:30:00Z"}"#, None),
+            (r#"{"title":"\u0061"}"#, None),
+            (r#"{"score":1,"title":"a"}"#, None),
+            (r#"{"title":null}"#, None),
+            (r#"{"title":"a","free":1}"#, None),
+            (r#"{ "title":"a"}"#, None),
+            (r#"{"title":"a" }"#, None),
+            (r#"{"t\u0069tle":"a"}"#, None),
+            (r#"{"title":1}"#, Some(1)),
+            (r#"{"rating":"R"}"#, Some(1)),
+            (r#"{"seen":"2024-02-30T00:00:00Z"}"#, Some(1)),
+        ] {
+            assert_eq!(
+                kept(&schema(), body),
+                (Some(body.to_owned()), odd),
+                "{body}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_row_that_stays_the_same_is_not_written_again() {
+        let (conn, layout) = table(&schema());
+        let bodies = [
+            r#"{"score":1}"#,
+            r#"{"score":1.0}"#,
+            r#"{"score":0.0}"#,
+            r#"{"score":-0.0}"#,
+            r#"{"title":"a"}"#,
+            r#"{"title":"a","score":null}"#,
+        ];
+        for body in bodies {
+            let id = RecordId::new("a").unwrap();
+            let record = Record::from_stored(id, SystemProperties::default(), body);
+            assert_eq!(put(&conn, &layout, &record), 1, "{body}");
+            assert_eq!(put(&conn, &layout, &record), 0, "{body}");
+            assert_eq!(get(&conn, &layout), record);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_record_comes_back_exactly(
+            (schema, records) in arb::schema().prop_flat_map(|schema| {
+                let records = prop::collection::vec(arb::record(&schema), 1..4);
+                (Just(schema), records)
+            })
+        ) {
+            let (conn, layout) = table(&schema);
+            for record in records {
+                // Under one id, so that each replaces the one before.
+                let record = record.with_id(RecordId::system("a"));
+                put(&conn, &layout, &record);
+                prop_assert_eq!(get(&conn, &layout).to_json(), record.to_json());
+            }
+        }
+    }
+}
