@@ -34,12 +34,12 @@ impl TableServerBuilder {
     }
 
     /// Serves the tables of `schema`, with their fields, soft delete, page size and largest `$top`; tables that are
-    /// local to a device are left out. It adds to what was given before.
+    /// local to a device are left out. A table that was given before stays as it was given.
     #[must_use]
     pub fn schema(mut self, schema: Schema) -> Self {
-        for (name, table) in schema.tables() {
-            self.schema = self.schema.with_table(name.clone(), table.clone());
-        }
+        self.schema = self.schema.tables().fold(schema, |schema, (name, table)| {
+            schema.with_table(name.clone(), table.clone())
+        });
         self
     }
 

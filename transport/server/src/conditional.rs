@@ -12,10 +12,10 @@ use crate::etag::Tags;
 /// The conditions of a request.
 #[derive(Debug, Default)]
 pub(crate) struct Conditions {
-    if_match: Option<Tags>,
-    if_unmodified_since: Option<Timestamp>,
-    if_none_match: Option<Tags>,
-    if_modified_since: Option<Timestamp>,
+    matching: Option<Tags>,
+    unmodified_since: Option<Timestamp>,
+    none_matching: Option<Tags>,
+    modified_since: Option<Timestamp>,
 }
 
 /// Whether a request reads or writes; a write is based on one version only.
@@ -40,12 +40,12 @@ impl Conditions {
     /// Reads the headers. Dates that are none are ignored, as HTTP asks; tags that are none are an error.
     pub(crate) fn read(headers: &HeaderMap, access: Access) -> Result<Self, Failure> {
         let conditions = Self {
-            if_match: tags(headers, &IF_MATCH)?,
-            if_unmodified_since: date(headers, &IF_UNMODIFIED_SINCE),
-            if_none_match: tags(headers, &IF_NONE_MATCH)?,
-            if_modified_since: date(headers, &IF_MODIFIED_SINCE),
+            matching: tags(headers, &IF_MATCH)?,
+            unmodified_since: date(headers, &IF_UNMODIFIED_SINCE),
+            none_matching: tags(headers, &IF_NONE_MATCH)?,
+            modified_since: date(headers, &IF_MODIFIED_SINCE),
         };
-        match &conditions.if_match {
+        match &conditions.matching {
             Some(Tags::List { count, .. }) if access == Access::Write && *count > 1 => Err(
                 Failure::bad_request("the header 'if-match' of a write must have one tag only"),
             ),
@@ -58,12 +58,12 @@ impl Conditions {
     pub(crate) fn judge(&self, stored: &Record) -> Verdict {
         let version = stored.version();
         let updated = stored.updated_at();
-        let matched = match (&self.if_match, self.if_unmodified_since) {
+        let matched = match (&self.matching, self.unmodified_since) {
             (Some(tags), _) => tags.matches(version),
             (None, Some(since)) => updated.is_some_and(|time| time < since),
             (None, None) => true,
         };
-        let modified = match (&self.if_none_match, self.if_modified_since) {
+        let modified = match (&self.none_matching, self.modified_since) {
             (Some(tags), _) => !tags.matches(version),
             (None, Some(since)) => updated.is_some_and(|time| time >= since),
             (None, None) => true,

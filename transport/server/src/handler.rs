@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, Method, Request, StatusCode};
-use percent_encoding::percent_decode_str;
+use synctable_core::query::odata::percent_decode;
 use synctable_core::store::LocalStore;
 use synctable_core::{Clock, IdSource, RecordId, TableName};
 use tokio::sync::{Mutex, MutexGuard};
@@ -103,7 +103,7 @@ impl Core {
             Ok(response) => response,
             Err(failure) => respond::error(&failure),
         };
-        let response = respond::finish(response);
+        let response = respond::finish(response, self.clock.now());
         if request.method() == Method::HEAD {
             respond::without_body(response)
         } else {
@@ -219,10 +219,8 @@ impl Target {
 }
 
 fn decode(segment: &str) -> Result<String, Failure> {
-    percent_decode_str(segment)
-        .decode_utf8()
-        .map(std::borrow::Cow::into_owned)
-        .map_err(|_| Failure::bad_request("the path is not valid UTF-8"))
+    percent_decode(segment)
+        .map_err(|_| Failure::bad_request("the percent-escapes of the path are not UTF-8"))
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use synctable_core::query::odata;
+
 /// Bounds that keep a careless or hostile client from using up the server. All are on by default.
 ///
 /// ```
@@ -36,10 +38,8 @@ pub struct Limits {
     pub write_timeout: Duration,
     /// Time that requests in flight have to finish when the server stops. Default 10 s.
     pub drain_timeout: Duration,
-    /// Nesting of a filter. Default 100; deeper is answered with 400.
-    pub filter_depth: usize,
-    /// Parts of a filter. Default 10,000; more is answered with 400.
-    pub filter_nodes: usize,
+    /// Depth and size of the text of a query; more is answered with 400.
+    pub query: odata::Limits,
 }
 
 impl Default for Limits {
@@ -56,8 +56,7 @@ impl Default for Limits {
             handler_timeout: Duration::from_secs(30),
             write_timeout: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(10),
-            filter_depth: 100,
-            filter_nodes: 10_000,
+            query: odata::Limits::default(),
         }
     }
 }

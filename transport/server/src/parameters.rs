@@ -1,6 +1,9 @@
 //! The parameters of a request's query string.
 
-use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use std::fmt::Write as _;
+
+use synctable_core::query::Query;
+use synctable_core::query::odata::{Limits, percent_decode, percent_encode};
 
 use crate::error::Failure;
 
@@ -31,7 +34,7 @@ impl<'a> Parameters<'a> {
                 let (name, value) = raw.split_once('=').unwrap_or((raw, ""));
                 Ok(Parameter {
                     raw,
-                    name: decode(name)?.to_lowercase(),
+                    name: decode(name)?.to_ascii_lowercase(),
                     value: decode(value)?,
                 })
             })
@@ -53,29 +56,12 @@ impl<'a> Parameters<'a> {
             .is_some_and(|value| value.eq_ignore_ascii_case("true"))
     }
 
-    pub(crate) fn query(
-        &self,
-        _limits: &crate::Limits,
-    ) -> Result<synctable_core::query::Query, Failure> {
-        let mut query = synctable_core::query::Query::all();
-        let number = |name| {
-            self.get(name)
-                .map(|text| {
-                    text.parse::<u64>()
-                        .map_err(|_| Failure::bad_request("not a number"))
-                })
-                .transpose()
-        };
-        query.top = number("$top")?;
-        query.skip = number("$skip")?.unwrap_or(0);
-        query.total = self.get("$count") == Some("true");
-        if let Some(order) = self.get("$orderby") {
-            query = query.order_by(order);
-        }
-        if let Some(select) = self.get("$select") {
-            query = query.select(select.split(','));
-        }
-        Ok(query)
+    /// The query that they ask for. Where the page starts is not part of it.
+    pub(crate) fn query(&self, limits: &Limits) -> Result<Query, Failure> {
+        // In URLs of HTTP a plus is a blank; in the text of a query it is a plus.
+        let text = self.without(&[SKIP_TOKEN]).replace('+', "%20");
+        Query::from_odata_with(&text, limits)
+            .map_err(|error| Failure::bad_request(error.to_string()))
     }
 
     /// The query string without the parameters named, as it was written.
@@ -97,8 +83,8 @@ impl<'a> Parameters<'a> {
             if !next.is_empty() {
                 next.push('&');
             }
-            let encode = |text| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
-            next.push_str(&format!("{}={}", encode(name), encode(value)));
+            let (name, value) = (percent_encode(name), percent_encode(value));
+            let _ = write!(next, "{name}={value}");
         };
         if let Some(top) = top_left {
             push("$top", &top.to_string());
@@ -110,14 +96,13 @@ impl<'a> Parameters<'a> {
 
 /// Decodes percent escapes, and `+` as a blank.
 fn decode(text: &str) -> Result<String, Failure> {
-    percent_decode_str(&text.replace('+', " "))
-        .decode_utf8()
-        .map(std::borrow::Cow::into_owned)
-        .map_err(|_| Failure::bad_request("the query string is not valid UTF-8"))
+    percent_decode(&text.replace('+', " ")).map_err(|error| Failure::bad_request(error.to_string()))
 }
 
 #[cfg(test)]
 mod tests {
+    use synctable_core::query::field;
+
     use super::*;
 
     #[test]
@@ -134,6 +119,9 @@ mod tests {
                 .include_deleted()
         );
         assert!(Parameters::parse("a=%ff").is_err());
+        assert!(Parameters::parse("a=%4").is_err());
+        let query = parameters.query(&Limits::default()).unwrap();
+        assert_eq!(query.filter, Some(field("a").eq("x+y")));
     }
 
     #[test]

@@ -20,9 +20,10 @@ pub(crate) async fn list(call: &Call<'_>) -> Result<Response, Failure> {
     let store = &*call.core.store;
     let table = &call.table;
     let mut query = read_query(call)?;
-    let count = match query.total {
-        true => Some(store.count(&table.name, &query).await?),
-        false => None,
+    let count = if query.total {
+        Some(store.count(&table.name, &query).await?)
+    } else {
+        None
     };
     let (items, next) = match query.top {
         Some(0) => (Vec::new(), None),
@@ -74,7 +75,7 @@ pub(crate) fn gone() -> Failure {
 /// The query of the parameters, within the table's bounds.
 fn read_query(call: &Call<'_>) -> Result<Query, Failure> {
     let table = &call.table;
-    let query = call.parameters.query(&call.core.limits)?;
+    let query = call.parameters.query(&call.core.limits.query)?;
     let mut query = names::resolve(query, &table.schema)
         .map_err(|error| Failure::bad_request(error.to_string()))?;
     if query.top.is_some_and(|top| top > table.max_top()) {
@@ -99,9 +100,12 @@ async fn page(
 ) -> Result<(Vec<String>, Option<Cursor>), Failure> {
     loop {
         let answer = call.core.store.query(&call.table.name, query).await;
-        let page = answer.map_err(|error| match is_cursor_error(&error) {
-            true => Failure::bad_request(format!("'{SKIP_TOKEN}' does not fit this query")),
-            false => error.into(),
+        let page = answer.map_err(|error| {
+            if is_cursor_error(&error) {
+                Failure::bad_request(format!("'{SKIP_TOKEN}' does not fit this query"))
+            } else {
+                error.into()
+            }
         })?;
         let mut room = call.core.limits.page;
         let mut items = Vec::with_capacity(page.records.len());

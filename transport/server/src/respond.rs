@@ -2,11 +2,12 @@
 
 use bytes::Bytes;
 use http::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, LAST_MODIFIED, LOCATION, RETRY_AFTER,
+    ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, DATE, ETAG, LAST_MODIFIED, LOCATION,
+    RETRY_AFTER,
 };
-use http::{HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
-use synctable_core::Record;
+use synctable_core::{Record, Timestamp};
 
 use crate::conditional::http_date;
 use crate::dialect::Dialect;
@@ -104,9 +105,10 @@ pub(crate) fn mark_ordered(response: &mut Response) {
         .insert(ORDERED, HeaderValue::from_static("updatedAt"));
 }
 
-/// What every answer carries.
-pub(crate) fn finish(mut response: Response) -> Response {
+/// What every answer carries. The date is that of the server's clock, like the times in records.
+pub(crate) fn finish(mut response: Response, now: Timestamp) -> Response {
     let headers = response.headers_mut();
+    insert_date(headers, DATE, now);
     headers.insert(OPERATION_IDS, HeaderValue::from_static("1"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     response
@@ -126,8 +128,13 @@ fn mark_version(response: &mut Response, record: &Record) {
     if let Some(tag) = record.version().and_then(etag::to_header) {
         headers.insert(ETAG, tag);
     }
-    let date = record.updated_at().and_then(http_date);
-    if let Some(value) = date.and_then(|text| HeaderValue::from_str(&text).ok()) {
-        headers.insert(LAST_MODIFIED, value);
+    if let Some(time) = record.updated_at() {
+        insert_date(headers, LAST_MODIFIED, time);
+    }
+}
+
+fn insert_date(headers: &mut HeaderMap, name: HeaderName, time: Timestamp) {
+    if let Some(value) = http_date(time).and_then(|text| HeaderValue::from_str(&text).ok()) {
+        headers.insert(name, value);
     }
 }

@@ -150,9 +150,9 @@ impl TableServer {
         let (parts, body) = request.into_parts();
         let body = match timeout(limits.body_timeout, read_body(body, limits.body)).await {
             Ok(Ok(body)) => body,
-            Ok(Err(failure)) => return cut(&failure),
+            Ok(Err(failure)) => return self.cut(&failure),
             Err(_) => {
-                return cut(&Failure::new(
+                return self.cut(&Failure::new(
                     StatusCode::REQUEST_TIMEOUT,
                     "the body did not come in time",
                 ));
@@ -161,10 +161,19 @@ impl TableServer {
         let request = Request::from_parts(parts, body);
         match timeout(limits.handler_timeout, self.core.handle(&request)).await {
             Ok(response) => response,
-            Err(_) => cut(&Failure::busy(
+            Err(_) => self.cut(&Failure::busy(
                 "the request took too long; it is not known whether it was done",
             )),
         }
+    }
+
+    /// An answer to a request that was not read, or not done, to its end; it is the last one of its connection.
+    fn cut(&self, failure: &Failure) -> Response<Bytes> {
+        let mut response = respond::finish(respond::error(failure), self.core.clock.now());
+        response
+            .headers_mut()
+            .insert(CONNECTION, HeaderValue::from_static("close"));
+        response
     }
 }
 
@@ -202,15 +211,6 @@ where
         Err(error) if error.is::<LengthLimitError>() => Err(Failure::too_large(limit)),
         Err(_) => Err(Failure::bad_request("the body broke off")),
     }
-}
-
-/// An answer to a request that was not read to its end; nothing more is read from this connection.
-fn cut(failure: &Failure) -> Response<Bytes> {
-    let mut response = respond::finish(respond::error(failure));
-    response
-        .headers_mut()
-        .insert(CONNECTION, HeaderValue::from_static("close"));
-    response
 }
 
 /// The next connection, once there is room for one.

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::StatusCode;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use synctable_core::query::odata::percent_encode;
 use synctable_core::store::{Expect, LocalStoreExt, StoreError, StoreErrorKind, WriteBatch};
 use synctable_core::{Draft, Record, RecordId, SystemProperties, Timestamp, Version};
 
@@ -18,13 +18,6 @@ use crate::respond::{self, Response};
 /// Within one server the changes of a record take turns, so only other servers over the same store make it more
 /// than a few.
 const ATTEMPTS: usize = 32;
-
-/// What stays as it is in the path of a record.
-const PATH: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'_')
-    .remove(b'.')
-    .remove(b'~');
 
 /// What a change makes of the stored record.
 enum Step {
@@ -76,7 +69,7 @@ pub(crate) async fn create(call: &Call<'_>) -> Result<Response, Failure> {
         Effect::Refused(response) => response,
         Effect::Done(record) => {
             let table = call.path.trim_end_matches('/');
-            let id = utf8_percent_encode(record.id().as_str(), PATH);
+            let id = percent_encode(record.id().as_str());
             respond::created(call.dialect, &record, &format!("{table}/{id}"))
         }
     })

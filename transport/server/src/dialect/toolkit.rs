@@ -1,5 +1,7 @@
 //! How the Datasync Toolkit prints things.
 
+use std::fmt::Write as _;
+
 use synctable_core::{Record, SystemProperties};
 
 /// A whole record without `createdAt`, which this dialect does not know.
@@ -20,11 +22,11 @@ pub(super) fn item(record: &Record, select: Option<&[String]>) -> String {
 pub(super) fn list(items: &[String], count: Option<u64>, next: Option<&str>) -> String {
     let mut out = format!("{{\"items\":[{}]", items.join(","));
     if let Some(count) = count {
-        out.push_str(&format!(",\"count\":{count}"));
+        let _ = write!(out, ",\"count\":{count}");
     }
     if let Some(next) = next {
         let next = serde_json::Value::from(next);
-        out.push_str(&format!(",\"nextLink\":{next}"));
+        let _ = write!(out, ",\"nextLink\":{next}");
     }
     out.push('}');
     out

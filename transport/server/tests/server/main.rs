@@ -1,0 +1,14 @@
+//! The table server from outside: as a function and on sockets.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking"
+)]
+
+mod common;
+mod operations;
+mod paging;
+mod sequence;
+mod sockets;
+mod status;
