@@ -1,22 +1,312 @@
-//! The reference semantics of filters and orders.
-#![allow(missing_docs)]
-use super::{Expr, OrderBy};
-use crate::{Record, TableSchema};
-#[derive(Debug)]
+//! The reference semantics of filters and orders. Every other implementation (SQL, servers) is tested against it.
+//!
+//! * Missing and null are the same. `eq` of two nulls is true, of one null false; `ne` is its opposite; the other comparisons with
+//!   null, or between kinds that do not compare, are false.
+//! * `and`, `or`, `not` take everything but `true` as false; there is no third truth value.
+//! * Numbers compare exactly, integers beyond 2^53 too; texts by their UTF-8 bytes; words of a declared enum by position; a
+//!   text compares with a date, time or date-time by being read as one.
+//! * Arithmetic and functions of null or of the wrong kind are null, and so are overflow and division by zero.
+
+use std::borrow::Cow;
+use std::cell::OnceCell;
+use std::cmp::Ordering;
+
+use super::value::{Operand, compare_int_float};
+use super::{BinaryOp, Direction, Expr, FieldPath, OrderBy, functions};
+use crate::name::RecordId;
+use crate::record::{Record, members_of};
+use crate::schema::TableSchema;
+use crate::timestamp::{Date, TimeOfDay, Timestamp};
+
+/// Evaluates expressions on records of one table.
+///
+/// ```
+/// use synctable_core::query::{Evaluator, field};
+/// use synctable_core::{Record, TableSchema};
+/// let schema = TableSchema::new();
+/// let record = Record::from_json(r#"{"id":"a","price":3}"#).unwrap();
+/// assert!(Evaluator::new(&schema).matches(&field("price").gt(2.5), &record));
+/// ```
+#[derive(Debug, Clone, Copy)]
 pub struct Evaluator<'a> {
     schema: &'a TableSchema,
 }
-#[derive(Debug)]
-pub struct SortKey;
+
+/// The place of a record in an order.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SortKey {
+    /// One value for each term of the order.
+    pub values: Vec<SortValue>,
+    /// The id, which decides last.
+    pub id: RecordId,
+}
+
+/// One value of a sort key.
+#[derive(Debug, Clone, PartialEq)]
+pub enum SortValue {
+    /// Null or missing.
+    Null,
+    /// A truth value.
+    Bool(bool),
+    /// A whole number.
+    Int(i64),
+    /// Another number.
+    Float(f64),
+    /// A point in time.
+    DateTime(Timestamp),
+    /// A date.
+    Date(Date),
+    /// A time of day.
+    Time(TimeOfDay),
+    /// A declared word by its position.
+    Enum(u32),
+    /// A text.
+    Text(String),
+    /// A point, array or object; they are all equal.
+    Other,
+}
+
 impl<'a> Evaluator<'a> {
+    /// An evaluator for records declared as `schema`.
     pub fn new(schema: &'a TableSchema) -> Self {
         Self { schema }
     }
-    pub fn matches(&self, _filter: &Expr, _record: &Record) -> bool {
-        let _ = self.schema;
-        true
+
+    /// True when the filter holds for the record.
+    pub fn matches(&self, filter: &Expr, record: &Record) -> bool {
+        self.row(record).truth(filter)
     }
-    pub fn sort_key(&self, _order: &[OrderBy], _record: &Record) -> SortKey {
-        SortKey
+
+    /// The place of a record in an order.
+    pub fn sort_key(&self, order: &[OrderBy], record: &Record) -> SortKey {
+        let row = self.row(record);
+        let values = order
+            .iter()
+            .map(|term| SortValue::from(row.field(&term.path)))
+            .collect();
+        SortKey {
+            values,
+            id: record.id().clone(),
+        }
+    }
+
+    fn row<'r>(&'r self, record: &'r Record) -> Row<'r> {
+        Row {
+            schema: self.schema,
+            record,
+            members: OnceCell::new(),
+        }
+    }
+}
+
+/// A record whose members are split at most once.
+struct Row<'r> {
+    schema: &'r TableSchema,
+    record: &'r Record,
+    members: OnceCell<Vec<(Cow<'r, str>, &'r str)>>,
+}
+
+impl<'r> Row<'r> {
+    fn truth<'e>(&'e self, filter: &'e Expr) -> bool
+    where
+        'r: 'e,
+    {
+        // Long chains lean to the left; walking them in a loop keeps the stack flat.
+        let mut chain = Vec::new();
+        let mut first = filter;
+        while let Expr::Binary(op @ (BinaryOp::And | BinaryOp::Or), left, right) = first {
+            chain.push((*op, right));
+            first = left;
+        }
+        let mut truth = match first {
+            Expr::Not(inner) => !self.truth(inner),
+            other => self.value(other) == Operand::Bool(true),
+        };
+        for (op, right) in chain.into_iter().rev() {
+            if truth == (op == BinaryOp::And) {
+                truth = self.truth(right);
+            }
+        }
+        truth
+    }
+
+    fn value<'e>(&'e self, expr: &'e Expr) -> Operand<'e>
+    where
+        'r: 'e,
+    {
+        match expr {
+            Expr::Literal(literal) => Operand::of_literal(literal),
+            Expr::Field(path) => self.field(path),
+            Expr::Not(_) | Expr::Binary(BinaryOp::And | BinaryOp::Or, ..) => {
+                Operand::Bool(self.truth(expr))
+            }
+            Expr::Negate(inner) => functions::negate(&self.value(inner)),
+            Expr::Binary(op, left, right) if op.is_arithmetic() => {
+                self.arithmetic_chain(*op, left, right)
+            }
+            Expr::Binary(op, left, right) => {
+                Operand::Bool(compare(*op, &self.value(left), &self.value(right)))
+            }
+            Expr::In(left, list) => {
+                let left = self.value(left);
+                Operand::Bool(list.iter().any(|item| left.equals(&self.value(item))))
+            }
+            Expr::Call(function, arguments) => {
+                let arguments: Vec<_> = arguments
+                    .iter()
+                    .map(|argument| self.value(argument))
+                    .collect();
+                functions::call(*function, &arguments)
+            }
+        }
+    }
+
+    fn arithmetic_chain<'e>(&'e self, op: BinaryOp, left: &'e Expr, right: &'e Expr) -> Operand<'e>
+    where
+        'r: 'e,
+    {
+        let mut chain = vec![(op, right)];
+        let mut first = left;
+        while let Expr::Binary(op, left, right) = first
+            && op.is_arithmetic()
+        {
+            chain.push((*op, right));
+            first = left;
+        }
+        chain
+            .into_iter()
+            .rev()
+            .fold(self.value(first), |value, (op, right)| {
+                functions::arithmetic(op, &value, &self.value(right))
+            })
+    }
+
+    fn field<'e>(&'e self, path: &'e FieldPath) -> Operand<'e>
+    where
+        'r: 'e,
+    {
+        let system = self.record.system();
+        let time = |time: Option<Timestamp>| time.map_or(Operand::Null, Operand::DateTime);
+        let text = |text: &'e str| Operand::Text(Cow::Borrowed(text));
+        let top = match path.head() {
+            "id" => text(self.record.id().as_str()),
+            "version" => system
+                .version
+                .as_ref()
+                .map_or(Operand::Null, |version| text(version.as_str())),
+            "createdAt" => time(system.created_at),
+            "updatedAt" => time(system.updated_at),
+            "deleted" => Operand::Bool(system.deleted),
+            name => match self.members().iter().find(|(key, _)| key == name) {
+                Some((_, json)) if path.rest().is_empty() => {
+                    Operand::of_field(json, self.schema.field(name))
+                }
+                Some((_, json)) => return nested(json, path.rest()),
+                None => Operand::Null,
+            },
+        };
+        if path.rest().is_empty() {
+            top
+        } else {
+            Operand::Null
+        }
+    }
+
+    fn members(&self) -> &[(Cow<'r, str>, &'r str)] {
+        self.members.get_or_init(|| members_of(self.record.body()))
+    }
+}
+
+/// The value below a member, in its natural kind.
+fn nested<'e>(json: &'e str, path: &[String]) -> Operand<'e> {
+    let mut json = json;
+    for name in path {
+        match members_of(json).into_iter().find(|(key, _)| key == name) {
+            Some((_, inner)) => json = inner,
+            None => return Operand::Null,
+        }
+    }
+    Operand::of_json(json)
+}
+
+fn compare(op: BinaryOp, left: &Operand<'_>, right: &Operand<'_>) -> bool {
+    let order = || left.compare(right);
+    match op {
+        BinaryOp::Eq => left.equals(right),
+        BinaryOp::Ne => !left.equals(right),
+        BinaryOp::Lt => order() == Some(Ordering::Less),
+        BinaryOp::Gt => order() == Some(Ordering::Greater),
+        BinaryOp::Le => order().is_some_and(Ordering::is_le),
+        BinaryOp::Ge => order().is_some_and(Ordering::is_ge),
+        _ => false,
+    }
+}
+
+impl From<Operand<'_>> for SortValue {
+    fn from(operand: Operand<'_>) -> Self {
+        match operand {
+            Operand::Null => Self::Null,
+            Operand::Bool(value) => Self::Bool(value),
+            Operand::Int(value) => Self::Int(value),
+            Operand::Float(value) => Self::Float(value),
+            Operand::Text(text) => Self::Text(text.into_owned()),
+            Operand::Guid(text) => Self::Text(text.to_owned()),
+            Operand::DateTime(time) => Self::DateTime(time),
+            Operand::Date(date) => Self::Date(date),
+            Operand::Time(time) => Self::Time(time),
+            Operand::Enum { position, .. } => {
+                Self::Enum(u32::try_from(position).unwrap_or(u32::MAX))
+            }
+            Operand::Point(..) | Operand::Json(_) => Self::Other,
+        }
+    }
+}
+
+impl SortValue {
+    /// The total order of values: by kind, then by value.
+    pub fn compare(&self, other: &Self) -> Ordering {
+        match (self, other) {
+            (Self::Bool(a), Self::Bool(b)) => a.cmp(b),
+            (Self::Int(a), Self::Int(b)) => a.cmp(b),
+            (Self::Int(a), Self::Float(b)) => compare_int_float(*a, *b),
+            (Self::Float(a), Self::Int(b)) => compare_int_float(*b, *a).reverse(),
+            (Self::Float(a), Self::Float(b)) => a.partial_cmp(b).unwrap_or(Ordering::Equal),
+            (Self::DateTime(a), Self::DateTime(b)) => a.cmp(b),
+            (Self::Date(a), Self::Date(b)) => a.cmp(b),
+            (Self::Time(a), Self::Time(b)) => a.cmp(b),
+            (Self::Enum(a), Self::Enum(b)) => a.cmp(b),
+            (Self::Text(a), Self::Text(b)) => a.as_bytes().cmp(b.as_bytes()),
+            _ => self.kind().cmp(&other.kind()),
+        }
+    }
+
+    fn kind(&self) -> u8 {
+        match self {
+            Self::Null => 0,
+            Self::Bool(_) => 1,
+            Self::Int(_) | Self::Float(_) => 2,
+            Self::DateTime(_) => 3,
+            Self::Date(_) => 4,
+            Self::Time(_) => 5,
+            Self::Enum(_) => 6,
+            Self::Text(_) => 7,
+            Self::Other => 8,
+        }
+    }
+}
+
+impl SortKey {
+    /// Which of two records comes first in `order`; ids decide last, always ascending.
+    pub fn compare(&self, other: &Self, order: &[OrderBy]) -> Ordering {
+        for ((left, right), term) in self.values.iter().zip(&other.values).zip(order) {
+            let ordering = match term.direction {
+                Direction::Ascending => left.compare(right),
+                Direction::Descending => right.compare(left),
+            };
+            if ordering.is_ne() {
+                return ordering;
+            }
+        }
+        self.id.cmp(&other.id)
     }
 }

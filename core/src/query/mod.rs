@@ -4,14 +4,18 @@ mod builder;
 mod cursor;
 mod eval;
 mod expr;
+mod fields;
+mod functions;
 pub mod odata;
 mod page;
+mod value;
 
 pub use builder::{Field, field};
-pub use cursor::{Cursor, CursorError};
-pub use eval::{Evaluator, SortKey};
+pub use cursor::{Cursor, CursorError, Position};
+pub use eval::{Evaluator, SortKey, SortValue};
 pub use expr::{BinaryOp, Expr, FieldPath, Function, Literal};
-pub use page::page_of;
+pub use fields::{UnknownField, check_fields};
+pub use page::{Window, page_of};
 
 /// The number of records in a page where neither the caller nor the store says.
 pub const DEFAULT_PAGE: u32 = 100;

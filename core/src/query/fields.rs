@@ -1,0 +1,55 @@
+//! Which members a query names, and whether a table declares them.
+
+use thiserror::Error;
+
+use super::{Expr, Query};
+use crate::record::SYSTEM_PROPERTIES;
+use crate::schema::TableSchema;
+
+/// A query names a member that the table does not declare.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("there is no property '{name}'")]
+pub struct UnknownField {
+    /// The name.
+    pub name: String,
+}
+
+/// Checks that a query on a table with declared fields names only those and system properties. A table without declared fields takes
+/// any name.
+pub fn check_fields(query: &Query, schema: &TableSchema) -> Result<(), UnknownField> {
+    if schema.fields.is_empty() {
+        return Ok(());
+    }
+    let check = |name: &str| {
+        let known = SYSTEM_PROPERTIES.contains(&name) || schema.field(name).is_some();
+        if known {
+            Ok(())
+        } else {
+            Err(UnknownField {
+                name: name.to_owned(),
+            })
+        }
+    };
+    query
+        .order
+        .iter()
+        .try_for_each(|term| check(term.path.head()))?;
+    query
+        .select
+        .iter()
+        .flatten()
+        .try_for_each(|name| check(name))?;
+    // A stack of its own: chains may be long.
+    let mut open: Vec<&Expr> = query.filter.iter().collect();
+    while let Some(expr) = open.pop() {
+        match expr {
+            Expr::Literal(_) => {}
+            Expr::Field(path) => check(path.head())?,
+            Expr::Not(inner) | Expr::Negate(inner) => open.push(inner),
+            Expr::Binary(_, left, right) => open.extend([&**left, &**right]),
+            Expr::In(left, list) => open.extend(std::iter::once(&**left).chain(list)),
+            Expr::Call(_, arguments) => open.extend(arguments),
+        }
+    }
+    Ok(())
+}

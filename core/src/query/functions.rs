@@ -1,0 +1,174 @@
+//! Arithmetic and functions. An argument of the wrong kind gives null.
+
+use std::borrow::Cow;
+
+use super::value::Operand;
+use super::{BinaryOp, Function};
+use crate::timestamp::{Date, TimeOfDay, Timestamp};
+
+const EARTH_RADIUS_KM: f64 = 6371.0;
+
+/// `left op right` for an arithmetic operator.
+pub(crate) fn arithmetic<'a>(op: BinaryOp, left: &Operand<'_>, right: &Operand<'_>) -> Operand<'a> {
+    if let (Operand::Int(a), Operand::Int(b)) = (left, right) {
+        let result = match op {
+            BinaryOp::Add => a.checked_add(*b),
+            BinaryOp::Sub => a.checked_sub(*b),
+            BinaryOp::Mul => a.checked_mul(*b),
+            BinaryOp::Div => a.checked_div(*b),
+            BinaryOp::Mod => a.checked_rem(*b),
+            _ => None,
+        };
+        return result.map_or(Operand::Null, Operand::Int);
+    }
+    let (Some(a), Some(b)) = (as_float(left), as_float(right)) else {
+        return Operand::Null;
+    };
+    let result = match op {
+        BinaryOp::Add => a + b,
+        BinaryOp::Sub => a - b,
+        BinaryOp::Mul => a * b,
+        BinaryOp::Div => a / b,
+        BinaryOp::Mod => a % b,
+        _ => f64::NAN,
+    };
+    if result.is_finite() {
+        Operand::Float(result)
+    } else {
+        Operand::Null
+    }
+}
+
+/// `-operand`.
+pub(crate) fn negate<'a>(operand: &Operand<'_>) -> Operand<'a> {
+    match operand {
+        Operand::Int(number) => number.checked_neg().map_or(Operand::Null, Operand::Int),
+        Operand::Float(number) => Operand::Float(-number),
+        _ => Operand::Null,
+    }
+}
+
+/// A function call.
+pub(crate) fn call<'a>(function: Function, arguments: &[Operand<'a>]) -> Operand<'a> {
+    match (function, arguments) {
+        (
+            Function::Year
+            | Function::Month
+            | Function::Day
+            | Function::Hour
+            | Function::Minute
+            | Function::Second,
+            [moment],
+        ) => part(function, moment).map_or(Operand::Null, Operand::Int),
+        (Function::Floor | Function::Ceiling | Function::Round, [number]) => {
+            round(function, number)
+        }
+        (Function::GeoDistance, [from, to]) => {
+            let distance = from
+                .as_point()
+                .zip(to.as_point())
+                .map(|(from, to)| distance_km(from, to));
+            distance.map_or(Operand::Null, Operand::Float)
+        }
+        _ => text_function(function, arguments).unwrap_or(Operand::Null),
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "float arithmetic is asked for")]
+fn as_float(operand: &Operand<'_>) -> Option<f64> {
+    match operand {
+        Operand::Int(number) => Some(*number as f64),
+        Operand::Float(number) => Some(*number),
+        _ => None,
+    }
+}
+
+fn round<'a>(function: Function, number: &Operand<'_>) -> Operand<'a> {
+    match (number, function) {
+        (Operand::Int(number), _) => Operand::Int(*number),
+        (Operand::Float(number), Function::Floor) => Operand::Float(number.floor()),
+        (Operand::Float(number), Function::Ceiling) => Operand::Float(number.ceil()),
+        (Operand::Float(number), _) => Operand::Float(number.round_ties_even()),
+        _ => Operand::Null,
+    }
+}
+
+fn part(function: Function, moment: &Operand<'_>) -> Option<i64> {
+    let (date, time): (Option<Date>, Option<TimeOfDay>) = match moment {
+        Operand::DateTime(moment) => (Some(moment.date()), Some(moment.time_of_day())),
+        Operand::Date(date) => (Some(*date), None),
+        Operand::Time(time) => (None, Some(*time)),
+        Operand::Text(text) => match (text.parse::<Timestamp>(), text.parse(), text.parse()) {
+            (Ok(moment), _, _) => (Some(moment.date()), Some(moment.time_of_day())),
+            (_, Ok(date), _) => (Some(date), None),
+            (_, _, time) => (None, time.ok()),
+        },
+        _ => return None,
+    };
+    match function {
+        Function::Year => date.map(|date| date.parts().0.into()),
+        Function::Month => date.map(|date| date.parts().1.into()),
+        Function::Day => date.map(|date| date.parts().2.into()),
+        Function::Hour => time.map(|time| time.parts().0),
+        Function::Minute => time.map(|time| time.parts().1),
+        _ => time.map(|time| time.parts().2),
+    }
+}
+
+fn distance_km(from: (f64, f64), to: (f64, f64)) -> f64 {
+    let (lon1, lat1) = (from.0.to_radians(), from.1.to_radians());
+    let (lon2, lat2) = (to.0.to_radians(), to.1.to_radians());
+    let (dlat, dlon) = ((lat2 - lat1) / 2.0, (lon2 - lon1) / 2.0);
+    let h = dlat.sin().powi(2) + lat1.cos() * lat2.cos() * dlon.sin().powi(2);
+    2.0 * EARTH_RADIUS_KM * h.sqrt().min(1.0).asin()
+}
+
+fn text_function<'a>(function: Function, arguments: &[Operand<'a>]) -> Option<Operand<'a>> {
+    let text = |place: usize| arguments.get(place).and_then(Operand::as_text);
+    let number = |place: usize| match arguments.get(place) {
+        Some(Operand::Int(number)) => Some(*number),
+        _ => None,
+    };
+    let owned = |text: String| Operand::Text(Cow::Owned(text));
+    let subject = text(0)?;
+    Some(match function {
+        Function::ToLower => owned(subject.to_lowercase()),
+        Function::ToUpper => owned(subject.to_uppercase()),
+        Function::Trim => owned(subject.trim().to_owned()),
+        Function::Length => Operand::Int(chars(subject)),
+        Function::Concat => owned(format!("{subject}{}", text(1)?)),
+        Function::IndexOf => {
+            let found = subject.find(text(1)?);
+            Operand::Int(found.and_then(|at| subject.get(..at)).map_or(-1, chars))
+        }
+        Function::Substring => {
+            let start = index(number(1)?);
+            let rest = subject.chars().skip(start);
+            match arguments.get(2) {
+                None => owned(rest.collect()),
+                Some(_) => owned(rest.take(index(number(2)?)).collect()),
+            }
+        }
+        Function::Replace => {
+            let (find, by) = (text(1)?, text(2)?);
+            if find.is_empty() {
+                owned(subject.to_owned())
+            } else {
+                owned(subject.replace(find, by))
+            }
+        }
+        Function::StartsWith => Operand::Bool(subject.starts_with(text(1)?)),
+        Function::EndsWith => Operand::Bool(subject.ends_with(text(1)?)),
+        Function::Contains => Operand::Bool(subject.contains(text(1)?)),
+        _ => return None,
+    })
+}
+
+fn chars(text: &str) -> i64 {
+    i64::try_from(text.chars().count()).unwrap_or(i64::MAX)
+}
+
+/// A position or count: below zero is zero.
+fn index(number: i64) -> usize {
+    usize::try_from(number.max(0)).unwrap_or(usize::MAX)
+}
