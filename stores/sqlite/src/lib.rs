@@ -6,7 +6,6 @@
 
 mod catalogue;
 mod error;
-mod functions;
 mod layout;
 mod open;
 mod pool;

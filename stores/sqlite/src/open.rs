@@ -12,7 +12,7 @@ use synctable_core::store::{StoreError, StoreErrorKind};
 
 use crate::catalogue;
 use crate::error::{describe, io_error, shown};
-use crate::functions;
+use crate::sql::functions;
 
 /// `PRAGMA application_id` of our files: "sync" in ASCII.
 const APPLICATION_ID: u32 = 0x7379_6e63;
@@ -20,8 +20,6 @@ const APPLICATION_ID: u32 = 0x7379_6e63;
 const FORMAT: u32 = 1;
 /// Older versions of SQLite can damage a WAL file that two connections reset at once.
 const MIN_SQLITE: i32 = 3_051_003;
-/// How long a call waits for another process.
-const BUSY: Duration = Duration::from_secs(10);
 /// Statements that each connection keeps prepared.
 const STATEMENTS: usize = 128;
 /// Pages in the write-ahead log before it is copied into the file.
@@ -34,6 +32,7 @@ pub(crate) struct Options {
     pub(crate) create: bool,
     pub(crate) cache: usize,
     pub(crate) readers: usize,
+    pub(crate) wait: Duration,
 }
 
 /// Opens the store's first connection, the one that writes; makes the file where it is missing and wanted.
@@ -54,9 +53,9 @@ pub(crate) fn open(options: &Options) -> Result<Connection, StoreError> {
         }
         create(path)?;
     }
-    check(path)?;
+    check(options)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let conn = connect(path, flags, options.cache).map_err(|error| at_path(path, error))?;
+    let conn = connect(options, flags).map_err(|error| at_path(path, error))?;
     let set_up = || {
         conn.pragma_update(None, "wal_autocheckpoint", AUTOCHECKPOINT)?;
         conn.pragma_update(None, "synchronous", "FULL")?;
@@ -72,15 +71,15 @@ pub(crate) fn open(options: &Options) -> Result<Connection, StoreError> {
 /// Opens one more connection, for reading.
 pub(crate) fn open_reader(options: &Options) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    connect(&options.path, flags, options.cache).map_err(|error| at_path(&options.path, error))
+    connect(options, flags).map_err(|error| at_path(&options.path, error))
 }
 
-fn connect(path: &Path, flags: OpenFlags, cache: usize) -> rusqlite::Result<Connection> {
-    let conn = Connection::open_with_flags(path, flags)?;
-    conn.busy_timeout(BUSY)?;
+fn connect(options: &Options, flags: OpenFlags) -> rusqlite::Result<Connection> {
+    let conn = Connection::open_with_flags(&options.path, flags)?;
+    conn.busy_timeout(options.wait)?;
     conn.set_prepared_statement_cache_capacity(STATEMENTS);
     // Negative sizes are in KiB, positive ones in pages.
-    let kib = i64::try_from(cache / 1024).unwrap_or(i64::MAX);
+    let kib = i64::try_from(options.cache / 1024).unwrap_or(i64::MAX);
     conn.pragma_update(None, "cache_size", -kib)?;
     conn.pragma_update(None, "trusted_schema", false)?;
     functions::register(&conn)?;
@@ -170,7 +169,8 @@ fn remove(draft: &Path) -> Result<(), StoreError> {
 ///
 /// All of it goes through SQLite: opening and closing the file here would let go of the locks that other
 /// handles of this process hold on it.
-fn check(path: &Path) -> Result<(), StoreError> {
+fn check(options: &Options) -> Result<(), StoreError> {
+    let path = &options.path;
     let length = fs::metadata(path)
         .map_err(|error| io_error(path, error))?
         .len();
@@ -180,7 +180,7 @@ fn check(path: &Path) -> Result<(), StoreError> {
     let whole = !has_log(path);
     let read = || {
         let conn = look(path)?;
-        conn.busy_timeout(BUSY)?;
+        conn.busy_timeout(options.wait)?;
         let number = |name| conn.pragma_query_value(None, name, |row| row.get::<_, u32>(0));
         let size = u64::from(number("page_size")?) * u64::from(number("page_count")?);
         Ok((number("application_id")?, number("user_version")?, size))

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use synctable_core::query::Query;
@@ -80,6 +81,7 @@ impl SqliteStore {
                 create: true,
                 cache: 16 << 20,
                 readers: 2,
+                wait: Duration::from_secs(10),
             },
         }
     }
@@ -104,6 +106,14 @@ impl SqliteBuilder {
     #[must_use]
     pub fn readers(mut self, connections: usize) -> Self {
         self.options.readers = connections;
+        self
+    }
+
+    /// How long a call waits for another process that writes, before it fails with
+    /// [`Locked`](synctable_core::store::StoreErrorKind::Locked). Default 10 s.
+    #[must_use]
+    pub fn wait(mut self, time: Duration) -> Self {
+        self.options.wait = time;
         self
     }
 

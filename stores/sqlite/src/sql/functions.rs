@@ -6,7 +6,7 @@ use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, Result};
 use synctable_core::{Date, TimeOfDay, Timestamp};
 
-use crate::sql::date_time;
+use super::constant::date_time;
 
 /// Makes the functions known to a connection.
 pub(crate) fn register(conn: &Connection) -> Result<()> {
