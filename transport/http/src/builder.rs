@@ -166,6 +166,7 @@ impl HttpTransportBuilder {
     }
 
     /// With the most bytes of the status line and headers of an answer; 64 KiB where not said, at least 8 KiB.
+    /// It is checked between two reads, so a head of up to twice the size may pass.
     pub fn head_limit(mut self, bytes: usize) -> Self {
         self.limits.head = bytes.max(LEAST_HEAD);
         self

@@ -142,6 +142,7 @@ mod tests {
     use super::*;
 
     const IDLE: Duration = Duration::from_secs(10);
+    const ALMOST: Duration = Duration::from_secs(9);
 
     fn stream() -> (TokioIo<TimedStream<TokioIo<DuplexStream>>>, DuplexStream) {
         let (near, far) = duplex(4);
@@ -168,7 +169,7 @@ mod tests {
         let start = Instant::now();
         let drip = async {
             for byte in 0..5 {
-                tokio::time::sleep(IDLE - Duration::from_secs(1)).await;
+                tokio::time::sleep(ALMOST).await;
                 far.write_u8(byte).await.unwrap();
             }
             pending::<()>().await;
@@ -181,13 +182,13 @@ mod tests {
         };
         let error = tokio::select! { error = read => error, () = drip => unreachable!() };
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
-        assert_eq!(start.elapsed(), 5 * (IDLE - Duration::from_secs(1)) + IDLE);
+        assert_eq!(start.elapsed(), 5 * ALMOST + IDLE);
     }
 
     #[tokio::test(start_paused = true)]
     async fn each_byte_written_starts_the_silence_anew() {
         let (mut near, _far) = stream();
-        tokio::time::sleep(IDLE - Duration::from_secs(1)).await;
+        tokio::time::sleep(ALMOST).await;
         let start = Instant::now();
         near.write_u8(1).await.unwrap();
         assert!(near.read_u8().await.is_err());

@@ -1,0 +1,246 @@
+//! Credentials and other headers.
+
+use std::sync::{Arc, Mutex};
+
+use synctable_core::query::Query;
+use synctable_core::transport::{ChangeKind, Outcome, Transport, TransportErrorKind as Kind};
+use synctable_http::{AuthHeader, Dialect, HttpTransport, TokenError, TokenProvider};
+
+use crate::server::{Reply, Request, Server};
+use crate::{change, todo};
+
+/// Gives `kept`, and when asked to refresh `fresh`, which it then keeps.
+#[derive(Debug)]
+struct Session {
+    kept: Mutex<Option<&'static str>>,
+    fresh: Option<&'static str>,
+    refreshed: Mutex<u32>,
+}
+
+impl Session {
+    fn new(kept: Option<&'static str>, fresh: Option<&'static str>) -> Arc<Self> {
+        Arc::new(Self {
+            kept: Mutex::new(kept),
+            fresh,
+            refreshed: Mutex::new(0),
+        })
+    }
+}
+
+#[async_trait::async_trait]
+impl TokenProvider for Session {
+    async fn token(&self, refresh: bool) -> Result<Option<String>, TokenError> {
+        let mut kept = self.kept.lock().unwrap();
+        if refresh {
+            *kept = self.fresh;
+            *self.refreshed.lock().unwrap() += 1;
+        }
+        Ok(kept.map(str::to_owned))
+    }
+}
+
+/// Takes the token `good` only.
+fn guarded(request: &Request) -> Reply {
+    match request.header("authorization") {
+        Some("Bearer good") => Reply::empty(204),
+        _ => Reply::json(401, r#"{"error":"who are you?"}"#),
+    }
+}
+
+#[tokio::test]
+async fn tokens_go_into_the_header_chosen() {
+    for (header, name, value) in [
+        (AuthHeader::Bearer, "authorization", "Bearer good"),
+        (AuthHeader::XZumoAuth, "x-zumo-auth", "good"),
+    ] {
+        let server = Server::always(Reply::empty(204)).await;
+        let transport = server.builder().token("good", header).build().unwrap();
+        transport
+            .apply(&todo(), &change(ChangeKind::Delete))
+            .await
+            .unwrap();
+        assert_eq!(server.request().header(name), Some(value));
+    }
+}
+
+#[tokio::test]
+async fn without_a_token_none_is_sent() {
+    let server = Server::always(Reply::empty(204)).await;
+    let session = Session::new(None, None);
+    let transport = server
+        .builder()
+        .auth(session, AuthHeader::Bearer)
+        .build()
+        .unwrap();
+    transport
+        .apply(&todo(), &change(ChangeKind::Delete))
+        .await
+        .unwrap();
+    assert_eq!(server.request().header("authorization"), None);
+}
+
+#[tokio::test]
+async fn a_refused_token_is_refreshed_once() {
+    let server = Server::scripted(|_, request| guarded(request)).await;
+    let session = Session::new(Some("stale"), Some("good"));
+    let provider = Arc::clone(&session) as Arc<dyn TokenProvider>;
+    let transport = server
+        .builder()
+        .auth(provider, AuthHeader::Bearer)
+        .build()
+        .unwrap();
+    for _ in 0..2 {
+        let outcome = transport
+            .apply(&todo(), &change(ChangeKind::Delete))
+            .await
+            .unwrap();
+        assert_eq!(outcome, Outcome::Applied(None));
+    }
+    let tokens: Vec<_> = server
+        .requests()
+        .iter()
+        .map(|request| request.header("authorization").unwrap().to_owned())
+        .collect();
+    assert_eq!(tokens, ["Bearer stale", "Bearer good", "Bearer good"]);
+    assert_eq!(*session.refreshed.lock().unwrap(), 1);
+}
+
+#[tokio::test]
+async fn a_token_that_stays_refused_ends_the_request() {
+    for (fresh, requests) in [(Some("bad too"), 2), (Some("stale"), 1), (None, 1)] {
+        let server = Server::scripted(|_, request| guarded(request)).await;
+        let session = Session::new(Some("stale"), fresh);
+        let provider = Arc::clone(&session) as Arc<dyn TokenProvider>;
+        let transport = server
+            .builder()
+            .auth(provider, AuthHeader::Bearer)
+            .build()
+            .unwrap();
+        let error = transport
+            .page(&todo(), &Query::all(), None)
+            .await
+            .unwrap_err();
+        assert_eq!(
+            (error.kind(), error.status()),
+            (Kind::Unauthorized, Some(401))
+        );
+        assert!(error.to_string().contains("who are you?"), "{error}");
+        assert_eq!(server.requests().len(), requests, "{fresh:?}");
+        assert_eq!(*session.refreshed.lock().unwrap(), 1);
+    }
+}
+
+#[tokio::test]
+async fn missing_rights_are_not_refreshed() {
+    let server = Server::always(Reply::empty(403)).await;
+    let session = Session::new(Some("good"), Some("other"));
+    let provider = Arc::clone(&session) as Arc<dyn TokenProvider>;
+    let transport = server
+        .builder()
+        .auth(provider, AuthHeader::Bearer)
+        .build()
+        .unwrap();
+    let error = transport
+        .page(&todo(), &Query::all(), None)
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), Kind::Unauthorized);
+    assert_eq!(*session.refreshed.lock().unwrap(), 0);
+}
+
+/// Has no network.
+#[derive(Debug)]
+struct Broken;
+
+#[async_trait::async_trait]
+impl TokenProvider for Broken {
+    async fn token(&self, _refresh: bool) -> Result<Option<String>, TokenError> {
+        Err("no network".into())
+    }
+}
+
+#[tokio::test]
+async fn without_the_provider_nothing_is_sent() {
+    let server = Server::always(Reply::empty(204)).await;
+    let transport = server
+        .builder()
+        .auth(Arc::new(Broken), AuthHeader::Bearer)
+        .build()
+        .unwrap();
+    let error = transport
+        .page(&todo(), &Query::all(), None)
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), Kind::Unauthorized);
+    assert!(std::error::Error::source(&error).is_some());
+    assert_eq!(server.connections(), 0);
+}
+
+#[tokio::test]
+async fn a_token_cannot_smuggle_headers() {
+    let server = Server::always(Reply::empty(204)).await;
+    for header in [AuthHeader::Bearer, AuthHeader::XZumoAuth] {
+        let transport = server
+            .builder()
+            .token("secret\r\nX-Evil: 1", header)
+            .build()
+            .unwrap();
+        let error = transport
+            .page(&todo(), &Query::all(), None)
+            .await
+            .unwrap_err();
+        assert_eq!(error.kind(), Kind::BadRequest);
+        assert!(!error.to_string().contains("secret"), "{error}");
+    }
+    assert_eq!(server.connections(), 0);
+}
+
+#[tokio::test]
+async fn headers_of_the_user_go_along() {
+    let server = Server::always(Reply::empty(204)).await;
+    let transport = server
+        .builder()
+        .header("X-ZUMO-INSTALLATION-ID", "7")
+        .header("user-agent", "todo/1")
+        .header("Authorization", "Basic abc")
+        .build()
+        .unwrap();
+    transport
+        .apply(&todo(), &change(ChangeKind::Delete))
+        .await
+        .unwrap();
+    let request = server.request();
+    assert_eq!(request.header("x-zumo-installation-id"), Some("7"));
+    assert_eq!(request.header("user-agent"), Some("todo/1"));
+    assert_eq!(request.header("authorization"), Some("Basic abc"));
+}
+
+#[test]
+fn bad_options_are_refused_before_anything_is_sent() {
+    let builder = || HttpTransport::builder("http://localhost");
+    for bad in [
+        HttpTransport::builder("localhost"),
+        HttpTransport::builder("ftp://localhost"),
+        builder().header("", "x"),
+        builder().header("a b", "x"),
+        builder().header("a\r\nb", "x"),
+        builder().header("a:", "x"),
+        builder().header("x", "secret\r\ny: z"),
+        builder().header("x", "secret\0"),
+        builder().header("Content-Length", "5"),
+        builder().header("transfer-encoding", "chunked"),
+        builder().header("If-Match", "*"),
+        builder().header("Accept-Encoding", "gzip"),
+        builder().table_path(todo(), "tasks"),
+        builder().table_path(todo(), "/tasks?x=y"),
+        builder().dialect(Dialect::Zumo2),
+        builder().dialect(Dialect::Zumo3),
+        builder().root_certificates([b"no certificate".to_vec()]),
+    ] {
+        assert!(!format!("{bad:?}").contains("secret"));
+        let error = bad.build().unwrap_err();
+        assert_eq!(error.kind(), Kind::BadRequest, "{error}");
+        let message = error.to_string();
+        assert!(!message.contains("secret") && !message.chars().any(char::is_control));
+    }
+}
