@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use async_trait::async_trait;
-use synctable_core::query::{DEFAULT_PAGE, Evaluator, Query, page_of};
+use synctable_core::query::{Evaluator, Query, SortKey, Window, page_of};
 use synctable_core::store::{
     Check, Durability, Expect, LocalStore, Page, StoreCapabilities, StoreError, StoreErrorKind,
     Write, WriteBatch,
@@ -12,7 +12,7 @@ use synctable_core::store::{
 use synctable_core::{Record, RecordId, Schema, TableName, TableSchema};
 
 use crate::backend::{KvBackend, KvBatch, KvSnapshot};
-use crate::key::{Key, all_records, all_tables};
+use crate::key::{Key, all_records, all_tables, behind};
 use crate::scan::{Entries, records};
 use crate::value;
 
@@ -144,21 +144,15 @@ impl<B: KvBackend> KvStore<B> {
         let catalogue = self.catalogue()?;
         let schema = declared(&catalogue, table)?;
         let snapshot = self.backend.snapshot()?;
-        let keys = all_records(table);
-        if !query.order.is_empty() || query.after.is_some() {
-            return page_of(query, schema, records(&*snapshot, table, keys));
+        if query.order.is_empty() {
+            page_by_id(&*snapshot, table, schema, query)
+        } else {
+            page_of(
+                query,
+                schema,
+                records(&*snapshot, table, all_records(table)),
+            )
         }
-        // By id: end one record behind the page, so that it is known whether more follow.
-        let page = u64::from(query.page.unwrap_or(DEFAULT_PAGE).max(1));
-        let wanted = query.skip.saturating_add(page).saturating_add(1);
-        let mut window = query.clone();
-        window.filter = None;
-        let records = matching(&*snapshot, table, schema, query, keys);
-        page_of(
-            &window,
-            schema,
-            records.take(usize::try_from(wanted).unwrap_or(usize::MAX)),
-        )
     }
 
     fn count_now(&self, table: &TableName, query: &Query) -> Result<u64, StoreError> {
@@ -288,6 +282,41 @@ fn judge(snapshot: &dyn KvSnapshot, check: &Check) -> Result<(), StoreError> {
     } else {
         Err(StoreError::check_failed(&check.table, &check.id))
     }
+}
+
+/// The page of a query without an order: starts behind its cursor and reads no further than it must.
+fn page_by_id(
+    snapshot: &dyn KvSnapshot,
+    table: &TableName,
+    schema: &TableSchema,
+    query: &Query,
+) -> Result<Page, StoreError> {
+    let window = Window::of(query)?;
+    if window.length == 0 {
+        return Ok(Page::default());
+    }
+    let mut keys = all_records(table);
+    if let Some(place) = &window.start {
+        keys.start = behind(Key::record(table, &place.id).encode());
+    }
+    let mut left_out = 0;
+    let mut page: Vec<Record> = Vec::new();
+    for record in matching(snapshot, table, schema, query, keys) {
+        let record = record?;
+        if left_out < window.skip {
+            left_out += 1;
+        } else if page.len() < window.length {
+            page.push(record);
+        } else {
+            let last = page.last().map(|last| SortKey {
+                values: Vec::new(),
+                id: last.id().clone(),
+            });
+            let next = window.next(last.as_ref(), page.len());
+            return Ok(Page::new(page, next));
+        }
+    }
+    Ok(Page::new(page, None))
 }
 
 /// The records in `keys` that match the filter, by ascending id.

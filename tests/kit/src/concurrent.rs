@@ -136,6 +136,7 @@ async fn add_one(store: &Store, todo: &TableName) {
             .await
             .expect("the counter is there");
         let number = u32::try_from(number_of(&counter)).expect("a small number");
+        tokio::task::yield_now().await;
         let batch = WriteBatch::new()
             .expect_same(todo, counter)
             .put(todo, numbered("counter", number + 1));

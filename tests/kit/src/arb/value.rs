@@ -237,7 +237,9 @@ pub fn fitting(ty: &FieldType) -> BoxedStrategy<String> {
             };
             point().prop_map(text).boxed()
         }
-        FieldType::Json => json(),
+        FieldType::Json => json()
+            .prop_filter("not null", |text| text != "null")
+            .boxed(),
         FieldType::Enum(words) => select(words.clone()).prop_map(|word| quoted(&word)).boxed(),
     }
 }
