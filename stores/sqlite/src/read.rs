@@ -1,7 +1,10 @@
 //! Reads: by id, by query, and counts. Each answers from one snapshot.
 
-use rusqlite::Connection;
-use synctable_core::query::{Query, page_of};
+use std::fmt::Write as _;
+
+use rusqlite::types::Value;
+use rusqlite::{CachedStatement, Connection, Rows};
+use synctable_core::query::{Evaluator, Expr, FieldPath, Query, Window, page_of};
 use synctable_core::store::{Page, StoreError};
 use synctable_core::{Record, RecordId, TableName};
 
@@ -9,6 +12,7 @@ use crate::error::from_sqlite;
 use crate::layout::{LEADING, TableLayout};
 use crate::pool::Shared;
 use crate::rows;
+use crate::sql::{Order, Part, Translator, join};
 use crate::writer::run;
 
 /// One stored row and the catalogue's generation beside it.
@@ -68,16 +72,221 @@ pub(crate) fn query(
     let snapshot = Snapshot::begin(conn)?;
     let catalogue = shared.catalogue(snapshot.0)?;
     let layout = catalogue.table(table)?;
-    let mut statement = conn
-        .prepare_cached(&layout.statements.select)
-        .map_err(from_sqlite)?;
-    let mut rows = statement.query([]).map_err(from_sqlite)?;
-    let records = std::iter::from_fn(|| match rows.next() {
-        Ok(Some(row)) => Some(rows::decode(layout, row)),
-        Ok(None) => None,
-        Err(error) => Some(Err(from_sqlite(error))),
-    });
-    page_of(query, &layout.schema, records)
+    let scan = Scan::new(conn, layout, query)?;
+    match Order::new(&scan.translator, &query.order) {
+        Some(order) => scan.ordered(query, &order),
+        None => scan.unordered(query),
+    }
+}
+
+/// How many records match a filter.
+pub(crate) fn count(
+    conn: &Connection,
+    shared: &Shared,
+    table: &TableName,
+    query: &Query,
+) -> Result<u64, StoreError> {
+    let snapshot = Snapshot::begin(conn)?;
+    let catalogue = shared.catalogue(snapshot.0)?;
+    let layout = catalogue.table(table)?;
+    Scan::new(conn, layout, query)?.count()
+}
+
+/// A filter over a table, split into what SQL does and what is left to the evaluator.
+struct Scan<'a> {
+    conn: &'a Connection,
+    layout: &'a TableLayout,
+    translator: Translator<'a>,
+    condition: Option<String>,
+    rest: Vec<&'a Expr>,
+}
+
+impl<'a> Scan<'a> {
+    fn new(
+        conn: &'a Connection,
+        layout: &'a TableLayout,
+        query: &'a Query,
+    ) -> Result<Self, StoreError> {
+        let whole = !uses_declared(layout, query) || !any_odd(conn, layout)?;
+        let mut translator = Translator::new(layout, whole);
+        let (condition, rest) = translator.filter(query.filter.as_ref());
+        Ok(Self {
+            conn,
+            layout,
+            translator,
+            condition,
+            rest,
+        })
+    }
+
+    fn matches(&self, evaluator: &Evaluator<'_>, record: &Record) -> bool {
+        self.rest
+            .iter()
+            .all(|filter| evaluator.matches(filter, record))
+    }
+
+    /// `WHERE` with the condition and `more`.
+    fn clause(&self, more: &[String]) -> String {
+        let conditions: Vec<String> = self
+            .condition
+            .iter()
+            .map(|condition| format!("({condition})"))
+            .chain(more.iter().cloned())
+            .collect();
+        if conditions.is_empty() {
+            String::new()
+        } else {
+            format!(" WHERE {}", join("AND", &conditions))
+        }
+    }
+
+    /// SQL cannot sort: the reference sorts what SQL finds.
+    fn unordered(&self, query: &Query) -> Result<Page, StoreError> {
+        let sql = format!("{}{}", self.layout.statements.select, self.clause(&[]));
+        let mut statement = self.conn.prepare_cached(&sql).map_err(from_sqlite)?;
+        let mut rows = bound(&mut statement, self.translator.parameters(), &[])?;
+        let records = std::iter::from_fn(|| match rows.next() {
+            Ok(Some(row)) => Some(rows::decode(self.layout, row)),
+            Ok(None) => None,
+            Err(error) => Some(Err(from_sqlite(error))),
+        });
+        page_of(query, &self.layout.schema, records)
+    }
+
+    /// SQL sorts; the reading stops at the end of the page.
+    fn ordered(&self, query: &Query, order: &Order<'_>) -> Result<Page, StoreError> {
+        let parameters = self.translator.parameters();
+        let window = Window::of(query)?;
+        let parts = match &window.start {
+            None => vec![Part::default()],
+            Some(start) => match order.behind(start, parameters.len() + 1) {
+                Some(parts) => parts,
+                None => return self.unordered(query),
+            },
+        };
+        // One more tells whether there is a next page.
+        let wanted = match window.left {
+            Some(left) if left <= window.length as u64 => window.length,
+            _ => window.length + 1,
+        };
+        let evaluator = Evaluator::new(&self.layout.schema);
+        let mut skip = window.skip;
+        let mut records = Vec::new();
+        for Part {
+            conditions,
+            parameters: more,
+        } in parts
+        {
+            let missing = wanted - records.len();
+            if missing == 0 {
+                break;
+            }
+            let mut sql = self.layout.statements.select.clone();
+            sql.push_str(&self.clause(&conditions));
+            sql.push_str(" ORDER BY ");
+            sql.push_str(&order.clause());
+            let mut more = more;
+            if self.rest.is_empty() {
+                let first = parameters.len() + more.len() + 1;
+                let _ = write!(sql, " LIMIT ?{first} OFFSET ?{}", first + 1);
+                more.extend([integer(missing), integer(skip)]);
+            }
+            let mut statement = self.conn.prepare_cached(&sql).map_err(from_sqlite)?;
+            let mut rows = bound(&mut statement, parameters, &more)?;
+            while records.len() < wanted
+                && let Some(row) = rows.next().map_err(from_sqlite)?
+            {
+                let record = rows::decode(self.layout, row)?;
+                if self.rest.is_empty() {
+                    records.push(record);
+                } else if self.matches(&evaluator, &record) {
+                    match skip.checked_sub(1) {
+                        Some(left) => skip = left,
+                        None => records.push(record),
+                    }
+                }
+            }
+        }
+        let mut next = None;
+        if records.len() > window.length {
+            records.truncate(window.length);
+            let last = records
+                .last()
+                .map(|last| evaluator.sort_key(&query.order, last));
+            next = window.next(last.as_ref(), records.len());
+        }
+        Ok(Page::new(records, next))
+    }
+
+    fn count(&self) -> Result<u64, StoreError> {
+        let clause = self.clause(&[]);
+        let parameters = self.translator.parameters();
+        if self.rest.is_empty() {
+            let sql = self.layout.statements.count.clone() + &clause;
+            let mut statement = self.conn.prepare_cached(&sql).map_err(from_sqlite)?;
+            let mut rows = bound(&mut statement, parameters, &[])?;
+            let row = rows.next().map_err(from_sqlite)?;
+            return row.map_or(Ok(0), |row| row.get(0).map_err(from_sqlite));
+        }
+        let sql = self.layout.statements.select.clone() + &clause;
+        let mut statement = self.conn.prepare_cached(&sql).map_err(from_sqlite)?;
+        let mut rows = bound(&mut statement, parameters, &[])?;
+        let evaluator = Evaluator::new(&self.layout.schema);
+        let mut count = 0;
+        while let Some(row) = rows.next().map_err(from_sqlite)? {
+            let record = rows::decode(self.layout, row)?;
+            count += u64::from(self.matches(&evaluator, &record));
+        }
+        Ok(count)
+    }
+}
+
+/// Starts a statement with its parameters.
+fn bound<'s>(
+    statement: &'s mut CachedStatement<'_>,
+    parameters: &[Value],
+    more: &[Value],
+) -> Result<Rows<'s>, StoreError> {
+    // A constant of a part that came out as plain true or false has no place in the statement.
+    let count = statement.parameter_count();
+    for (at, value) in parameters.iter().chain(more).take(count).enumerate() {
+        statement
+            .raw_bind_parameter(at + 1, value)
+            .map_err(from_sqlite)?;
+    }
+    Ok(statement.raw_query())
+}
+
+fn integer(value: usize) -> Value {
+    Value::Integer(i64::try_from(value).unwrap_or(i64::MAX))
+}
+
+/// True when a row of the table holds a value that its column cannot.
+fn any_odd(conn: &Connection, layout: &TableLayout) -> Result<bool, StoreError> {
+    conn.prepare_cached(&layout.statements.any_odd)
+        .and_then(|mut statement| statement.exists([]))
+        .map_err(from_sqlite)
+}
+
+/// True when the filter or order of `query` names a declared field.
+fn uses_declared(layout: &TableLayout, query: &Query) -> bool {
+    let declared = |path: &FieldPath| layout.position(path.head()).is_some();
+    let mut waiting: Vec<&Expr> = query.filter.iter().collect();
+    while let Some(expr) = waiting.pop() {
+        match expr {
+            Expr::Literal(_) => {}
+            Expr::Field(path) if declared(path) => return true,
+            Expr::Field(_) => {}
+            Expr::Not(inner) | Expr::Negate(inner) => waiting.push(inner),
+            Expr::Binary(_, left, right) => waiting.extend([&**left, &**right]),
+            Expr::In(value, list) => {
+                waiting.push(value);
+                waiting.extend(list);
+            }
+            Expr::Call(_, arguments) => waiting.extend(arguments),
+        }
+    }
+    query.order.iter().any(|term| declared(&term.path))
 }
 
 /// A read transaction; it ends when dropped.

@@ -123,16 +123,13 @@ fn convert<'a>(column: &Column, text: &'a str) -> Option<(Slot<'a>, bool)> {
             let (value, canonical) = text_of(text)?;
             Some((Slot::Text(value), canonical))
         }
-        FieldType::Integer => Some((Slot::Int(integer_of(text)?), true)),
-        FieldType::Number => {
-            if let Some(value) = integer_of(text) {
-                return Some((Slot::Int(value), true));
-            }
-            let value: f64 = serde_json::from_str(text).ok()?;
+        FieldType::Integer => integer_of(text),
+        FieldType::Number => integer_of(text).or_else(|| {
+            let value: f64 = text.parse().ok().filter(|value: &f64| value.is_finite())?;
             // -0.0 equals 0.0 in SQL, which would take the two rows for the same.
             let canonical = value != 0.0 || value.is_sign_positive();
             Some((Slot::Real(value), canonical && json_number(value) == text))
-        }
+        }),
         FieldType::Boolean => match text {
             "true" => Some((Slot::Int(1), true)),
             "false" => Some((Slot::Int(0), true)),
@@ -181,12 +178,9 @@ fn text_of(text: &str) -> Option<(Cow<'_, str>, bool)> {
     }
 }
 
-/// The integer of a JSON text. `-0` is none: it stands for a floating-point zero.
-fn integer_of(text: &str) -> Option<i64> {
-    if text == "-0" {
-        return None;
-    }
-    text.parse().ok()
+/// The column value of a JSON integer, and whether it prints as it came.
+fn integer_of(text: &str) -> Option<(Slot<'_>, bool)> {
+    Some((Slot::Int(text.parse().ok()?), text != "-0"))
 }
 
 fn json_number(value: f64) -> String {

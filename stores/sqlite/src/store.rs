@@ -179,6 +179,20 @@ impl LocalStore for SqliteStore {
         self.writer.commit(batch).await
     }
 
+    async fn count(&self, table: &TableName, query: &Query) -> Result<u64, StoreError> {
+        let shared = &self.shared;
+        let now = self
+            .pool
+            .inline(|reader| read::count(&reader.conn, shared, table, query));
+        if let Some(result) = now {
+            return result;
+        }
+        let (shared, table, query) = (Arc::clone(shared), table.clone(), query.clone());
+        self.pool
+            .off_thread(move |reader| read::count(&reader.conn, &shared, &table, &query))
+            .await
+    }
+
     fn capabilities(&self) -> StoreCapabilities {
         StoreCapabilities::default()
             .with_persistent(true)

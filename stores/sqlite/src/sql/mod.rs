@@ -8,6 +8,7 @@ mod condition;
 mod constant;
 pub(crate) mod functions;
 mod operand;
+mod order;
 
 pub(crate) use condition::{Translator, join};
-pub(crate) use constant::Kind;
+pub(crate) use order::{Order, Part};
