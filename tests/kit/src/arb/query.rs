@@ -41,7 +41,7 @@ fn path(schema: &TableSchema) -> BoxedStrategy<FieldPath> {
     if declared.is_empty() {
         free.boxed()
     } else {
-        prop_oneof![2 => select(declared).prop_map(FieldPath::new), 1 => free].boxed()
+        prop_oneof![3 => select(declared).prop_map(FieldPath::new), 1 => free].boxed()
     }
 }
 
@@ -62,7 +62,7 @@ fn field_and_literal(schema: &TableSchema) -> BoxedStrategy<(Expr, Expr)> {
                 (None, "deleted") => FieldType::Boolean,
                 (None, _) => FieldType::Json,
             };
-            let constant = prop_oneof![4 => literal_for(&ty), 1 => literal()];
+            let constant = prop_oneof![6 => literal_for(&ty), 1 => literal()];
             (Just(Expr::Field(path)), constant.prop_map(Expr::Literal))
         })
         .boxed()
@@ -104,11 +104,11 @@ pub fn expr(schema: &TableSchema) -> BoxedStrategy<Expr> {
     let list = proptest::collection::vec(value.clone(), 1..=3);
     let same_kind = field_and_literal(schema);
     let leaf = prop_oneof![
-        6 => (comparison.clone(), same_kind.clone()).prop_map(|(op, (left, right))| binary(op, left, right)),
+        12 => (comparison.clone(), same_kind.clone()).prop_map(|(op, (left, right))| binary(op, left, right)),
         1 => (comparison.clone(), same_kind).prop_map(|(op, (left, right))| binary(op, right, left)),
-        4 => (comparison, value.clone(), value.clone()).prop_map(|(op, left, right)| binary(op, left, right)),
+        3 => (comparison, value.clone(), value.clone()).prop_map(|(op, left, right)| binary(op, left, right)),
         1 => (value.clone(), list).prop_map(|(value, list)| Expr::In(Box::new(value), list)),
-        2 => value,
+        1 => value,
     ];
     leaf.prop_recursive(3, 8, 2, |inner| {
         let operands = (

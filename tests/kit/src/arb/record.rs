@@ -48,9 +48,9 @@ pub fn record(schema: &TableSchema) -> BoxedStrategy<Record> {
     let declared = schema.fields.iter().map(|(name, ty)| (name, ty.clone()));
     for (name, ty) in declared.chain(FREE_NAMES.map(|name| (name, FieldType::Json))) {
         let name = name.to_owned();
-        let value = prop_oneof![1 => Just("null".to_owned()), 7 => fitting(&ty), 2 => json()];
+        let value = prop_oneof![1 => Just("null".to_owned()), 8 => fitting(&ty), 2 => json()];
         members.push(
-            option::of(value)
+            option::weighted(0.8, value)
                 .prop_map(move |value| Some((name.clone(), value?)))
                 .boxed(),
         );
