@@ -165,7 +165,16 @@ async fn story(
         )
         .await
         .unwrap();
-    assert_eq!(at_server.records, rows(&ada).await);
+    // The server keeps when a record was made, which its dialect does not tell.
+    let told = |record: &Record| {
+        let mut system = record.system().clone();
+        system.created_at = None;
+        record.clone().with_system(system).to_json()
+    };
+    for (theirs, ours) in at_server.records.iter().zip(rows(&ada).await) {
+        assert_eq!(told(theirs), ours.to_json());
+    }
+    assert_eq!(at_server.records.len(), 250);
     for device in [&ada, &ben] {
         assert_eq!(device.verify().await.unwrap(), []);
         device.close().await.unwrap();
