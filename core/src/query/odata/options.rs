@@ -114,7 +114,7 @@ impl Query {
     /// that [`from_odata`](Self::from_odata) reads it back. Page size and cursor are not part of it.
     ///
     /// # Errors
-    /// What [`Expr::to_odata`](super::Expr::to_odata) refuses, or a selection of nothing.
+    /// What [`Expr::to_odata`](crate::query::Expr::to_odata) refuses, or a selection of nothing.
     pub fn to_odata(&self) -> Result<String, WriteError> {
         self.written(Spelling::V4, |text| {
             text.replace('%', "%25").replace('&', "%26")
@@ -125,7 +125,7 @@ impl Query {
     /// Page size and cursor are not part of it.
     ///
     /// # Errors
-    /// What [`Expr::to_odata`](super::Expr::to_odata) refuses, or a selection of nothing.
+    /// What [`Expr::to_odata`](crate::query::Expr::to_odata) refuses, or a selection of nothing.
     pub fn to_query_string(&self, spelling: Spelling) -> Result<String, WriteError> {
         self.written(spelling, percent_encode)
     }

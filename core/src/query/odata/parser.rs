@@ -25,7 +25,7 @@ pub fn parse_filter(text: &str) -> Result<Expr, ODataError> {
 /// Text that is not a filter, or that goes beyond the limits.
 pub fn parse_filter_with(text: &str, limits: &Limits) -> Result<Expr, ODataError> {
     let mut parser = Parser::new(Source::new("$filter", text).within(limits)?, limits)?;
-    let tree = parser.expression(0, 0)?;
+    let tree = parser.expression(0)?;
     match parser.token {
         Token::End => Ok(tree.expr),
         _ => Err(parser.expected("an operator")),
@@ -109,6 +109,18 @@ impl Operator {
             Self::Binary(_) => 6,
         }
     }
+}
+
+/// Whether operands that follow each other with `op` between them form one chain.
+fn is_chained(op: BinaryOp) -> bool {
+    matches!(op, BinaryOp::And | BinaryOp::Or)
+}
+
+/// Whether `op` gets its operands before an operator of `level` behind them: it binds tighter, or as tight and
+/// is not a chain that goes on.
+fn joins_before(op: BinaryOp, level: u8) -> bool {
+    let own = Operator::Binary(op).level();
+    own > level || own == level && !is_chained(op)
 }
 
 impl<'a> Parser<'a> {
@@ -199,23 +211,74 @@ impl<'a> Parser<'a> {
         Ok(Tree { expr, height })
     }
 
-    /// An expression of operators that bind at least as tight as `level`.
-    fn expression(&mut self, level: u8, depth: usize) -> Result<Tree, ODataError> {
-        let mut left = self.unary(depth)?;
-        while let Some(operator) = self.operator().filter(|operator| operator.level() >= level) {
-            self.advance()?;
-            left = match operator {
-                Operator::In => self.list(left, depth)?,
-                Operator::Binary(op @ (BinaryOp::And | BinaryOp::Or)) => {
-                    self.chain(op, left, depth)?
+    /// Operands and operators up to the first token that is neither.
+    ///
+    /// Operators whose right operand is not complete wait in a list, so that only parentheses take up the stack.
+    fn expression(&mut self, depth: usize) -> Result<Tree, ODataError> {
+        let mut operands = vec![self.unary(depth)?];
+        let mut waiting: Vec<BinaryOp> = Vec::new();
+        loop {
+            let operator = self.operator();
+            let level = operator.map_or(0, Operator::level);
+            while let Some(op) = waiting
+                .last()
+                .copied()
+                .filter(|op| joins_before(*op, level))
+            {
+                self.join(op, &mut waiting, &mut operands)?;
+            }
+            match operator {
+                None => return operands.pop().ok_or_else(|| self.expected("a value")),
+                Some(Operator::In) => {
+                    self.advance()?;
+                    let list = self.list(operands.pop(), depth)?;
+                    operands.push(list);
                 }
-                Operator::Binary(op) => {
-                    let right = self.expression(operator.level() + 1, depth)?;
-                    self.binary(op, left, right)?
+                Some(Operator::Binary(op)) => {
+                    self.advance()?;
+                    waiting.push(op);
+                    operands.push(self.unary(depth)?);
                 }
-            };
+            }
         }
-        Ok(left)
+    }
+
+    /// Joins the operands of the last operator, or of a whole chain of it.
+    fn join(
+        &mut self,
+        op: BinaryOp,
+        waiting: &mut Vec<BinaryOp>,
+        operands: &mut Vec<Tree>,
+    ) -> Result<(), ODataError> {
+        let same = waiting
+            .iter()
+            .rev()
+            .take_while(|other| **other == op)
+            .count();
+        let count = if is_chained(op) { same } else { 1 };
+        waiting.truncate(waiting.len() - count);
+        let mut terms = operands.split_off(operands.len().saturating_sub(count + 1));
+        let left_deep = terms.len() <= LEFT_DEEP;
+        // Joins neighbours until one is left; the first two only, where the tree is to lean left.
+        while terms.len() > 1 {
+            let mut joined = Vec::with_capacity(terms.len());
+            let mut rest = terms.into_iter();
+            while let Some(left) = rest.next() {
+                joined.push(match rest.next() {
+                    Some(right) => {
+                        let below = left.height.max(right.height);
+                        self.node(left.expr.binary(op, right.expr), below, 1)?
+                    }
+                    None => left,
+                });
+                if left_deep {
+                    joined.extend(rest.by_ref());
+                }
+            }
+            terms = joined;
+        }
+        operands.append(&mut terms);
+        Ok(())
     }
 
     fn operator(&self) -> Option<Operator> {
@@ -225,44 +288,10 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn binary(&mut self, op: BinaryOp, left: Tree, right: Tree) -> Result<Tree, ODataError> {
-        let below = left.height.max(right.height);
-        self.node(left.expr.binary(op, right.expr), below, 1)
-    }
-
-    /// The rest of `left op .. op ..`, behind its first operator.
-    fn chain(&mut self, op: BinaryOp, left: Tree, depth: usize) -> Result<Tree, ODataError> {
-        let operator = Operator::Binary(op);
-        let mut operands = vec![left];
-        loop {
-            operands.push(self.expression(operator.level() + 1, depth)?);
-            if self.operator() != Some(operator) {
-                break;
-            }
-            self.advance()?;
-        }
-        let left_deep = operands.len() <= LEFT_DEEP;
-        // Joins neighbours until one is left; the first two only, where the tree is to lean left.
-        while operands.len() > 1 {
-            let mut joined = Vec::with_capacity(operands.len());
-            let mut rest = operands.into_iter();
-            while let Some(left) = rest.next() {
-                joined.push(match rest.next() {
-                    Some(right) => self.binary(op, left, right)?,
-                    None => left,
-                });
-                if left_deep {
-                    joined.extend(rest.by_ref());
-                }
-            }
-            operands = joined;
-        }
-        operands.pop().ok_or_else(|| self.expected("a value"))
-    }
-
     /// `(a, b, c)` behind `in`.
-    fn list(&mut self, left: Tree, depth: usize) -> Result<Tree, ODataError> {
+    fn list(&mut self, left: Option<Tree>, depth: usize) -> Result<Tree, ODataError> {
         let at = self.at;
+        let left = left.ok_or_else(|| self.expected("a value"))?;
         let (items, below) = self.arguments(depth)?;
         if items.is_empty() {
             return Err(self.lexer.error(at, "the list behind in is empty"));
@@ -304,7 +333,7 @@ impl<'a> Parser<'a> {
         if self.token == Token::Symbol('(') {
             let below = self.deeper(depth)?;
             self.advance()?;
-            let tree = self.expression(0, below)?;
+            let tree = self.expression(below)?;
             if self.token != Token::Symbol(')') {
                 return Err(self.expected("an operator or ')'"));
             }
@@ -391,7 +420,7 @@ impl<'a> Parser<'a> {
             if !arguments.is_empty() {
                 self.expect(',')?;
             }
-            let argument = self.expression(0, below)?;
+            let argument = self.expression(below)?;
             height = height.max(argument.height);
             arguments.push(argument.expr);
             if !matches!(self.token, Token::Symbol(',' | ')')) {
