@@ -104,6 +104,8 @@ impl Core {
             Err(failure) => respond::error(&failure),
         };
         let response = respond::finish(response, self.clock.now());
+        // Neither path nor query: they may hold contents.
+        tracing::debug!(method = %request.method(), status = response.status().as_u16(), "request");
         if request.method() == Method::HEAD {
             respond::without_body(response)
         } else {

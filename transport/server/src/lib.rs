@@ -25,7 +25,6 @@ mod read;
 mod respond;
 mod sequence;
 mod server;
-mod shim;
 mod stall;
 mod tables;
 mod write;

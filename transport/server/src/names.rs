@@ -1,7 +1,6 @@
 //! The names of properties in a query: matched without regard to case, and checked where fields are declared.
 
-use crate::shim::{UnknownField, check_fields};
-use synctable_core::query::{Expr, FieldPath, Query};
+use synctable_core::query::{Expr, FieldPath, Query, UnknownField, check_fields};
 use synctable_core::{SYSTEM_PROPERTIES, TableSchema};
 
 /// The query with the names as they are declared. A name matches as it is, or else in another case where exactly

@@ -20,10 +20,13 @@ use crate::common::{TestClock, TestStore, builder};
 /// So short that a test can wait for it.
 const SHORT: Duration = Duration::from_millis(30);
 
+/// So long that a test which waits for it does not end.
+const LONG: Duration = Duration::from_secs(3600);
+
 struct Running {
     address: SocketAddr,
     stop: oneshot::Sender<()>,
-    served: JoinHandle<io::Result<()>>,
+    task: JoinHandle<io::Result<()>>,
 }
 
 async fn serve(store: Arc<dyn LocalStore>, limits: Limits) -> Running {
@@ -35,11 +38,11 @@ async fn serve(store: Arc<dyn LocalStore>, limits: Limits) -> Running {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel();
-    let served = tokio::spawn(async move { server.serve(listener, stopped).await });
+    let task = tokio::spawn(async move { server.serve(listener, stopped).await });
     Running {
         address,
         stop,
-        served,
+        task,
     }
 }
 
@@ -140,7 +143,11 @@ async fn head_tells_the_length_and_sends_no_body() {
 #[tokio::test]
 async fn stopping_finishes_the_request_in_flight_and_closes_idle_connections() {
     let store = TestStore::gated();
-    let running = serve(Arc::<TestStore>::clone(&store), Limits::default()).await;
+    let mut limits = Limits::default();
+    limits.header_timeout = LONG;
+    limits.drain_timeout = LONG;
+    let running = serve(Arc::<TestStore>::clone(&store), limits).await;
+    let mut silent = running.connect().await;
     let mut idle = running.connect().await;
     idle.request("GET", "/tables/hard/none", "").await;
     assert_eq!(idle.answer().await.0, 404);
@@ -150,15 +157,16 @@ async fn stopping_finishes_the_request_in_flight_and_closes_idle_connections() {
 
     running.stop.send(()).unwrap();
     assert_eq!(idle.end().await, "");
+    assert_eq!(silent.end().await, "");
     assert!(
         TcpStream::connect(running.address).await.is_err(),
         "no new connections"
     );
-    assert!(!running.served.is_finished(), "a request is in flight");
+    assert!(!running.task.is_finished(), "a request is in flight");
     store.gate.as_ref().unwrap().add_permits(1);
     assert_eq!(busy.answer().await.0, 201);
     assert_eq!(busy.end().await, "");
-    running.served.await.unwrap().unwrap();
+    running.task.await.unwrap().unwrap();
 }
 
 #[tokio::test]
@@ -171,7 +179,7 @@ async fn stopping_cuts_what_does_not_finish() {
     stuck.request("POST", "/tables/hard", "{}").await;
     store.started.notified().await;
     running.stop.send(()).unwrap();
-    running.served.await.unwrap().unwrap();
+    running.task.await.unwrap().unwrap();
     assert_eq!(stuck.end().await, "");
 }
 
@@ -242,7 +250,7 @@ async fn headers_over_the_limit_are_refused() {
     limits.headers = 16 * 1024;
     let running = serve_memory(limits).await;
     let large = format!("x: {}\r\n", "y".repeat(20_000));
-    let many: String = (0..1000).map(|n| format!("x{n}: y\r\n")).collect();
+    let many = "x: y\r\n".repeat(1000);
     for (headers, status) in [(large, 431), (many, 431), ("x: y\r\n".to_owned(), 404)] {
         let mut client = running.connect().await;
         client
