@@ -78,6 +78,7 @@ pub(crate) struct Options {
     pub(crate) max_record_bytes: usize,
     pub(crate) overlap_millis: i64,
     pub(crate) pull_page: u32,
+    pub(crate) local_durability: Durability,
 }
 
 /// Settings of a context before it is opened.
@@ -139,6 +140,14 @@ impl ContextBuilder {
     /// How many records a pull asks for at once. Default: 1,000.
     pub fn pull_page(mut self, records: u32) -> Self {
         self.options.pull_page = records.max(1);
+        self
+    }
+
+    /// When local changes survive a power cut. Default: [`Durability::Immediate`], before the call returns. With
+    /// [`Durability::Eventual`] calls return sooner, and a power cut (not the end of the process) may take the last changes,
+    /// always record and operation together.
+    pub fn local_durability(mut self, durability: Durability) -> Self {
+        self.options.local_durability = durability;
         self
     }
 
@@ -217,6 +226,7 @@ impl SyncContext {
                 max_record_bytes: 1 << 20,
                 overlap_millis: 5_000,
                 pull_page: 1_000,
+                local_durability: Durability::Immediate,
             },
         }
     }

@@ -106,8 +106,8 @@ impl Inner {
             }
             after.push(slot.record.clone());
         }
-        self.commit_slots(&slots, WriteBatch::new(), Origin::Local)
-            .await?;
+        let batch = WriteBatch::new().durability(self.options.local_durability);
+        self.commit_slots(&slots, batch, Origin::Local).await?;
         Ok(after)
     }
 
