@@ -119,7 +119,7 @@ impl<'a> Scan<'a> {
         })
     }
 
-    fn matches(&self, evaluator: &Evaluator<'_>, record: &Record) -> bool {
+    fn matches(&self, evaluator: Evaluator<'_>, record: &Record) -> bool {
         self.rest
             .iter()
             .all(|filter| evaluator.matches(filter, record))
@@ -153,6 +153,14 @@ impl<'a> Scan<'a> {
         page_of(query, &self.layout.schema, records)
     }
 
+    fn sorted(&self, more: &[String], order: &Order<'_>) -> String {
+        let mut sql = self.layout.statements.select.clone();
+        sql.push_str(&self.clause(more));
+        sql.push_str(" ORDER BY ");
+        sql.push_str(&order.clause());
+        sql
+    }
+
     /// SQL sorts; the reading stops at the end of the page.
     fn ordered(&self, query: &Query, order: &Order<'_>) -> Result<Page, StoreError> {
         let parameters = self.translator.parameters();
@@ -181,10 +189,7 @@ impl<'a> Scan<'a> {
             if missing == 0 {
                 break;
             }
-            let mut sql = self.layout.statements.select.clone();
-            sql.push_str(&self.clause(&conditions));
-            sql.push_str(" ORDER BY ");
-            sql.push_str(&order.clause());
+            let mut sql = self.sorted(&conditions, order);
             let mut more = more;
             if self.rest.is_empty() {
                 let first = parameters.len() + more.len() + 1;
@@ -199,7 +204,7 @@ impl<'a> Scan<'a> {
                 let record = rows::decode(self.layout, row)?;
                 if self.rest.is_empty() {
                     records.push(record);
-                } else if self.matches(&evaluator, &record) {
+                } else if self.matches(evaluator, &record) {
                     match skip.checked_sub(1) {
                         Some(left) => skip = left,
                         None => records.push(record),
@@ -235,7 +240,7 @@ impl<'a> Scan<'a> {
         let mut count = 0;
         while let Some(row) = rows.next().map_err(from_sqlite)? {
             let record = rows::decode(self.layout, row)?;
-            count += u64::from(self.matches(&evaluator, &record));
+            count += u64::from(self.matches(evaluator, &record));
         }
         Ok(count)
     }
@@ -274,9 +279,8 @@ fn uses_declared(layout: &TableLayout, query: &Query) -> bool {
     let mut waiting: Vec<&Expr> = query.filter.iter().collect();
     while let Some(expr) = waiting.pop() {
         match expr {
-            Expr::Literal(_) => {}
             Expr::Field(path) if declared(path) => return true,
-            Expr::Field(_) => {}
+            Expr::Literal(_) | Expr::Field(_) => {}
             Expr::Not(inner) | Expr::Negate(inner) => waiting.push(inner),
             Expr::Binary(_, left, right) => waiting.extend([&**left, &**right]),
             Expr::In(value, list) => {
@@ -303,5 +307,159 @@ impl Drop for Snapshot<'_> {
     fn drop(&mut self) {
         // It changed nothing, so there is nothing to lose.
         let _ = run(self.0, "COMMIT");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use synctable_core::query::odata::{parse_filter, parse_order_by};
+    use synctable_core::query::{SortKey, SortValue};
+    use synctable_core::{FieldType, TableSchema};
+
+    use super::*;
+    use crate::layout;
+
+    /// How SQLite reads each part of a page.
+    fn plans(filter: &str, order: &str, start: &[SortValue]) -> Vec<String> {
+        let words = ["PG", "G"].map(str::to_owned).to_vec();
+        let schema = TableSchema::new()
+            .with_field("title", FieldType::String)
+            .with_field("year", FieldType::Integer)
+            .with_field("done", FieldType::Boolean)
+            .with_field("rating", FieldType::Enum(words))
+            .with_index(["title"])
+            .with_index(["year"])
+            .with_index(["done"])
+            .with_index(["rating", "title"]);
+        let layout = TableLayout::new(TableName::new("t").unwrap(), schema);
+        let conn = Connection::open_in_memory().unwrap();
+        conn.execute_batch(&layout::create_table(&layout)).unwrap();
+        conn.execute_batch(&layout::create_odd_index(&layout.name))
+            .unwrap();
+        for index in &layout.schema.indexes {
+            conn.execute_batch(&layout::create_index(&layout.name, index))
+                .unwrap();
+        }
+        let mut query = Query::all();
+        if !filter.is_empty() {
+            query = query.filter(parse_filter(filter).unwrap());
+        }
+        if !order.is_empty() {
+            query.order = parse_order_by(order).unwrap();
+        }
+        let scan = Scan::new(&conn, &layout, &query).unwrap();
+        assert!(scan.rest.is_empty());
+        let order = Order::new(&scan.translator, &query.order).unwrap();
+        let bound = scan.translator.parameters().len();
+        let mut parts = vec![Part::default()];
+        if !start.is_empty() {
+            let key = SortKey {
+                values: start.to_vec(),
+                id: RecordId::new("x").unwrap(),
+            };
+            parts = order.behind(&key, bound + 1).unwrap();
+        }
+        let explain = |part: Part| {
+            let sql = format!(
+                "EXPLAIN QUERY PLAN {}",
+                scan.sorted(&part.conditions, &order)
+            );
+            let mut statement = conn.prepare(&sql).unwrap();
+            let count = statement.parameter_count();
+            assert_eq!(count, bound + part.parameters.len());
+            for at in 1..=count {
+                statement.raw_bind_parameter(at, 1).unwrap();
+            }
+            let mut rows = statement.raw_query();
+            let mut steps = Vec::new();
+            while let Some(row) = rows.next().unwrap() {
+                steps.push(row.get::<_, String>(3).unwrap());
+            }
+            steps.join("; ")
+        };
+        parts.into_iter().map(explain).collect()
+    }
+
+    #[test]
+    fn declared_indexes_serve_filters_orders_and_pages() {
+        let search = |what: &str| format!("SEARCH t USING INDEX {what}");
+        for (filter, order, start, expected) in [
+            (
+                "title eq 'a'",
+                "",
+                vec![],
+                vec![search("ix_t/title (title=?)")],
+            ),
+            (
+                "title eq null",
+                "",
+                vec![],
+                vec![search("ix_t/title (title=?)")],
+            ),
+            (
+                "year gt 5 and year le 9",
+                "year",
+                vec![],
+                vec![search("ix_t/year (year>? AND year<?)")],
+            ),
+            ("done", "", vec![], vec![search("ix_t/done (done=?)")]),
+            (
+                "startswith(title,'a')",
+                "title",
+                vec![],
+                vec![search("ix_t/title (title>? AND title<?)")],
+            ),
+            (
+                "rating eq 'G'",
+                "title",
+                vec![],
+                vec![search("ix_t/rating/title (rating=?)")],
+            ),
+            (
+                "id eq 'a'",
+                "",
+                vec![],
+                vec![search("sqlite_autoindex_t_1 (id=?)")],
+            ),
+            (
+                "",
+                "",
+                vec![],
+                vec!["SCAN t USING INDEX sqlite_autoindex_t_1".into()],
+            ),
+            (
+                "",
+                "year",
+                vec![SortValue::Int(5)],
+                vec![
+                    search("ix_t/year (year=? AND id>?)"),
+                    search("ix_t/year (year>?)"),
+                ],
+            ),
+            (
+                "",
+                "rating,title",
+                vec![SortValue::Enum(1), SortValue::Null],
+                vec![
+                    search("ix_t/rating/title (rating=? AND title=? AND id>?)"),
+                    search("ix_t/rating/title (rating=? AND title>?)"),
+                    search("ix_t/rating/title (rating>?)"),
+                ],
+            ),
+        ] {
+            assert_eq!(plans(filter, order, &start), expected, "{filter} {order}");
+        }
+        // Descending, only rows of equal year are sorted by id.
+        let descending = plans("", "year desc", &[SortValue::Int(5)]);
+        assert_eq!(descending.len(), 3, "{descending:?}");
+        assert!(descending[0].starts_with(&search("ix_t/year (year=? AND id>?)")));
+        assert!(
+            descending[1].starts_with(&search("ix_t/year (year<?)")),
+            "{descending:?}"
+        );
+        assert!(descending[2].starts_with(&search("ix_t/year (year=?)")));
+        for plan in &descending {
+            assert!(!plan.contains("FOR ORDER BY"), "{plan}");
+        }
     }
 }

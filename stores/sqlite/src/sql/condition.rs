@@ -5,7 +5,7 @@ use synctable_core::FieldType;
 use synctable_core::query::{BinaryOp, Expr, FieldPath, Literal};
 
 use super::constant::{Constant, Kind, TICKS_PER_DAY, constant};
-use super::operand::Operand;
+use super::operand::{Operand, Typed};
 use crate::layout::{TableLayout, quoted};
 
 /// The deepest nesting that is translated; SQLite allows 1000 levels.
@@ -122,21 +122,16 @@ impl<'a> Translator<'a> {
                 self.compare(*op, &left, &right)
             }
             Expr::In(value, list) => self.is_in(value, list),
-            _ => match self.operand(expr)? {
-                Operand::Constant(literal) => Some(truth(*literal == Literal::Bool(true))),
-                // Written so that an index on the column serves.
-                Operand::Column {
-                    sql,
-                    kind: Kind::Bool,
-                } => Some(format!("{sql} = 1")),
-                Operand::Value {
-                    sql,
-                    kind: Kind::Bool,
-                } => Some(sql),
-                Operand::Column { kind, .. } | Operand::Value { kind, .. } => {
-                    (kind != Kind::Any).then(|| truth(false))
-                }
-            },
+            _ => Some(match self.operand(expr)? {
+                Operand::Constant(literal) => truth(*literal == Literal::Bool(true)),
+                Operand::Value(value) => match value.kind {
+                    // Written so that an index on the column serves.
+                    Kind::Bool if value.column => format!("{} = 1", value.sql),
+                    Kind::Bool => value.sql,
+                    Kind::Any => return None,
+                    _ => truth(false),
+                },
+            }),
         }
     }
 
@@ -146,83 +141,78 @@ impl<'a> Translator<'a> {
         let mut plain = Vec::new();
         for item in list {
             let item = self.operand(item)?;
-            match (&value, &item) {
-                (
-                    Operand::Column { kind, .. } | Operand::Value { kind, .. },
-                    Operand::Constant(literal),
-                ) if **literal != Literal::Null => match constant(*kind, literal)? {
-                    Constant::Plain(item) => plain.push(self.bind(item)),
-                    Constant::Incomparable => {}
-                    Constant::Through(..) => {
-                        conditions.push(self.compare(BinaryOp::Eq, &value, &item)?);
-                    }
-                },
-                _ => conditions.push(self.compare(BinaryOp::Eq, &value, &item)?),
+            if let (Operand::Value(value), Operand::Constant(literal)) = (&value, &item)
+                && let Some(Constant::Plain(item)) = constant(value.kind, literal)
+            {
+                plain.push(self.bind(item));
+            } else {
+                conditions.push(self.compare(BinaryOp::Eq, &value, &item)?);
             }
         }
-        if let Operand::Column { sql, .. } | Operand::Value { sql, .. } = &value
+        if let Operand::Value(value) = &value
             && !plain.is_empty()
         {
-            conditions.push(format!("{sql} IN ({})", plain.join(",")));
-        }
-        if conditions.is_empty() {
-            return Some(truth(false));
+            conditions.push(format!("{} IN ({})", value.sql, plain.join(",")));
         }
         Some(format!("({})", join("OR", &conditions)))
     }
 
     fn compare(&mut self, op: BinaryOp, left: &Operand<'a>, right: &Operand<'a>) -> Option<String> {
-        let (op, value, other) = match left {
-            Operand::Constant(_) => (mirrored(op), right, left),
-            _ => (op, left, right),
-        };
-        let (Operand::Column { sql, kind } | Operand::Value { sql, kind }) = value else {
-            // Two constants.
-            return None;
-        };
-        match other {
-            Operand::Constant(Literal::Null) => Some(match op {
+        match (left, right) {
+            (Operand::Constant(_), Operand::Constant(_)) => None,
+            (Operand::Value(value), Operand::Constant(literal)) => {
+                self.compare_constant(op, value, literal)
+            }
+            (Operand::Constant(literal), Operand::Value(value)) => {
+                self.compare_constant(mirrored(op), value, literal)
+            }
+            (Operand::Value(left), Operand::Value(right)) => compare_values(op, left, right),
+        }
+    }
+
+    fn compare_constant(
+        &mut self,
+        op: BinaryOp,
+        value: &Typed<'a>,
+        literal: &Literal,
+    ) -> Option<String> {
+        let sql = &value.sql;
+        if *literal == Literal::Null {
+            return Some(match op {
                 BinaryOp::Eq => format!("{sql} IS NULL"),
                 BinaryOp::Ne => format!("{sql} IS NOT NULL"),
                 _ => truth(false),
-            }),
-            Operand::Constant(literal) => {
-                let (sql, parameter) = match constant(*kind, literal)? {
-                    Constant::Plain(value) => (sql.clone(), self.bind(value)),
-                    Constant::Through(before, value, after) => {
-                        (format!("{before}{sql}{after}"), self.bind(value))
-                    }
-                    Constant::Incomparable => return Some(truth(op == BinaryOp::Ne)),
-                };
-                Some(match op {
-                    BinaryOp::Ne => format!("({sql} = {parameter}) IS NOT TRUE"),
-                    _ => format!("{sql} {} {parameter}", symbol(op)),
-                })
-            }
-            Operand::Column {
-                sql: other,
-                kind: other_kind,
-            }
-            | Operand::Value {
-                sql: other,
-                kind: other_kind,
-            } => {
-                let midnight = |sql: &str| format!("({sql} * {TICKS_PER_DAY})");
-                let (left, right) = match (kind, other_kind) {
-                    (Kind::DateTime, Kind::Date) => (sql.clone(), midnight(other)),
-                    (Kind::Date, Kind::DateTime) => (midnight(sql), other.clone()),
-                    (Kind::Other | Kind::Any, _) => return None,
-                    (a, b) if a == b => (sql.clone(), other.clone()),
-                    _ => return None,
-                };
-                Some(match op {
-                    BinaryOp::Eq => format!("{left} IS {right}"),
-                    BinaryOp::Ne => format!("{left} IS NOT {right}"),
-                    _ => format!("{left} {} {right}", symbol(op)),
-                })
-            }
+            });
         }
+        let (operand, parameter) = match constant(value.kind, literal)? {
+            Constant::Plain(value) => (sql.clone(), self.bind(value)),
+            Constant::Through(before, value, after) => {
+                (format!("{before}{sql}{after}"), self.bind(value))
+            }
+            Constant::Incomparable => return Some(truth(op == BinaryOp::Ne)),
+        };
+        Some(match op {
+            BinaryOp::Ne => format!("({operand} = {parameter}) IS NOT TRUE"),
+            _ => format!("{operand} {} {parameter}", symbol(op)),
+        })
     }
+}
+
+fn compare_values(op: BinaryOp, left: &Typed<'_>, right: &Typed<'_>) -> Option<String> {
+    let midnight = |sql: &str| format!("({sql} * {TICKS_PER_DAY})");
+    let (left, right) = match (left.kind, right.kind) {
+        (Kind::Other | Kind::Any, _) => return None,
+        (Kind::DateTime, Kind::Date) => (left.sql.clone(), midnight(&right.sql)),
+        (Kind::Date, Kind::DateTime) => (midnight(&left.sql), right.sql.clone()),
+        (a, b) if a == b => (left.sql.clone(), right.sql.clone()),
+        _ => return None,
+    };
+    let operator = match op {
+        BinaryOp::Eq => "IS",
+        BinaryOp::Ne => "IS NOT",
+        _ => symbol(op),
+    };
+    Some(format!("{left} {operator} {right}"))
 }
 
 /// The operands of a chain of one operator.

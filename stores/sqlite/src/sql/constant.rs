@@ -32,15 +32,14 @@ pub(crate) enum Constant {
     Incomparable,
 }
 
-/// How a constant compares with values of a kind; `None` where SQL cannot say it. The constant is not null.
+/// How a constant compares with values of a kind; `None` where SQL cannot say it. A null is compared elsewhere.
 pub(crate) fn constant(kind: Kind<'_>, literal: &Literal) -> Option<Constant> {
     let ticks = |time: Timestamp| Value::Integer(time.ticks());
     let days = |date: Date| Value::Integer(date.days().into());
     let clock = |time: TimeOfDay| Value::Integer(time.ticks());
     let times_day = || format!(" * {TICKS_PER_DAY})");
     let parsed = |value: Option<Value>| value.map_or(Constant::Incomparable, Constant::Plain);
-    let known = match (kind, literal) {
-        (Kind::Other | Kind::Any, _) => return None,
+    Some(match (kind, literal) {
         (Kind::Bool, Literal::Bool(value)) => Constant::Plain((*value).into()),
         (Kind::Number, Literal::Int(value)) => Constant::Plain((*value).into()),
         (Kind::Number, Literal::Float(value)) => Constant::Plain((*value).into()),
@@ -74,10 +73,9 @@ pub(crate) fn constant(kind: Kind<'_>, literal: &Literal) -> Option<Constant> {
             let at = words.iter().position(|word| word == text);
             parsed(at.and_then(|at| i64::try_from(at).ok()).map(Value::Integer))
         }
-        (_, Literal::Guid(_)) => return None,
+        (Kind::Other | Kind::Any, _) | (_, Literal::Guid(_) | Literal::Null) => return None,
         _ => Constant::Incomparable,
-    };
-    Some(known)
+    })
 }
 
 /// A text as a date-time, or as a date at its midnight.

@@ -1,5 +1,7 @@
 //! Values of expressions: columns, constants, arithmetic and functions.
 
+use std::fmt::Write as _;
+
 use synctable_core::query::{BinaryOp, Expr, Function, Literal};
 
 use super::condition::{DEPTH, Translator};
@@ -10,15 +12,24 @@ use super::constant::Kind;
 pub(crate) enum Operand<'a> {
     /// A constant, bound once it is known what it is compared with.
     Constant(&'a Literal),
-    Column {
-        sql: String,
-        kind: Kind<'a>,
-    },
-    /// A computed value.
-    Value {
-        sql: String,
-        kind: Kind<'a>,
-    },
+    /// A column or computed value.
+    Value(Typed<'a>),
+}
+
+/// SQL with a value of a known kind.
+#[derive(Debug)]
+pub(crate) struct Typed<'a> {
+    pub(crate) sql: String,
+    pub(crate) kind: Kind<'a>,
+    /// Whether it is a bare column, which an index may serve.
+    pub(crate) column: bool,
+}
+
+/// An operand where a certain kind of value is wanted.
+enum Argument {
+    Sql(String),
+    /// Something of another kind, for certain.
+    Null,
 }
 
 const NULL: Operand<'static> = Operand::Constant(&Literal::Null);
@@ -39,9 +50,14 @@ impl<'a> Translator<'a> {
     fn operand_of(&mut self, expr: &'a Expr) -> Option<Operand<'a>> {
         match expr {
             Expr::Literal(literal) => Some(Operand::Constant(literal)),
-            Expr::Field(path) => self
-                .column(path)
-                .map(|(sql, kind)| Operand::Column { sql, kind }),
+            Expr::Field(path) => {
+                let (sql, kind) = self.column(path)?;
+                Some(Operand::Value(Typed {
+                    sql,
+                    kind,
+                    column: true,
+                }))
+            }
             Expr::Negate(inner) => {
                 let inner = self.operand(inner)?;
                 self.numeric("synctable_negate", &[inner])
@@ -58,10 +74,10 @@ impl<'a> Translator<'a> {
                 self.numeric(function, &operands)
             }
             Expr::Call(function, arguments) => self.call(*function, arguments),
-            Expr::Not(_) | Expr::Binary(..) | Expr::In(..) => Some(Operand::Value {
-                sql: format!("(({}) IS TRUE)", self.condition(expr)?),
-                kind: Kind::Bool,
-            }),
+            Expr::Not(_) | Expr::Binary(..) | Expr::In(..) => Some(computed(
+                format!("(({}) IS TRUE)", self.condition(expr)?),
+                Kind::Bool,
+            )),
         }
     }
 
@@ -81,7 +97,7 @@ impl<'a> Translator<'a> {
                 return self.numeric(&format!("synctable_{}", function.name()), &operands);
             }
             F::Year | F::Month | F::Day | F::Hour | F::Minute | F::Second => {
-                return self.part(function, operands.first()?);
+                return part(function, operands.first()?);
             }
             F::GeoDistance => return None,
             F::ToLower | F::ToUpper | F::Trim | F::Concat | F::Substring | F::Replace => Kind::Text,
@@ -91,10 +107,11 @@ impl<'a> Translator<'a> {
         if let (
             F::StartsWith,
             [
-                Operand::Column {
+                Operand::Value(Typed {
                     sql,
                     kind: Kind::Text,
-                },
+                    column: true,
+                }),
                 Operand::Constant(Literal::String(prefix)),
             ],
         ) = (function, operands.as_slice())
@@ -109,110 +126,101 @@ impl<'a> Translator<'a> {
                 self.text(operand)?
             };
             match value {
-                Some(value) => values.push(value),
-                None => return Some(NULL),
+                Argument::Sql(value) => values.push(value),
+                Argument::Null => return Some(NULL),
             }
         }
         let sql = match (function, values.as_slice()) {
             (F::Contains, [text, part]) => format!("(instr({text},{part}) > 0)"),
             _ => format!("synctable_{}({})", function.name(), values.join(",")),
         };
-        Some(Operand::Value { sql, kind })
+        Some(computed(sql, kind))
     }
 
     /// A prefix is a range, which an index on the column serves.
     fn starts_with(&mut self, column: &str, prefix: &str) -> Operand<'a> {
         let mut sql = format!("({column} >= {}", self.bind(prefix.to_owned().into()));
         if let Some(end) = behind_prefix(prefix) {
-            sql.push_str(&format!(" AND {column} < {}", self.bind(end.into())));
+            let _ = write!(sql, " AND {column} < {}", self.bind(end.into()));
         }
         sql.push(')');
-        Operand::Value {
-            sql,
-            kind: Kind::Bool,
-        }
-    }
-
-    fn part(&mut self, function: Function, operand: &Operand<'a>) -> Option<Operand<'a>> {
-        let (sql, kind) = match operand {
-            Operand::Constant(_) => return None,
-            Operand::Column { sql, kind } | Operand::Value { sql, kind } => (sql, *kind),
-        };
-        let kind = match kind {
-            Kind::DateTime => "datetime",
-            Kind::Date => "date",
-            Kind::Time => "time",
-            Kind::Text => "text",
-            Kind::Bool | Kind::Number => return Some(NULL),
-            Kind::Enum(_) | Kind::Other | Kind::Any => return None,
-        };
-        Some(Operand::Value {
-            sql: format!("synctable_{}('{kind}',{sql})", function.name()),
-            kind: Kind::Number,
-        })
+        computed(sql, Kind::Bool)
     }
 
     fn numeric(&mut self, function: &str, operands: &[Operand<'a>]) -> Option<Operand<'a>> {
         let mut values = Vec::with_capacity(operands.len());
         for operand in operands {
             match self.number(operand)? {
-                Some(value) => values.push(value),
-                None => return Some(NULL),
+                Argument::Sql(value) => values.push(value),
+                Argument::Null => return Some(NULL),
             }
         }
-        Some(Operand::Value {
-            sql: format!("{function}({})", values.join(",")),
-            kind: Kind::Number,
-        })
+        let sql = format!("{function}({})", values.join(","));
+        Some(computed(sql, Kind::Number))
     }
 
-    /// The operand where a number is wanted; `Some(None)` where it is something else for certain.
-    fn number(&mut self, operand: &Operand<'a>) -> Option<Option<String>> {
-        match operand {
-            Operand::Constant(Literal::Int(value)) => Some(Some(self.bind((*value).into()))),
-            Operand::Constant(Literal::Float(value)) => Some(Some(self.bind((*value).into()))),
-            Operand::Column {
-                sql,
-                kind: Kind::Number,
-            }
-            | Operand::Value {
-                sql,
-                kind: Kind::Number,
-            } => Some(Some(sql.clone())),
-            Operand::Column {
-                kind: Kind::Any, ..
-            }
-            | Operand::Value {
-                kind: Kind::Any, ..
-            } => None,
-            _ => Some(None),
-        }
-    }
-
-    /// The operand where a text is wanted; `Some(None)` where it is something else for certain.
-    fn text(&mut self, operand: &Operand<'a>) -> Option<Option<String>> {
-        match operand {
-            Operand::Constant(Literal::String(value)) => {
-                Some(Some(self.bind(value.clone().into())))
-            }
-            Operand::Constant(Literal::Guid(_)) => None,
-            Operand::Column { sql, kind } | Operand::Value { sql, kind } => match kind {
-                Kind::Text => Some(Some(sql.clone())),
-                Kind::Enum(words) => {
-                    let mut case = format!("(CASE {sql}");
-                    for (at, word) in words.iter().enumerate() {
-                        let word = self.bind(word.clone().into());
-                        case.push_str(&format!(" WHEN {at} THEN {word}"));
-                    }
-                    case.push_str(" END)");
-                    Some(Some(case))
-                }
-                Kind::Any => None,
-                _ => Some(None),
+    fn number(&mut self, operand: &Operand<'a>) -> Option<Argument> {
+        Some(Argument::Sql(match operand {
+            Operand::Constant(Literal::Int(value)) => self.bind((*value).into()),
+            Operand::Constant(Literal::Float(value)) => self.bind((*value).into()),
+            Operand::Constant(_) => return Some(Argument::Null),
+            Operand::Value(value) => match value.kind {
+                Kind::Number => value.sql.clone(),
+                Kind::Any => return None,
+                _ => return Some(Argument::Null),
             },
-            Operand::Constant(_) => Some(None),
-        }
+        }))
     }
+
+    fn text(&mut self, operand: &Operand<'a>) -> Option<Argument> {
+        Some(Argument::Sql(match operand {
+            Operand::Constant(Literal::String(value) | Literal::Guid(value)) => {
+                self.bind(value.clone().into())
+            }
+            Operand::Constant(_) => return Some(Argument::Null),
+            Operand::Value(value) => match value.kind {
+                Kind::Text => value.sql.clone(),
+                Kind::Enum(words) => self.word(&value.sql, words),
+                Kind::Any => return None,
+                _ => return Some(Argument::Null),
+            },
+        }))
+    }
+
+    /// The word of an enum that is kept as its position.
+    fn word(&mut self, position: &str, words: &[String]) -> String {
+        let mut sql = format!("(CASE {position}");
+        for (at, word) in words.iter().enumerate() {
+            let word = self.bind(word.clone().into());
+            let _ = write!(sql, " WHEN {at} THEN {word}");
+        }
+        sql + " END)"
+    }
+}
+
+fn computed(sql: String, kind: Kind<'_>) -> Operand<'_> {
+    Operand::Value(Typed {
+        sql,
+        kind,
+        column: false,
+    })
+}
+
+/// A part of a time, such as its year.
+fn part<'a>(function: Function, operand: &Operand<'a>) -> Option<Operand<'a>> {
+    let Operand::Value(value) = operand else {
+        return None;
+    };
+    let kind = match value.kind {
+        Kind::DateTime => "datetime",
+        Kind::Date => "date",
+        Kind::Time => "time",
+        Kind::Text => "text",
+        Kind::Bool | Kind::Number | Kind::Enum(_) | Kind::Other => return Some(NULL),
+        Kind::Any => return None,
+    };
+    let sql = format!("synctable_{}('{kind}',{})", function.name(), value.sql);
+    Some(computed(sql, Kind::Number))
 }
 
 /// The first text behind all texts with this prefix, where there is one.
