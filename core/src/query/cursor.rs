@@ -9,6 +9,7 @@ use thiserror::Error;
 use super::OrderBy;
 use super::eval::{SortKey, SortValue};
 use crate::name::RecordId;
+use crate::store::{StoreError, StoreErrorKind};
 use crate::timestamp::{Date, TimeOfDay, Timestamp};
 
 /// A position behind one record of an ordered result; the next page starts there.
@@ -69,6 +70,7 @@ impl Cursor {
         Ok(Position {
             key: SortKey {
                 values,
+                // Not checked: it is only compared, and the engine's own tables have ids of other forms.
                 id: RecordId::system(&text.id),
             },
             left: text.left,
@@ -79,6 +81,13 @@ impl Cursor {
 impl fmt::Debug for Cursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Cursor(..)")
+    }
+}
+
+impl From<CursorError> for StoreError {
+    fn from(error: CursorError) -> Self {
+        let message = "the page asked for cannot be found";
+        Self::new(StoreErrorKind::Other, message).with_source(error)
     }
 }
 

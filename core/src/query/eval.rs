@@ -74,60 +74,80 @@ impl<'a> Evaluator<'a> {
 
     /// True when the filter holds for the record.
     pub fn matches(&self, filter: &Expr, record: &Record) -> bool {
-        self.row(record).truth(filter)
+        Row::new(self.schema, record).truth(filter)
     }
 
     /// The place of a record in an order.
     pub fn sort_key(&self, order: &[OrderBy], record: &Record) -> SortKey {
-        let row = self.row(record);
-        let values = order
-            .iter()
-            .map(|term| SortValue::from(row.field(&term.path)))
-            .collect();
-        SortKey {
-            values,
-            id: record.id().clone(),
-        }
-    }
-
-    fn row<'r>(&'r self, record: &'r Record) -> Row<'r> {
-        Row {
-            schema: self.schema,
-            record,
-            members: OnceCell::new(),
-        }
+        Row::new(self.schema, record).sort_key(order)
     }
 }
 
 /// A record whose members are split at most once.
-struct Row<'r> {
+pub(super) struct Row<'r> {
     schema: &'r TableSchema,
     record: &'r Record,
     members: OnceCell<Vec<(Cow<'r, str>, &'r str)>>,
 }
 
+/// What is left to do once the truth of an operand is known.
+enum Pending<'e> {
+    Not,
+    Right(BinaryOp, &'e Expr),
+}
+
 impl<'r> Row<'r> {
-    fn truth<'e>(&'e self, filter: &'e Expr) -> bool
+    pub(super) fn new(schema: &'r TableSchema, record: &'r Record) -> Self {
+        Self {
+            schema,
+            record,
+            members: OnceCell::new(),
+        }
+    }
+
+    pub(super) fn sort_key(&self, order: &[OrderBy]) -> SortKey {
+        SortKey {
+            values: order
+                .iter()
+                .map(|term| SortValue::from(self.field(&term.path)))
+                .collect(),
+            id: self.record.id().clone(),
+        }
+    }
+
+    /// Nests of `and`, `or` and `not` may be of any depth and shape: they take no stack.
+    pub(super) fn truth<'e>(&'e self, filter: &'e Expr) -> bool
     where
         'r: 'e,
     {
-        // Long chains lean to the left; walking them in a loop keeps the stack flat.
-        let mut chain = Vec::new();
-        let mut first = filter;
-        while let Expr::Binary(op @ (BinaryOp::And | BinaryOp::Or), left, right) = first {
-            chain.push((*op, right));
-            first = left;
+        let mut pending = Vec::new();
+        let mut expr = filter;
+        loop {
+            let mut truth = loop {
+                match expr {
+                    Expr::Not(inner) => {
+                        pending.push(Pending::Not);
+                        expr = inner;
+                    }
+                    Expr::Binary(op @ (BinaryOp::And | BinaryOp::Or), left, right) => {
+                        pending.push(Pending::Right(*op, right));
+                        expr = left;
+                    }
+                    _ => break self.value(expr) == Operand::Bool(true),
+                }
+            };
+            expr = loop {
+                match pending.pop() {
+                    None => return truth,
+                    Some(Pending::Not) => truth = !truth,
+                    // The left operand decides `and` when it is false and `or` when it is true.
+                    Some(Pending::Right(op, right)) if truth == (op == BinaryOp::And) => {
+                        break right;
+                    }
+                    Some(Pending::Right(..)) => {}
+                }
+            };
         }
-        let mut truth = match first {
-            Expr::Not(inner) => !self.truth(inner),
-            other => self.value(other) == Operand::Bool(true),
-        };
-        for (op, right) in chain.into_iter().rev() {
-            if truth == (op == BinaryOp::And) {
-                truth = self.truth(right);
-            }
-        }
-        truth
     }
 
     fn value<'e>(&'e self, expr: &'e Expr) -> Operand<'e>
@@ -181,13 +201,10 @@ impl<'r> Row<'r> {
             })
     }
 
-    fn field<'e>(&'e self, path: &'e FieldPath) -> Operand<'e>
-    where
-        'r: 'e,
-    {
+    fn field(&self, path: &FieldPath) -> Operand<'r> {
         let system = self.record.system();
         let time = |time: Option<Timestamp>| time.map_or(Operand::Null, Operand::DateTime);
-        let text = |text: &'e str| Operand::Text(Cow::Borrowed(text));
+        let text = |text: &'r str| Operand::Text(Cow::Borrowed(text));
         let top = match path.head() {
             "id" => text(self.record.id().as_str()),
             "version" => system
@@ -197,12 +214,10 @@ impl<'r> Row<'r> {
             "createdAt" => time(system.created_at),
             "updatedAt" => time(system.updated_at),
             "deleted" => Operand::Bool(system.deleted),
-            name => match self.members().iter().find(|(key, _)| key == name) {
-                Some((_, json)) if path.rest().is_empty() => {
-                    Operand::of_field(json, self.schema.field(name))
-                }
-                Some((_, json)) => return nested(json, path.rest()),
-                None => Operand::Null,
+            name => match (last(self.members(), name), path.rest()) {
+                (Some(json), []) => Operand::of_field(json, self.schema.field(name)),
+                (Some(json), rest) => return nested(json, rest),
+                (None, _) => Operand::Null,
             },
         };
         if path.rest().is_empty() {
@@ -218,15 +233,16 @@ impl<'r> Row<'r> {
 }
 
 /// The value below a member, in its natural kind.
-fn nested<'e>(json: &'e str, path: &[String]) -> Operand<'e> {
-    let mut json = json;
-    for name in path {
-        match members_of(json).into_iter().find(|(key, _)| key == name) {
-            Some((_, inner)) => json = inner,
-            None => return Operand::Null,
-        }
-    }
-    Operand::of_json(json)
+fn nested<'r>(json: &'r str, path: &[String]) -> Operand<'r> {
+    path.iter()
+        .try_fold(json, |json, name| last(&members_of(json), name))
+        .map_or(Operand::Null, Operand::of_json)
+}
+
+/// The text of a member; of one that occurs twice the last counts, as for JSON readers.
+fn last<'r>(members: &[(Cow<'r, str>, &'r str)], name: &str) -> Option<&'r str> {
+    let found = members.iter().rfind(|(key, _)| key == name);
+    found.map(|(_, json)| *json)
 }
 
 fn compare(op: BinaryOp, left: &Operand<'_>, right: &Operand<'_>) -> bool {

@@ -8,14 +8,22 @@ use crate::schema::TableSchema;
 
 /// A query names a member that the table does not declare.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("there is no property '{name}'")]
+#[error("there is no property '{}'", .name.escape_debug())]
 pub struct UnknownField {
     /// The name.
     pub name: String,
 }
 
-/// Checks that a query on a table with declared fields names only those and system properties. A table without declared fields takes
-/// any name.
+/// Checks that a query on a table with declared fields names only those and system properties. What is below a member is free, and a
+/// table without declared fields takes any name.
+///
+/// ```
+/// use synctable_core::query::{Query, check_fields, field};
+/// use synctable_core::{FieldType, TableSchema};
+/// let schema = TableSchema::new().with_field("title", FieldType::String);
+/// assert!(check_fields(&Query::all().order_by("title"), &schema).is_ok());
+/// assert!(check_fields(&Query::all().filter(field("titel").eq("Milk")), &schema).is_err());
+/// ```
 pub fn check_fields(query: &Query, schema: &TableSchema) -> Result<(), UnknownField> {
     if schema.fields.is_empty() {
         return Ok(());

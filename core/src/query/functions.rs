@@ -98,10 +98,9 @@ fn part(function: Function, moment: &Operand<'_>) -> Option<i64> {
         Operand::DateTime(moment) => (Some(moment.date()), Some(moment.time_of_day())),
         Operand::Date(date) => (Some(*date), None),
         Operand::Time(time) => (None, Some(*time)),
-        Operand::Text(text) => match (text.parse::<Timestamp>(), text.parse(), text.parse()) {
-            (Ok(moment), _, _) => (Some(moment.date()), Some(moment.time_of_day())),
-            (_, Ok(date), _) => (Some(date), None),
-            (_, _, time) => (None, time.ok()),
+        Operand::Text(text) => match text.parse::<Timestamp>() {
+            Ok(moment) => (Some(moment.date()), Some(moment.time_of_day())),
+            Err(_) => (text.parse().ok(), text.parse().ok()),
         },
         _ => return None,
     };

@@ -3,10 +3,11 @@
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
-use super::{Cursor, DEFAULT_PAGE, Evaluator, OrderBy, Query, SortKey};
+use super::eval::Row;
+use super::{Cursor, DEFAULT_PAGE, OrderBy, Query, SortKey};
 use crate::record::Record;
 use crate::schema::TableSchema;
-use crate::store::{Page, StoreError, StoreErrorKind};
+use crate::store::{Page, StoreError};
 
 /// Answers `query` from all records of a table, in whatever order they come, holding no more of them than a page and
 /// what the query skips.
@@ -27,19 +28,20 @@ where
     if window.length == 0 {
         return Ok(Page::default());
     }
-    let evaluator = Evaluator::new(schema);
     let mut best: BinaryHeap<Candidate<'_>> = BinaryHeap::new();
+    // One more tells whether there is a next page.
     let keep = window.skip.saturating_add(window.length).saturating_add(1);
     for record in records {
         let record = record?;
+        let row = Row::new(schema, &record);
         if query
             .filter
             .as_ref()
-            .is_some_and(|filter| !evaluator.matches(filter, &record))
+            .is_some_and(|filter| !row.truth(filter))
         {
             continue;
         }
-        let key = evaluator.sort_key(&query.order, &record);
+        let key = row.sort_key(&query.order);
         if window
             .start
             .as_ref()
@@ -64,11 +66,8 @@ where
         .collect();
     let more = rows.len() > window.length;
     rows.truncate(window.length);
-    let next = if more {
-        window.next(rows.last().map(|(key, _)| key), rows.len())
-    } else {
-        None
-    };
+    let last = rows.last().map(|(key, _)| key).filter(|_| more);
+    let next = window.next(last, rows.len());
     Ok(Page::new(
         rows.into_iter().map(|(_, record)| record).collect(),
         next,
@@ -92,14 +91,12 @@ impl Window {
     /// The window of a query; an error for a cursor that does not belong to it.
     pub fn of(query: &Query) -> Result<Self, StoreError> {
         let page = u64::from(query.page.unwrap_or(DEFAULT_PAGE).max(1));
-        let position = match &query.after {
-            Some(cursor) => Some(cursor.position(&query.order).map_err(|error| {
-                StoreError::new(StoreErrorKind::Other, error.to_string()).with_source(error)
-            })?),
-            None => None,
-        };
-        let (start, skip, left) = match position {
-            Some(position) => (Some(position.key), 0, position.left),
+        let (start, skip, left) = match &query.after {
+            Some(cursor) => {
+                let position = cursor.position(&query.order)?;
+                let left = position.left.into_iter().chain(query.top).min();
+                (Some(position.key), 0, left)
+            }
             None => (None, query.skip, query.top),
         };
         let size = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);

@@ -65,9 +65,12 @@ impl<'a> Operand<'a> {
                     .map_or(Self::Null, |text| Self::Text(Cow::Owned(text))),
             },
             Some(b'-' | b'0'..=b'9') => match text.parse::<i64>() {
-                // `-0` is the float, as JSON readers have it; the two are equal anyway.
                 Ok(number) => Self::Int(number),
-                Err(_) => text.parse::<f64>().map_or(Self::Null, Self::Float),
+                // Not serde_json: it may miss the nearest float by one, and constants are read exactly.
+                Err(_) => {
+                    let finite = text.parse::<f64>().ok().filter(|float| float.is_finite());
+                    finite.map_or(Self::Null, Self::Float)
+                }
             },
             _ => Self::Null,
         }
@@ -210,12 +213,8 @@ pub(crate) fn read_datetime(text: &str) -> Option<Timestamp> {
 }
 
 fn compare_guids(left: &str, right: &str) -> Ordering {
-    let lower = |text: &str| {
-        text.bytes()
-            .map(|b| b.to_ascii_lowercase())
-            .collect::<Vec<_>>()
-    };
-    lower(left).cmp(&lower(right))
+    let left = left.bytes().map(|byte| byte.to_ascii_lowercase());
+    left.cmp(right.bytes().map(|byte| byte.to_ascii_lowercase()))
 }
 
 fn point(text: &str) -> Option<(f64, f64)> {
