@@ -201,3 +201,24 @@ async fn remove_old(store: &dyn LocalStore, now: Timestamp) -> Result<usize, Sto
     store.commit(batch).await?;
     Ok(page.records.len())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pruning_is_due_once_an_interval_and_after_the_clock_went_back() {
+        let pruner = Pruner::default();
+        let at = |intervals: i64| Timestamp::from_millis(intervals * PRUNE_EVERY_MILLIS);
+        for (now, due) in [
+            (at(10), true),
+            (at(10), false),
+            (at(11).plus_millis(-1), false),
+            (at(11), true),
+            (at(5), true),
+            (at(5), false),
+        ] {
+            assert_eq!(pruner.is_due(now), due, "{now}");
+        }
+    }
+}

@@ -30,9 +30,7 @@ pub(crate) async fn list(call: &Call<'_>) -> Result<Response, Failure> {
         _ => page(call, &mut query).await?,
     };
     let left = query.top.map(|top| top.saturating_sub(items.len() as u64));
-    let next = next
-        .filter(|_| left != Some(0))
-        .map(|cursor| call.parameters.next_page(cursor.as_str(), left));
+    let next = next.map(|cursor| call.parameters.next_page(cursor.as_str(), left));
     let text = call.dialect.list(&items, count, next.as_deref());
     let mut response = respond::list(text);
     respond::mark_ordered(&mut response);

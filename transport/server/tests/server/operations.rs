@@ -82,14 +82,20 @@ async fn a_repeat_after_a_later_change_tells_the_outcome_and_keeps_the_change() 
 
 #[tokio::test]
 async fn an_insert_without_id_is_made_once() {
-    let server = server().await;
+    // All requests look for the outcome before the first one is committed.
+    let store = TestStore::new(false, 3);
+    let server = builder(Arc::<TestStore>::clone(&store), &TestClock::new())
+        .build()
+        .await
+        .unwrap();
     let id = [("x-operation-id", "op")];
-    let answers =
-        join_all((0..5).map(|_| send(&server, "POST", "/tables/hard", &id, r#"{"n":1}"#))).await;
+    let repeats = (0..5).map(|_| send(&server, "POST", "/tables/hard", &id, r#"{"n":1}"#));
+    let answers = join_all(repeats).await;
     for answer in &answers {
         assert_eq!(answer.status, 201);
         assert_eq!(answer.text, answers[0].text);
     }
+    assert_eq!(store.log.lock().unwrap().len(), 1);
 }
 
 #[tokio::test]

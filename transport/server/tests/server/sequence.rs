@@ -171,6 +171,17 @@ async fn concurrent_commits_happen_in_the_order_of_their_times() {
     }
 }
 
+#[tokio::test]
+async fn commits_wait_for_each_other_where_the_store_keeps_no_order() {
+    let store = TestStore::new(false, 3);
+    let server = builder(Arc::<TestStore>::clone(&store), &TestClock::new())
+        .build()
+        .await
+        .unwrap();
+    join_all((0..20).map(|_| time_of_post(&server))).await;
+    assert_eq!(store.most_under_way.load(Ordering::SeqCst), 1);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_servers_over_one_store_share_one_sequence() {
     let store = TestStore::new(true, 1);

@@ -296,7 +296,7 @@ async fn connections_over_the_limit_wait_for_room() {
     first.request("POST", "/tables/hard", "{}").await;
     store.started.notified().await;
     let mut second = running.connect().await;
-    second.request("POST", "/tables/hard", "{}").await;
+    second.request("POST", "/tables/soft", "{}").await;
     for _ in 0..1000 {
         tokio::task::yield_now().await;
     }

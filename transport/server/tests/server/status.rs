@@ -304,9 +304,10 @@ async fn the_toolkits_own_client_and_odd_spellings_are_served() {
     let server = server().await;
     let headers = [("zumo-api-version", "3.0.0")];
     let typed = [("content-type", "Application/JSON; charset=utf-8")];
-    send(&server, "POST", "/tables/Hard/", &typed, r#"{"id":"a"}"#)
+    let made = send(&server, "POST", "/tables/Hard/", &typed, r#"{"id":"a"}"#)
         .await
         .expect(201);
+    assert_eq!(made.header("location"), Some("/tables/Hard/a"));
     send(&server, "GET", "/Tables/HARD/a", &headers, "")
         .await
         .expect(200);
