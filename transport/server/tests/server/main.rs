@@ -11,4 +11,5 @@ mod operations;
 mod paging;
 mod sequence;
 mod sockets;
+mod sqlite;
 mod status;
