@@ -27,6 +27,7 @@ impl Inner {
         report: &mut PullReport,
     ) -> Result<(), Error> {
         // Of an id that comes twice the last row counts.
+        let all = rows.len();
         let latest: HashMap<&RecordId, usize> = rows
             .iter()
             .enumerate()
@@ -39,6 +40,7 @@ impl Inner {
             .filter(|(place, row)| unique(*place, row))
             .map(|(_, row)| row)
             .collect();
+        let superseded = (all - rows.len()) as u64;
         let ids: Vec<RecordId> = rows.iter().map(|row| row.id().clone()).collect();
         for _ in 0..ATTEMPTS {
             let _gate = self.gate.write().await;
@@ -83,6 +85,8 @@ impl Inner {
                     Err(error) => return Err(error.into()),
                 }
             }
+            // An older copy of a row that came twice brought nothing.
+            report.unchanged += superseded;
             report.add(&plan.counts);
             for (id, change) in plan.changes {
                 self.emit(Event::Changed {

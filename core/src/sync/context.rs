@@ -1,6 +1,6 @@
 //! The context: one local store, perhaps one server, and everything that happens between them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -68,7 +68,8 @@ pub(crate) struct Inner {
     /// One new table at a time, so that no declaration is lost between reading and writing the list.
     define_turn: tokio::sync::Mutex<()>,
     schema: Mutex<Schema>,
-    defined: Mutex<HashSet<TableName>>,
+    /// The tables that the store is known to have, each shared so that no change copies its declaration.
+    defined: Mutex<HashMap<TableName, Arc<TableSchema>>>,
     events: broadcast::Sender<Event>,
 }
 
@@ -185,7 +186,10 @@ impl ContextBuilder {
         if !batch.is_empty() {
             self.store.commit(batch).await?;
         }
-        let defined = schema.tables().map(|(name, _)| name.clone()).collect();
+        let defined = schema
+            .tables()
+            .map(|(name, table)| (name.clone(), Arc::new(table.clone())))
+            .collect();
         let inner = Inner {
             store: self.store,
             transport: self.transport,
@@ -293,9 +297,13 @@ impl Inner {
             .clone()
     }
 
-    pub(crate) fn table_schema(&self, table: &TableName) -> TableSchema {
-        let schema = self.schema.lock().unwrap_or_else(PoisonError::into_inner);
-        schema.table(table).cloned().unwrap_or_default()
+    pub(crate) fn table_schema(&self, table: &TableName) -> Arc<TableSchema> {
+        self.defined
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(table)
+            .cloned()
+            .unwrap_or_default()
     }
 
     pub(crate) fn transport(&self) -> Result<&Arc<dyn Transport>, Error> {
@@ -328,7 +336,7 @@ impl Inner {
             .defined
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .contains(table)
+            .contains_key(table)
         {
             return Ok(());
         }
@@ -341,11 +349,12 @@ impl Inner {
         self.store
             .commit(batch.durability(Durability::Eventual))
             .await?;
+        let table_schema = schema.table(table).cloned().unwrap_or_default();
         *self.schema.lock().unwrap_or_else(PoisonError::into_inner) = schema;
         self.defined
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .insert(table.clone());
+            .insert(table.clone(), Arc::new(table_schema));
         Ok(())
     }
 

@@ -18,6 +18,7 @@ mod purge;
 mod push;
 mod queue;
 mod resolve;
+mod route;
 mod settle;
 mod slot;
 mod system;

@@ -1,30 +1,27 @@
 //! Pull: brings the server's changes of one table or query.
 
-use std::collections::HashSet;
 use std::future::IntoFuture;
 
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, Either, select};
+use tokio::sync::RwLockReadGuard;
 
 use super::cancel::CancelToken;
 use super::context::{Inner, SyncContext};
-use super::delta::{Next, Seen, Step, next_step};
 use super::event::Event;
-use super::system::{DELTA, DeltaToken};
+use super::route::{Route, Then, is_windowed};
 use crate::error::Error;
-use crate::name::{NameError, QueryId, RecordId, TableName, Version};
+use crate::name::{NameError, QueryId, TableName};
 use crate::query::Query;
 use crate::record::Record;
-use crate::store::LocalStoreExt;
-use crate::timestamp::Timestamp;
-use crate::transport::{InvalidRow, PageCursor, RemotePage, Transport};
+use crate::transport::{InvalidRow, RemotePage, Transport};
 
 /// Requests of one pull after which it is given up.
 const MAX_REQUESTS: u64 = 1_000_000;
 /// Bad rows that a report lists.
 const MAX_INVALID: usize = 100;
-/// A time that lies further ahead of the server's clock does not move the position of a pull.
-const POISON_MILLIS: i64 = 24 * 3600 * 1000;
+/// Pages that may wait while others are stored.
+const AHEAD: usize = 4;
 
 /// What a pull did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -52,6 +49,7 @@ pub struct PullReport {
 
 impl PullReport {
     pub(crate) fn add(&mut self, other: &Self) {
+        self.fetched += other.fetched;
         self.added += other.added;
         self.updated += other.updated;
         self.deleted += other.deleted;
@@ -134,20 +132,15 @@ impl Pull {
         inner.emit(Event::PullStarted {
             table: self.table.clone(),
         });
-        let windowed =
-            !self.query.order.is_empty() || self.query.top.is_some() || self.query.skip > 0;
-        let mut walk = Walk {
+        let route = Route::of(inner, &self.table, &self.query, name).await?;
+        let mut pipeline = Pipeline {
             inner,
             transport: transport.as_ref(),
             pull: &self,
             report: &mut report,
             total: None,
         };
-        match name {
-            Some(name) => walk.incremental(&name).await?,
-            None if windowed => walk.window().await?,
-            None => walk.everything().await?,
-        }
+        pipeline.run(route).await?;
         inner.emit(Event::PullFinished {
             table: self.table.clone(),
             report: report.clone(),
@@ -183,8 +176,7 @@ fn check_query(query: &Query, incremental: bool) -> Result<(), Error> {
             "its further parameters must not be those of the query language",
         ));
     }
-    let windowed = !query.order.is_empty() || query.top.is_some() || query.skip > 0;
-    if incremental && windowed {
+    if incremental && is_windowed(query) {
         return Err(Error::PullQuery(
             "order, top and skip only go with a full pull, without a query name",
         ));
@@ -192,8 +184,9 @@ fn check_query(query: &Query, incremental: bool) -> Result<(), Error> {
     Ok(())
 }
 
-/// One pull on its way.
-struct Walk<'a> {
+/// Fetches pages and stores them, each while the next one is on its way. Pages that come faster than they are stored
+/// share a commit.
+struct Pipeline<'a> {
     inner: &'a Inner,
     transport: &'a dyn Transport,
     pull: &'a Pull,
@@ -201,252 +194,132 @@ struct Walk<'a> {
     total: Option<u64>,
 }
 
-impl Walk<'_> {
-    /// Follows the changes since the last pull under this name.
-    async fn incremental(&mut self, name: &QueryId) -> Result<(), Error> {
-        let (inner, table) = (self.inner, &self.pull.table);
-        let filter = self
-            .pull
-            .query
-            .to_odata()
-            .map_err(|_| Error::PullQuery("its filter cannot be written as text"))?;
-        let stored = inner
-            .store
-            .get_one(&DELTA, &DeltaToken::id(table, name))
-            .await?;
-        let mut token = match stored.as_ref().map(DeltaToken::from_row).transpose()? {
-            Some(token) if token.filter != filter => {
-                return Err(Error::QueryIdReused {
-                    table: table.clone(),
-                    query: name.clone(),
-                });
-            }
-            Some(token) => token,
-            None => DeltaToken {
-                table: table.clone(),
-                query: name.clone(),
-                filter,
-                time: None,
-                ordered: false,
-            },
-        };
-        let overlap = |time: Timestamp| Step::Range {
-            from: Some(time.plus_millis(-inner.options.overlap_millis)),
-            exclusive: false,
-        };
-        let mut trusted = token.ordered;
-        let mut step = match token.time {
-            Some(time) if trusted => Step::Range {
-                from: Some(time),
-                exclusive: true,
-            },
-            Some(time) => overlap(time),
-            None => Step::Range {
-                from: None,
-                exclusive: false,
-            },
-        };
-        let mut known = Known::default();
+/// Pages that wait to be stored, each with its turn: see [`Inner::turn`].
+#[derive(Default)]
+struct Waiting<'a> {
+    rows: Vec<Record>,
+    token: Option<Record>,
+    turns: Vec<RwLockReadGuard<'a, ()>>,
+}
+
+type Fetching<'a> = BoxFuture<'a, Result<(RwLockReadGuard<'a, ()>, RemotePage), Error>>;
+type Storing<'a> = BoxFuture<'a, Result<PullReport, Error>>;
+
+impl<'a> Pipeline<'a> {
+    async fn run(&mut self, mut route: Route) -> Result<(), Error> {
+        let mut waiting = Waiting::default();
+        let mut fetching = Some(self.fetch(&route)?);
+        let mut storing: Option<Storing<'a>> = None;
+        let mut failure = None;
         loop {
-            // Fetch and store in one turn: see `Inner::turn`.
-            let _turn = inner.turn.read().await;
-            let page = self.fetch(&step.query(&self.pull.query), None).await?;
-            if trusted && !page.ordered {
-                // Another server than last time: its order is not promised.
-                trusted = false;
-                if let Some(time) = token.time {
-                    step = overlap(time);
-                    continue;
-                }
+            if storing.is_none() && !waiting.turns.is_empty() {
+                storing = Some(self.store(std::mem::take(&mut waiting)));
             }
-            let seen = seen(&page);
-            if seen.times.is_none() && !page.records.is_empty() {
-                return Err(Error::PullQuery(
-                    "the server's records have no updatedAt; pull in full, without a query name",
-                ));
-            }
-            token.time = token.time.max(safe_time(&page));
-            token.ordered = page.ordered;
-            let row = token.to_row()?;
-            let row = (token.time.is_some() && stored.as_ref() != Some(&row)).then_some(row);
-            let rows = known.fresh(page.records);
-            self.store(&rows, row).await?;
-            match next_step(&step, &seen) {
-                Next::Step(next) => {
-                    known.expect(&rows, &next);
-                    step = next;
+            let room = waiting.turns.len() < AHEAD;
+            if let Some(store) = storing.take() {
+                match fetching.take_if(|_| room) {
+                    None => self.stored(&store.await?),
+                    Some(fetch) => match select(fetch, store).await {
+                        Either::Left((page, store)) => {
+                            storing = Some(store);
+                            fetching = self.fetched(&mut route, page, &mut waiting, &mut failure);
+                        }
+                        Either::Right((report, fetch)) => {
+                            fetching = Some(fetch);
+                            self.stored(&report?);
+                        }
+                    },
                 }
-                Next::Done => return Ok(()),
-                Next::NoProgress => {
-                    return Err(Error::NoProgress {
-                        table: table.clone(),
-                    });
-                }
+            } else if let Some(fetch) = fetching.take() {
+                fetching = self.fetched(&mut route, fetch.await, &mut waiting, &mut failure);
+            } else {
+                return failure.map_or(Ok(()), Err);
             }
         }
     }
 
-    /// Reads all rows, by id.
-    async fn everything(&mut self) -> Result<(), Error> {
-        let mut step = Step::Ids { after: None };
-        loop {
-            let _turn = self.inner.turn.read().await;
-            let page = self.fetch(&step.query(&self.pull.query), None).await?;
-            let seen = seen(&page);
-            self.store(&page.records, None).await?;
-            match next_step(&step, &seen) {
-                Next::Step(next) => step = next,
-                Next::Done => return Ok(()),
-                Next::NoProgress => {
-                    return Err(Error::NoProgress {
-                        table: self.pull.table.clone(),
-                    });
-                }
-            }
-        }
-    }
-
-    /// Reads the window that the application's own order, skip and top describe, by the server's pages.
-    async fn window(&mut self) -> Result<(), Error> {
-        let mut query = self.pull.query.clone().include_deleted();
-        let mut cursor: Option<PageCursor> = None;
-        loop {
-            let _turn = self.inner.turn.read().await;
-            let page = self.fetch(&query, cursor.as_ref()).await?;
-            let count = page.records.len() as u64;
-            self.store(&page.records, None).await?;
-            query.skip += count;
-            query.top = query.top.map(|top| top.saturating_sub(count));
-            if count == 0 || page.last || query.top == Some(0) {
-                return Ok(());
-            }
-            if page.next.is_some() && page.next == cursor {
-                return Err(Error::NoProgress {
-                    table: self.pull.table.clone(),
-                });
-            }
-            cursor = page.next;
-        }
-    }
-
-    async fn fetch(
+    /// Takes a page in and starts the next request, if there is one. After a failure what came before is still stored.
+    fn fetched(
         &mut self,
-        query: &Query,
-        cursor: Option<&PageCursor>,
-    ) -> Result<RemotePage, Error> {
+        route: &mut Route,
+        page: Result<(RwLockReadGuard<'a, ()>, RemotePage), Error>,
+        waiting: &mut Waiting<'a>,
+        failure: &mut Option<Error>,
+    ) -> Option<Fetching<'a>> {
+        let next = page.and_then(|(turn, page)| {
+            if self.report.requests == 0 {
+                self.total = page.total;
+            }
+            self.report.requests += 1;
+            let room = MAX_INVALID.saturating_sub(self.report.invalid.len());
+            self.report
+                .invalid
+                .extend(page.invalid.iter().take(room).cloned());
+            let taken = route.take(page)?;
+            waiting.rows.extend(taken.rows);
+            waiting.token = taken.token.or(waiting.token.take());
+            waiting.turns.push(turn);
+            match taken.then {
+                Then::More => Ok(Some(self.fetch(route)?)),
+                Then::Done => Ok(None),
+                Then::NoProgress => Err(Error::NoProgress {
+                    table: self.pull.table.clone(),
+                }),
+            }
+        });
+        next.unwrap_or_else(|error| {
+            *failure = Some(error);
+            None
+        })
+    }
+
+    fn fetch(&self, route: &Route) -> Result<Fetching<'a>, Error> {
+        let (inner, transport, pull) = (self.inner, self.transport, self.pull);
         if self.report.requests >= MAX_REQUESTS {
             return Err(Error::NoProgress {
-                table: self.pull.table.clone(),
+                table: pull.table.clone(),
             });
         }
-        let mut query = query.clone();
-        query.page = Some(
-            self.pull
-                .page
-                .or(query.page)
-                .unwrap_or(self.inner.options.pull_page),
-        );
+        let (mut query, cursor) = route.request(&pull.query);
+        query.page = Some(pull.page.or(query.page).unwrap_or(inner.options.pull_page));
         // The first page tells listeners how much there is.
         query.total = self.report.requests == 0;
-        let page = self
-            .pull
-            .cancel
-            .run(self.transport.page(&self.pull.table, &query, cursor))
-            .await??;
-        self.report.requests += 1;
-        if query.total {
-            self.total = page.total;
-        }
-        let room = MAX_INVALID.saturating_sub(self.report.invalid.len());
-        self.report
-            .invalid
-            .extend(page.invalid.iter().take(room).cloned());
-        Ok(page)
+        let fetch = async move {
+            let turn = inner.turn.read().await;
+            let page = pull
+                .cancel
+                .run(transport.page(&pull.table, &query, cursor.as_ref()))
+                .await??;
+            Ok((turn, page))
+        };
+        Ok(fetch.boxed())
     }
 
-    async fn store(&mut self, rows: &[Record], token: Option<Record>) -> Result<(), Error> {
-        if rows.is_empty() && token.is_none() {
-            return Ok(());
-        }
-        self.inner
-            .apply_page(&self.pull.table, rows, token, self.report)
-            .await?;
-        self.report.fetched += rows.len() as u64;
+    fn store(&self, waiting: Waiting<'a>) -> Storing<'a> {
+        let (inner, pull) = (self.inner, self.pull);
+        let store = async move {
+            let mut report = PullReport {
+                fetched: waiting.rows.len() as u64,
+                ..PullReport::default()
+            };
+            if !waiting.rows.is_empty() || waiting.token.is_some() {
+                inner
+                    .apply_page(&pull.table, &waiting.rows, waiting.token, &mut report)
+                    .await?;
+            }
+            drop(waiting.turns);
+            Ok(report)
+        };
+        store.boxed()
+    }
+
+    fn stored(&mut self, stored: &PullReport) {
+        self.report.add(stored);
         let (table, fetched) = (self.pull.table.clone(), self.report.fetched);
         self.inner.emit(Event::PullProgress {
             table,
             fetched,
             total: self.total,
         });
-        Ok(())
-    }
-}
-
-fn seen(page: &RemotePage) -> Seen {
-    let times = page.records.iter().filter_map(Record::updated_at);
-    Seen {
-        times: times.clone().min().zip(times.max()),
-        ids: page
-            .records
-            .iter()
-            .map(|record| record.id().clone())
-            .collect(),
-        last: page.last,
-        ordered: page.ordered,
-    }
-}
-
-/// The largest time of a page that may move the position: not one that lies in the far future, which would hide every
-/// later change.
-fn safe_time(page: &RemotePage) -> Option<Timestamp> {
-    let limit = page
-        .server_time
-        .map_or(Timestamp::MAX.plus_millis(-366 * POISON_MILLIS), |now| {
-            now.plus_millis(POISON_MILLIS)
-        });
-    page.records
-        .iter()
-        .filter_map(Record::updated_at)
-        .filter(|time| *time <= limit)
-        .max()
-}
-
-/// Rows that the next page may bring again, because it starts inside the last millisecond.
-#[derive(Debug, Default)]
-struct Known(HashSet<(RecordId, Option<Version>)>);
-
-impl Known {
-    fn fresh(&self, rows: Vec<Record>) -> Vec<Record> {
-        let known = |row: &Record| self.0.contains(&(row.id().clone(), row.version().cloned()));
-        rows.into_iter()
-            .filter(|row| row.version().is_none() || !known(row))
-            .collect()
-    }
-
-    fn expect(&mut self, rows: &[Record], next: &Step) {
-        let from = match next {
-            Step::Range {
-                from: Some(from),
-                exclusive: false,
-            } => {
-                self.0.clear();
-                *from
-            }
-            // The rows of a page that lies in one millisecond come again when it is walked by id.
-            Step::Tie {
-                millisecond,
-                after: None,
-            } => *millisecond,
-            Step::Tie { .. } => return,
-            Step::Range { .. } | Step::Ids { .. } => {
-                self.0.clear();
-                return;
-            }
-        };
-        let again = rows
-            .iter()
-            .filter(|row| row.updated_at().is_some_and(|time| time >= from));
-        self.0
-            .extend(again.map(|row| (row.id().clone(), row.version().cloned())));
     }
 }

@@ -1,0 +1,315 @@
+//! The way of a pull through the server's pages: what to ask for, and what to make of an answer.
+
+use std::collections::HashSet;
+
+use super::context::Inner;
+use super::delta::{Next, Seen, Step, next_step};
+use super::system::{DELTA, DeltaToken};
+use crate::error::Error;
+use crate::name::{QueryId, RecordId, TableName, Version};
+use crate::query::Query;
+use crate::record::Record;
+use crate::store::LocalStoreExt;
+use crate::timestamp::Timestamp;
+use crate::transport::{PageCursor, RemotePage};
+
+const DAY_MILLIS: i64 = 24 * 3600 * 1000;
+
+/// Where a pull is.
+#[derive(Debug)]
+pub(crate) enum Route {
+    /// Follows the changes since the last pull under a name.
+    Changes(Box<Changes>),
+    /// Reads all rows, by id.
+    Everything(Step),
+    /// Reads the window that the application's own order, skip and top describe, by the server's pages.
+    Window {
+        query: Query,
+        cursor: Option<PageCursor>,
+    },
+}
+
+/// The state of an incremental pull.
+#[derive(Debug)]
+pub(crate) struct Changes {
+    step: Step,
+    token: DeltaToken,
+    /// The token's row as it is stored.
+    stored: Option<Record>,
+    known: Known,
+    overlap_millis: i64,
+    /// The server of the last pull promised its order, and no answer has shown another server yet.
+    trusted: bool,
+}
+
+/// What a page comes to.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    /// The rows that are new to this pull.
+    pub(crate) rows: Vec<Record>,
+    /// The position to keep with them.
+    pub(crate) token: Option<Record>,
+    pub(crate) then: Then,
+}
+
+/// Whether there is more to ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Then {
+    More,
+    Done,
+    /// The server does not do what it is asked.
+    NoProgress,
+}
+
+/// True when a query has an order or a window of its own.
+pub(crate) fn is_windowed(query: &Query) -> bool {
+    !query.order.is_empty() || query.top.is_some() || query.skip > 0
+}
+
+impl Route {
+    /// The way of a pull: incremental under `name`, else in full.
+    pub(crate) async fn of(
+        inner: &Inner,
+        table: &TableName,
+        query: &Query,
+        name: Option<QueryId>,
+    ) -> Result<Self, Error> {
+        match name {
+            Some(name) => Ok(Self::Changes(Box::new(
+                Changes::load(inner, table, query, name).await?,
+            ))),
+            None if is_windowed(query) => Ok(Self::Window {
+                query: query.clone().include_deleted(),
+                cursor: None,
+            }),
+            None => Ok(Self::Everything(Step::Ids { after: None })),
+        }
+    }
+
+    /// The next request; `base` holds the application's filter.
+    pub(crate) fn request(&self, base: &Query) -> (Query, Option<PageCursor>) {
+        match self {
+            Self::Changes(changes) => (changes.step.query(base), None),
+            Self::Everything(step) => (step.query(base), None),
+            Self::Window { query, cursor } => (query.clone(), cursor.clone()),
+        }
+    }
+
+    /// Takes the answer to the last request.
+    pub(crate) fn take(&mut self, page: RemotePage) -> Result<Taken, Error> {
+        // Nothing is known of what lies behind rows that cannot be read.
+        let lost = page.records.is_empty() && !page.invalid.is_empty() && !page.last;
+        let mut taken = match self {
+            Self::Changes(changes) => changes.take(page)?,
+            Self::Everything(step) => {
+                let next = next_step(step, &seen(&page));
+                let rows = page.records;
+                Taken {
+                    rows,
+                    token: None,
+                    then: advance(step, next),
+                }
+            }
+            Self::Window { query, cursor } => {
+                let count = (page.records.len() + page.invalid.len()) as u64;
+                query.skip += count;
+                query.top = query.top.map(|top| top.saturating_sub(count));
+                let then = if count == 0 || page.last || query.top == Some(0) {
+                    Then::Done
+                } else if page.next.is_some() && page.next == *cursor {
+                    Then::NoProgress
+                } else {
+                    Then::More
+                };
+                *cursor = page.next;
+                Taken {
+                    rows: page.records,
+                    token: None,
+                    then,
+                }
+            }
+        };
+        if lost && !matches!(self, Self::Window { .. }) {
+            taken.then = Then::NoProgress;
+        }
+        Ok(taken)
+    }
+}
+
+fn advance(step: &mut Step, next: Next) -> Then {
+    match next {
+        Next::Step(next) => {
+            *step = next;
+            Then::More
+        }
+        Next::Done => Then::Done,
+        Next::NoProgress => Then::NoProgress,
+    }
+}
+
+impl Changes {
+    async fn load(
+        inner: &Inner,
+        table: &TableName,
+        query: &Query,
+        name: QueryId,
+    ) -> Result<Self, Error> {
+        let filter = query
+            .to_odata()
+            .map_err(|_| Error::PullQuery("its filter cannot be written as text"))?;
+        let stored = inner
+            .store
+            .get_one(&DELTA, &DeltaToken::id(table, &name))
+            .await?;
+        let token = match stored.as_ref().map(DeltaToken::from_row).transpose()? {
+            Some(token) if token.filter != filter => {
+                return Err(Error::QueryIdReused {
+                    table: table.clone(),
+                    query: name,
+                });
+            }
+            Some(token) => token,
+            None => DeltaToken {
+                table: table.clone(),
+                query: name,
+                filter,
+                time: None,
+                ordered: false,
+            },
+        };
+        let overlap_millis = inner.options.overlap_millis;
+        let step = match token.time {
+            Some(time) if token.ordered => Step::Range {
+                from: Some(time),
+                exclusive: true,
+            },
+            Some(time) => overlapping(time, overlap_millis),
+            None => Step::Range {
+                from: None,
+                exclusive: false,
+            },
+        };
+        let trusted = token.ordered;
+        Ok(Self {
+            step,
+            token,
+            stored,
+            known: Known::default(),
+            overlap_millis,
+            trusted,
+        })
+    }
+
+    fn take(&mut self, page: RemotePage) -> Result<Taken, Error> {
+        if std::mem::take(&mut self.trusted) && !page.ordered {
+            // Another server than last time: its order is not promised, so the last pull is overlapped after all.
+            if let Some(time) = self.token.time {
+                self.step = overlapping(time, self.overlap_millis);
+                return Ok(Taken {
+                    rows: Vec::new(),
+                    token: None,
+                    then: Then::More,
+                });
+            }
+        }
+        let seen = seen(&page);
+        if seen.times.is_none() && !page.records.is_empty() {
+            return Err(Error::PullQuery(
+                "the server's records have no updatedAt; pull in full, without a query name",
+            ));
+        }
+        self.token.time = self.token.time.max(safe_time(&page));
+        self.token.ordered = page.ordered;
+        let row = self.token.to_row()?;
+        let token =
+            (self.token.time.is_some() && self.stored.as_ref() != Some(&row)).then_some(row);
+        let rows = self.known.fresh(page.records);
+        let next = next_step(&self.step, &seen);
+        if let Next::Step(next) = &next {
+            self.known.expect(&rows, next);
+        }
+        Ok(Taken {
+            rows,
+            token,
+            then: advance(&mut self.step, next),
+        })
+    }
+}
+
+fn overlapping(time: Timestamp, millis: i64) -> Step {
+    Step::Range {
+        from: Some(time.plus_millis(-millis)),
+        exclusive: false,
+    }
+}
+
+fn seen(page: &RemotePage) -> Seen {
+    let times = page.records.iter().filter_map(Record::updated_at);
+    Seen {
+        times: times.clone().min().zip(times.max()),
+        ids: page
+            .records
+            .iter()
+            .map(|record| record.id().clone())
+            .collect(),
+        last: page.last,
+        ordered: page.ordered,
+    }
+}
+
+/// The largest time of a page that may move the position: not one that lies in the far future, which would hide every
+/// later change.
+fn safe_time(page: &RemotePage) -> Option<Timestamp> {
+    let limit = match page.server_time {
+        Some(now) => now.plus_millis(DAY_MILLIS),
+        None => Timestamp::MAX.plus_millis(-366 * DAY_MILLIS),
+    };
+    page.records
+        .iter()
+        .filter_map(Record::updated_at)
+        .filter(|time| *time <= limit)
+        .max()
+}
+
+/// Rows that the next page may bring again, because it starts inside the last millisecond.
+#[derive(Debug, Default)]
+struct Known(HashSet<(RecordId, Option<Version>)>);
+
+impl Known {
+    fn fresh(&self, rows: Vec<Record>) -> Vec<Record> {
+        if self.0.is_empty() {
+            return rows;
+        }
+        let known = |row: &Record| self.0.contains(&(row.id().clone(), row.version().cloned()));
+        rows.into_iter()
+            .filter(|row| row.version().is_none() || !known(row))
+            .collect()
+    }
+
+    fn expect(&mut self, rows: &[Record], next: &Step) {
+        let from = match next {
+            Step::Range {
+                from: Some(from),
+                exclusive: false,
+            } => {
+                self.0.clear();
+                *from
+            }
+            // The rows of a page that lies in one millisecond come again when it is walked by id.
+            Step::Tie {
+                millisecond,
+                after: None,
+            } => *millisecond,
+            Step::Tie { .. } => return,
+            Step::Range { .. } | Step::Ids { .. } => {
+                self.0.clear();
+                return;
+            }
+        };
+        let again = rows
+            .iter()
+            .filter(|row| row.updated_at().is_some_and(|time| time >= from));
+        self.0
+            .extend(again.map(|row| (row.id().clone(), row.version().cloned())));
+    }
+}
