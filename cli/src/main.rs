@@ -1,1 +1,17 @@
-fn main() {}
+//! The `synctable` command: demo, table server, everyday verbs and inspector.
+
+mod args;
+mod device;
+mod errors;
+mod output;
+mod progress;
+mod run;
+mod signals;
+mod store_url;
+mod verbs;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    run::main()
+}

@@ -1,0 +1,390 @@
+//! The command line: options, verbs, and the help that teaches them.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{ArgGroup, Args, Parser, Subcommand};
+use synctable::http::Dialect;
+use synctable::query::odata::{ODataError, parse_filter, percent_decode};
+use synctable::query::{Expr, Query};
+use synctable::{NameError, QueryId, RecordId, TableName};
+
+use crate::store_url::StoreUrl;
+
+/// Tables that work offline and sync with a table server.
+#[derive(Debug, Parser)]
+#[command(
+    name = "synctable",
+    version,
+    subcommand_required = true,
+    disable_help_subcommand = true,
+    long_about = "Tables that work offline and sync with a table server.\n\n\
+        Records are JSON objects with an id. Changes go to a local store at once and wait in a queue; \
+        `push` sends them, `pull` brings what others changed.",
+    after_long_help = "A first round:\n  \
+        synctable insert todoitem '{\"text\":\"Milk\",\"complete\":false}'\n  \
+        synctable query todoitem '$filter=complete eq false&$orderby=text'\n  \
+        synctable push --remote http://localhost:8080\n  \
+        synctable pull todoitem\n\n\
+        Exit codes: 0 done; 1 failed; 2 bad usage or bad input; 3 done, but conflicts or rejected operations are left; \
+        4 the remote cannot be reached or refuses the credentials, and nothing is lost.\n\
+        With --json standard output carries one JSON value a line and nothing else."
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) globals: Globals,
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+/// Options of every verb, before or behind it.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Options of every command")]
+pub(crate) struct Globals {
+    /// The local store: memory: or sqlite:PATH
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        default_value = "sqlite:synctable.db"
+    )]
+    pub(crate) store: StoreUrl,
+    /// The key of an encrypted store: 32 raw bytes or 64 hex digits
+    #[arg(
+        long,
+        global = true,
+        value_name = "PATH",
+        conflicts_with = "passphrase_env"
+    )]
+    pub(crate) key_file: Option<PathBuf>,
+    /// The environment variable with the passphrase of an encrypted store
+    #[arg(long, global = true, value_name = "VAR")]
+    pub(crate) passphrase_env: Option<String>,
+    /// The base URL of the table server; the store remembers it
+    // Only `verify` takes it without a URL.
+    #[arg(long, global = true, value_name = "URL", num_args = 0..=1, default_missing_value = "")]
+    pub(crate) remote: Option<String>,
+    /// What the server speaks: toolkit; the store remembers it
+    #[arg(long, global = true, value_name = "NAME", value_parser = dialect)]
+    pub(crate) dialect: Option<Dialect>,
+    /// The environment variable with the token for the server
+    #[arg(long, global = true, value_name = "VAR")]
+    pub(crate) auth_env: Option<String>,
+    /// A header for each request; may be given several times
+    #[arg(long, global = true, value_name = "NAME: VALUE", value_parser = header)]
+    pub(crate) header: Vec<(String, String)>,
+    /// The longest time for one request and its answer
+    #[arg(long, global = true, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) timeout: Option<Duration>,
+    /// A JSON file that declares tables, fields and indexes
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) schema: Option<PathBuf>,
+    /// Print one JSON value a line
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Print no summaries and no progress
+    #[arg(long, global = true)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Add a record
+    #[command(after_help = "An id is made where the record has none. Example:\n  \
+        synctable insert todoitem '{\"id\":\"milk\",\"text\":\"Milk\",\"complete\":false}'")]
+    Insert {
+        #[arg(value_parser = table)]
+        table: TableName,
+        json: String,
+    },
+    /// Change some fields of a record
+    #[command(
+        after_help = "Fields that are not named stay as they are. Example:\n  \
+        synctable update todoitem milk '{\"complete\":true}'"
+    )]
+    Update(RecordAndJson),
+    /// Replace all fields of a record
+    #[command(
+        after_help = "Fields that are not named are gone afterwards. Example:\n  \
+        synctable replace todoitem milk '{\"text\":\"Oat milk\"}'"
+    )]
+    Replace(RecordAndJson),
+    /// Show a record
+    #[command(after_help = "Example:\n  synctable get todoitem milk")]
+    Get(OneRecord),
+    /// Remove a record; the next push removes it at the server
+    #[command(after_help = "Example:\n  synctable delete todoitem milk")]
+    Delete(OneRecord),
+    /// Show the records that match
+    #[command(
+        after_help = "ODATA is a query as in a URL, or a filter alone. Percent-escapes are decoded. Examples:\n  \
+        synctable query todoitem '$filter=complete eq false&$orderby=text desc&$top=5&$select=id,text'\n  \
+        synctable query todoitem \"startswith(text,'Oat')\"\n  \
+        synctable query todoitem '$count=true&$top=0'"
+    )]
+    Query {
+        #[arg(value_parser = table)]
+        table: TableName,
+        /// $filter, $orderby, $skip, $top, $select, $count, joined with &
+        #[arg(value_parser = odata)]
+        odata: Option<Query>,
+    },
+    /// Add or replace records from JSON lines
+    #[command(
+        after_help = "FILE is a path, or - for standard input. A line with the id of a record replaces it. A bad line ends the \
+        import with its number; the lines before it are kept. Example:\n  \
+        synctable import movies movies.jsonl"
+    )]
+    Import {
+        #[arg(value_parser = table)]
+        table: TableName,
+        file: PathBuf,
+    },
+    /// Print all records of a table as JSON lines, ordered by id
+    #[command(after_help = "Example:\n  synctable export movies > movies.jsonl")]
+    Export {
+        #[arg(value_parser = table)]
+        table: TableName,
+    },
+    /// Send the queued changes to the server
+    #[command(
+        after_help = "Conflicts are parked: the push goes on and ends with exit code 3. Example:\n  \
+        synctable push --remote http://localhost:8080 && synctable pending"
+    )]
+    Push {
+        /// How many changes may be at the server at once; with more than 1 the order between records is not kept
+        #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64))]
+        parallel: u8,
+    },
+    /// Bring what changed at the server
+    #[command(
+        after_help = "Pushes first when the table has queued changes. The first pull under a name brings everything, later ones \
+        what changed since. Examples:\n  \
+        synctable pull todoitem\n  \
+        synctable pull todoitem --name open --filter 'complete eq false'"
+    )]
+    Pull {
+        #[arg(value_parser = table)]
+        table: TableName,
+        /// The name under which the store remembers how far the pull got
+        #[arg(long, value_name = "QUERY", value_parser = query_id, conflicts_with = "full")]
+        name: Option<QueryId>,
+        /// Only records that match this OData filter
+        #[arg(long, value_name = "F", value_parser = filter)]
+        filter: Option<Expr>,
+        /// Bring everything, whatever was pulled before
+        #[arg(long)]
+        full: bool,
+        /// Records to ask for at once
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+        page: Option<u32>,
+    },
+    /// Push, then pull every known table
+    #[command(after_help = "Example:\n  synctable sync --remote http://localhost:8080")]
+    Sync,
+    /// List the queued operations, parked ones too
+    #[command(after_help = "Example:\n  synctable pending --json")]
+    Pending,
+    /// List the parked conflicts with base, local and server record
+    #[command(after_help = "Example:\n  synctable conflicts\n  synctable resolve 7 --merge")]
+    Conflicts,
+    /// Drop an operation and put the record back as the server had it
+    #[command(after_help = "Example:\n  synctable cancel 7")]
+    Cancel(OneOperation),
+    /// Drop an operation and leave the record as it is here
+    #[command(after_help = "Example:\n  synctable discard 7")]
+    Discard(OneOperation),
+    /// Queue a rejected operation again as it is
+    #[command(after_help = "Example:\n  synctable retry 7 && synctable push")]
+    Retry(OneOperation),
+    /// End a parked conflict
+    #[command(
+        group = ArgGroup::new("side").required(true),
+        after_help = "Examples:\n  \
+        synctable resolve 7 --server\n  \
+        synctable resolve 7 --with '{\"text\":\"Oat milk\",\"complete\":true}' && synctable push")]
+    Resolve {
+        #[command(flatten)]
+        operation: OneOperation,
+        #[command(flatten)]
+        side: Side,
+    },
+    /// Remove records here without telling the server
+    #[command(
+        after_help = "Refused while the table has queued operations, unless these are discarded. Example:\n  \
+        synctable purge todoitem --filter 'complete eq true'"
+    )]
+    Purge {
+        #[arg(value_parser = table)]
+        table: TableName,
+        /// Only records that match this OData filter
+        #[arg(long, value_name = "F", value_parser = filter)]
+        filter: Option<Expr>,
+        /// Also drop the queued operations; these changes are lost
+        #[arg(long)]
+        discard_pending: bool,
+    },
+    /// Count what is in the store
+    #[command(after_help = "Example:\n  synctable inspect --store sqlite:synctable.db")]
+    Inspect,
+    /// Check that the store holds together
+    #[command(
+        after_help = "With --remote the records are compared with the server's, too. Example:\n  synctable verify --remote"
+    )]
+    Verify,
+    /// Copy the store to another kind of store (comes with a later release)
+    #[command(after_help = "Example:\n  synctable copy --to redb:other.redb")]
+    Copy(Later),
+    /// Change the key or passphrase of an encrypted store (comes with a later release)
+    #[command(after_help = "Example:\n  synctable rekey --new-key-file new.key")]
+    Rekey(Later),
+    /// Give an encrypted store a new data key (comes with a later release)
+    #[command(after_help = "Example:\n  synctable rotate-key")]
+    RotateKey(Later),
+    /// Run a table server over the store
+    #[command(after_help = "Runs until it gets SIGTERM or SIGINT. Example:\n  \
+        synctable serve --store sqlite:server.db --listen 127.0.0.1:8080 --table todoitem:soft-delete")]
+    Serve(Serve),
+    /// Show the whole story: two devices, a server, a conflict, and how all agree in the end
+    #[command(after_help = "Example:\n  synctable demo --records 10000 --dir /tmp/demo")]
+    Demo {
+        /// How many records the devices make
+        #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+        records: u32,
+        /// Keep the stores in this folder
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OneRecord {
+    #[arg(value_parser = table)]
+    pub(crate) table: TableName,
+    #[arg(value_parser = id)]
+    pub(crate) id: RecordId,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RecordAndJson {
+    #[command(flatten)]
+    pub(crate) record: OneRecord,
+    pub(crate) json: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OneOperation {
+    /// The number of the operation, as `pending` shows it
+    pub(crate) seq: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Side {
+    /// Take the server's record; where there is none, remove the local one
+    #[arg(long, group = "side")]
+    pub(crate) server: bool,
+    /// Queue the local record again
+    #[arg(long, group = "side")]
+    pub(crate) client: bool,
+    /// Join what both sides changed, where they changed different fields
+    #[arg(long, group = "side")]
+    pub(crate) merge: bool,
+    /// Queue a record with these fields
+    #[arg(long, group = "side", value_name = "JSON")]
+    pub(crate) with: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    /// The address to listen on; port 0 takes a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    pub(crate) listen: String,
+    /// A table to serve; with soft delete other devices learn about deletions. May be given several times
+    #[arg(long, value_name = "NAME[:soft-delete]", value_parser = served_table)]
+    pub(crate) table: Vec<(TableName, Deletes)>,
+    /// Make other tables on their first use
+    #[arg(long)]
+    pub(crate) any_table: bool,
+}
+
+/// What a server does with deleted records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Deletes {
+    Forgotten,
+    Kept,
+}
+
+/// Whatever is given to a verb that does not exist yet.
+#[derive(Debug, Args)]
+pub(crate) struct Later {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+    rest: Vec<std::ffi::OsString>,
+}
+
+fn table(text: &str) -> Result<TableName, NameError> {
+    TableName::new(text)
+}
+
+fn id(text: &str) -> Result<RecordId, NameError> {
+    RecordId::new(text)
+}
+
+fn query_id(text: &str) -> Result<QueryId, NameError> {
+    QueryId::new(text)
+}
+
+fn filter(text: &str) -> Result<Expr, ODataError> {
+    parse_filter(&percent_decode(text)?)
+}
+
+/// A query string, or a filter alone.
+fn odata(text: &str) -> Result<Query, String> {
+    let options = text.strip_prefix('?').unwrap_or(text);
+    if options.is_empty() || options.starts_with('$') || options.starts_with("%24") {
+        let query = Query::from_odata(text).map_err(|error| error.to_string())?;
+        return match query.parameters.first() {
+            Some(_) => Err(
+                "a part has no name; write $filter=..&$orderby=.., and %26 for an & inside a value"
+                    .into(),
+            ),
+            None => Ok(query),
+        };
+    }
+    match filter(text) {
+        Ok(filter) => Ok(Query::all().filter(filter)),
+        Err(error) => Err(format!(
+            "{error}; give a filter, or $filter=..&$orderby=..&$top=.."
+        )),
+    }
+}
+
+fn dialect(text: &str) -> Result<Dialect, String> {
+    match text.parse() {
+        Ok(Dialect::Toolkit) => Ok(Dialect::Toolkit),
+        Ok(_) => Err("it comes with a later release; use toolkit".into()),
+        Err(error) => Err(format!("{error}")),
+    }
+}
+
+fn header(text: &str) -> Result<(String, String), &'static str> {
+    let (name, value) = text.split_once(':').ok_or("write 'NAME: VALUE'")?;
+    Ok((name.trim().to_owned(), value.trim().to_owned()))
+}
+
+fn seconds(text: &str) -> Result<Duration, &'static str> {
+    text.parse()
+        .ok()
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+        .filter(|time| !time.is_zero())
+        .ok_or("give a number of seconds above 0")
+}
+
+fn served_table(text: &str) -> Result<(TableName, Deletes), String> {
+    let (name, deletes) = match text.split_once(':') {
+        None => (text, Deletes::Forgotten),
+        Some((name, "soft-delete")) => (name, Deletes::Kept),
+        Some(_) => return Err("only ':soft-delete' may follow the name".into()),
+    };
+    let name = TableName::new(name).map_err(|error| error.to_string())?;
+    Ok((name, deletes))
+}

@@ -1,0 +1,187 @@
+//! The device that a verb works on: the store, the queue in it, and the way to the server.
+
+use std::fs;
+use std::sync::Arc;
+
+use synctable::http::{AuthHeader, Dialect, HttpTransport};
+use synctable::query::Query;
+use synctable::store::{LocalStore, StoreErrorKind};
+use synctable::sync::SyncContext;
+use synctable::transport::{Retry, RetryPolicy};
+use synctable::{Schema, TableName};
+
+use crate::args::Globals;
+use crate::errors::Failure;
+use crate::store_url::Missing;
+
+/// The settings under which a store remembers its server.
+const REMOTE: &str = "remote";
+const DIALECT: &str = "dialect";
+
+/// The way to the server.
+pub(crate) type Remote = Arc<Retry<HttpTransport>>;
+
+/// A device, and the way to its server where a verb needs one.
+#[derive(Debug)]
+pub(crate) struct Device {
+    pub(crate) sync: SyncContext,
+    pub(crate) remote: Option<Remote>,
+}
+
+/// What a verb does with a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Looks at a store that must be there.
+    Inspect,
+    /// Reads records; a device that is new has none.
+    Read,
+    /// Changes records or the queue.
+    Write,
+    /// As `Write`, and asks the server.
+    Sync,
+    /// As `Inspect`, and asks the server.
+    Compare,
+}
+
+impl Globals {
+    /// Opens the device, lets `work` use it and closes it again. Bad options are told before the store is touched.
+    pub(crate) async fn with_device<T>(
+        &self,
+        access: Access,
+        work: impl AsyncFnOnce(&Device) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let schema = self.schema()?;
+        let given = self.given_remote()?;
+        let missing = match access {
+            Access::Inspect | Access::Compare => Missing::Refuse,
+            _ => Missing::Make,
+        };
+        let store = self.store.open(missing)?;
+        if matches!(access, Access::Write | Access::Sync) {
+            refuse_server_store(&*store).await?;
+        }
+        let device = self.open(store, schema, given, access).await?;
+        let result = work(&device).await;
+        let closed = device.sync.close().await;
+        let result = result?;
+        closed?;
+        Ok(result)
+    }
+
+    async fn open(
+        &self,
+        store: Arc<dyn LocalStore>,
+        schema: Schema,
+        given: Option<Remote>,
+        access: Access,
+    ) -> Result<Device, Failure> {
+        let builder = || SyncContext::builder(Arc::clone(&store)).schema(schema.clone());
+        let dialect = self.dialect.map(|name| name.to_string());
+        if let Some(remote) = given {
+            let sync = builder().transport(Arc::clone(&remote)).open().await?;
+            remember(&sync, REMOTE, self.remote.as_deref()).await?;
+            remember(&sync, DIALECT, dialect.as_deref()).await?;
+            let remote = Some(remote);
+            return Ok(Device { sync, remote });
+        }
+        let sync = builder().open().await?;
+        remember(&sync, DIALECT, dialect.as_deref()).await?;
+        if !matches!(access, Access::Sync | Access::Compare) {
+            return Ok(Device { sync, remote: None });
+        }
+        let Some(url) = sync.setting(REMOTE).await? else {
+            return Ok(Device { sync, remote: None });
+        };
+        let dialect = match sync.setting(DIALECT).await? {
+            Some(name) => name.parse().map_err(|_| {
+                Failure::failed("the remembered dialect is unknown; give --dialect")
+            })?,
+            None => Dialect::default(),
+        };
+        let remote = self.transport(&url, dialect)?;
+        let sync = builder().transport(Arc::clone(&remote)).open().await?;
+        let remote = Some(remote);
+        Ok(Device { sync, remote })
+    }
+
+    /// The tables of `--schema`.
+    pub(crate) fn schema(&self) -> Result<Schema, Failure> {
+        let Some(path) = &self.schema else {
+            return Ok(Schema::new());
+        };
+        let shown = path.display();
+        let text = fs::read_to_string(path).map_err(|error| {
+            Failure::bad_input(format!("the schema {shown} cannot be read: {error}"))
+        })?;
+        let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+        Schema::from_json(text).map_err(|error| Failure::from(error).within(&shown.to_string()))
+    }
+
+    fn given_remote(&self) -> Result<Option<Remote>, Failure> {
+        let remote = match self.remote.as_deref() {
+            None | Some("") => None,
+            Some(url) => Some(self.transport(url, self.dialect.unwrap_or_default())?),
+        };
+        Ok(remote)
+    }
+
+    fn transport(&self, url: &str, dialect: Dialect) -> Result<Remote, Failure> {
+        let mut builder = HttpTransport::builder(url).dialect(dialect);
+        for (name, value) in &self.header {
+            builder = builder.header(name, value);
+        }
+        if let Some(variable) = &self.auth_env {
+            let token = std::env::var(variable).map_err(|_| {
+                Failure::bad_input(format!(
+                    "the environment variable {variable} of --auth-env is not set"
+                ))
+            })?;
+            builder = builder.token(token, AuthHeader::Bearer);
+        }
+        if let Some(time) = self.timeout {
+            builder = builder.timeout(time);
+        }
+        Ok(Arc::new(Retry::new(
+            builder.build()?,
+            RetryPolicy::default(),
+        )))
+    }
+}
+
+/// Keeps a setting, unless it is kept already.
+async fn remember(sync: &SyncContext, name: &str, value: Option<&str>) -> Result<(), Failure> {
+    if let Some(value) = value
+        && sync.setting(name).await?.as_deref() != Some(value)
+    {
+        sync.set_setting(name, value).await?;
+    }
+    Ok(())
+}
+
+/// Local changes in the store of a server would go past its commit times.
+async fn refuse_server_store(store: &dyn LocalStore) -> Result<(), Failure> {
+    if has_rows(store, "__server_sequences").await? {
+        return Err(Failure::failed(
+            "the store is that of a server; choose another --store for the device",
+        ));
+    }
+    Ok(())
+}
+
+/// A server over the store of a device would show records that were never pushed.
+pub(crate) async fn refuse_device_store(store: &dyn LocalStore) -> Result<(), Failure> {
+    if has_rows(store, "__operations").await? || has_rows(store, "__delta").await? {
+        return Err(Failure::failed(
+            "the store is that of a device; choose another --store for the server",
+        ));
+    }
+    Ok(())
+}
+
+async fn has_rows(store: &dyn LocalStore, table: &'static str) -> Result<bool, Failure> {
+    match store.count(&TableName::system(table), &Query::all()).await {
+        Ok(count) => Ok(count > 0),
+        Err(error) if error.kind() == StoreErrorKind::UnknownTable => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}

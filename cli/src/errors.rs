@@ -1,0 +1,222 @@
+//! How a command ends: exit codes, and one line about what went wrong.
+
+use std::error::Error as StdError;
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use synctable::query::odata::ODataError;
+use synctable::store::{StoreError, StoreErrorKind};
+use synctable::transport::{TransportError, TransportErrorKind};
+use synctable::{Error, NameError, RecordError, SchemaError};
+
+/// A command that did what it was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Done {
+    /// Nothing is left to do.
+    All,
+    /// Conflicts or rejected operations wait for a decision.
+    WithLeftovers,
+}
+
+impl Done {
+    /// Done, and whether something waits for a decision.
+    pub(crate) fn leaving(leftovers: bool) -> Self {
+        if leftovers {
+            Self::WithLeftovers
+        } else {
+            Self::All
+        }
+    }
+}
+
+impl From<Done> for ExitCode {
+    fn from(done: Done) -> Self {
+        match done {
+            Done::All => Self::SUCCESS,
+            Done::WithLeftovers => Self::from(3),
+        }
+    }
+}
+
+/// Why a command failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cause {
+    Failed,
+    BadInput,
+    /// The remote cannot be reached or refuses the credentials.
+    Offline,
+}
+
+/// A command that failed.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// Nobody reads the output any more; there is nothing to say and no one to say it to.
+    OutputClosed,
+    Said {
+        cause: Cause,
+        message: String,
+    },
+}
+
+impl Failure {
+    pub(crate) fn failed(message: impl Into<String>) -> Self {
+        Self::new(Cause::Failed, message)
+    }
+
+    pub(crate) fn bad_input(message: impl Into<String>) -> Self {
+        Self::new(Cause::BadInput, message)
+    }
+
+    pub(crate) fn new(cause: Cause, message: impl Into<String>) -> Self {
+        let message = message.into();
+        Self::Said { cause, message }
+    }
+
+    /// Says it on standard error and gives the exit code.
+    pub(crate) fn report(self) -> ExitCode {
+        match self {
+            Self::OutputClosed => ExitCode::SUCCESS,
+            Self::Said { cause, message } => {
+                say(&format!("error: {message}"));
+                ExitCode::from(match cause {
+                    Cause::Failed => 1,
+                    Cause::BadInput => 2,
+                    Cause::Offline => 4,
+                })
+            }
+        }
+    }
+
+    /// With words in front of the message.
+    pub(crate) fn within(self, place: &str) -> Self {
+        match self {
+            Self::Said { cause, message } => Self::new(cause, format!("{place}: {message}")),
+            closed @ Self::OutputClosed => closed,
+        }
+    }
+}
+
+/// Prints a line on standard error; where that is closed there is nobody to tell.
+pub(crate) fn say(line: &str) {
+    let _ = writeln!(io::stderr(), "{}", one_line(line));
+}
+
+/// Text without control characters, which could confuse a terminal.
+pub(crate) fn one_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '\n' | '\r' | '\t' => line.push(' '),
+            _ if is_confusing(character) => line.extend(character.escape_unicode()),
+            _ => line.push(character),
+        }
+    }
+    line
+}
+
+/// Control characters, and those that change the direction of the text behind them.
+fn is_confusing(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// The message of an error and of those behind it that say something new.
+fn with_sources(error: &dyn StdError) -> String {
+    let mut message = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let text = error.to_string();
+        if !message.contains(&text) {
+            message.push_str(": ");
+            message.push_str(&text);
+        }
+        source = error.source();
+    }
+    message
+}
+
+fn cause(error: &Error) -> Cause {
+    match error {
+        Error::Name(_)
+        | Error::Record(_)
+        | Error::Schema(_)
+        | Error::TooLarge { .. }
+        | Error::PullQuery(_)
+        | Error::QueryIdReused { .. } => Cause::BadInput,
+        Error::Store(error) => store_cause(error),
+        Error::PushStopped { source, .. } => cause(source),
+        Error::Transport(error) => transport_cause(error),
+        _ => Cause::Failed,
+    }
+}
+
+fn store_cause(error: &StoreError) -> Cause {
+    match error.kind() {
+        StoreErrorKind::Schema => Cause::BadInput,
+        _ => Cause::Failed,
+    }
+}
+
+fn transport_cause(error: &TransportError) -> Cause {
+    match error.kind() {
+        TransportErrorKind::BadRequest | TransportErrorKind::Missing => Cause::BadInput,
+        TransportErrorKind::Unauthorized => Cause::Offline,
+        _ if error.is_temporary() => Cause::Offline,
+        _ => Cause::Failed,
+    }
+}
+
+fn message(error: &Error) -> String {
+    match error {
+        Error::Cancelled => "cancelled; nothing is lost".into(),
+        Error::Transport(error) if error.kind() == TransportErrorKind::Missing => {
+            "the store knows no server; give --remote URL once".into()
+        }
+        Error::PushStopped { report, source } => format!(
+            "{} ({} pushed, {} still queued)",
+            message(source),
+            report.pushed,
+            report.pending
+        ),
+        error => with_sources(error),
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::new(cause(&error), message(&error))
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::new(store_cause(&error), with_sources(&error))
+    }
+}
+
+impl From<TransportError> for Failure {
+    fn from(error: TransportError) -> Self {
+        Self::new(transport_cause(&error), with_sources(&error))
+    }
+}
+
+/// An error of standard output.
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Self::OutputClosed,
+            _ => Self::failed(format!("the output cannot be written: {error}")),
+        }
+    }
+}
+
+macro_rules! bad_input {
+    ($($error:ty),*) => {$(
+        impl From<$error> for Failure {
+            fn from(error: $error) -> Self {
+                Self::new(Cause::BadInput, with_sources(&error))
+            }
+        }
+    )*};
+}
+bad_input!(NameError, RecordError, SchemaError, ODataError);

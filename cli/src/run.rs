@@ -1,0 +1,116 @@
+//! From the command line to an exit code.
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use clap::error::ErrorKind;
+
+use crate::args::{Cli, Verb};
+use crate::errors::{Done, Failure};
+use crate::output::Output;
+use crate::verbs::{admin, demo, import_export, queue, records, serve, sync, verify};
+
+pub(crate) fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            return Failure::failed(format!("no threads can be started: {error}")).report();
+        }
+    };
+    let mut output = Output::new(cli.globals.json, cli.globals.quiet);
+    let result = runtime.block_on(run(&cli, &mut output));
+    // What was done before an error counts, so it is printed before the error.
+    match (result, output.flush()) {
+        (Ok(done), Ok(())) => done.into(),
+        (Err(failure), _) => failure.report(),
+        (Ok(_), Err(error)) => Failure::from(error).report(),
+    }
+}
+
+/// Help goes to standard output; an error becomes one line.
+fn usage(error: &clap::Error) -> ExitCode {
+    if matches!(
+        error.kind(),
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
+    ) {
+        return match error.print() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => Failure::from(error).report(),
+        };
+    }
+    let text = error.to_string();
+    let paragraph = text.split("\n\n").next().unwrap_or_default();
+    let words: Vec<&str> = paragraph
+        .trim_start_matches("error: ")
+        .split_whitespace()
+        .collect();
+    Failure::bad_input(format!("{}; see synctable --help", words.join(" "))).report()
+}
+
+async fn run(cli: &Cli, output: &mut Output) -> Result<Done, Failure> {
+    let globals = &cli.globals;
+    if globals.key_file.is_some() || globals.passphrase_env.is_some() {
+        return Err(Failure::bad_input(
+            "encrypted stores come with a later release; leave out --key-file and --passphrase-env",
+        ));
+    }
+    if globals.remote.as_deref() == Some("") && !matches!(cli.verb, Verb::Verify) {
+        return Err(Failure::bad_input("--remote needs the URL of a server"));
+    }
+    match &cli.verb {
+        Verb::Insert { table, json } => records::insert(globals, output, table, json).await,
+        Verb::Update(args) => records::update(globals, output, args).await,
+        Verb::Replace(args) => records::replace(globals, output, args).await,
+        Verb::Get(args) => records::get(globals, output, args).await,
+        Verb::Delete(args) => records::delete(globals, output, args).await,
+        Verb::Query { table, odata } => {
+            records::query(globals, output, table, odata.clone().unwrap_or_default()).await
+        }
+        Verb::Import { table, file } => import_export::import(globals, output, table, file).await,
+        Verb::Export { table } => import_export::export(globals, output, table).await,
+        Verb::Push { parallel } => sync::push(globals, output, *parallel).await,
+        Verb::Pull {
+            table,
+            name,
+            filter,
+            full,
+            page,
+        } => {
+            let pull = sync::PullArgs {
+                name: name.as_ref(),
+                filter: filter.as_ref(),
+                full: *full,
+                page: *page,
+            };
+            sync::pull(globals, output, table, pull).await
+        }
+        Verb::Sync => sync::sync(globals, output).await,
+        Verb::Pending => queue::pending(globals, output).await,
+        Verb::Conflicts => queue::conflicts(globals, output).await,
+        Verb::Cancel(args) => queue::cancel(globals, output, args.seq).await,
+        Verb::Discard(args) => queue::discard(globals, output, args.seq).await,
+        Verb::Retry(args) => queue::retry(globals, output, args.seq).await,
+        Verb::Resolve { operation, side } => {
+            queue::resolve(globals, output, operation.seq, side).await
+        }
+        Verb::Purge {
+            table,
+            filter,
+            discard_pending,
+        } => admin::purge(globals, output, table, filter.as_ref(), *discard_pending).await,
+        Verb::Inspect => admin::inspect(globals, output).await,
+        Verb::Verify => verify::verify(globals, output).await,
+        Verb::Copy(_) | Verb::Rekey(_) | Verb::RotateKey(_) => Err(Failure::bad_input(
+            "this command comes with a later release",
+        )),
+        Verb::Serve(args) => serve::serve(globals, output, args).await,
+        Verb::Demo { records, dir } => demo::demo(output, *records, dir.as_deref()).await,
+    }
+}

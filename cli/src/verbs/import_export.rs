@@ -1,0 +1,172 @@
+//! Whole tables as JSON lines, in and out.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read as _, stdin};
+use std::path::Path;
+
+use serde_json::json;
+use synctable::query::Query;
+use synctable::sync::{SyncTable, Transaction};
+use synctable::{Draft, Error, IdSource as _, Record, TableName, UuidV7};
+
+use super::records::for_each;
+use crate::args::Globals;
+use crate::device::{Access, Device};
+use crate::errors::{Done, Failure};
+use crate::output::Output;
+use crate::progress::Progress;
+
+/// Lines stored in one transaction.
+const BATCH: usize = 500;
+/// The longest line that is read.
+const MAX_LINE: u64 = 16 << 20;
+/// What some programs put in front of UTF-8 text.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+pub(crate) async fn import(
+    globals: &Globals,
+    output: &mut Output,
+    table: &TableName,
+    path: &Path,
+) -> Result<Done, Failure> {
+    let mut lines = Lines::open(path)?;
+    let mut imported = 0;
+    let work = async |device: &Device| {
+        let progress = Progress::new(output, "imported", None);
+        import_lines(device, table, &mut lines, &mut imported, &progress).await
+    };
+    let result = globals.with_device(Access::Write, work).await;
+    // What was kept is told even if the import ended early; what never began has nothing to tell.
+    if result.is_ok() || lines.number > 0 {
+        output.summary(&json!({"imported": imported}), || {
+            format!("{imported} records imported")
+        })?;
+    }
+    result.map(|()| Done::All)
+}
+
+async fn import_lines(
+    device: &Device,
+    table: &TableName,
+    lines: &mut Lines,
+    imported: &mut u64,
+    progress: &Progress,
+) -> Result<(), Failure> {
+    let table: SyncTable<Record> = device.sync.table(table.as_str())?;
+    loop {
+        let mut batch = device.sync.transaction();
+        let mut read = Ok(true);
+        while batch.len() < BATCH && matches!(read, Ok(true)) {
+            read = stage_next(lines, &table, &mut batch);
+        }
+        let count = batch.len() as u64;
+        if count > 0 {
+            batch.commit().await?;
+            *imported += count;
+            progress.set(*imported);
+        }
+        if !read? {
+            return Ok(());
+        }
+    }
+}
+
+/// Takes the next line into the batch; false at the end.
+fn stage_next(
+    lines: &mut Lines,
+    table: &SyncTable<Record>,
+    batch: &mut Transaction,
+) -> Result<bool, Failure> {
+    let Some(line) = lines.next()? else {
+        return Ok(false);
+    };
+    let staged = Draft::from_json(line)
+        .map_err(Error::from)
+        .and_then(|draft| batch.upsert(table, &draft.or_id(|| UuidV7.next_id())));
+    match staged {
+        Ok(_) => Ok(true),
+        Err(error) => Err(Failure::from(error).within(&format!("line {}", lines.number))),
+    }
+}
+
+/// The lines of a file that are not blank.
+struct Lines {
+    source: Box<dyn BufRead + Send>,
+    name: String,
+    buffer: Vec<u8>,
+    /// The number of the last line that was read.
+    number: u64,
+}
+
+impl Lines {
+    fn open(path: &Path) -> Result<Self, Failure> {
+        let (source, name): (Box<dyn BufRead + Send>, _) = if path == Path::new("-") {
+            (Box::new(BufReader::new(stdin())), "standard input".into())
+        } else {
+            let name = path.display().to_string();
+            let file = File::open(path)
+                .and_then(|file| {
+                    if file.metadata()?.is_dir() {
+                        return Err(io::ErrorKind::IsADirectory.into());
+                    }
+                    Ok(file)
+                })
+                .map_err(|error| Failure::bad_input(format!("{name} cannot be read: {error}")))?;
+            (Box::new(BufReader::with_capacity(256 * 1024, file)), name)
+        };
+        Ok(Self {
+            source,
+            name,
+            buffer: Vec::new(),
+            number: 0,
+        })
+    }
+
+    fn next(&mut self) -> Result<Option<&str>, Failure> {
+        loop {
+            self.buffer.clear();
+            let read = (&mut self.source)
+                .take(MAX_LINE)
+                .read_until(b'\n', &mut self.buffer)
+                .map_err(|error| {
+                    Failure::bad_input(format!("{} cannot be read: {error}", self.name))
+                })?;
+            if read == 0 {
+                return Ok(None);
+            }
+            self.number += 1;
+            if read as u64 == MAX_LINE && self.buffer.last() != Some(&b'\n') {
+                return Err(self.bad("longer than 16 MiB; write one record a line"));
+            }
+            if self.number == 1 && self.buffer.starts_with(BYTE_ORDER_MARK) {
+                self.buffer.drain(..BYTE_ORDER_MARK.len());
+            }
+            if !self.buffer.trim_ascii().is_empty() {
+                break;
+            }
+        }
+        match std::str::from_utf8(&self.buffer) {
+            Ok(line) => Ok(Some(line.trim_end())),
+            Err(_) => Err(self.bad("not UTF-8 text")),
+        }
+    }
+
+    fn bad(&self, what: &str) -> Failure {
+        Failure::bad_input(format!("line {}: {what}", self.number))
+    }
+}
+
+pub(crate) async fn export(
+    globals: &Globals,
+    output: &mut Output,
+    table: &TableName,
+) -> Result<Done, Failure> {
+    let work = async |device: &Device| {
+        for_each(device, table, Query::all(), |record, _| {
+            Ok(output.json_line(&record.to_json())?)
+        })
+        .await
+    };
+    globals.with_device(Access::Read, work).await?;
+    Ok(Done::All)
+}

@@ -1,0 +1,153 @@
+//! Records of one table: add, change, read, remove, query.
+
+use serde_json::json;
+use serde_json::value::RawValue;
+use synctable::query::Query;
+use synctable::store::{LocalStore as _, StoreErrorKind};
+use synctable::sync::SyncTable;
+use synctable::{Draft, Error, IdSource as _, Record, TableName, UuidV7};
+
+use crate::args::{Globals, OneRecord, RecordAndJson};
+use crate::device::{Access, Device};
+use crate::errors::{Done, Failure};
+use crate::output::Output;
+
+/// Records read from the store at once.
+const PAGE: u32 = 500;
+
+pub(crate) async fn insert(
+    globals: &Globals,
+    output: &mut Output,
+    table: &TableName,
+    json: &str,
+) -> Result<Done, Failure> {
+    let record = Draft::from_json(json)?.or_id(|| UuidV7.next_id());
+    let change = async |table: SyncTable<Record>| table.insert(&record).await;
+    changed(globals, output, table, change).await
+}
+
+pub(crate) async fn update(
+    globals: &Globals,
+    output: &mut Output,
+    args: &RecordAndJson,
+) -> Result<Done, Failure> {
+    let OneRecord { table, id } = &args.record;
+    Draft::from_json(&args.json)?;
+    // Raw text keeps the spelling of numbers.
+    let changes: &RawValue =
+        serde_json::from_str(&args.json).map_err(synctable::RecordError::Json)?;
+    let change = async |table: SyncTable<Record>| table.update(id, changes).await;
+    changed(globals, output, table, change).await
+}
+
+pub(crate) async fn replace(
+    globals: &Globals,
+    output: &mut Output,
+    args: &RecordAndJson,
+) -> Result<Done, Failure> {
+    let OneRecord { table, id } = &args.record;
+    let record = Record::new(id.clone(), &args.json)?;
+    let change = async |table: SyncTable<Record>| table.replace(&record).await;
+    changed(globals, output, table, change).await
+}
+
+/// Makes a change and prints the record as it is afterwards.
+async fn changed(
+    globals: &Globals,
+    output: &mut Output,
+    table: &TableName,
+    change: impl AsyncFnOnce(SyncTable<Record>) -> Result<Record, Error>,
+) -> Result<Done, Failure> {
+    let work = async |device: &Device| Ok(change(device.sync.table(table.as_str())?).await?);
+    let record = globals.with_device(Access::Write, work).await?;
+    output.record(Some(&record))?;
+    Ok(Done::All)
+}
+
+pub(crate) async fn get(
+    globals: &Globals,
+    output: &mut Output,
+    args: &OneRecord,
+) -> Result<Done, Failure> {
+    let OneRecord { table, id } = args;
+    let work = async |device: &Device| {
+        let ids = std::slice::from_ref(id);
+        match device.sync.store().get(table, ids).await {
+            Ok(mut records) => Ok(records.pop().flatten()),
+            Err(error) if error.kind() == StoreErrorKind::UnknownTable => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    };
+    match globals.with_device(Access::Read, work).await? {
+        Some(record) => output.record(Some(&record))?,
+        None => {
+            let (table, id) = (table.clone(), id.clone());
+            return Err(Error::NotFound { table, id }.into());
+        }
+    }
+    Ok(Done::All)
+}
+
+pub(crate) async fn delete(
+    globals: &Globals,
+    output: &mut Output,
+    args: &OneRecord,
+) -> Result<Done, Failure> {
+    let OneRecord { table, id } = args;
+    let work = async |device: &Device| {
+        let table: SyncTable<Record> = device.sync.table(table.as_str())?;
+        Ok(table.delete(id).await?)
+    };
+    globals.with_device(Access::Write, work).await?;
+    output.summary(&json!({"deleted": id}), || format!("deleted {table} {id}"))?;
+    Ok(Done::All)
+}
+
+pub(crate) async fn query(
+    globals: &Globals,
+    output: &mut Output,
+    table: &TableName,
+    query: Query,
+) -> Result<Done, Failure> {
+    let work = async |device: &Device| {
+        let store = device.sync.store();
+        if query.total {
+            let count = match store.count(table, &query).await {
+                Err(error) if error.kind() == StoreErrorKind::UnknownTable => 0,
+                count => count?,
+            };
+            output.answer(&json!({"count": count}), || {
+                format!("{count} records match")
+            })?;
+        }
+        for_each(device, table, query, |record, query| {
+            Ok(output.row(record, query.select.as_deref())?)
+        })
+        .await
+    };
+    globals.with_device(Access::Read, work).await?;
+    Ok(Done::All)
+}
+
+/// Hands over the records of a query, a page at a time. A table that nobody used yet has none.
+pub(crate) async fn for_each(
+    device: &Device,
+    table: &TableName,
+    mut query: Query,
+    mut use_record: impl FnMut(&Record, &Query) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    query.page = Some(PAGE);
+    loop {
+        let page = match device.sync.store().query(table, &query).await {
+            Err(error) if error.kind() == StoreErrorKind::UnknownTable => return Ok(()),
+            page => page?,
+        };
+        for record in &page.records {
+            use_record(record, &query)?;
+        }
+        match page.next {
+            Some(next) => query.after = Some(next),
+            None => return Ok(()),
+        }
+    }
+}
