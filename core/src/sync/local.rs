@@ -67,12 +67,15 @@ impl Inner {
         for change in staged {
             self.ensure_table(&change.table).await?;
         }
-        for _ in 0..ATTEMPTS {
+        for attempt in 0..ATTEMPTS {
             if self.queue.is_suspect() {
                 self.reload_queue().await?;
             }
-            match self.try_write(staged).await {
+            // New ids are seldom taken: the first attempt leaves it to the store's check to find out.
+            let trusting = attempt == 0;
+            match self.try_write(staged, trusting).await {
                 Ok(records) => return Ok(records),
+                Err(CommitError::Stale) if trusting => {}
                 Err(CommitError::Stale) => self.reload_queue().await?,
                 Err(CommitError::Failed(error)) => return Err(error),
             }
@@ -80,7 +83,11 @@ impl Inner {
         Err(Error::Contended)
     }
 
-    async fn try_write(&self, staged: &[Staged]) -> Result<Vec<Option<Record>>, CommitError> {
+    async fn try_write(
+        &self,
+        staged: &[Staged],
+        trusting: bool,
+    ) -> Result<Vec<Option<Record>>, CommitError> {
         let _gate = self.gate.read().await;
         let _locks = self
             .locks
@@ -92,7 +99,12 @@ impl Inner {
             .collect();
         keys.sort_unstable();
         keys.dedup();
-        let mut slots = self.read_slots(&keys).await?;
+        let new = |change: &Staged| matches!(change.intent, Intent::Insert(_));
+        let mut slots = if trusting && keys.len() == staged.len() && staged.iter().all(new) {
+            self.empty_slots(&keys)
+        } else {
+            self.read_slots(&keys).await?
+        };
         let mut after = Vec::with_capacity(staged.len());
         for change in staged {
             let place =
@@ -101,7 +113,7 @@ impl Inner {
                 return Err(CommitError::Stale);
             };
             slot.apply(&change.intent, &mut || self.queue.next_seq())?;
-            if let Some(record) = &slot.record {
+            if let (Intent::Update(_), Some(record)) = (&change.intent, &slot.record) {
                 self.check_record(&slot.table, record)?;
             }
             after.push(slot.record.clone());
@@ -109,6 +121,20 @@ impl Inner {
         let batch = WriteBatch::new().durability(self.options.local_durability);
         self.commit_slots(&slots, batch, Origin::Local).await?;
         Ok(after)
+    }
+
+    /// Slots of records that are taken to be absent. Those with operations are left out, which ends the attempt.
+    fn empty_slots(&self, keys: &[(TableName, RecordId)]) -> Vec<Slot> {
+        let now = self.clock.now();
+        let unknown =
+            |key: &&(TableName, RecordId)| self.queue.of_record(&key.0, &key.1).is_empty();
+        let slot = |(table, id): &(TableName, RecordId)| {
+            let local_only = self.table_schema(table).local_only;
+            Slot::new(table.clone(), id.clone(), None, Vec::new())
+                .local_only(local_only)
+                .at(now)
+        };
+        keys.iter().take_while(unknown).map(slot).collect()
     }
 
     /// Reads records with their operations. The caller holds the locks of the records, or the gate alone.
