@@ -6,7 +6,7 @@ use crate::Timestamp;
 use crate::timestamp::{Date, TimeOfDay};
 
 /// A filter expression. Build one with [`field`](crate::query::field) or parse OData text.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, PartialEq)]
 pub enum Expr {
     /// A constant.
     Literal(Literal),
@@ -22,6 +22,30 @@ pub enum Expr {
     In(Box<Expr>, Vec<Expr>),
     /// A function call with the number of arguments that [`Function::arity`] allows.
     Call(Function, Vec<Expr>),
+}
+
+impl Clone for Expr {
+    fn clone(&self) -> Self {
+        // Long chains lean to the left; walking them in a loop keeps the stack flat.
+        let mut chain = Vec::new();
+        let mut first = self;
+        while let Self::Binary(op, left, right) = first {
+            chain.push((*op, right));
+            first = left;
+        }
+        let first = match first {
+            Self::Literal(literal) => Self::Literal(literal.clone()),
+            Self::Field(path) => Self::Field(path.clone()),
+            Self::Not(inner) => Self::Not(inner.clone()),
+            Self::Negate(inner) => Self::Negate(inner.clone()),
+            Self::Binary(op, left, right) => Self::Binary(*op, left.clone(), right.clone()),
+            Self::In(value, list) => Self::In(value.clone(), list.clone()),
+            Self::Call(function, arguments) => Self::Call(*function, arguments.clone()),
+        };
+        chain.into_iter().rev().fold(first, |left, (op, right)| {
+            Self::Binary(op, Box::new(left), right.clone())
+        })
+    }
 }
 
 /// A path to a member: `["title"]`, or `["address", "city"]` for a nested one. Never empty.

@@ -58,6 +58,7 @@ fn nests_of_any_depth_and_shape_are_judged() {
         not = not.not();
     }
     assert!(matches(&left_and));
+    assert!(matches(&left_and.clone()), "stores clone queries");
     assert!(!matches(&left_or));
     assert!(matches(&right_and));
     assert!(!matches(&right_or));
@@ -97,5 +98,6 @@ proptest! {
     #[test]
     fn trees_have_the_truth_of_their_parts((expr, truth) in tree()) {
         prop_assert_eq!(matches(&expr), truth);
+        prop_assert_eq!(expr.clone(), expr);
     }
 }

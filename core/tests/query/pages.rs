@@ -1,6 +1,8 @@
 //! Orders, windows and pages.
 
+use std::cell::Cell;
 use std::cmp::Ordering;
+use std::sync::Arc;
 
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -9,7 +11,9 @@ use synctable_core::query::{
     page_of,
 };
 use synctable_core::store::{Page, StoreError, StoreErrorKind};
-use synctable_core::{Date, FieldType, Record, RecordId, TableSchema, TimeOfDay, Timestamp};
+use synctable_core::{
+    Date, FieldType, Record, RecordId, SystemProperties, TableSchema, TimeOfDay, Timestamp,
+};
 
 use crate::fixture::float_near;
 
@@ -60,6 +64,7 @@ fn walk(query: &Query, records: &[Record]) -> Vec<Record> {
             "a page without records"
         );
         all.extend(page.records);
+        assert!(all.len() <= records.len(), "a record comes twice");
         match page.next {
             Some(next) => query.after = Some(Cursor::from_text(next.as_str())),
             None => return all,
@@ -277,6 +282,31 @@ fn record_that_cannot_be_read_fails_the_page() {
     let records = [Ok(numbered(1).remove(0)), Err(StoreError::corrupt("torn"))];
     let error = page_of(&Query::all().page(1), &schema(), records).unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Corrupt);
+}
+
+#[test]
+fn page_holds_no_more_records_than_it_must() {
+    let body: Arc<str> = r#"{"n":1}"#.into();
+    for query in [
+        Query::all(),
+        Query::all().order_by_desc("n").order_by_desc("id"),
+    ] {
+        // Each record comes before all earlier ones in one of the orders, and behind them in the other.
+        let most = Cell::new(0);
+        let rows = (0..1000).rev().chain(1000..2000).map(|number| {
+            most.set(most.get().max(Arc::strong_count(&body)));
+            let id = RecordId::new(&format!("{number:04}")).unwrap();
+            Ok(Record::from_stored(
+                id,
+                SystemProperties::default(),
+                Arc::clone(&body),
+            ))
+        });
+        let page = page_of(&query.skip(3).page(5), &schema(), rows).unwrap();
+        assert_eq!(page.records.len(), 5);
+        // The page, what it skips, one that tells whether more follow, and `body` itself.
+        assert_eq!(most.get(), 5 + 3 + 1 + 1);
+    }
 }
 
 /// JSON values with many ties, of all kinds.
