@@ -95,7 +95,8 @@ pub(crate) enum Verb {
     Insert {
         #[arg(value_parser = table)]
         table: TableName,
-        json: String,
+        #[arg(value_name = "JSON")]
+        record: String,
     },
     /// Change some fields of a record
     #[command(
@@ -268,8 +269,9 @@ pub(crate) struct OneRecord {
 #[derive(Debug, Args)]
 pub(crate) struct RecordAndJson {
     #[command(flatten)]
-    pub(crate) record: OneRecord,
-    pub(crate) json: String,
+    pub(crate) place: OneRecord,
+    #[arg(value_name = "JSON")]
+    pub(crate) fields: String,
 }
 
 #[derive(Debug, Args)]

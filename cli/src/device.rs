@@ -11,7 +11,7 @@ use synctable::transport::{Retry, RetryPolicy};
 use synctable::{Schema, TableName};
 
 use crate::args::Globals;
-use crate::errors::Failure;
+use crate::errors::{Failure, NO_REMOTE};
 use crate::store_url::Missing;
 
 /// The settings under which a store remembers its server.
@@ -25,7 +25,15 @@ pub(crate) type Remote = Arc<Retry<HttpTransport>>;
 #[derive(Debug)]
 pub(crate) struct Device {
     pub(crate) sync: SyncContext,
-    pub(crate) remote: Option<Remote>,
+    remote: Option<Remote>,
+}
+
+impl Device {
+    pub(crate) fn remote(&self) -> Result<&Remote, Failure> {
+        self.remote
+            .as_ref()
+            .ok_or_else(|| Failure::bad_input(NO_REMOTE))
+    }
 }
 
 /// What a verb does with a device.

@@ -38,6 +38,9 @@ impl From<Done> for ExitCode {
     }
 }
 
+/// What is said where the server's address is missing.
+pub(crate) const NO_REMOTE: &str = "the store knows no server; give --remote URL once";
+
 /// Why a command failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cause {
@@ -169,9 +172,7 @@ fn transport_cause(error: &TransportError) -> Cause {
 fn message(error: &Error) -> String {
     match error {
         Error::Cancelled => "cancelled; nothing is lost".into(),
-        Error::Transport(error) if error.kind() == TransportErrorKind::Missing => {
-            "the store knows no server; give --remote URL once".into()
-        }
+        Error::Transport(error) if error.kind() == TransportErrorKind::Missing => NO_REMOTE.into(),
         Error::PushStopped { report, source } => format!(
             "{} ({} pushed, {} still queued)",
             message(source),

@@ -45,6 +45,9 @@ fn usage(error: &clap::Error) -> ExitCode {
             Err(error) => Failure::from(error).report(),
         };
     }
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        return Failure::bad_input("no command is given; see synctable --help").report();
+    }
     let text = error.to_string();
     let paragraph = text.split("\n\n").next().unwrap_or_default();
     let words: Vec<&str> = paragraph
@@ -65,7 +68,7 @@ async fn run(cli: &Cli, output: &mut Output) -> Result<Done, Failure> {
         return Err(Failure::bad_input("--remote needs the URL of a server"));
     }
     match &cli.verb {
-        Verb::Insert { table, json } => records::insert(globals, output, table, json).await,
+        Verb::Insert { table, record } => records::insert(globals, output, table, record).await,
         Verb::Update(args) => records::update(globals, output, args).await,
         Verb::Replace(args) => records::replace(globals, output, args).await,
         Verb::Get(args) => records::get(globals, output, args).await,

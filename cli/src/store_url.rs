@@ -44,7 +44,7 @@ impl FromStr for StoreUrl {
             "sqlite" if path.is_empty() => Err("the path is missing; write sqlite:PATH".into()),
             "sqlite" => Ok(Self::Sqlite(path.into())),
             _ if LATER.contains(&scheme) => Err(format!(
-                "{scheme}: comes with a later release; use sqlite:PATH"
+                "{scheme} stores come with a later release; use sqlite:PATH"
             )),
             _ => Err("there is no such kind of store; write sqlite:PATH or memory:".into()),
         }

@@ -31,11 +31,11 @@ pub(crate) async fn update(
     output: &mut Output,
     args: &RecordAndJson,
 ) -> Result<Done, Failure> {
-    let OneRecord { table, id } = &args.record;
-    Draft::from_json(&args.json)?;
+    let OneRecord { table, id } = &args.place;
+    Draft::from_json(&args.fields)?;
     // Raw text keeps the spelling of numbers.
     let changes: &RawValue =
-        serde_json::from_str(&args.json).map_err(synctable::RecordError::Json)?;
+        serde_json::from_str(&args.fields).map_err(synctable::RecordError::Json)?;
     let change = async |table: SyncTable<Record>| table.update(id, changes).await;
     changed(globals, output, table, change).await
 }
@@ -45,8 +45,8 @@ pub(crate) async fn replace(
     output: &mut Output,
     args: &RecordAndJson,
 ) -> Result<Done, Failure> {
-    let OneRecord { table, id } = &args.record;
-    let record = Record::new(id.clone(), &args.json)?;
+    let OneRecord { table, id } = &args.place;
+    let record = Record::new(id.clone(), &args.fields)?;
     let change = async |table: SyncTable<Record>| table.replace(&record).await;
     changed(globals, output, table, change).await
 }

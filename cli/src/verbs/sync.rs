@@ -69,6 +69,7 @@ pub(crate) async fn pull(
 ) -> Result<Done, Failure> {
     let cancel = signals::cancelled_by_stop()?;
     let work = async |device: &Device| {
+        device.remote()?;
         let before = parked(device).await?;
         let report = pull_table(device, output, table, args, &cancel).await?;
         print_pull(output, table, &report, false)?;
@@ -88,6 +89,7 @@ pub(crate) async fn sync(globals: &Globals, output: &mut Output) -> Result<Done,
             if schema.local_only {
                 continue;
             }
+            device.remote()?;
             match pull_table(device, output, table, PullArgs::default(), &cancel).await {
                 Ok(report) => print_pull(output, table, &report, true)?,
                 // One such table must not keep the others from being pulled.

@@ -73,11 +73,7 @@ pub(crate) async fn verify(globals: &Globals, output: &mut Output) -> Result<Don
 
 /// Compares the records of all synced tables with the server's, but for those with changes that were not pushed.
 async fn compare(device: &Device, findings: &mut Vec<Finding>) -> Result<(), Failure> {
-    let Some(remote) = &device.remote else {
-        return Err(Failure::bad_input(
-            "the store knows no server; give --remote URL",
-        ));
-    };
+    let remote = device.remote()?;
     let operations = device.sync.pending().await?;
     for (table, schema) in device.sync.schema().tables() {
         if schema.local_only {

@@ -1,0 +1,239 @@
+//! Running the command, and servers that end with the test.
+
+use std::ffi::OsStr;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// The command in a folder.
+pub fn command(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_synctable"));
+    command.current_dir(folder).stdin(Stdio::null());
+    command
+}
+
+/// How a command ended and what it said.
+#[derive(Debug)]
+pub struct Ran {
+    pub code: i32,
+    pub out: String,
+    pub err: String,
+}
+
+impl Ran {
+    pub fn of(command: &mut Command) -> Self {
+        let output = command.output().unwrap();
+        Self {
+            code: output.status.code().expect("ended by a signal"),
+            out: String::from_utf8(output.stdout).unwrap(),
+            err: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    /// All lines of standard output as JSON.
+    pub fn lines(&self) -> Vec<Value> {
+        self.out
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    }
+
+    /// The only line.
+    pub fn line(&self) -> Value {
+        let lines = self.lines();
+        assert_eq!(lines.len(), 1, "{self:?}");
+        lines.into_iter().next().unwrap()
+    }
+
+    pub fn expect(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "{self:?}");
+        let errors = self.err.lines().count();
+        assert_eq!(errors, usize::from(![0, 3].contains(&code)), "{self:?}");
+        assert!(!self.err.trim_end().contains(char::is_control), "{self:?}");
+        self
+    }
+}
+
+/// A folder with the store of one device.
+#[derive(Debug)]
+pub struct Device {
+    folder: TempDir,
+    remote: Option<String>,
+}
+
+impl Device {
+    pub fn new() -> Self {
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+            remote: None,
+        }
+    }
+
+    /// A device whose store knows the server.
+    pub fn of(server: &Server) -> Self {
+        let device = Self {
+            remote: Some(server.url()),
+            ..Self::new()
+        };
+        device.ok(&["push", "--remote", &server.url()]);
+        device
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub fn store(&self) -> PathBuf {
+        self.folder().join("synctable.db")
+    }
+
+    pub fn remote(&self) -> &str {
+        self.remote.as_deref().unwrap()
+    }
+
+    /// Runs a verb with `--json`.
+    pub fn run<S: AsRef<OsStr>>(&self, args: &[S]) -> Ran {
+        Ran::of(command(self.folder()).arg("--json").args(args))
+    }
+
+    pub fn ok(&self, args: &[&str]) -> Ran {
+        self.run(args).expect(0)
+    }
+
+    /// Runs a verb that reads `input`.
+    pub fn feed(&self, args: &[&str], input: &str) -> Ran {
+        let path = self.folder().join("input");
+        std::fs::write(&path, input).unwrap();
+        let input = std::fs::File::open(path).unwrap();
+        Ran::of(command(self.folder()).arg("--json").args(args).stdin(input))
+    }
+
+    pub fn export(&self, table: &str) -> String {
+        self.ok(&["export", table]).out
+    }
+
+    /// The number of the only queued operation.
+    pub fn seq(&self) -> String {
+        self.ok(&["pending"]).line()["seq"].to_string()
+    }
+}
+
+/// A process that is killed when the test ends.
+#[derive(Debug)]
+pub struct Running(pub Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// `synctable serve` as a process of its own.
+#[derive(Debug)]
+pub struct Server {
+    process: Running,
+    address: String,
+    folder: TempDir,
+}
+
+impl Server {
+    pub fn new(args: &[&str]) -> Self {
+        Self::with_schema(args, "{\"tables\":{}}")
+    }
+
+    pub fn with_schema(args: &[&str], schema: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("schema.json"), schema).unwrap();
+        let mut process = command(folder.path())
+            .args(["serve", "--json", "--listen", "127.0.0.1:0"])
+            .args(["--schema", "schema.json"])
+            .args(args)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(process.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        let line: Value = serde_json::from_str(&line).unwrap();
+        Self {
+            process: Running(process),
+            address: line["listening"].as_str().unwrap().to_owned(),
+            folder,
+        }
+    }
+
+    pub fn todos() -> Self {
+        Self::new(&["--table", "todoitem:soft-delete"])
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Asks the process to stop and gives its exit code and its folder.
+    #[cfg(unix)]
+    pub fn stop(mut self) -> (i32, TempDir) {
+        let id = self.process.0.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args(["-TERM", &id])
+                .status()
+                .unwrap()
+                .success()
+        );
+        let code = self.process.0.wait().unwrap().code();
+        (code.expect("ended by the signal"), self.folder)
+    }
+}
+
+/// A server that gives one answer to every request, or never answers.
+#[derive(Debug)]
+pub struct Scripted {
+    pub url: String,
+    requests: Arc<AtomicUsize>,
+}
+
+impl Scripted {
+    pub fn new(answer: Option<&'static str>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let requests = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&requests);
+        // It ends with the test process.
+        thread::spawn(move || {
+            let mut silent = Vec::new();
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                read_head(&mut stream);
+                counter.fetch_add(1, Ordering::SeqCst);
+                match answer {
+                    Some(answer) => stream.write_all(answer.as_bytes()).unwrap(),
+                    None => silent.push(stream),
+                }
+            }
+        });
+        Self { url, requests }
+    }
+
+    pub fn requests(&self) -> usize {
+        self.requests.load(Ordering::SeqCst)
+    }
+}
+
+fn read_head(stream: &mut TcpStream) {
+    let mut head = Vec::new();
+    let mut byte = [0];
+    while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).unwrap() == 1 {
+        head.push(byte[0]);
+    }
+}

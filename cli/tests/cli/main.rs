@@ -1,0 +1,17 @@
+//! The built command as its users meet it: verbs, exit codes, bad input, several processes.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking"
+)]
+
+mod bad_input;
+mod conflicts;
+mod crash;
+mod demo;
+mod import_export;
+mod kit;
+mod network;
+mod records;
+mod two_devices;

@@ -1,0 +1,98 @@
+//! Servers that cannot be reached, refuse, or talk nonsense: nothing is lost.
+
+use crate::kit::{Device, Ran, Scripted, Server, command};
+
+/// A device with one change to push.
+fn device() -> Device {
+    let device = Device::new();
+    device.ok(&["insert", "todoitem", r#"{"id":"a"}"#]);
+    device
+}
+
+fn push(device: &Device, url: &str, code: i32) -> Ran {
+    let ran = device.run(&["push", "--remote", url]).expect(code);
+    assert_eq!(ran.out, "");
+    let pending = device.ok(&["pending"]).lines();
+    assert_eq!((pending.len(), &pending[0]["id"]), (1, &"a".into()));
+    device.ok(&["get", "todoitem", "a"]);
+    ran
+}
+
+#[test]
+fn a_server_that_is_not_there_exits_4() {
+    let device = device();
+    // The port was free a moment ago.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    push(&device, &url, 4);
+    device.run(&["pull", "todoitem"]).expect(4);
+    device.run(&["pull", "other"]).expect(4);
+    device.run(&["sync"]).expect(4);
+    // The next server replaces the remembered one.
+    let server = Server::todos();
+    device.ok(&["push", "--remote", &server.url()]);
+    device.ok(&["pull", "todoitem"]);
+}
+
+#[test]
+fn a_server_that_refuses_the_credentials_exits_4() {
+    let refusing = Scripted::new(Some(
+        "HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
+    ));
+    let device = device();
+    push(&device, &refusing.url, 4);
+    let ran = Ran::of(
+        command(device.folder())
+            .args(["push", "--auth-env", "SYNCTABLE_TEST_TOKEN"])
+            .env("SYNCTABLE_TEST_TOKEN", "very-secret"),
+    );
+    assert!(!ran.expect(4).err.contains("very-secret"));
+}
+
+#[test]
+fn a_busy_server_is_tried_three_times() {
+    let busy = Scripted::new(Some(
+        "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nconnection: close\r\nretry-after: 0\r\n\r\n",
+    ));
+    let device = device();
+    push(&device, &busy.url, 4);
+    assert_eq!(busy.requests(), 3);
+}
+
+#[test]
+fn a_server_that_is_silent_is_given_up_after_the_timeout() {
+    let silent = Scripted::new(None);
+    let device = device();
+    device
+        .run(&["push", "--remote", &silent.url, "--timeout", "0.2"])
+        .expect(4);
+    assert_eq!(silent.requests(), 1);
+    let pending = device.ok(&["pending"]).line();
+    assert_eq!(pending["state"], "attempted");
+    // Whether it got there is found out before it is sent again.
+    let server = Server::todos();
+    device.ok(&["push", "--remote", &server.url()]);
+    assert_eq!(device.ok(&["verify", "--remote"]).line()["ok"], true);
+}
+
+#[test]
+fn nonsense_exits_1() {
+    let nonsense = Scripted::new(Some(
+        "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 6\r\nconnection: close\r\n\r\n<html>",
+    ));
+    let device = Device::new();
+    device
+        .run(&["pull", "todoitem", "--remote", &nonsense.url])
+        .expect(1);
+    push(&self::device(), &nonsense.url, 1);
+}
+
+#[test]
+fn a_table_that_the_server_does_not_have_exits_1() {
+    let server = Server::todos();
+    let device = Device::of(&server);
+    let ran = device.run(&["pull", "attic"]).expect(1);
+    assert!(ran.err.contains("attic"), "{ran:?}");
+    assert!(device.remote().starts_with("http://127.0.0.1:"));
+}
