@@ -43,8 +43,8 @@ pub struct Operation {
     /// A newer copy of the server's record that a pull met and did not apply because of this operation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shadow: Option<Record>,
-    /// True for an insert that follows a delete of the same record which the server already did: a tombstone
-    /// in its way is our own.
+    /// True for an insert that follows a delete of the same record which the server already did, by an earlier operation
+    /// or by a decision for the local record: a tombstone in its way is no conflict.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub follows_delete: bool,
 }

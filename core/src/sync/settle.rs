@@ -281,6 +281,8 @@ fn send_again(slot: &mut Slot, seq: u64, server: Option<&Record>) {
     operation.item = None;
     operation.base = server.cloned();
     operation.shadow = None;
+    // The decision was made over the deletion, so the tombstone of it is not another conflict.
+    operation.follows_delete = server.is_none();
     operation.kind = match (operation.kind, server) {
         (OperationKind::Delete, _) => OperationKind::Delete,
         (_, Some(_)) => OperationKind::Replace,
