@@ -226,8 +226,9 @@ fn an_insert_of_a_known_id_shows_the_row_of_the_server() {
 fn a_pull_whose_own_push_meets_a_conflict_says_so() {
     let server = Server::todos();
     let (mine, theirs) = (Device::of(&server), Device::of(&server));
-    for device in [&theirs, &mine] {
-        device.ok(&["insert", "todoitem", r#"{"id":"a"}"#]);
+    for (device, text) in [(&theirs, "theirs"), (&mine, "mine")] {
+        let record = json!({"id": "a", "text": text}).to_string();
+        device.ok(&["insert", "todoitem", &record]);
     }
     theirs.ok(&["push"]);
     let pulled = mine.run(&["pull", "todoitem"]).expect(3).line();
