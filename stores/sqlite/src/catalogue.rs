@@ -113,7 +113,7 @@ fn create(conn: &Connection, layout: &TableLayout) -> Result<(), StoreError> {
         run(layout::create_odd_index(&layout.name))?;
     }
     for index in &layout.schema.indexes {
-        run(layout::create_index(&layout.name, index))?;
+        run(layout::create_index(layout, index))?;
     }
     Ok(())
 }
@@ -131,7 +131,7 @@ fn alter(conn: &Connection, old: &TableLayout, new: &TableLayout) -> Result<(), 
     }
     for index in &new.schema.indexes {
         if !old.schema.indexes.contains(index) {
-            run(layout::create_index(&new.name, index))?;
+            run(layout::create_index(new, index))?;
         }
     }
     Ok(())

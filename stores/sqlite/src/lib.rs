@@ -9,6 +9,7 @@ mod error;
 mod layout;
 mod open;
 mod pool;
+mod queue;
 mod read;
 mod rows;
 mod sql;

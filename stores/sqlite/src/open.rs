@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use synctable_core::store::{StoreError, StoreErrorKind};
 
@@ -22,8 +23,6 @@ const FORMAT: u32 = 1;
 const MIN_SQLITE: i32 = 3_051_003;
 /// Statements that each connection keeps prepared.
 const STATEMENTS: usize = 128;
-/// Pages in the write-ahead log before it is copied into the file.
-const AUTOCHECKPOINT: u32 = 4000;
 
 /// What to open and how.
 #[derive(Debug, Clone)]
@@ -57,7 +56,8 @@ pub(crate) fn open(options: &Options) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let conn = connect(options, flags).map_err(|error| at_path(path, error))?;
     let set_up = || {
-        conn.pragma_update(None, "wal_autocheckpoint", AUTOCHECKPOINT)?;
+        // The writer looks after the log itself.
+        conn.pragma_update(None, "wal_autocheckpoint", 0)?;
         conn.pragma_update(None, "synchronous", "FULL")?;
         conn.is_readonly("main")
     };
@@ -82,6 +82,8 @@ fn connect(options: &Options, flags: OpenFlags) -> rusqlite::Result<Connection> 
     let kib = i64::try_from(options.cache / 1024).unwrap_or(i64::MAX);
     conn.pragma_update(None, "cache_size", -kib)?;
     conn.pragma_update(None, "trusted_schema", false)?;
+    // Otherwise a statement with a bound LIMIT is planned again each time.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     functions::register(&conn)?;
     Ok(conn)
 }

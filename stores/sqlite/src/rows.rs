@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use rusqlite::types::{ToSqlOutput, Value, ValueRef};
 use rusqlite::{Row, Statement, ToSql};
+use serde_json::Number;
 use synctable_core::store::StoreError;
 use synctable_core::{
     Date, FieldType, Record, RecordId, SystemProperties, TimeOfDay, Timestamp, Version,
@@ -128,7 +129,8 @@ fn convert<'a>(column: &Column, text: &'a str) -> Option<(Slot<'a>, bool)> {
             let value: f64 = text.parse().ok().filter(|value: &f64| value.is_finite())?;
             // -0.0 equals 0.0 in SQL, which would take the two rows for the same.
             let canonical = value != 0.0 || value.is_sign_positive();
-            Some((Slot::Real(value), canonical && json_number(value) == text))
+            let printed = || Number::from_f64(value).is_some_and(|value| prints_as(&value, text));
+            Some((Slot::Real(value), canonical && printed()))
         }),
         FieldType::Boolean => match text {
             "true" => Some((Slot::Int(1), true)),
@@ -181,10 +183,6 @@ fn text_of(text: &str) -> Option<(Cow<'_, str>, bool)> {
 /// The column value of a JSON integer, and whether it prints as it came.
 fn integer_of(text: &str) -> Option<(Slot<'_>, bool)> {
     Some((Slot::Int(text.parse().ok()?), text != "-0"))
-}
-
-fn json_number(value: f64) -> String {
-    serde_json::Value::from(value).to_string()
 }
 
 /// Compares what `value` displays with `text`, without building a text.
@@ -250,7 +248,10 @@ fn print_value(out: &mut String, column: &Column, value: ValueRef<'_>) -> Result
             out.push_str(required_text(value)?);
             Ok(())
         }
-        (FieldType::Number, ValueRef::Real(value)) => write!(out, "{}", json_number(value)),
+        (FieldType::Number, ValueRef::Real(value)) => {
+            let number = Number::from_f64(value).ok_or_else(corrupt)?;
+            write!(out, "{number}")
+        }
         (ty, value) => {
             let value = integer(value)?.ok_or_else(corrupt)?;
             match ty {

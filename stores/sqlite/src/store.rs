@@ -14,8 +14,9 @@ use crate::catalogue::Catalogue;
 use crate::error::io_error;
 use crate::open::{self, Options};
 use crate::pool::{Pool, Shared};
+use crate::queue::Queue;
 use crate::read;
-use crate::writer::WriterHandle;
+use crate::writer::Writer;
 
 /// A store in one SQLite file.
 ///
@@ -43,7 +44,7 @@ pub struct SqliteStore {
     shared: Arc<Shared>,
     // Dropped in this order: the connection that writes closes last and so leaves no log file behind.
     pool: Pool,
-    writer: WriterHandle,
+    queue: Queue,
 }
 
 /// How to open a store; made by [`SqliteStore::builder`].
@@ -58,6 +59,7 @@ pub struct SqliteStore {
 #[derive(Debug, Clone)]
 pub struct SqliteBuilder {
     options: Options,
+    inline: bool,
 }
 
 impl SqliteStore {
@@ -83,6 +85,7 @@ impl SqliteStore {
                 readers: 2,
                 wait: Duration::from_secs(10),
             },
+            inline: true,
         }
     }
 }
@@ -117,6 +120,14 @@ impl SqliteBuilder {
         self
     }
 
+    /// Whether a small commit that comes alone is done on the thread that awaits it, which saves waking another
+    /// thread but holds up whatever else runs there for one sync of the disk. Default true.
+    #[must_use]
+    pub fn inline_commits(mut self, inline: bool) -> Self {
+        self.inline = inline;
+        self
+    }
+
     /// Opens the store.
     pub fn open(mut self) -> Result<SqliteStore, StoreError> {
         // An absolute path cannot be taken for a URI or for one of SQLite's special names.
@@ -124,13 +135,14 @@ impl SqliteBuilder {
             .map_err(|error| io_error(&self.options.path, error))?;
         let conn = open::open(&self.options)?;
         let shared = Arc::new(Shared::new(Catalogue::load(&conn)?));
-        let writer = WriterHandle::start(conn, Arc::clone(&shared))?;
+        let writer = Writer::new(conn, Arc::clone(&shared), self.options.wait);
+        let queue = Queue::start(writer, self.inline)?;
         let pool = Pool::open(&self.options, &shared)?;
         Ok(SqliteStore {
             path: self.options.path,
             shared,
             pool,
-            writer,
+            queue,
         })
     }
 }
@@ -139,7 +151,7 @@ impl SqliteBuilder {
 impl LocalStore for SqliteStore {
     async fn define(&self, schema: &Schema) -> Result<(), StoreError> {
         self.shared.check_open()?;
-        self.writer.define(schema.clone()).await
+        self.queue.define(schema.clone()).await
     }
 
     async fn get(
@@ -176,7 +188,7 @@ impl LocalStore for SqliteStore {
 
     async fn commit(&self, batch: WriteBatch) -> Result<(), StoreError> {
         self.shared.check_open()?;
-        self.writer.commit(batch).await
+        self.queue.commit(batch).await
     }
 
     async fn count(&self, table: &TableName, query: &Query) -> Result<u64, StoreError> {
@@ -205,7 +217,7 @@ impl LocalStore for SqliteStore {
     async fn close(&self) -> Result<(), StoreError> {
         if self.shared.set_closed() {
             self.pool.close();
-            self.writer.close().await
+            self.queue.close().await
         } else {
             Ok(())
         }

@@ -1,166 +1,94 @@
-//! The one thread that writes: batches that wait together share a transaction.
+//! Transactions: checks, writes, durability, and what happens after a failure.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
-use rusqlite::Connection;
 use rusqlite::config::DbConfig;
+use rusqlite::{CachedStatement, Connection};
 use synctable_core::store::{
     Check, Durability, Expect, StoreError, StoreErrorKind, Write, WriteBatch,
 };
-use synctable_core::{RecordId, Schema};
-use tokio::sync::oneshot;
+use synctable_core::{RecordId, Schema, TableName};
 
 use crate::catalogue::{self, Catalogue};
-use crate::error::{closed, describe, from_sqlite};
+use crate::error::{describe, from_sqlite};
 use crate::layout::TableLayout;
 use crate::pool::Shared;
 use crate::{read, rows};
 
-/// The most batches of one transaction.
-const GROUP: usize = 256;
+/// After about how many written pages the length of the write-ahead log is measured.
+const MEASURE: usize = 500;
+/// How many pages of the write-ahead log are many: they are copied into the file then.
+const LONG_LOG: i64 = 4000;
 
-type Reply = oneshot::Sender<Result<(), StoreError>>;
-
-/// What the thread is asked to do.
-enum Job {
-    Commit(WriteBatch, Reply),
-    Define(Schema, Reply),
-    Close(Reply),
-}
-
-/// The way to the writing thread. Requests are done in the order in which they are sent.
+/// The connection that writes.
 #[derive(Debug)]
-pub(crate) struct WriterHandle {
-    jobs: Option<Sender<Job>>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl WriterHandle {
-    pub(crate) fn start(conn: Connection, shared: Arc<Shared>) -> Result<Self, StoreError> {
-        let (jobs, inbox) = channel();
-        let writer = Writer {
-            conn,
-            shared,
-            durability: Durability::Immediate,
-            poisoned: false,
-        };
-        let thread = thread::Builder::new()
-            .name("synctable-sqlite".into())
-            .spawn(move || writer.run(&inbox))
-            .map_err(|error| {
-                StoreError::new(
-                    StoreErrorKind::Other,
-                    "the system gives no more threads; close something and try again",
-                )
-                .with_source(error)
-            })?;
-        Ok(Self {
-            jobs: Some(jobs),
-            thread: Some(thread),
-        })
-    }
-
-    pub(crate) async fn commit(&self, batch: WriteBatch) -> Result<(), StoreError> {
-        self.ask(|reply| Job::Commit(batch, reply)).await
-    }
-
-    pub(crate) async fn define(&self, schema: Schema) -> Result<(), StoreError> {
-        self.ask(|reply| Job::Define(schema, reply)).await
-    }
-
-    pub(crate) async fn close(&self) -> Result<(), StoreError> {
-        self.ask(Job::Close).await
-    }
-
-    async fn ask(&self, job: impl FnOnce(Reply) -> Job) -> Result<(), StoreError> {
-        let (reply, answer) = oneshot::channel();
-        let jobs = self.jobs.as_ref().ok_or_else(closed)?;
-        jobs.send(job(reply)).map_err(|_| closed())?;
-        answer.await.map_err(|_| closed())?
-    }
-}
-
-impl Drop for WriterHandle {
-    /// Lets the thread finish what it was asked and waits for its end, so that the file is closed afterwards.
-    fn drop(&mut self) {
-        self.jobs = None;
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
-}
-
-struct Writer {
+pub(crate) struct Writer {
     conn: Connection,
     shared: Arc<Shared>,
     /// What `PRAGMA synchronous` is set to: `FULL` or `NORMAL`.
     durability: Durability,
     poisoned: bool,
+    /// How long a call waits for another process.
+    wait: Duration,
+    /// About how many pages went to the write-ahead log since it was measured.
+    written: usize,
 }
 
 impl Writer {
-    fn run(mut self, inbox: &Receiver<Job>) {
-        while let Ok(job) = inbox.recv() {
-            let mut next = Some(job);
-            let mut group = Vec::new();
-            while let Some(job) = next.take() {
-                match job {
-                    Job::Commit(batch, reply) => {
-                        group.push((batch, reply));
-                        if group.len() < GROUP {
-                            next = inbox.try_recv().ok();
-                        }
-                    }
-                    Job::Define(schema, reply) => {
-                        self.answer(std::mem::take(&mut group));
-                        let _ = reply.send(self.define(&schema));
-                    }
-                    Job::Close(reply) => {
-                        self.answer(std::mem::take(&mut group));
-                        let _ = reply.send(self.close());
-                        return;
-                    }
-                }
-            }
-            self.answer(group);
-        }
-    }
-
-    fn answer(&mut self, group: Vec<(WriteBatch, Reply)>) {
-        let (batches, replies): (Vec<_>, Vec<_>) = group.into_iter().unzip();
-        for (reply, result) in replies.into_iter().zip(self.commit(&batches)) {
-            let _ = reply.send(result);
+    pub(crate) fn new(conn: Connection, shared: Arc<Shared>, wait: Duration) -> Self {
+        Self {
+            conn,
+            shared,
+            durability: Durability::Immediate,
+            poisoned: false,
+            wait,
+            written: 0,
         }
     }
 
     /// Commits batches in one transaction; one answer a batch, in their order.
-    fn commit(&mut self, batches: &[WriteBatch]) -> Vec<Result<(), StoreError>> {
-        if batches.is_empty() {
-            return Vec::new();
+    pub(crate) fn commit(&mut self, batches: &[WriteBatch]) -> Vec<Result<(), StoreError>> {
+        if let Err(error) = self.begin(durability(batches)) {
+            return for_all(error, batches.len());
         }
         match self.group(batches) {
             Ok(results) => results,
-            // One by one, what is fit to be done is done; of a poisoned store nothing is.
-            Err(_) if batches.len() > 1 => batches
+            // One by one, what is fit to be done is done.
+            Err(_) if batches.len() > 1 && !self.poisoned => batches
                 .iter()
                 .flat_map(|batch| self.commit(std::slice::from_ref(batch)))
                 .collect(),
-            Err(error) => vec![Err(error)],
+            Err(error) => for_all(error, batches.len()),
         }
     }
 
-    /// Tries the batches in one transaction. After an error none of them is done, or the store is poisoned.
+    /// Commits one batch if that can be done without waiting for another process; else does nothing.
+    pub(crate) fn commit_at_once(&mut self, batch: &WriteBatch) -> Option<Result<(), StoreError>> {
+        let batches = std::slice::from_ref(batch);
+        match self.without_waiting(|writer| writer.begin(durability(batches))) {
+            Err(error) if error.kind() == StoreErrorKind::Locked => None,
+            Err(error) => Some(Err(error)),
+            Ok(()) => Some(self.group(batches).map(|_| ())),
+        }
+    }
+
+    fn without_waiting(
+        &mut self,
+        call: impl FnOnce(&mut Self) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        self.conn
+            .busy_timeout(Duration::ZERO)
+            .map_err(from_sqlite)?;
+        let result = call(self);
+        self.conn.busy_timeout(self.wait).map_err(from_sqlite)?;
+        result
+    }
+
+    /// Does the batches in the transaction that has begun, and ends it. After an error none of them is done, or the
+    /// store is poisoned.
     fn group(&mut self, batches: &[WriteBatch]) -> Result<Vec<Result<(), StoreError>>, StoreError> {
-        let eventual = batches
-            .iter()
-            .all(|batch| batch.get_durability() == Durability::Eventual);
-        self.begin(if eventual {
-            Durability::Eventual
-        } else {
-            Durability::Immediate
-        })?;
+        self.written += batches.iter().map(size).sum::<usize>();
         let work = |writer: &mut Self| {
             let catalogue = writer.shared.catalogue(&writer.conn)?;
             let mut results = Vec::with_capacity(batches.len());
@@ -197,7 +125,7 @@ impl Writer {
         Ok(result)
     }
 
-    fn define(&mut self, schema: &Schema) -> Result<(), StoreError> {
+    pub(crate) fn define(&mut self, schema: &Schema) -> Result<(), StoreError> {
         self.begin(Durability::Immediate)?;
         let work = |writer: &mut Self| {
             let current = writer.shared.catalogue(&writer.conn)?;
@@ -265,11 +193,55 @@ impl Writer {
         }
     }
 
-    fn close(self) -> Result<(), StoreError> {
+    /// True when [`checkpoint`](Self::checkpoint) has something to look at.
+    pub(crate) fn wants_checkpoint(&self) -> bool {
+        self.written >= MEASURE
+    }
+
+    /// Copies the write-ahead log into the file once it is long. Done here and not by SQLite inside a commit: there
+    /// nobody would learn of a failed write, and the commit would take long.
+    pub(crate) fn checkpoint(&mut self) {
+        if !self.wants_checkpoint() || self.poisoned {
+            return;
+        }
+        self.written = 0;
+        let run = |mode: &str| {
+            let sql = format!("PRAGMA wal_checkpoint({mode})");
+            self.conn.query_row(&sql, [], |row| row.get::<_, i64>(1))
+        };
+        let done = run("NOOP").and_then(|pages| {
+            if pages >= LONG_LOG {
+                run("PASSIVE")
+            } else {
+                Ok(pages)
+            }
+        });
+        if let Err(error) = done
+            && describe(&error).0 == StoreErrorKind::Io
+        {
+            tracing::error!(%error, "the write-ahead log cannot be copied; open the store again");
+            self.poison();
+        }
+    }
+
+    /// Makes everything durable and closes the file.
+    pub(crate) fn close(mut self) -> Result<(), StoreError> {
         if self.poisoned {
             return Err(unknown());
         }
+        if self.durability == Durability::Eventual {
+            // One write that is synced makes all before it durable.
+            self.begin(Durability::Immediate)?;
+            let touched = run(
+                &self.conn,
+                "UPDATE _synctable_generation SET number = number",
+            );
+            self.end(touched)?;
+        }
         // Another process may still read; then the log stays and whoever comes next copies it.
+        self.conn
+            .busy_timeout(Duration::ZERO)
+            .map_err(from_sqlite)?;
         self.conn
             .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
             .map_err(from_sqlite)?;
@@ -277,20 +249,55 @@ impl Writer {
     }
 }
 
+/// How durable a transaction with these batches has to be.
+fn durability(batches: &[WriteBatch]) -> Durability {
+    let eventual = |batch: &WriteBatch| batch.get_durability() == Durability::Eventual;
+    if batches.iter().all(eventual) {
+        Durability::Eventual
+    } else {
+        Durability::Immediate
+    }
+}
+
+/// About how many pages a batch writes.
+fn size(batch: &WriteBatch) -> usize {
+    let pages = |write: &Write| match write {
+        Write::Put { record, .. } => 1 + record.body().len() / 4096,
+        Write::Delete { .. } => 1,
+        Write::Clear { .. } => MEASURE,
+    };
+    batch.writes().iter().map(pages).sum()
+}
+
+/// One error for each of several batches.
+fn for_all(error: StoreError, batches: usize) -> Vec<Result<(), StoreError>> {
+    let (kind, message) = (error.kind(), error.to_string());
+    let copies = (1..batches).map(|_| Err(StoreError::new(kind, message.clone())));
+    std::iter::once(Err(error)).chain(copies).collect()
+}
+
 /// Judges the checks of a batch and does its writes, inside the caller's transaction.
 fn apply(conn: &Connection, catalogue: &Catalogue, batch: &WriteBatch) -> Result<(), StoreError> {
     for check in batch.checks() {
         judge(conn, catalogue, check)?;
     }
+    // Most batches put many records into one table.
+    let mut put: Option<(&TableName, CachedStatement<'_>)> = None;
     for write in batch.writes() {
-        let layout = catalogue.table(write.table())?;
+        let table = write.table();
+        let layout = catalogue.table(table)?;
         let statements = &layout.statements;
         let done = match write {
             Write::Put { record, .. } => {
-                conn.prepare_cached(&statements.put).and_then(|mut put| {
-                    rows::bind(&mut put, layout, record)?;
-                    put.raw_execute()
-                })
+                let statement = match &mut put {
+                    Some((last, statement)) if *last == table => statement,
+                    other => {
+                        let statement =
+                            conn.prepare_cached(&statements.put).map_err(from_sqlite)?;
+                        &mut other.insert((table, statement)).1
+                    }
+                };
+                rows::bind(statement, layout, record).and_then(|()| statement.raw_execute())
             }
             Write::Delete { id, .. } => conn
                 .prepare_cached(&statements.delete)
@@ -344,9 +351,8 @@ fn unknown() -> StoreError {
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::time::Duration;
 
-    use synctable_core::{FieldType, Record, TableName, TableSchema};
+    use synctable_core::{FieldType, Record, TableSchema};
     use tempfile::TempDir;
 
     use super::*;
@@ -364,12 +370,7 @@ mod tests {
         };
         let conn = open::open(&options).unwrap();
         let shared = Arc::new(Shared::new(Catalogue::load(&conn).unwrap()));
-        let mut writer = Writer {
-            conn,
-            shared,
-            durability: Durability::Immediate,
-            poisoned: false,
-        };
+        let mut writer = Writer::new(conn, shared, options.wait);
         let schema = TableSchema::new().with_field("title", FieldType::String);
         writer
             .define(&Schema::new().with_table(table(), schema))
@@ -492,6 +493,25 @@ mod tests {
     }
 
     #[test]
+    fn a_long_log_is_copied_into_the_file() {
+        let (folder, mut writer, _) = writer();
+        let file = || folder.path().join("a.db").metadata().unwrap().len();
+        let body = format!(r#"{{"title":"{}"}}"#, "x".repeat(1 << 20));
+        let mut rounds = 0..;
+        let before = file();
+        while file() == before {
+            let round = rounds.next().unwrap();
+            assert!(round < 40, "the log is never copied");
+            let large = Record::new(RecordId::new(&round.to_string()).unwrap(), &body).unwrap();
+            let batch = WriteBatch::new().put(&table(), large);
+            writer.commit_at_once(&batch).unwrap().unwrap();
+            writer.checkpoint();
+        }
+        assert!(rounds.start > 10, "not after each commit");
+        writer.close().unwrap();
+    }
+
+    #[test]
     fn only_groups_that_may_be_lost_go_without_a_sync() {
         let (_folder, mut writer, _) = writer();
         let level = |writer: &Writer| {
@@ -508,7 +528,7 @@ mod tests {
             (vec![eventual()], normal),
             (vec![put("b")], full),
         ] {
-            writer.commit(&group);
+            assert!(writer.commit(&group).iter().all(Result::is_ok));
             assert_eq!(level(&writer), expected);
         }
     }
