@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 use crate::catalogue::{self, Catalogue};
 use crate::error::{closed, from_sqlite};
 use crate::open::{self, Options};
+use crate::writer::run;
 
 /// How many steps of SQLite's machine pass between two looks at the budget.
 const STEPS: i32 = 1000;
@@ -143,6 +144,10 @@ impl Pool {
             reader.budget.store(INLINE_BUDGET, Ordering::Relaxed);
             let result = read(reader);
             stopped = reader.budget.swap(i64::MAX, Ordering::Relaxed) <= 0;
+            // With the budget used up, the end of the read's transaction may have been stopped as well.
+            if !reader.conn.is_autocommit() {
+                run(&reader.conn, "ROLLBACK")?;
+            }
             result
         });
         match result {
@@ -280,5 +285,38 @@ fn work(slot: &Slot, inbox: &Mutex<Receiver<Job>>) {
             job(reader);
             Ok(())
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::read::Snapshot;
+
+    #[test]
+    fn a_read_that_is_stopped_at_its_very_end_leaves_no_transaction() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = Options {
+            path: folder.path().join("a.db"),
+            create: true,
+            cache: 1 << 20,
+            readers: 1,
+            wait: Duration::ZERO,
+        };
+        let conn = open::open(&options).unwrap();
+        let shared = Arc::new(Shared::new(Catalogue::load(&conn).unwrap()));
+        let pool = Pool::open(&options, &shared).unwrap();
+        // SQLite looks at the budget every thousand steps of a statement, counted over all its runs.
+        for _ in 0..STEPS {
+            let read = |reader: &Reader| {
+                let snapshot = Snapshot::begin(&reader.conn)?;
+                reader.budget.store(0, Ordering::Relaxed);
+                drop(snapshot);
+                Ok(())
+            };
+            pool.inline(read).unwrap().unwrap();
+        }
     }
 }

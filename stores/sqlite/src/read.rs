@@ -294,10 +294,10 @@ fn uses_declared(layout: &TableLayout, query: &Query) -> bool {
 }
 
 /// A read transaction; it ends when dropped.
-struct Snapshot<'a>(&'a Connection);
+pub(crate) struct Snapshot<'a>(&'a Connection);
 
 impl<'a> Snapshot<'a> {
-    fn begin(conn: &'a Connection) -> Result<Self, StoreError> {
+    pub(crate) fn begin(conn: &'a Connection) -> Result<Self, StoreError> {
         run(conn, "BEGIN")?;
         Ok(Self(conn))
     }
