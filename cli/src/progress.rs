@@ -19,20 +19,16 @@ impl Progress {
     /// A bar that is moved by hand.
     pub(crate) fn new(output: &Output, label: &str, total: Option<u64>) -> Self {
         let bar = if output.shows_progress() {
-            let bar = total.map_or_else(ProgressBar::new_spinner, ProgressBar::new);
-            let template = match total {
-                Some(_) => "{msg} {wide_bar} {human_pos}/{human_len}",
-                None => "{spinner} {msg} {human_pos}",
-            };
-            if let Ok(style) = ProgressStyle::with_template(template) {
-                bar.set_style(style);
+            let bar = ProgressBar::new_spinner().with_message(label.to_owned());
+            style(&bar, "{spinner} {msg} {human_pos}");
+            if let Some(total) = total {
+                show_total(&bar, total);
             }
             bar.enable_steady_tick(Duration::from_millis(100));
             bar
         } else {
             ProgressBar::hidden()
         };
-        bar.set_message(label.to_owned());
         Self {
             bar,
             listener: None,
@@ -48,11 +44,15 @@ impl Progress {
         let (bar, mut events) = (progress.bar.clone(), device.events());
         progress.listener = Some(tokio::spawn(async move {
             while let Some(event) = events.next().await {
-                match event {
-                    Event::PushProgress { done, .. } => bar.set_position(done),
-                    Event::PullProgress { fetched, .. } => bar.set_position(fetched),
-                    _ => {}
+                let (done, total) = match event {
+                    Event::PushProgress { done, total } => (done, Some(total)),
+                    Event::PullProgress { fetched, total, .. } => (fetched, total),
+                    _ => continue,
+                };
+                if let Some(total) = total {
+                    show_total(&bar, total);
                 }
+                bar.set_position(done);
             }
         }));
         progress
@@ -69,5 +69,20 @@ impl Drop for Progress {
             listener.abort();
         }
         self.bar.finish_and_clear();
+    }
+}
+
+/// Turns a spinner into a bar, once it is known how much there is.
+fn show_total(bar: &ProgressBar, total: u64) {
+    if bar.length() != Some(total) {
+        style(bar, "{msg} {wide_bar} {human_pos}/{human_len}");
+        bar.set_length(total);
+    }
+}
+
+/// Without a valid template the bar keeps its own look.
+fn style(bar: &ProgressBar, template: &str) {
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
     }
 }

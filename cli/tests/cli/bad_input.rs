@@ -3,7 +3,9 @@
 use std::ffi::OsStr;
 use std::fs;
 
-use crate::kit::{Device, Ran, command};
+use serde_json::json;
+
+use crate::kit::{Device, Ran, command, lines};
 
 /// Command lines that end with exit code 2 before any store is made.
 const BAD: &[&[&str]] = &[
@@ -177,9 +179,7 @@ fn what_is_no_store_is_refused_and_stays_as_it_is() {
 #[test]
 fn a_store_that_was_cut_is_refused() {
     let device = Device::new();
-    let lines: String = (0..500)
-        .map(|n| format!("{{\"id\":\"{n}\",\"text\":\"{n}\"}}\n"))
-        .collect();
+    let lines = lines(500, |n| json!({"id": format!("{n}"), "text": "cut"}));
     device.feed(&["import", "todo", "-"], &lines).expect(0);
     let file = fs::OpenOptions::new()
         .write(true)

@@ -4,9 +4,9 @@ use std::collections::HashSet;
 use std::io::{BufRead, BufReader, Write};
 use std::process::Stdio;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::kit::{Device, Running, Server, command};
+use crate::kit::{Device, Running, Server, command, lines};
 
 /// Each record of the table has its operation and the other way round.
 fn records_and_operations(device: &Device) -> usize {
@@ -79,9 +79,7 @@ fn an_import_that_is_killed_leaves_whole_transactions() {
 fn a_push_that_is_killed_is_finished_by_the_next() {
     let server = Server::todos();
     let device = Device::of(&server);
-    let lines: String = (0..600)
-        .map(|n| format!("{{\"id\":\"i{n:03}\"}}\n"))
-        .collect();
+    let lines = lines(600, |n| json!({"id": format!("i{n:03}")}));
     device.feed(&["import", "todoitem", "-"], &lines).expect(0);
     let watcher = Device::of(&server);
     let push = Running(command(device.folder()).arg("push").spawn().unwrap());

@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use serde_json::json;
 
-use crate::kit::{Device, Running, command};
+use crate::kit::{Device, Running, command, lines};
 
 #[test]
 fn an_export_reads_back_as_the_same_table() {
@@ -55,8 +55,8 @@ fn an_import_stops_at_a_bad_line_and_keeps_those_before_it() {
     ] {
         let device = Device::new();
         // Beyond the first transaction, with a blank line that counts.
-        let mut lines: String = (0..700).map(|n| format!("{{\"id\":\"i{n}\"}}\n")).collect();
-        lines.push_str(&format!("\n{bad}\n{{\"id\":\"never\"}}\n"));
+        let good = lines(700, |n| json!({"id": format!("i{n}")}));
+        let lines = format!("{good}\n{bad}\n{{\"id\":\"never\"}}\n");
         let stopped = device.feed(&["import", "things", "-"], &lines).expect(2);
         assert_eq!(stopped.line(), json!({"imported": 700}), "{bad}");
         assert!(stopped.err.contains("line 702: "), "{stopped:?}");
@@ -79,9 +79,7 @@ fn a_line_that_is_no_text_is_told_by_its_number() {
 fn a_reader_that_leaves_early_ends_the_export_quietly() {
     let device = Device::new();
     // More than a pipe holds.
-    let lines: String = (0..3000)
-        .map(|n| format!("{{\"id\":\"{n}\",\"text\":\"{}\"}}\n", "x".repeat(100)))
-        .collect();
+    let lines = lines(3000, |_| json!({"text": "x".repeat(100)}));
     device.feed(&["import", "things", "-"], &lines).expect(0);
     let mut export = Running(
         command(device.folder())

@@ -13,22 +13,31 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// The command in a folder.
-pub fn command(folder: &Path) -> Command {
+pub(crate) fn command(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_synctable"));
     command.current_dir(folder).stdin(Stdio::null());
     command
 }
 
+/// JSON lines, one for each number.
+pub(crate) fn lines(count: usize, record: impl Fn(usize) -> Value) -> String {
+    (0..count).map(|n| format_line(&record(n))).collect()
+}
+
+fn format_line(record: &Value) -> String {
+    format!("{record}\n")
+}
+
 /// How a command ended and what it said.
 #[derive(Debug)]
-pub struct Ran {
-    pub code: i32,
-    pub out: String,
-    pub err: String,
+pub(crate) struct Ran {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
 impl Ran {
-    pub fn of(command: &mut Command) -> Self {
+    pub(crate) fn of(command: &mut Command) -> Self {
         let output = command.output().unwrap();
         Self {
             code: output.status.code().expect("ended by a signal"),
@@ -38,7 +47,7 @@ impl Ran {
     }
 
     /// All lines of standard output as JSON.
-    pub fn lines(&self) -> Vec<Value> {
+    pub(crate) fn lines(&self) -> Vec<Value> {
         self.out
             .lines()
             .map(|line| serde_json::from_str(line).unwrap())
@@ -46,13 +55,13 @@ impl Ran {
     }
 
     /// The only line.
-    pub fn line(&self) -> Value {
+    pub(crate) fn line(&self) -> Value {
         let lines = self.lines();
         assert_eq!(lines.len(), 1, "{self:?}");
         lines.into_iter().next().unwrap()
     }
 
-    pub fn expect(self, code: i32) -> Self {
+    pub(crate) fn expect(self, code: i32) -> Self {
         assert_eq!(self.code, code, "{self:?}");
         let errors = self.err.lines().count();
         assert_eq!(errors, usize::from(![0, 3].contains(&code)), "{self:?}");
@@ -63,13 +72,13 @@ impl Ran {
 
 /// A folder with the store of one device.
 #[derive(Debug)]
-pub struct Device {
+pub(crate) struct Device {
     folder: TempDir,
     remote: Option<String>,
 }
 
 impl Device {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             folder: tempfile::tempdir().unwrap(),
             remote: None,
@@ -77,7 +86,7 @@ impl Device {
     }
 
     /// A device whose store knows the server.
-    pub fn of(server: &Server) -> Self {
+    pub(crate) fn of(server: &Server) -> Self {
         let device = Self {
             remote: Some(server.url()),
             ..Self::new()
@@ -86,48 +95,48 @@ impl Device {
         device
     }
 
-    pub fn folder(&self) -> &Path {
+    pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    pub fn store(&self) -> PathBuf {
+    pub(crate) fn store(&self) -> PathBuf {
         self.folder().join("synctable.db")
     }
 
-    pub fn remote(&self) -> &str {
+    pub(crate) fn remote(&self) -> &str {
         self.remote.as_deref().unwrap()
     }
 
     /// Runs a verb with `--json`.
-    pub fn run<S: AsRef<OsStr>>(&self, args: &[S]) -> Ran {
+    pub(crate) fn run<S: AsRef<OsStr>>(&self, args: &[S]) -> Ran {
         Ran::of(command(self.folder()).arg("--json").args(args))
     }
 
-    pub fn ok(&self, args: &[&str]) -> Ran {
+    pub(crate) fn ok(&self, args: &[&str]) -> Ran {
         self.run(args).expect(0)
     }
 
     /// Runs a verb that reads `input`.
-    pub fn feed(&self, args: &[&str], input: &str) -> Ran {
+    pub(crate) fn feed(&self, args: &[&str], input: &str) -> Ran {
         let path = self.folder().join("input");
         std::fs::write(&path, input).unwrap();
         let input = std::fs::File::open(path).unwrap();
         Ran::of(command(self.folder()).arg("--json").args(args).stdin(input))
     }
 
-    pub fn export(&self, table: &str) -> String {
+    pub(crate) fn export(&self, table: &str) -> String {
         self.ok(&["export", table]).out
     }
 
     /// The number of the only queued operation.
-    pub fn seq(&self) -> String {
+    pub(crate) fn seq(&self) -> String {
         self.ok(&["pending"]).line()["seq"].to_string()
     }
 }
 
 /// A process that is killed when the test ends.
 #[derive(Debug)]
-pub struct Running(pub Child);
+pub(crate) struct Running(pub(crate) Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -139,18 +148,18 @@ impl Drop for Running {
 
 /// `synctable serve` as a process of its own.
 #[derive(Debug)]
-pub struct Server {
+pub(crate) struct Server {
     process: Running,
     address: String,
     folder: TempDir,
 }
 
 impl Server {
-    pub fn new(args: &[&str]) -> Self {
+    pub(crate) fn new(args: &[&str]) -> Self {
         Self::with_schema(args, "{\"tables\":{}}")
     }
 
-    pub fn with_schema(args: &[&str], schema: &str) -> Self {
+    pub(crate) fn with_schema(args: &[&str], schema: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("schema.json"), schema).unwrap();
         let mut process = command(folder.path())
@@ -172,17 +181,17 @@ impl Server {
         }
     }
 
-    pub fn todos() -> Self {
+    pub(crate) fn todos() -> Self {
         Self::new(&["--table", "todoitem:soft-delete"])
     }
 
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
     /// Asks the process to stop and gives its exit code and its folder.
     #[cfg(unix)]
-    pub fn stop(mut self) -> (i32, TempDir) {
+    pub(crate) fn stop(mut self) -> (i32, TempDir) {
         let id = self.process.0.id().to_string();
         assert!(
             Command::new("kill")
@@ -198,13 +207,13 @@ impl Server {
 
 /// A server that gives one answer to every request, or never answers.
 #[derive(Debug)]
-pub struct Scripted {
+pub(crate) struct Scripted {
     pub url: String,
     requests: Arc<AtomicUsize>,
 }
 
 impl Scripted {
-    pub fn new(answer: Option<&'static str>) -> Self {
+    pub(crate) fn new(answer: Option<&'static str>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let requests = Arc::new(AtomicUsize::new(0));
@@ -225,7 +234,7 @@ impl Scripted {
         Self { url, requests }
     }
 
-    pub fn requests(&self) -> usize {
+    pub(crate) fn requests(&self) -> usize {
         self.requests.load(Ordering::SeqCst)
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::kit::{Device, Ran, command};
+use crate::kit::{Device, Ran, command, lines};
 
 #[test]
 fn a_record_is_inserted_changed_read_and_deleted() {
@@ -97,9 +97,10 @@ fn global_options_go_before_and_behind_the_verb() {
 #[test]
 fn a_query_filters_orders_cuts_selects_and_counts() {
     let device = Device::new();
-    let lines: String = (0..1200)
-        .map(|n| format!("{{\"id\":\"{n:04}\",\"n\":{n},\"even\":{}}}\n", n % 2 == 0))
-        .collect();
+    let lines = lines(
+        1200,
+        |n| json!({"id": format!("{n:04}"), "n": n, "even": n % 2 == 0}),
+    );
     device.feed(&["import", "numbers", "-"], &lines).expect(0);
     let numbers = |query: &str| -> Vec<i64> {
         let lines = device.ok(&["query", "numbers", query]).lines();

@@ -2,24 +2,20 @@
 
 use serde_json::{Value, json};
 
-use crate::kit::{Device, Server};
+use crate::kit::{Device, Server, lines};
 
-fn lines(count: usize) -> String {
-    (0..count)
-        .map(|n| {
-            format!(
-                "{{\"id\":\"i{n:04}\",\"title\":\"Film {n}\",\"year\":{}}}\n",
-                1900 + n % 100
-            )
-        })
-        .collect()
+fn films(count: usize) -> String {
+    lines(
+        count,
+        |n| json!({"id": format!("i{n:04}"), "title": format!("Film {n}"), "year": 1900 + n % 100}),
+    )
 }
 
 #[test]
 fn what_one_device_imports_the_other_one_pulls() {
     let server = Server::new(&["--any-table"]);
     let (one, two) = (Device::new(), Device::new());
-    one.feed(&["import", "movies", "-"], &lines(250)).expect(0);
+    one.feed(&["import", "movies", "-"], &films(250)).expect(0);
     let pushed = one.ok(&["push", "--remote", &server.url()]).line();
     assert_eq!(
         pushed,
@@ -56,7 +52,7 @@ fn what_one_device_imports_the_other_one_pulls() {
 fn later_pulls_bring_what_changed_and_what_was_deleted() {
     let server = Server::todos();
     let (one, two) = (Device::of(&server), Device::of(&server));
-    one.feed(&["import", "todoitem", "-"], &lines(20)).expect(0);
+    one.feed(&["import", "todoitem", "-"], &films(20)).expect(0);
     one.ok(&["push", "--parallel", "4"]);
     two.ok(&["pull", "todoitem"]);
     one.ok(&["update", "todoitem", "i0001", r#"{"year":2000}"#]);
@@ -103,7 +99,7 @@ fn later_pulls_bring_what_changed_and_what_was_deleted() {
 fn a_filter_brings_its_records_and_has_a_name_of_its_own() {
     let server = Server::todos();
     let (one, two) = (Device::of(&server), Device::of(&server));
-    one.feed(&["import", "todoitem", "-"], &lines(200))
+    one.feed(&["import", "todoitem", "-"], &films(200))
         .expect(0);
     one.ok(&["push"]);
     let added = |args: &[&str]| two.ok(args).line()["added"].as_u64().unwrap();
