@@ -54,28 +54,39 @@ pub(crate) fn open(options: &Options) -> Result<Connection, StoreError> {
     }
     check(options)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let conn = connect(options, flags).map_err(|error| at_path(path, error))?;
+    let conn = Connection::open_with_flags(path, flags).map_err(|error| at_path(path, error))?;
     let set_up = || {
+        // SQLite opens a file it may not write as one that is only read.
+        if conn.is_readonly("main")? {
+            return Ok(false);
+        }
+        set_up(&conn, options)?;
         // The writer looks after the log itself.
         conn.pragma_update(None, "wal_autocheckpoint", 0)?;
         conn.pragma_update(None, "synchronous", "FULL")?;
-        conn.is_readonly("main")
+        // Opens the log.
+        conn.query_row(catalogue::GENERATION, [], |_| Ok(()))?;
+        Ok(true)
     };
-    // SQLite opens a file it may not write as one that is only read.
-    if set_up().map_err(|error| at_path(path, error))? {
-        return Err(io_error(path, ErrorKind::PermissionDenied.into()));
+    if set_up().map_err(|error| not_permitted(path, error))? {
+        Ok(conn)
+    } else {
+        Err(io_error(path, ErrorKind::PermissionDenied.into()))
     }
-    Ok(conn)
 }
 
 /// Opens one more connection, for reading.
 pub(crate) fn open_reader(options: &Options) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    connect(options, flags).map_err(|error| at_path(&options.path, error))
+    Connection::open_with_flags(&options.path, flags)
+        .and_then(|conn| {
+            set_up(&conn, options)?;
+            Ok(conn)
+        })
+        .map_err(|error| at_path(&options.path, error))
 }
 
-fn connect(options: &Options, flags: OpenFlags) -> rusqlite::Result<Connection> {
-    let conn = Connection::open_with_flags(&options.path, flags)?;
+fn set_up(conn: &Connection, options: &Options) -> rusqlite::Result<()> {
     conn.busy_timeout(options.wait)?;
     conn.set_prepared_statement_cache_capacity(STATEMENTS);
     // Negative sizes are in KiB, positive ones in pages.
@@ -84,8 +95,7 @@ fn connect(options: &Options, flags: OpenFlags) -> rusqlite::Result<Connection> 
     conn.pragma_update(None, "trusted_schema", false)?;
     // Otherwise a statement with a bound LIMIT is planned again each time.
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
-    functions::register(&conn)?;
-    Ok(conn)
+    functions::register(conn)
 }
 
 /// True when something is at `path`; an error when its folder is missing or cannot be read, or it is no file.
@@ -117,14 +127,14 @@ fn create(path: &Path) -> Result<(), StoreError> {
     let draft = path.with_file_name(name);
     remove(&draft)?;
     let made = build(&draft)
-        .map_err(|error| cannot_create(path, error))
+        .map_err(|error| not_permitted(path, error))
         .and_then(|()| place(&draft, path).map_err(|error| io_error(path, error)));
     let removed = remove(&draft);
     made.and(removed)
 }
 
-/// The folder is there, so a file that cannot be made in it is one that may not be.
-fn cannot_create(path: &Path, error: rusqlite::Error) -> StoreError {
+/// The folder is there, so a file that cannot be made or opened in it is one that may not be.
+fn not_permitted(path: &Path, error: rusqlite::Error) -> StoreError {
     match error.sqlite_error_code() {
         Some(ErrorCode::CannotOpen) => io_error(path, ErrorKind::PermissionDenied.into()),
         _ => at_path(path, error),

@@ -189,3 +189,39 @@ async fn truncated_and_newer_stores_are_refused_and_stay_as_they_are() {
     newer.close().unwrap();
     assert_eq!(refused(&path).kind(), StoreErrorKind::FormatTooNew);
 }
+
+/// Whatever byte of a file is wrong: an error or an answer, never a panic, and the process goes on.
+#[tokio::test]
+async fn damaged_stores_end_in_errors() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.db");
+    closed_store(&path).await;
+    let whole = fs::read(&path).unwrap();
+    let mut refused = 0;
+    // Headers of pages are dense in meaning, so all of their bytes; of the rest every 211th.
+    let places = (0..whole.len()).filter(|at| at % 4096 < 12 || at % 211 == 0);
+    for at in places {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 0xff;
+        fs::write(&path, &bytes).unwrap();
+        let read = async {
+            let store = SqliteStore::open(&path)?;
+            let found = store
+                .query_all(&table(), &synctable_core::query::Query::all())
+                .await?;
+            let batch = WriteBatch::new().put(&table(), record(r#"{"id":"b","title":"Bread"}"#));
+            store.commit(batch).await?;
+            store.close().await?;
+            Ok::<_, StoreError>(found)
+        };
+        if let Err(error) = read.await {
+            refused += 1;
+            let text = error.to_string();
+            assert!(!text.contains(char::is_control), "{text}");
+        }
+        for side in ["x.db-wal", "x.db-shm"] {
+            let _ = fs::remove_file(folder.path().join(side));
+        }
+    }
+    assert!(refused > 30, "{refused} refused");
+}

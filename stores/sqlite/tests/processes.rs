@@ -1,4 +1,4 @@
-//! Processes that end badly: what was acknowledged is there afterwards.
+//! Several processes, and processes that end badly: what was acknowledged is there afterwards.
 //!
 //! The child is this test binary once more, told by an environment variable what to do.
 #![cfg(unix)]
@@ -195,4 +195,138 @@ async fn failed_writes_poison_the_store_until_it_is_opened_again() {
         "{found}: {outcome}"
     );
     commit(&store, found, Durability::Immediate).await.unwrap();
+}
+
+#[tokio::test]
+#[ignore = "the child of processes_on_one_store_lose_no_update"]
+async fn counts_up() {
+    let Some(path) = env::var_os(STORE) else {
+        return;
+    };
+    let store = SqliteStore::open(path).unwrap();
+    let [todo, _] = tables();
+    store.define(&schema()).await.unwrap();
+    let id = RecordId::new("counter").unwrap();
+    for _ in 0..COUNTS {
+        loop {
+            let record = store.get_one(&todo, &id).await.unwrap();
+            let number = record.as_ref().map_or(0, |record| {
+                record.member("number").unwrap().as_u64().unwrap()
+            });
+            let next = Record::new(id.clone(), &format!(r#"{{"number":{}}}"#, number + 1)).unwrap();
+            let batch = match record {
+                Some(record) => WriteBatch::new().expect_same(&todo, record),
+                None => WriteBatch::new().expect_absent(&todo, &id),
+            };
+            match store.commit(batch.put(&todo, next)).await {
+                Ok(()) => break,
+                Err(error) => assert_eq!(error.kind(), StoreErrorKind::CheckFailed),
+            }
+        }
+    }
+    store.close().await.unwrap();
+}
+
+const COUNTS: u64 = 60;
+
+#[tokio::test]
+async fn processes_on_one_store_lose_no_update() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.db");
+    // All of them find no file.
+    let start = || child("counts_up", &path, "").spawn().unwrap();
+    let children: Vec<_> = (0..4).map(|_| start()).collect();
+    let count = children.len() as u64;
+    for mut child in children {
+        assert!(child.wait().unwrap().success());
+    }
+    let store = SqliteStore::builder(&path).create(false).open().unwrap();
+    let counter = RecordId::new("counter").unwrap();
+    let record = store
+        .get_one(&tables()[0], &counter)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(record.member("number").unwrap(), count * COUNTS);
+}
+
+#[test]
+#[ignore = "the child of stores_that_cannot_be_made_or_opened_say_why"]
+fn opens() {
+    let Some(path) = env::var_os(STORE) else {
+        return;
+    };
+    match SqliteStore::open(path) {
+        Ok(_) => println!("outcome opened"),
+        Err(error) => println!("outcome {:?} {error}", error.kind()),
+    }
+}
+
+#[test]
+fn stores_that_cannot_be_made_or_opened_say_why() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    use std::os::unix::process::CommandExt;
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.db");
+    let names = || {
+        let entries = std::fs::read_dir(folder.path()).unwrap();
+        entries
+            .map(|entry| entry.unwrap().file_name())
+            .collect::<Vec<_>>()
+    };
+    let outcome = |command: &mut Command| {
+        let output = command.output().unwrap();
+        lines(&output.stdout[..], "outcome").next()
+    };
+    // No room for even one page.
+    let full = outcome(&mut child("opens", &path, "trap '' XFSZ; ulimit -f 1;")).unwrap();
+    assert!(full.starts_with("Io "), "{full}");
+    assert!(
+        names().is_empty(),
+        "a store that was not made leaves nothing: {:?}",
+        names()
+    );
+
+    let mode = |path: &Path, mode| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let open = || {
+        // Root may do anything, so the child is somebody else.
+        let mut command = child("opens", &path, "");
+        if std::fs::metadata("/proc/self").is_ok_and(|me| me.uid() == 0) {
+            command.uid(65534).gid(65534);
+        }
+        outcome(&mut command)
+    };
+    mode(folder.path(), 0o777);
+    if open().as_deref() != Some("opened") {
+        eprintln!("skipped: this test runs as root and others cannot run its binary");
+        return;
+    }
+    std::fs::remove_file(&path).unwrap();
+    mode(folder.path(), 0o555);
+    let refused = open().unwrap();
+    assert!(
+        refused.starts_with("Permission "),
+        "in a folder that is only read: {refused}"
+    );
+    mode(folder.path(), 0o777);
+    drop(SqliteStore::open(&path).unwrap());
+    let bytes = std::fs::read(&path).unwrap();
+    for (file, inside, what) in [
+        (0o444, 0o777, "a file that is only read"),
+        (0o000, 0o777, "a file that may not be read"),
+        (0o666, 0o555, "a file in a folder that is only read"),
+    ] {
+        mode(&path, file);
+        mode(folder.path(), inside);
+        let refused = open().unwrap();
+        assert!(refused.starts_with("Permission "), "{what}: {refused}");
+        assert_eq!(names().len(), 1, "{what}: {:?}", names());
+        mode(&path, 0o666);
+        mode(folder.path(), 0o777);
+        assert_eq!(std::fs::read(&path).unwrap(), bytes, "{what}");
+    }
+    assert_eq!(open().unwrap(), "opened");
 }
