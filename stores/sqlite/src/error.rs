@@ -6,6 +6,8 @@ use std::path::Path;
 use rusqlite::ErrorCode;
 use synctable_core::store::{StoreError, StoreErrorKind};
 
+const CLOSED: &str = "the store was closed; open it again";
+
 /// A failed SQLite call as a store error.
 pub(crate) fn from_sqlite(error: rusqlite::Error) -> StoreError {
     let (kind, message) = describe(&error);
@@ -47,6 +49,8 @@ pub(crate) fn describe(error: &rusqlite::Error) -> (StoreErrorKind, &'static str
             StoreErrorKind::Unsupported,
             "a record or query is larger than SQLite can hold; make it smaller",
         ),
+        // Reads that are stopped for another reason are tried again and never get this far.
+        Some(ErrorCode::OperationInterrupted) => (StoreErrorKind::Closed, CLOSED),
         _ => (
             StoreErrorKind::Other,
             "SQLite refused a statement; its reason is the source of this error",
@@ -63,10 +67,7 @@ pub(crate) fn corrupt() -> StoreError {
 
 /// What every call after `close` answers.
 pub(crate) fn closed() -> StoreError {
-    StoreError::new(
-        StoreErrorKind::Closed,
-        "the store was closed; open it again",
-    )
+    StoreError::new(StoreErrorKind::Closed, CLOSED)
 }
 
 /// A path in the form messages show: quoted, without control characters.

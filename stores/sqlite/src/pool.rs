@@ -80,6 +80,9 @@ impl Shared {
     }
 }
 
+/// Thousands of steps until a read is stopped.
+type Budget = Arc<AtomicI64>;
+
 type Job = Box<dyn FnOnce(&Reader) + Send>;
 
 /// The reading connections and their threads.
@@ -93,6 +96,7 @@ pub(crate) struct Pool {
 #[derive(Debug)]
 struct Slot {
     reader: Mutex<Option<Reader>>,
+    budget: Budget,
     options: Options,
     shared: Arc<Shared>,
 }
@@ -101,8 +105,7 @@ struct Slot {
 #[derive(Debug)]
 pub(crate) struct Reader {
     pub(crate) conn: Connection,
-    /// Thousands of steps until a read is stopped.
-    budget: Arc<AtomicI64>,
+    budget: Budget,
 }
 
 #[derive(Debug)]
@@ -117,6 +120,7 @@ impl Pool {
         let slots: Vec<Slot> = (0..options.readers.max(1))
             .map(|_| Slot {
                 reader: Mutex::new(None),
+                budget: Arc::new(AtomicI64::new(i64::MAX)),
                 options: options.clone(),
                 shared: Arc::clone(shared),
             })
@@ -182,8 +186,11 @@ impl Pool {
         }
     }
 
-    /// Ends the threads and closes the connections, after the reads that run.
+    /// Stops the reads that run, ends the threads and closes the connections.
     pub(crate) fn close(&self) {
+        for slot in self.slots.iter() {
+            slot.budget.store(0, Ordering::Relaxed);
+        }
         let workers = self
             .workers
             .lock()
@@ -228,16 +235,16 @@ impl Slot {
         self.shared.check_open()?;
         let reader = match &mut *reader {
             Some(reader) => reader,
-            empty => empty.insert(Reader::open(&self.options)?),
+            empty => empty.insert(Reader::open(&self.options, &self.budget)?),
         };
         read(reader)
     }
 }
 
 impl Reader {
-    fn open(options: &Options) -> Result<Self, StoreError> {
+    fn open(options: &Options, budget: &Budget) -> Result<Self, StoreError> {
         let mut conn = open::open_reader(options)?;
-        let budget = Arc::new(AtomicI64::new(i64::MAX));
+        let budget = Arc::clone(budget);
         let left = Arc::clone(&budget);
         conn.progress_handler(
             STEPS,
@@ -292,11 +299,12 @@ fn work(slot: &Slot, inbox: &Mutex<Receiver<Job>>) {
 mod tests {
     use std::time::Duration;
 
+    use tempfile::TempDir;
+
     use super::*;
     use crate::read::Snapshot;
 
-    #[test]
-    fn a_read_that_is_stopped_at_its_very_end_leaves_no_transaction() {
+    fn pool() -> (TempDir, Connection, Arc<Shared>, Pool) {
         let folder = tempfile::tempdir().unwrap();
         let options = Options {
             path: folder.path().join("a.db"),
@@ -308,6 +316,38 @@ mod tests {
         let conn = open::open(&options).unwrap();
         let shared = Arc::new(Shared::new(Catalogue::load(&conn).unwrap()));
         let pool = Pool::open(&options, &shared).unwrap();
+        (folder, conn, shared, pool)
+    }
+
+    #[tokio::test]
+    async fn closing_stops_a_read_that_would_go_on_for_ever() {
+        let (_folder, _conn, shared, pool) = pool();
+        let pool = Arc::new(pool);
+        let (started, start) = channel();
+        let reading = Arc::clone(&pool);
+        let read = tokio::spawn(async move {
+            let numbers = "WITH RECURSIVE all_of_them(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM all_of_them) \
+                           SELECT count(*) FROM all_of_them";
+            let count = move |reader: &Reader| {
+                started.send(()).unwrap();
+                let count = reader
+                    .conn
+                    .query_row(numbers, [], |row| row.get::<_, i64>(0));
+                count.map_err(from_sqlite)
+            };
+            reading.off_thread(count).await
+        });
+        tokio::task::yield_now().await;
+        start.recv().unwrap();
+        assert!(shared.set_closed());
+        pool.close();
+        let error = read.await.unwrap().unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Closed);
+    }
+
+    #[test]
+    fn a_read_that_is_stopped_at_its_very_end_leaves_no_transaction() {
+        let (_folder, _conn, _shared, pool) = pool();
         // SQLite looks at the budget every thousand steps of a statement, counted over all its runs.
         for _ in 0..STEPS {
             let read = |reader: &Reader| {

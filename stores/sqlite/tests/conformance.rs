@@ -29,3 +29,21 @@ impl Harness for Sqlite {
 }
 
 store_tests!(Sqlite; base, model, concurrent, persistent, cancel);
+
+/// The same with every commit on the writing thread and one connection for all reads.
+mod without_inline_commits {
+    use super::*;
+
+    #[derive(Default)]
+    struct Threaded(Sqlite);
+
+    #[async_trait]
+    impl Harness for Threaded {
+        async fn open(&self) -> Result<Arc<dyn LocalStore>, StoreError> {
+            let builder = SqliteStore::builder(self.0.0.path().join("store.db"));
+            Ok(Arc::new(builder.inline_commits(false).readers(1).open()?))
+        }
+    }
+
+    store_tests!(Threaded; base, model, concurrent, persistent, cancel);
+}

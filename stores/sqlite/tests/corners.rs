@@ -56,7 +56,7 @@ fn check(filters: &[String]) {
     let (schema, records) = (schema(), records());
     let (table, declared) = schema.tables().next().unwrap();
     synctable_testkit::run(async {
-        let folder = folder();
+        let folder = tempfile::tempdir().unwrap();
         let store = SqliteStore::open(folder.path().join("a.db")).unwrap();
         store.define(&schema).await.unwrap();
         let batch = records.iter().fold(WriteBatch::new(), |batch, record| {
