@@ -1,19 +1,26 @@
 //! A record: its system properties parsed, everything else as the JSON text it came with.
 
+mod draft;
+mod members;
+
 use std::borrow::Cow;
 use std::fmt;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use serde::de::{DeserializeOwned, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeOwned, Error as _, MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use thiserror::Error;
 
+pub use draft::Draft;
+pub(crate) use members::{body_text, members_of, push_json_str, same_object, same_value};
+
 use crate::name::{NameError, RecordId, Version};
 use crate::timestamp::Timestamp;
+use members::Places;
 
 /// The names of the system properties, which every record may carry beside its own members.
 pub const SYSTEM_PROPERTIES: [&str; 5] = ["id", "version", "createdAt", "updatedAt", "deleted"];
@@ -71,58 +78,6 @@ pub struct SystemProperties {
     pub updated_at: Option<Timestamp>,
     /// True on a tombstone: the record is deleted but the server still lists it.
     pub deleted: bool,
-}
-
-/// A record that may still lack its id.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Draft {
-    /// The id, where the text had one.
-    pub id: Option<RecordId>,
-    /// The other system properties of the text.
-    pub system: SystemProperties,
-    body: Arc<str>,
-}
-
-impl Default for Draft {
-    /// No id, no members.
-    fn default() -> Self {
-        Self {
-            id: None,
-            system: SystemProperties::default(),
-            body: "{}".into(),
-        }
-    }
-}
-
-impl Draft {
-    /// Reads JSON text. Of a member that occurs twice the last one counts; an `id` of `null` or `""` is none.
-    pub fn from_json(text: &str) -> Result<Self, RecordError> {
-        let mut deserializer = serde_json::Deserializer::from_str(text);
-        let parts = deserializer
-            .deserialize_map(PartsVisitor)
-            .map_err(RecordError::Json)?;
-        deserializer.end().map_err(RecordError::Json)?;
-        parts.into_draft()
-    }
-
-    /// Writes `value` as JSON and reads it as a record; it must serialise as an object.
-    pub fn from_serialize<T: Serialize + ?Sized>(value: &T) -> Result<Self, RecordError> {
-        Self::from_json(&serde_json::to_string(value).map_err(RecordError::Json)?)
-    }
-
-    /// The record with the id it has, or else with `id`.
-    pub fn or_id(self, id: impl FnOnce() -> RecordId) -> Record {
-        Record {
-            id: self.id.unwrap_or_else(id),
-            system: self.system,
-            body: self.body,
-        }
-    }
-
-    /// The members other than system properties, as the text of a JSON object.
-    pub fn body(&self) -> &str {
-        &self.body
-    }
 }
 
 impl Record {
@@ -270,8 +225,10 @@ impl Record {
     #[must_use]
     pub fn patched(&self, changes: &Draft) -> Self {
         let mut members = self.members();
+        let mut places = Places::default();
         for (name, text) in members_of(&changes.body) {
-            match members.iter_mut().find(|(key, _)| *key == name) {
+            let place = places.find(&members, &name);
+            match place.and_then(|place| members.get_mut(place)) {
                 Some(slot) => slot.1 = text,
                 None => members.push((name, text)),
             }
@@ -367,248 +324,6 @@ impl<'de> Deserialize<'de> for Record {
     }
 }
 
-/// Value equality of two JSON objects: numbers as numbers, `null` as missing.
-pub(crate) fn same_object(left: &Map<String, Value>, right: &Map<String, Value>) -> bool {
-    let covered = |a: &Map<String, Value>, b: &Map<String, Value>| {
-        a.iter()
-            .all(|(name, value)| same_value(value, b.get(name).unwrap_or(&Value::Null)))
-    };
-    covered(left, right) && covered(right, left)
-}
-
-/// Value equality of two JSON values: numbers as numbers, `null` as missing.
-pub(crate) fn same_value(left: &Value, right: &Value) -> bool {
-    match (left, right) {
-        (Value::Number(a), Value::Number(b)) => {
-            a == b || (a.is_f64() || b.is_f64()) && a.as_f64() == b.as_f64()
-        }
-        (Value::Array(a), Value::Array(b)) => {
-            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same_value(a, b))
-        }
-        (Value::Object(a), Value::Object(b)) => same_object(a, b),
-        _ => left == right,
-    }
-}
-
-/// Appends `text` as a JSON string.
-pub(crate) fn push_json_str(out: &mut String, text: &str) {
-    out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            c if c < ' ' => {
-                let _ = write!(out, "\\u{:04x}", u32::from(c));
-            }
-            c => out.push(c),
-        }
-    }
-    out.push('"');
-}
-
-/// Joins members to the text of a JSON object.
-pub(crate) fn body_text(members: &[(Cow<'_, str>, &str)]) -> String {
-    let length: usize = members
-        .iter()
-        .map(|(name, text)| name.len() + text.len() + 4)
-        .sum();
-    let mut out = String::with_capacity(length + 2);
-    out.push('{');
-    for (index, (name, text)) in members.iter().enumerate() {
-        if index > 0 {
-            out.push(',');
-        }
-        push_json_str(&mut out, name);
-        out.push(':');
-        out.push_str(text);
-    }
-    out.push('}');
-    out
-}
-
-/// Splits the text of a JSON object into members; text that is no object has none.
-pub(crate) fn members_of(body: &str) -> Vec<(Cow<'_, str>, &str)> {
-    let mut deserializer = serde_json::Deserializer::from_str(body);
-    deserializer
-        .deserialize_map(MembersVisitor)
-        .unwrap_or_default()
-}
-
-/// A borrowed or owned text: JSON strings borrow where they have no escapes.
-#[derive(Deserialize)]
-#[serde(transparent)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
-
-struct MembersVisitor;
-
-impl<'de> Visitor<'de> for MembersVisitor {
-    type Value = Vec<(Cow<'de, str>, &'de str)>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut members = Vec::new();
-        while let Some(Text(name)) = map.next_key()? {
-            let raw: &'de RawValue = map.next_value()?;
-            members.push((name, raw.get()));
-        }
-        Ok(members)
-    }
-}
-
-/// A record text split into system properties and members, not yet judged.
-#[derive(Default)]
-struct Parts<'a> {
-    id: Option<&'a str>,
-    version: Option<&'a str>,
-    created_at: Option<&'a str>,
-    updated_at: Option<&'a str>,
-    deleted: Option<&'a str>,
-    members: Vec<(Cow<'a, str>, &'a str)>,
-}
-
-struct PartsVisitor;
-
-impl<'de> Visitor<'de> for PartsVisitor {
-    type Value = Parts<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Parts<'de>, A::Error> {
-        let mut parts = Parts::default();
-        while let Some(Text(name)) = map.next_key()? {
-            let raw: &'de RawValue = map.next_value()?;
-            let text = raw.get();
-            match name.as_ref() {
-                "id" => parts.id = Some(text),
-                "version" => parts.version = Some(text),
-                "createdAt" => parts.created_at = Some(text),
-                "updatedAt" => parts.updated_at = Some(text),
-                "deleted" => parts.deleted = Some(text),
-                _ => {
-                    check_value(text).map_err(A::Error::custom)?;
-                    parts.push_member(name, text);
-                }
-            }
-        }
-        Ok(parts)
-    }
-}
-
-impl<'a> Parts<'a> {
-    fn push_member(&mut self, name: Cow<'a, str>, text: &'a str) {
-        // Records have tens of members, where a scan beats a set; the set would only help hostile input,
-        // whose size the record limit bounds.
-        match self.members.iter_mut().find(|(key, _)| *key == name) {
-            Some(slot) => slot.1 = text,
-            None => self.members.push((name, text)),
-        }
-    }
-
-    fn into_draft(self) -> Result<Draft, RecordError> {
-        let id = match optional::<Text>(self.id, "id", "text")? {
-            Some(Text(text)) if !text.is_empty() => Some(RecordId::new(&text)?),
-            _ => None,
-        };
-        let time = |text, property| {
-            let expected = "a date-time with offset such as 2026-01-31T12:00:00.000Z";
-            optional::<Timestamp>(text, property, expected)
-        };
-        let system = SystemProperties {
-            version: optional::<Text>(self.version, "version", "text")?
-                .map(|text| Version::new(&text.0)),
-            created_at: time(self.created_at, "createdAt")?,
-            updated_at: time(self.updated_at, "updatedAt")?,
-            deleted: optional(self.deleted, "deleted", "true or false")?.unwrap_or(false),
-        };
-        Ok(Draft {
-            id,
-            system,
-            body: body_text(&self.members).into(),
-        })
-    }
-}
-
-fn optional<'a, T: Deserialize<'a>>(
-    text: Option<&'a str>,
-    property: &'static str,
-    expected: &'static str,
-) -> Result<Option<T>, RecordError> {
-    match text {
-        None => Ok(None),
-        Some(text) => {
-            serde_json::from_str(text).map_err(|_| RecordError::Property { property, expected })
-        }
-    }
-}
-
-/// Refuses what the raw reader lets through: numbers beyond `f64`, lone surrogates, nesting beyond 128.
-fn check_value(text: &str) -> Result<(), serde_json::Error> {
-    let plain = match text.as_bytes().first() {
-        Some(b'{' | b'[') => false,
-        Some(b'"') => !text.contains("\\u"),
-        Some(b'-' | b'0'..=b'9') => text.len() <= 15 && !text.contains(['e', 'E']),
-        _ => true,
-    };
-    if plain {
-        Ok(())
-    } else {
-        serde_json::from_str::<Checked>(text).map(|_| ())
-    }
-}
-
-/// Visits a whole value without keeping it, decoding every text and number on the way.
-struct Checked;
-
-impl<'de> Deserialize<'de> for Checked {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(CheckedVisitor)
-    }
-}
-
-struct CheckedVisitor;
-
-impl<'de> Visitor<'de> for CheckedVisitor {
-    type Value = Checked;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON value")
-    }
-    fn visit_bool<E>(self, _: bool) -> Result<Checked, E> {
-        Ok(Checked)
-    }
-    fn visit_i64<E>(self, _: i64) -> Result<Checked, E> {
-        Ok(Checked)
-    }
-    fn visit_u64<E>(self, _: u64) -> Result<Checked, E> {
-        Ok(Checked)
-    }
-    fn visit_f64<E>(self, _: f64) -> Result<Checked, E> {
-        Ok(Checked)
-    }
-    fn visit_str<E>(self, _: &str) -> Result<Checked, E> {
-        Ok(Checked)
-    }
-    fn visit_unit<E>(self) -> Result<Checked, E> {
-        Ok(Checked)
-    }
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Checked, A::Error> {
-        while seq.next_element::<Checked>()?.is_some() {}
-        Ok(Checked)
-    }
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Checked, A::Error> {
-        while map.next_entry::<Text<'de>, Checked>()?.is_some() {}
-        Ok(Checked)
-    }
-}
-
 /// Collects a record from any self-describing format as JSON text.
 struct OwnedParts;
 
@@ -662,6 +377,20 @@ mod tests {
     fn the_last_of_two_equal_members_counts() {
         let record = Record::from_json(r#"{"id":"x","a":1,"b":2,"a":3}"#).unwrap();
         assert_eq!(record.body(), r#"{"a":3,"b":2}"#);
+    }
+
+    #[test]
+    fn records_of_many_members_keep_each_once() {
+        let members: Vec<String> = (0..2000)
+            .map(|n| format!(r#""m{}":{n}"#, n % 500))
+            .collect();
+        let record = Record::from_json(&format!(r#"{{"id":"x",{}}}"#, members.join(","))).unwrap();
+        assert_eq!(record.members().len(), 500);
+        assert_eq!(record.member("m7"), Some(1507.into()));
+        let changes = Draft::from_json(r#"{"m499":0,"new":1}"#).unwrap();
+        let patched = record.patched(&changes);
+        assert_eq!(patched.members().len(), 501);
+        assert_eq!(patched.member("m499"), Some(0.into()));
     }
 
     #[test]
