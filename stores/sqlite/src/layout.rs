@@ -48,6 +48,8 @@ pub(crate) struct Statements {
     pub(crate) get: String,
     pub(crate) exists: String,
     pub(crate) put: String,
+    /// As `put`, but a row that is there stays, and none counts as changed.
+    pub(crate) insert: String,
     pub(crate) delete: String,
     pub(crate) clear: String,
     /// `SELECT count(*) FROM table AS t`, without a condition.
@@ -120,6 +122,7 @@ impl Statements {
             ),
             exists: format!("SELECT 1 FROM {table} WHERE \"id\"=?1"),
             put: put(&table, columns, &names),
+            insert: format!("{} ON CONFLICT (\"id\") DO NOTHING", insert(&table, &names)),
             delete: format!("DELETE FROM {table} WHERE \"id\"=?1"),
             clear: format!("DELETE FROM {table}"),
             count: format!("SELECT count(*) FROM {table} AS t"),
@@ -128,19 +131,23 @@ impl Statements {
     }
 }
 
-/// The upsert: parameters in the order of `names`, then the odd flag. A row that is the same already stays untouched.
-fn put(table: &str, columns: &[Column], names: &[String]) -> String {
-    let odd = quoted(ODD);
-    let names: Vec<&String> = names.iter().chain([&odd]).collect();
-    let list = names
-        .iter()
-        .map(|name| name.as_str())
-        .collect::<Vec<_>>()
-        .join(",");
-    let values = (1..=names.len())
+/// The insert: parameters in the order of `names`, then the odd flag.
+fn insert(table: &str, names: &[String]) -> String {
+    let values = (1..=names.len() + 1)
         .map(|at| format!("?{at}"))
         .collect::<Vec<_>>()
         .join(",");
+    format!(
+        "INSERT INTO {table} AS t ({},\"{ODD}\") VALUES ({values})",
+        names.join(",")
+    )
+}
+
+/// The upsert. A row that is the same already stays untouched.
+fn put(table: &str, columns: &[Column], names: &[String]) -> String {
+    let odd = quoted(ODD);
+    let insert = insert(table, names);
+    let names: Vec<&String> = names.iter().chain([&odd]).collect();
     let changes = names.get(1..).unwrap_or_default();
     let set = changes
         .iter()
@@ -162,9 +169,7 @@ fn put(table: &str, columns: &[Column], names: &[String]) -> String {
             );
         }
     }
-    format!(
-        "INSERT INTO {table} AS t ({list}) VALUES ({values}) ON CONFLICT (\"id\") DO UPDATE SET {set} WHERE {differs}"
-    )
+    format!("{insert} ON CONFLICT (\"id\") DO UPDATE SET {set} WHERE {differs}")
 }
 
 /// The statements that make the SQL table of `layout` from nothing.
@@ -178,6 +183,11 @@ pub(crate) fn create_table(layout: &TableLayout) -> String {
         let _ = write!(sql, ", {}", column_definition(column));
     }
     let _ = write!(sql, ", \"{ODD}\" INTEGER, \"{JSON}\" TEXT)");
+    if layout.name.is_system() {
+        // The engine's rows are short and come by ascending ids: one b-tree instead of two. For the
+        // random ids of user's tables that would be far slower.
+        sql.push_str(" WITHOUT ROWID");
+    }
     sql
 }
 

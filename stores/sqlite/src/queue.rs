@@ -1,6 +1,6 @@
 //! The way to the writer: a thread that commits what waits together, or the caller itself when it is alone.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread::{self, JoinHandle};
@@ -35,6 +35,9 @@ pub(crate) struct Queue {
     writer: Arc<Cell>,
     /// How many batches are on their way.
     batches: Arc<AtomicUsize>,
+    /// Whether the last batches that waited were several: then others will come soon, and sharing a transaction with them
+    /// is cheaper than being first.
+    crowded: Arc<AtomicBool>,
     /// Whether a caller that is alone commits by itself.
     inline: bool,
     jobs: Option<Sender<Job>>,
@@ -49,9 +52,11 @@ impl Queue {
         let writer = Arc::new(Mutex::new(Some(writer)));
         let (jobs, inbox) = channel();
         let cell = Arc::clone(&writer);
+        let crowded = Arc::new(AtomicBool::new(false));
+        let crowd = Arc::clone(&crowded);
         let thread = thread::Builder::new()
             .name("synctable-sqlite".into())
-            .spawn(move || work(&cell, &inbox))
+            .spawn(move || work(&cell, &inbox, &crowd))
             .map_err(|error| {
                 StoreError::new(
                     StoreErrorKind::Other,
@@ -62,6 +67,7 @@ impl Queue {
         Ok(Self {
             writer,
             batches: Arc::default(),
+            crowded,
             inline,
             jobs: Some(jobs),
             thread: Some(thread),
@@ -73,6 +79,7 @@ impl Queue {
         let ticket = Ticket(Arc::clone(&self.batches));
         if alone
             && self.inline
+            && !self.crowded.load(Ordering::Relaxed)
             && is_small(&batch)
             && let Some(result) = self.commit_inline(&batch)
         {
@@ -140,7 +147,7 @@ fn is_small(batch: &WriteBatch) -> bool {
 }
 
 /// Does jobs until the store is closed or no more can come.
-fn work(cell: &Cell, inbox: &Receiver<Job>) {
+fn work(cell: &Cell, inbox: &Receiver<Job>, crowded: &AtomicBool) {
     while let Ok(job) = inbox.recv() {
         let mut next = Some(job);
         let mut group = Vec::new();
@@ -165,6 +172,9 @@ fn work(cell: &Cell, inbox: &Receiver<Job>) {
                     return;
                 }
             }
+        }
+        if !group.is_empty() {
+            crowded.store(group.len() > 1, Ordering::Relaxed);
         }
         commit(cell, group);
         let _ = with(cell, Writer::checkpoint);

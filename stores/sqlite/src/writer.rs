@@ -1,5 +1,6 @@
 //! Transactions: checks, writes, durability, and what happens after a failure.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -278,8 +279,12 @@ fn for_all(error: StoreError, batches: usize) -> Vec<Result<(), StoreError>> {
 
 /// Judges the checks of a batch and does its writes, inside the caller's transaction.
 fn apply(conn: &Connection, catalogue: &Catalogue, batch: &WriteBatch) -> Result<(), StoreError> {
-    for check in batch.checks() {
-        judge(conn, catalogue, check)?;
+    // Where every record must be new, its own insert tells.
+    let all_new = is_all_new(batch);
+    if !all_new {
+        for check in batch.checks() {
+            judge(conn, catalogue, check)?;
+        }
     }
     // Most batches put many records into one table.
     let mut put: Option<(&TableName, CachedStatement<'_>)> = None;
@@ -292,12 +297,21 @@ fn apply(conn: &Connection, catalogue: &Catalogue, batch: &WriteBatch) -> Result
                 let statement = match &mut put {
                     Some((last, statement)) if *last == table => statement,
                     other => {
-                        let statement =
-                            conn.prepare_cached(&statements.put).map_err(from_sqlite)?;
+                        let sql = if all_new {
+                            &statements.insert
+                        } else {
+                            &statements.put
+                        };
+                        let statement = conn.prepare_cached(sql).map_err(from_sqlite)?;
                         &mut other.insert((table, statement)).1
                     }
                 };
-                rows::bind(statement, layout, record).and_then(|()| statement.raw_execute())
+                let done =
+                    rows::bind(statement, layout, record).and_then(|()| statement.raw_execute());
+                if all_new && matches!(done, Ok(0)) {
+                    return Err(StoreError::check_failed(table, record.id()));
+                }
+                done
             }
             Write::Delete { id, .. } => conn
                 .prepare_cached(&statements.delete)
@@ -309,6 +323,25 @@ fn apply(conn: &Connection, catalogue: &Catalogue, batch: &WriteBatch) -> Result
         done.map_err(from_sqlite)?;
     }
     Ok(())
+}
+
+/// True when the batch puts each of its records once, and demands of each, in the same order, that it is absent.
+fn is_all_new(batch: &WriteBatch) -> bool {
+    let (checks, writes) = (batch.checks(), batch.writes());
+    let fits = |(check, write): (&Check, &Write)| match write {
+        Write::Put { table, record } => {
+            check.expect == Expect::Absent && check.table == *table && check.id == *record.id()
+        }
+        Write::Delete { .. } | Write::Clear { .. } => false,
+    };
+    checks.len() == writes.len()
+        && checks.iter().zip(writes).all(fits)
+        && checks
+            .iter()
+            .map(|check| (&check.table, &check.id))
+            .collect::<HashSet<_>>()
+            .len()
+            == checks.len()
 }
 
 fn judge(conn: &Connection, catalogue: &Catalogue, check: &Check) -> Result<(), StoreError> {
