@@ -67,12 +67,15 @@ impl Inner {
         for change in staged {
             self.ensure_table(&change.table).await?;
         }
+        let all_new = staged
+            .iter()
+            .all(|change| matches!(change.intent, Intent::Insert(_)));
         for attempt in 0..ATTEMPTS {
             if self.queue.is_suspect() {
                 self.reload_queue().await?;
             }
             // New ids are seldom taken: the first attempt leaves it to the store's check to find out.
-            let trusting = attempt == 0;
+            let trusting = all_new && attempt == 0;
             match self.try_write(staged, trusting).await {
                 Ok(records) => return Ok(records),
                 Err(CommitError::Stale) if trusting => {}
@@ -99,8 +102,7 @@ impl Inner {
             .collect();
         keys.sort_unstable();
         keys.dedup();
-        let new = |change: &Staged| matches!(change.intent, Intent::Insert(_));
-        let mut slots = if trusting && keys.len() == staged.len() && staged.iter().all(new) {
+        let mut slots = if trusting && keys.len() == staged.len() {
             self.empty_slots(&keys)
         } else {
             self.read_slots(&keys).await?
