@@ -70,8 +70,8 @@ impl Inner {
                 });
             }
             if !plan.batch.writes().is_empty() {
-                if self.store.capabilities().multi_process {
-                    // No one queued an operation since the index was read.
+                if self.store.capabilities().multi_process || self.queue.is_uncertain() {
+                    // No one queued an operation since the index was read, and no dropped commit did.
                     for seq in self.queue.unused_seqs() {
                         plan.batch.check(&OPERATIONS, &seq_id(seq), Expect::Absent);
                     }

@@ -176,6 +176,11 @@ impl Queue {
         self.index().suspect
     }
 
+    /// True while operations whose commit was dropped may still appear.
+    pub(crate) fn is_uncertain(&self) -> bool {
+        !self.index().uncertain.is_empty()
+    }
+
     pub(crate) fn mark_suspect(&self, seqs: &[u64]) {
         let mut index = self.index();
         index.suspect = true;
