@@ -70,7 +70,10 @@ impl SyncContext {
     ) -> Result<PurgeReport, Error> {
         let inner = &self.inner;
         inner.ensure_table(table).await?;
-        // No push may be between sending an operation and settling it.
+        // No pull may store what is behind its position after that position is forgotten, and no push may be between
+        // sending an operation and settling it.
+        let turn = inner.pull_turn(table);
+        let _pull = turn.lock().await;
         let _push = inner.push_turn.lock().await;
         loop {
             inner.reload_queue().await?;
