@@ -88,6 +88,14 @@ impl Step {
 
 /// The step after a page that `step` brought.
 pub(crate) fn next_step(step: &Step, seen: &Seen) -> Next {
+    match wanted_step(step, seen) {
+        // What was asked for brought nothing new.
+        Next::Step(next) if next == *step => Next::NoProgress,
+        next => next,
+    }
+}
+
+fn wanted_step(step: &Step, seen: &Seen) -> Next {
     match step {
         Step::Ids { after } => match (seen.ids.last(), seen.last) {
             (None, _) | (_, true) => Next::Done,
