@@ -125,9 +125,7 @@ fn settle_one(
         Answer::NotSent => {
             operation.state = OperationState::Pending;
             operation.attempts = operation.attempts.saturating_sub(1);
-            if !slot.condense(seq) {
-                slot.record = None;
-            }
+            slot.condense(seq);
             Ok(Settled::Open)
         }
         Answer::Applied(record) => {

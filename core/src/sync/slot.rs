@@ -2,6 +2,7 @@
 
 use super::event::RecordChange;
 use super::operation::{Collapse, Operation, OperationKind, OperationState, collapse};
+use super::settle::live;
 use super::system::{FAILURES, OPERATIONS, seq_id};
 use crate::error::Error;
 use crate::name::{RecordId, TableName};
@@ -155,7 +156,9 @@ impl Slot {
                 last.edited();
             }
             Collapse::Drop => {
-                self.operations.pop();
+                let dropped = self.operations.pop();
+                // A stranger that a pull met under the same id is shown now.
+                new = dropped.and_then(|operation| live(operation.shadow.as_ref()));
             }
             Collapse::Append => {
                 if last.kind != OperationKind::Delete && last.item.is_none() {
@@ -191,7 +194,8 @@ impl Slot {
     }
 
     /// Joins the operations behind `seq` back into it: it is now known that it had no effect, so there is
-    /// nothing to freeze any more. Returns false when the two cancel each other and nothing is left.
+    /// nothing to freeze any more. Returns false when the two cancel each other and nothing is left but what the
+    /// server was seen to hold.
     pub(crate) fn condense(&mut self, seq: u64) -> bool {
         let Some(place) = self
             .operations
@@ -212,7 +216,8 @@ impl Slot {
                     operation.edited();
                 }
                 Collapse::Drop => {
-                    self.operations.pop();
+                    let dropped = self.operations.pop();
+                    self.record = dropped.and_then(|operation| live(operation.shadow.as_ref()));
                     return false;
                 }
                 _ => operation.edited(),
