@@ -107,10 +107,17 @@ impl SyncContext {
     }
 
     /// Drops an operation and those behind it on the same record, but leaves the record as it is here, until a pull brings the
-    /// server's next change.
+    /// server's next change; one that a pull met already and kept out is taken over at once.
     pub async fn discard(&self, seq: u64) -> Result<Option<Record>, Error> {
         self.change(seq, |slot, _, _| {
+            let kept = slot
+                .operations
+                .first()
+                .and_then(|first| first.shadow.clone());
             slot.operations.retain(|operation| operation.seq < seq);
+            if slot.operations.is_empty() && kept.is_some() {
+                slot.record = live(kept.as_ref());
+            }
             Ok(())
         })
         .await
