@@ -1,4 +1,45 @@
 //! Offline data sync for Rust apps, over any store you trust.
+//!
+//! An app reads and writes *sync tables* in a local store, and every change enters a durable *operation queue*.
+//! `push` sends the queue to a table server, `pull` brings what others changed, conflicts are resolved at once or later.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use serde_json::{Value, json};
+//! use synctable::query::field;
+//! use synctable::{MemoryStore, sync::SyncContext};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), synctable::Error> {
+//! let sync = SyncContext::builder(Arc::new(MemoryStore::new())).open().await?;
+//! let todos = sync.table::<Value>("todoitem")?;
+//! todos.insert(&json!({"text": "Buy milk", "complete": false})).await?;
+//! let open = todos.query().filter(field("complete").eq(false)).await?;
+//! assert_eq!(open.records[0]["text"], "Buy milk");
+//! assert_eq!(sync.pending_count(), 1);
+//! # Ok(()) }
+//! ```
+//!
+//! # Features
+//!
+//! | feature | what |
+//! |---|---|
+//! | `sqlite` (default) | [`SqliteStore`], the recommended store |
+//! | `http` (default) | [`http::HttpTransport`], the way to a table server |
+//! | `memory` | [`MemoryStore`], and [`kv`] for stores over engines of your own |
+//! | `server` | [`server::TableServer`], the reference table server |
+//! | `full` | all of these |
+//!
+//! The [guides](guides) go through it task by task.
+#![cfg_attr(
+    not(all(
+        feature = "sqlite",
+        feature = "http",
+        feature = "memory",
+        feature = "server"
+    )),
+    allow(rustdoc::broken_intra_doc_links)
+)]
 
 pub use synctable_core::*;
 
@@ -12,3 +53,34 @@ pub use synctable_memory::MemoryStore;
 pub use synctable_server as server;
 #[cfg(feature = "sqlite")]
 pub use synctable_sqlite::SqliteStore;
+
+/// Guides, task by task. Their code is tested.
+#[cfg(all(
+    feature = "sqlite",
+    feature = "http",
+    feature = "memory",
+    feature = "server"
+))]
+pub mod guides {
+    #[doc = include_str!("docs/first_app.md")]
+    pub mod first_app {}
+    #[doc = include_str!("docs/queries.md")]
+    pub mod queries {}
+    #[doc = include_str!("docs/queue.md")]
+    pub mod queue {}
+    #[doc = include_str!("docs/conflicts.md")]
+    pub mod conflicts {}
+    #[doc = include_str!("docs/pull.md")]
+    pub mod pull {}
+    #[doc = include_str!("docs/stores.md")]
+    pub mod stores {}
+    #[doc = include_str!("docs/server.md")]
+    pub mod server {}
+    #[doc = include_str!("docs/errors.md")]
+    pub mod errors {}
+}
+
+/// The code of the README, tested.
+#[cfg(all(doctest, feature = "full"))]
+#[doc = include_str!("../README.md")]
+pub mod readme {}
