@@ -70,11 +70,10 @@ impl Inner {
                 });
             }
             if !plan.batch.writes().is_empty() {
-                if self.store.capabilities().multi_process || self.queue.is_uncertain() {
-                    // No one queued an operation since the index was read, and no dropped commit did.
-                    for seq in self.queue.unused_seqs() {
-                        plan.batch.check(&OPERATIONS, &seq_id(seq), Expect::Absent);
-                    }
+                // No one queued an operation since the index was read, and no dropped commit did.
+                self.check_queue(&mut plan.batch);
+                for seq in self.queue.uncertain_seqs() {
+                    plan.batch.check(&OPERATIONS, &seq_id(seq), Expect::Absent);
                 }
                 match self.store.commit(plan.batch).await {
                     Ok(()) => {}

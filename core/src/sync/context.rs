@@ -19,11 +19,15 @@ use crate::error::Error;
 use crate::name::{RecordId, TableName};
 use crate::query::Query;
 use crate::schema::{Schema, TableSchema};
-use crate::store::{Durability, Expect, LocalStore, LocalStoreExt, StoreError, WriteBatch};
+use crate::store::{
+    Durability, Expect, LocalStore, LocalStoreExt, StoreError, StoreErrorKind, WriteBatch,
+};
 use crate::transport::{Transport, TransportError, TransportErrorKind};
 
 /// Events kept for a listener that does not read.
 const EVENT_BUFFER: usize = 1024;
+/// How often a context tries to become the one that changes the queue.
+const CLAIMS: usize = 64;
 /// Rows of the queue read at once.
 const QUEUE_PAGE: u32 = 1000;
 
@@ -156,36 +160,8 @@ impl ContextBuilder {
     pub async fn open(self) -> Result<SyncContext, Error> {
         self.schema.check()?;
         self.store.define(&system::schema()).await?;
-        let stored = match self
-            .store
-            .get_one(&META, &RecordId::system("schema"))
-            .await?
-        {
-            Some(row) => Schema::from_json(&meta_value(&row)?)?,
-            None => Schema::new(),
-        };
-        let schema = stored.merged(&self.schema)?;
-        self.store.define(&schema).await?;
-        let mut batch = WriteBatch::new();
-        if schema != stored {
-            // A crash before this commit leaves tables that the next opening defines again: harmless.
-            batch = batch.put(&META, meta_row("schema", &schema.to_json())?);
-        }
-        let store_id = match self
-            .store
-            .get_one(&META, &RecordId::system("store"))
-            .await?
-        {
-            Some(row) => meta_value(&row)?,
-            None => {
-                let id = self.ids.next_id().as_str().to_owned();
-                batch = batch.put(&META, meta_row("store", &id)?);
-                id
-            }
-        };
-        if !batch.is_empty() {
-            self.store.commit(batch).await?;
-        }
+        let store_id = introduce(&self).await?;
+        let schema = declare(self.store.as_ref(), &self.schema).await?;
         let defined = schema
             .tables()
             .map(|(name, table)| (name.clone(), Arc::new(table.clone())))
@@ -209,7 +185,11 @@ impl ContextBuilder {
             defined: Mutex::new(defined),
             events: broadcast::channel(EVENT_BUFFER).0,
         };
-        inner.reload_queue().await?;
+        inner.read_queue().await?;
+        if inner.store.capabilities().multi_process {
+            // Read only so far: the first change claims the queue and reads it anew.
+            inner.queue.mark_suspect(&[]);
+        }
         Ok(SyncContext {
             inner: Arc::new(inner),
         })
@@ -342,13 +322,7 @@ impl Inner {
         }
         let _turn = self.define_turn.lock().await;
         let addition = Schema::new().with_table(table.clone(), TableSchema::new());
-        let schema = self.schema().merged(&addition)?;
-        self.store.define(&addition).await?;
-        // A crash between the two leaves a table that the list does not name; its next use adds it.
-        let batch = WriteBatch::new().put(&META, meta_row("schema", &schema.to_json())?);
-        self.store
-            .commit(batch.durability(Durability::Eventual))
-            .await?;
+        let schema = declare(self.store.as_ref(), &self.schema().merged(&addition)?).await?;
         let table_schema = schema.table(table).cloned().unwrap_or_default();
         *self.schema.lock().unwrap_or_else(PoisonError::into_inner) = schema;
         self.defined
@@ -364,8 +338,55 @@ impl Inner {
         self.reload_queue_gated().await
     }
 
+    /// Makes this context the one that changes the queue, where others may open the store, too. A batch of another
+    /// context that was planned before fails then, as ours will once another context has done the same.
+    async fn claim_queue(&self) -> Result<(), Error> {
+        if !self.store.capabilities().multi_process {
+            return Ok(());
+        }
+        let id = RecordId::system("claim");
+        for _ in 0..CLAIMS {
+            let found = self.store.get_one(&META, &id).await?;
+            if found.is_some() && found == self.queue.claim() {
+                return Ok(());
+            }
+            let number: u64 = match &found {
+                Some(row) => meta_value(row)?.parse().unwrap_or_default(),
+                None => 0,
+            };
+            let claim = meta_row("claim", &number.wrapping_add(1).to_string())?;
+            let batch = WriteBatch::new().durability(Durability::Eventual);
+            let batch = match found {
+                Some(row) => batch.expect_same(&META, row),
+                None => batch.expect_absent(&META, &id),
+            };
+            match self.store.commit(batch.put(&META, claim.clone())).await {
+                Ok(()) => {
+                    self.queue.set_claim(claim);
+                    return Ok(());
+                }
+                Err(error) if error.kind() == StoreErrorKind::CheckFailed => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(Error::Contended)
+    }
+
+    /// Demands of a batch that relies on the index that the index is not behind.
+    pub(crate) fn check_queue(&self, batch: &mut WriteBatch) {
+        if let Some(claim) = self.queue.claim() {
+            let id = claim.id().clone();
+            batch.check(&META, &id, Expect::Same(Box::new(claim)));
+        }
+    }
+
     /// As [`reload_queue`](Self::reload_queue), for a caller that holds the gate alone.
     pub(crate) async fn reload_queue_gated(&self) -> Result<(), Error> {
+        self.claim_queue().await?;
+        self.read_queue().await
+    }
+
+    async fn read_queue(&self) -> Result<(), Error> {
         let ordered = self.store.capabilities().ordered_commits;
         let suspect = self.queue.is_suspect();
         if suspect && ordered {
@@ -403,6 +424,55 @@ impl Inner {
             .replace_all(operations, floor, ordered || !suspect);
         Ok(())
     }
+}
+
+/// The identity of the store, made when it is opened for the first time.
+async fn introduce(builder: &ContextBuilder) -> Result<String, Error> {
+    let id = RecordId::system("store");
+    for _ in 0..CLAIMS {
+        if let Some(row) = builder.store.get_one(&META, &id).await? {
+            return Ok(meta_value(&row)?);
+        }
+        let new = meta_row("store", builder.ids.next_id().as_str())?;
+        let batch = WriteBatch::new().expect_absent(&META, &id);
+        match builder.store.commit(batch.put(&META, new)).await {
+            Err(error) if error.kind() != StoreErrorKind::CheckFailed => return Err(error.into()),
+            // Read it back: ours, or that of another process.
+            _ => {}
+        }
+    }
+    Err(Error::Contended)
+}
+
+/// Joins declarations to those that the store has, whoever made them, defines all and returns them.
+async fn declare(store: &dyn LocalStore, addition: &Schema) -> Result<Schema, Error> {
+    let id = RecordId::system("schema");
+    for _ in 0..CLAIMS {
+        let row = store.get_one(&META, &id).await?;
+        let stored = match &row {
+            Some(row) => Schema::from_json(&meta_value(row)?)?,
+            None => Schema::new(),
+        };
+        let schema = stored.merged(addition)?;
+        // A crash before the commit leaves tables that the list does not name; their next use adds them.
+        store.define(&schema).await?;
+        if schema == stored {
+            return Ok(schema);
+        }
+        // A power cut that takes it back is the same.
+        let batch = WriteBatch::new().durability(Durability::Eventual);
+        let batch = match row {
+            Some(row) => batch.expect_same(&META, row),
+            None => batch.expect_absent(&META, &id),
+        };
+        let batch = batch.put(&META, meta_row("schema", &schema.to_json())?);
+        match store.commit(batch).await {
+            Ok(()) => return Ok(schema),
+            Err(error) if error.kind() == StoreErrorKind::CheckFailed => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(Error::Contended)
 }
 
 impl fmt::Debug for SyncContext {

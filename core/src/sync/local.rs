@@ -78,7 +78,8 @@ impl Inner {
             let trusting = all_new && attempt == 0;
             match self.try_write(staged, trusting).await {
                 Ok(records) => return Ok(records),
-                Err(CommitError::Stale) if trusting => {}
+                // Nobody else changes the queue: it was the record that is there.
+                Err(CommitError::Stale) if trusting && self.queue.claim().is_none() => {}
                 Err(CommitError::Stale) => self.reload_queue().await?,
                 Err(CommitError::Failed(error)) => return Err(error),
             }
@@ -204,6 +205,7 @@ impl Inner {
             batch = batch.put(&META, meta_row("queue", &floor.to_string())?);
         }
         if !batch.is_empty() {
+            self.check_queue(&mut batch);
             let in_flight = InFlight::new(&self.queue, added);
             let result = self.store.commit(batch).await;
             if !result

@@ -173,7 +173,8 @@ impl SyncContext {
                 }
             }
         }
-        for seq in inner.queue.unused_seqs() {
+        inner.check_queue(&mut batch);
+        for seq in inner.queue.uncertain_seqs() {
             batch.check(&OPERATIONS, &seq_id(seq), Expect::Absent);
         }
         let removed: Vec<u64> = dropped.iter().map(|operation| operation.seq).collect();

@@ -26,6 +26,8 @@ use crate::transport::{
 const GROUP: usize = 64;
 /// How often one push sends an operation whose conflict was decided in its favour.
 const ROUNDS: u32 = 5;
+/// Operations that one push leaves aside for their own errors before it takes the server to be at fault.
+const ASIDE: usize = 10;
 
 /// What a push did, and what is left.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -45,7 +47,8 @@ pub struct PushReport {
 ///
 /// Operations go out in the order in which they were queued, over all tables, one after the other. A network,
 /// authentication or store error stops the push ([`Error::PushStopped`]); anything else is kept with its operation
-/// and the push goes on. Dropping the future is safe at any time: what was sent without an answer is found out
+/// and the push goes on. Where the server does not know a table, or its answer to one operation is no answer, the others are
+/// sent and the error comes at the end. Dropping the future is safe at any time: what was sent without an answer is found out
 /// before it is sent again.
 #[derive(Debug)]
 #[must_use = "a push does nothing until it is awaited"]
@@ -115,7 +118,8 @@ impl Push {
         // Changes made while the push runs wait for the next one, so that a push ends.
         let last = inner.queue.last_seq();
         let mut rounds: HashMap<u64, u32> = HashMap::new();
-        let mut group = self.next_group(last);
+        let mut aside = Aside::default();
+        let mut group = self.next_group(last, &aside);
         if group.is_empty() {
             return Ok(());
         }
@@ -128,7 +132,7 @@ impl Push {
             let _turn = inner.turn.write().await;
             let sendings = inner.mark(&group).await?;
             let (answers, stopped) = self
-                .deliver_all(transport.as_ref(), &sendings, &rounds)
+                .deliver_all(transport.as_ref(), &sendings, &rounds, &mut aside)
                 .await;
             for (answered, settled) in answers.iter().zip(inner.settle(&answers).await?) {
                 match settled {
@@ -144,13 +148,16 @@ impl Push {
             if let Some(error) = stopped {
                 return Err(error);
             }
-            group = self.next_group(last);
+            if aside.operations.len() >= ASIDE {
+                break;
+            }
+            group = self.next_group(last, &aside);
         }
-        Ok(())
+        aside.error.map_or(Ok(()), Err)
     }
 
     /// The next operations on different records, in order. Operations behind a parked one on the same record wait.
-    fn next_group(&self, last: u64) -> Vec<(u64, TableName, RecordId)> {
+    fn next_group(&self, last: u64, aside: &Aside) -> Vec<(u64, TableName, RecordId)> {
         let mut blocked: HashSet<(TableName, RecordId)> = HashSet::new();
         let mut group: Vec<(u64, TableName, RecordId)> = Vec::new();
         let mut members: HashSet<(TableName, RecordId)> = HashSet::new();
@@ -167,7 +174,10 @@ impl Push {
             {
                 return Some(false);
             }
-            if entry.state.is_parked() {
+            if entry.state.is_parked()
+                || aside.operations.contains(&seq)
+                || aside.tables.contains(&entry.table)
+            {
                 blocked.insert(key);
                 return Some(false);
             }
@@ -186,10 +196,12 @@ impl Push {
         transport: &dyn Transport,
         sendings: &[Sending],
         rounds: &HashMap<u64, u32>,
+        aside: &mut Aside,
     ) -> (Vec<Answered>, Option<Error>) {
         let state = Mutex::new(Delivery {
             answers: vec![Answer::NotSent; sendings.len()],
             stopped: None,
+            aside: Vec::new(),
         });
         let mut deliveries = Vec::with_capacity(sendings.len());
         for (place, sending) in sendings.iter().enumerate() {
@@ -204,6 +216,11 @@ impl Push {
         let cancelled = self.cancel.run(all).await.err();
         let mut delivery = state.into_inner().unwrap_or_else(PoisonError::into_inner);
         let stopped = delivery.stopped.take().or(cancelled);
+        for (place, error) in delivery.aside.drain(..) {
+            if let Some(sending) = sendings.get(place) {
+                aside.add(&sending.operation, error);
+            }
+        }
         let answers = sendings
             .iter()
             .zip(delivery.answers)
@@ -249,9 +266,20 @@ impl Push {
             .await
         {
             Ok(answer) => lock().set(place, answer),
-            Err(error) => {
-                lock().stopped.get_or_insert(error.into());
-            }
+            Err(error) => match error.kind() {
+                // Not known to concern anything but this operation, or its table: the others go on.
+                TransportErrorKind::UnknownTable | TransportErrorKind::BadRequest => {
+                    let mut state = lock();
+                    state.set(place, Answer::NotSent);
+                    state.aside.push((place, error));
+                }
+                TransportErrorKind::Protocol | TransportErrorKind::TooLarge => {
+                    lock().aside.push((place, error))
+                }
+                _ => {
+                    lock().stopped.get_or_insert(error.into());
+                }
+            },
         }
     }
 }
@@ -268,6 +296,27 @@ impl IntoFuture for Push {
 struct Delivery {
     answers: Vec<Answer>,
     stopped: Option<Error>,
+    /// Places of operations that failed by themselves.
+    aside: Vec<(usize, TransportError)>,
+}
+
+/// What a push does not try again: it is reported at the end, and stays in the queue.
+#[derive(Debug, Default)]
+struct Aside {
+    operations: HashSet<u64>,
+    tables: HashSet<TableName>,
+    error: Option<Error>,
+}
+
+impl Aside {
+    fn add(&mut self, operation: &Operation, error: TransportError) {
+        if error.kind() == TransportErrorKind::UnknownTable {
+            self.tables.insert(operation.table.clone());
+        } else {
+            self.operations.insert(operation.seq);
+        }
+        self.error.get_or_insert(error.into());
+    }
 }
 
 impl Delivery {

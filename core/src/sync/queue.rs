@@ -2,13 +2,15 @@
 //!
 //! The store is the truth; the index saves a lookup per change. It can be behind when another process
 //! writes to the same store or when a commit was dropped half-way. Every batch that relies on it therefore checks rows
-//! which would differ then, and a failed check reloads it.
+//! which would differ then, and a failed check reloads it. In a store that several processes may open, that is the
+//! claim: whoever changes the queue after another does so only after it put a claim of its own and read the queue anew.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::operation::{Operation, OperationState};
 use crate::name::{RecordId, TableName};
+use crate::record::Record;
 
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
@@ -25,6 +27,7 @@ struct Index {
     suspect: bool,
     /// Numbers of operations whose commit was dropped: they may still appear.
     uncertain: Vec<u64>,
+    claim: Option<Record>,
 }
 
 /// One queued operation as the index knows it.
@@ -48,16 +51,20 @@ impl Queue {
         index.last
     }
 
-    /// The number that the next operation of any process will get, and the numbers that may have been
-    /// used by dropped commits: none of them exists unless someone queued an operation meanwhile.
-    pub(crate) fn unused_seqs(&self) -> Vec<u64> {
-        let index = self.index();
-        index
-            .uncertain
-            .iter()
-            .copied()
-            .chain([index.last + 1])
-            .collect()
+    /// Numbers of operations whose commit was dropped. None of them exists, unless that commit was done late.
+    pub(crate) fn uncertain_seqs(&self) -> Vec<u64> {
+        self.index().uncertain.clone()
+    }
+
+    /// The row that stands while no other context has changed the queue: see [`Inner::claim_queue`].
+    ///
+    /// [`Inner::claim_queue`]: super::context::Inner::claim_queue
+    pub(crate) fn claim(&self) -> Option<Record> {
+        self.index().claim.clone()
+    }
+
+    pub(crate) fn set_claim(&self, row: Record) {
+        self.index().claim = Some(row);
     }
 
     /// The operations on a record, oldest first.
@@ -174,11 +181,6 @@ impl Queue {
 
     pub(crate) fn is_suspect(&self) -> bool {
         self.index().suspect
-    }
-
-    /// True while operations whose commit was dropped may still appear.
-    pub(crate) fn is_uncertain(&self) -> bool {
-        !self.index().uncertain.is_empty()
     }
 
     pub(crate) fn mark_suspect(&self, seqs: &[u64]) {
