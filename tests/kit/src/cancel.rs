@@ -16,7 +16,7 @@ use crate::fixture::{all, commit, declare, get, id, put, record, store_with, tab
 const MOST_POLLS: usize = 60;
 
 /// Polls `future` up to `times` times, as its wakers ask, then drops it.
-async fn polled<F: Future>(future: F, times: usize) -> Option<F::Output> {
+pub(crate) async fn polled<F: Future>(future: F, times: usize) -> Option<F::Output> {
     let mut future = pin!(future);
     let mut left = times;
     poll_fn(|context| {

@@ -38,6 +38,9 @@
 //! A further test, `the_groups_are_those_the_store_claims`, fails if the list leaves out what
 //! [`capabilities`](synctable_core::store::LocalStore::capabilities) promises, or names more.
 //!
+//! The sync engine itself is tested over every store, too: `engine_tests!(MyHarness);` makes a test of each behaviour in
+//! [`engine`]. Its [`TestServer`](engine::TestServer) serves tests of applications as well.
+//!
 //! A random test that fails prints the smallest history it found and its seed; set `SYNCTABLE_SEED` to replay it, and
 //! `SYNCTABLE_CASES` to try more histories. [`arb`] has the random schemas, records and queries for tests of your own.
 #![expect(
@@ -51,6 +54,7 @@ pub mod arb;
 pub mod base;
 pub mod cancel;
 pub mod concurrent;
+pub mod engine;
 mod fixture;
 mod for_all;
 mod groups;

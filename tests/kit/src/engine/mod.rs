@@ -1,0 +1,39 @@
+//! The sync engine over a store: what local changes, push, pull, conflicts and purge must do on every one of them.
+//!
+//! ```
+//! # mod shown {
+//! # use std::sync::Arc;
+//! # use synctable_core::store::{LocalStore, StoreError};
+//! # use synctable_memory::MemoryStore;
+//! use synctable_testkit::{Harness, async_trait, engine_tests};
+//! # #[derive(Default)]
+//! # struct MyHarness;
+//! # #[async_trait]
+//! # impl Harness for MyHarness {
+//! #     async fn open(&self) -> Result<Arc<dyn LocalStore>, StoreError> {
+//! #         Ok(Arc::new(MemoryStore::new()))
+//! #     }
+//! # }
+//!
+//! engine_tests!(MyHarness);
+//! # }
+//! ```
+//!
+//! The server of these tests is [`TestServer`], which tests of applications can use, too.
+
+pub mod cancellation;
+pub mod conflicts;
+mod device;
+pub mod events;
+pub mod histories;
+pub mod local;
+pub mod pull;
+pub mod purge;
+pub mod push;
+pub mod queue;
+mod rows;
+mod server;
+mod slow;
+mod tests;
+
+pub use server::{Call, Fault, Request, ServerOptions, TestServer};

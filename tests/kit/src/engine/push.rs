@@ -1,0 +1,467 @@
+//! Push: order, answers, edits in flight, lost requests and answers, refusals.
+
+use serde_json::{Value, json};
+use synctable_core::Error;
+use synctable_core::sync::{OperationState, Resolution, SyncContext};
+use synctable_core::transport::{ChangeKind, Rejection, TransportError, TransportErrorKind};
+
+use super::device::{Device, todo};
+use super::{Fault, TestServer};
+use crate::Harness;
+use crate::fixture::table;
+
+/// A device that holds `a` = 1 as the server does.
+async fn with_a<H: Harness>(harness: &H) -> Device {
+    let device = Device::new(harness, &TestServer::new()).await;
+    device.server.set("a", 1);
+    device.pull().await;
+    device.server.forget_requests();
+    device
+}
+
+/// What was sent, in words.
+fn sent(server: &TestServer) -> Vec<String> {
+    let changes = server.changes().into_iter();
+    changes
+        .map(|change| format!("{:?} {}", change.kind, change.id))
+        .collect()
+}
+
+/// Operations go out in the order in which they were queued, over all tables.
+pub async fn operations_go_out_in_order<H: Harness>(harness: &H) {
+    let device = with_a(harness).await;
+    let lines = device.sync.table::<Value>("lines").expect("a table name");
+    device.insert("z", 1).await;
+    lines.insert(&json!({"id": "y"})).await.expect("new");
+    device.set("a", 2).await;
+    lines.insert(&json!({"id": "x"})).await.expect("new");
+    device.set("z", 2).await;
+    let report = device.push().await;
+    assert_eq!((report.pushed, report.pending), (4, 0));
+    assert_eq!(
+        sent(&device.server),
+        ["Insert z", "Insert y", "Replace a", "Insert x"]
+    );
+    device.is_in_sync().await;
+}
+
+/// The server's answer becomes the record: its version, its times, and what it changed in the content.
+pub async fn answers_become_the_record<H: Harness>(harness: &H) {
+    let device = with_a(harness).await;
+    device.insert("b", 1).await;
+    assert_eq!(device.rows().await[1].version(), None);
+    device.push().await;
+    assert_eq!(
+        device.rows().await[1].version(),
+        device.server.row(&todo(), "b").expect("b").version()
+    );
+    device.set("b", 2).await;
+    device.push().await;
+    device.delete("a").await;
+    device.push().await;
+    device.is_in_sync().await;
+    assert_eq!(sent(&device.server), ["Insert b", "Replace b", "Delete a"]);
+}
+
+/// A record that is edited while it is sent keeps the edit, and the edit goes out next, on the new version.
+pub async fn edit_in_flight_goes_out_next<H: Harness>(harness: &H) {
+    let device = with_a(harness).await;
+    device.set("a", 2).await;
+    let app = device.clone();
+    device.server.meanwhile(async move {
+        app.set("a", 3).await;
+        app.set("a", 4).await;
+    });
+    assert_eq!(device.push().await.pending, 1);
+    assert_eq!(
+        (device.n("a").await, device.server.n("a")),
+        (Some(4), Some(2))
+    );
+    assert_eq!(device.queue().await, ["replace a"]);
+    device.is_sound().await;
+    device.push().await;
+    assert_eq!(
+        (device.server.n("a"), device.server.effects(&todo(), "a")),
+        (Some(4), 2)
+    );
+    device.is_in_sync().await;
+}
+
+/// As before with an insert that is on its way.
+pub async fn edit_of_an_insert_in_flight<H: Harness>(harness: &H) {
+    let device = with_a(harness).await;
+    device.insert("b", 1).await;
+    let app = device.clone();
+    device
+        .server
+        .meanwhile(async move { app.set("b", 2).await });
+    device.push().await;
+    device.push().await;
+    assert_eq!(sent(&device.server), ["Insert b", "Replace b"]);
+    assert_eq!(device.server.n("b"), Some(2));
+    device.is_in_sync().await;
+}
+
+/// A record that is deleted while it is sent is deleted at the server next.
+pub async fn delete_in_flight_goes_out_next<H: Harness>(harness: &H) {
+    let device = with_a(harness).await;
+    device.set("a", 2).await;
+    device.insert("b", 1).await;
+    let app = device.clone();
+    device
+        .server
+        .meanwhile(async move { app.delete("a").await });
+    let app = device.clone();
+    device
+        .server
+        .meanwhile_at(1, async move { app.delete("b").await });
+    device.push().await;
+    assert_eq!((device.n("a").await, device.n("b").await), (None, None));
+    assert_eq!(device.queue().await, ["delete a", "delete b"]);
+    device.is_sound().await;
+    device.push().await;
+    device.is_in_sync().await;
+    assert!(device.server.live(&todo()).is_empty());
+}
+
+/// A record that is deleted and inserted anew while its delete or its edit is sent ends up as inserted.
+pub async fn reinsert_in_flight_goes_out_next<H: Harness>(harness: &H) {
+    let device = with_a(harness).await;
+    device.set("a", 2).await;
+    let app = device.clone();
+    device.server.meanwhile(async move {
+        app.delete("a").await;
+        app.insert("a", 3).await;
+    });
+    device.push().await;
+    device.push().await;
+    assert_eq!(device.server.n("a"), Some(3));
+    device.is_in_sync().await;
+
+    device.delete("a").await;
+    let app = device.clone();
+    device
+        .server
+        .meanwhile(async move { app.insert("a", 4).await });
+    device.push().await;
+    device.is_sound().await;
+    device.push().await;
+    assert_eq!(device.server.n("a"), Some(4));
+    device.is_in_sync().await;
+}
+
+/// Cancelling an operation while it is at the server does not undo its effect, and the answer is taken over.
+pub async fn cancel_in_flight_takes_the_answer<H: Harness>(harness: &H) {
+    let device = with_a(harness).await;
+    device.set("a", 2).await;
+    let (app, seq) = (device.clone(), device.only_seq().await);
+    device
+        .server
+        .meanwhile(async move { _ = app.sync.cancel(seq).await.expect("it waits") });
+    device.push().await;
+    assert_eq!(device.n("a").await, Some(2));
+    device.is_in_sync().await;
+}
+
+/// A delete that is cancelled while it is at the server has its effect: the record goes with the next pull at the latest.
+pub async fn cancel_of_a_delete_in_flight<H: Harness>(harness: &H) {
+    let device = with_a(harness).await;
+    device.delete("a").await;
+    let (app, seq) = (device.clone(), device.only_seq().await);
+    device
+        .server
+        .meanwhile(async move { _ = app.sync.cancel(seq).await.expect("it waits") });
+    device.push().await;
+    device.is_sound().await;
+    device.pull().await;
+    device.is_in_sync().await;
+}
+
+/// Every kind of change, its request or its answer lost in every way, and pushed again: it takes effect exactly once.
+pub async fn lost_requests_and_answers_have_one_effect<H: Harness>(harness: &H) {
+    let device = Device::new(harness, &TestServer::new()).await;
+    for (number, fault) in [Fault::LostRequest, Fault::LostAnswer, Fault::BadAnswer]
+        .into_iter()
+        .enumerate()
+    {
+        let ids = ["insert", "replace", "delete", "undelete"].map(|kind| format!("{kind}{number}"));
+        for id in &ids[1..] {
+            device.server.set(id, 1);
+        }
+        device.pull().await;
+        // Someone deletes it; the device brings it back.
+        device.set(&ids[3], 2).await;
+        device.server.drop_row(&ids[3]);
+        let seq = device.push_to_conflict().await;
+        device
+            .sync
+            .resolve(seq, Resolution::Client)
+            .await
+            .expect("resolved");
+        device.insert(&ids[0], 1).await;
+        device.set(&ids[1], 2).await;
+        device.delete(&ids[2]).await;
+        device.server.forget_requests();
+        for _ in 0..4 {
+            device.server.fault(fault);
+            let (_, error) = device.push_stops().await;
+            assert!(error.as_transport().is_some(), "{error}");
+            device.is_sound().await;
+        }
+        let mut stops = 0;
+        while let Err(error) = device.sync.push().await {
+            stops += 1;
+            assert!(stops < 3, "{error}");
+        }
+        device.is_in_sync().await;
+        let kinds: Vec<ChangeKind> = device
+            .server
+            .changes()
+            .iter()
+            .map(|change| change.kind)
+            .collect();
+        assert!(kinds.contains(&ChangeKind::Undelete), "{kinds:?}");
+        for id in &ids {
+            assert_eq!(device.server.effects(&todo(), id), 1, "{id}");
+        }
+    }
+}
+
+/// After a lost answer someone else changes the record: nothing is sent again, both sides are kept.
+pub async fn lost_answer_then_another_writer<H: Harness>(harness: &H) {
+    let device = with_a(harness).await;
+    device.server.set("d", 1);
+    device.pull().await;
+    device.server.forget_requests();
+    for (id, effect) in [("a", "replace"), ("b", "insert"), ("d", "delete")] {
+        match effect {
+            "replace" => device.set(id, 2).await,
+            "insert" => device.insert(id, 2).await,
+            _ => device.delete(id).await,
+        }
+        // Before it the fate of the one before is found out.
+        let ahead = usize::from(id != "a");
+        device.server.fault_at(ahead, Fault::LostAnswer);
+        device.push_stops().await;
+        device.server.set(id, 9);
+    }
+    let report = device.push().await;
+    assert_eq!(report.conflicts, 3);
+    assert_eq!(device.server.changes().len(), 3, "nothing is sent twice");
+    for id in ["a", "b", "d"] {
+        assert_eq!(
+            (device.server.n(id), device.server.effects(&todo(), id)),
+            (Some(9), 1)
+        );
+    }
+    device.is_sound().await;
+    for parked in device.sync.conflicts().await.expect("the queue") {
+        device
+            .sync
+            .resolve(parked.operation.seq, Resolution::Server)
+            .await
+            .expect("resolved");
+    }
+    device.pull().await;
+    device.is_in_sync().await;
+}
+
+/// A request is lost, and someone else changes the record before the next push: a conflict, not a lost update.
+pub async fn lost_request_then_another_writer<H: Harness>(harness: &H) {
+    let device = with_a(harness).await;
+    device.set("a", 2).await;
+    device.server.fault(Fault::LostRequest);
+    device.push_stops().await;
+    device.server.set("a", 9);
+    assert_eq!(device.push().await.conflicts, 1);
+    assert_eq!(
+        (device.server.n("a"), device.n("a").await),
+        (Some(9), Some(2))
+    );
+    device.is_sound().await;
+}
+
+/// Another writer happens to write what we sent: there is nothing to resolve.
+pub async fn equal_content_is_no_conflict<H: Harness>(harness: &H) {
+    let device = with_a(harness).await;
+    device.set("a", 2).await;
+    device.insert("b", 2).await;
+    device.server.set("a", 2);
+    device.server.set("b", 2);
+    let report = device.push().await;
+    assert_eq!((report.conflicts, report.pushed), (0, 2));
+    device.is_in_sync().await;
+}
+
+/// Missing credentials, a busy server or a broken connection stop the push; it says why and what was done, and the
+/// rest waits.
+pub async fn stopped_push_loses_nothing<H: Harness>(harness: &H) {
+    let kinds = [
+        (Fault::Unauthorized, TransportErrorKind::Unauthorized),
+        (Fault::Unavailable, TransportErrorKind::Unavailable),
+        (Fault::LostRequest, TransportErrorKind::Unreachable),
+    ];
+    let device = with_a(harness).await;
+    for (number, (fault, kind)) in kinds.into_iter().enumerate() {
+        for place in 0..3 {
+            device.insert(&format!("r{number}{place}"), 1).await;
+        }
+        device.server.fault_at(1, fault);
+        let (report, error) = device.push_stops().await;
+        assert_eq!((report.pushed, report.pending), (1, 2));
+        assert_eq!(error.as_transport().map(TransportError::kind), Some(kind));
+        let queue = device.queue().await;
+        assert_eq!(
+            queue,
+            [
+                format!("insert r{number}1 attempted"),
+                format!("insert r{number}2")
+            ]
+        );
+        device.is_sound().await;
+        assert_eq!(device.push().await.pushed, 2);
+        device.is_in_sync().await;
+    }
+}
+
+/// A refused operation is parked; other records, and later operations, go out.
+pub async fn rejection_does_not_block_others<H: Harness>(harness: &H) {
+    let device = with_a(harness).await;
+    device.server.reject(|_, change| {
+        (change.id.as_str() == "b").then(|| Rejection::new(Some(400), "no b today"))
+    });
+    device.insert("b", 1).await;
+    device.insert("c", 1).await;
+    let report = device.push().await;
+    assert_eq!((report.pushed, report.rejected, report.pending), (1, 1, 1));
+    assert_eq!(device.queue().await, ["insert b rejected"]);
+    device.insert("d", 1).await;
+    let report = device.push().await;
+    assert_eq!((report.pushed, report.rejected), (1, 1));
+    assert_eq!(device.server.live(&todo()).len(), 3);
+    device.is_sound().await;
+}
+
+/// An operation behind a parked one on the same record waits for it.
+pub async fn operations_behind_a_parked_one_wait<H: Harness>(harness: &H) {
+    let device = with_a(harness).await;
+    device.set("a", 2).await;
+    device.server.fault(Fault::LostAnswer);
+    device.push_stops().await;
+    device.set("a", 3).await;
+    device.server.set("a", 9);
+    assert_eq!(device.push().await.conflicts, 1);
+    device.set("a", 4).await;
+    device.server.forget_requests();
+    let report = device.push().await;
+    assert_eq!((report.pushed, report.conflicts), (0, 1));
+    assert!(device.server.requests().is_empty());
+    assert_eq!(device.n("a").await, Some(4));
+    device.is_sound().await;
+}
+
+/// Edits that meet a refusal on the way: what was refused is not what would be sent now, so it is sent again.
+pub async fn edit_during_a_refusal_is_sent<H: Harness>(harness: &H) {
+    let device = with_a(harness).await;
+    device.server.reject(|_, change| {
+        let n = change.record.as_ref()?.member("n")?.as_i64()?;
+        (n == 13).then(|| Rejection::new(Some(400), "no luck"))
+    });
+    device.set("a", 13).await;
+    let app = device.clone();
+    device
+        .server
+        .meanwhile(async move { app.set("a", 14).await });
+    device.push().await;
+    device.push().await;
+    assert_eq!(device.server.n("a"), Some(14));
+    device.is_in_sync().await;
+}
+
+/// Eight at once come to the same result as one after the other.
+pub async fn parallel_push_has_the_same_result<H: Harness>(harness: &H) {
+    let device = with_a(harness).await;
+    for number in 0..100i64 {
+        device.insert(&format!("r{number:02}"), number).await;
+    }
+    device.set("a", 2).await;
+    device.server.fault_at(37, Fault::LostAnswer);
+    let stopped = device.sync.push().parallel(8).await;
+    assert!(
+        matches!(stopped, Err(Error::PushStopped { .. })),
+        "{stopped:?}"
+    );
+    device.is_sound().await;
+    let report = device.sync.push().parallel(8).await.expect("the push ends");
+    assert_eq!(report.pending, 0);
+    device.is_in_sync().await;
+    for number in 0..100 {
+        assert_eq!(device.server.effects(&todo(), &format!("r{number:02}")), 1);
+    }
+}
+
+/// A push of some tables leaves the operations of others alone.
+pub async fn tables_can_be_pushed_alone<H: Harness>(harness: &H) {
+    let device = with_a(harness).await;
+    let lines = device.sync.table::<Value>("lines").expect("a table name");
+    device.insert("b", 1).await;
+    lines.insert(&json!({"id": "x"})).await.expect("new");
+    let only = device.sync.push().tables([table("lines")]);
+    assert_eq!(only.await.expect("the push ends").pushed, 1);
+    assert_eq!(sent(&device.server), ["Insert x"]);
+    assert_eq!(device.queue().await, ["insert b"]);
+    device.push().await;
+    device.is_in_sync().await;
+}
+
+/// Without operations, or with parked ones only, no server is needed.
+pub async fn nothing_to_send_needs_no_server<H: Harness>(harness: &H) {
+    let store = harness.open().await.expect("the store opens");
+    let sync = SyncContext::builder(store).open().await.expect("it opens");
+    assert_eq!(sync.push().await.expect("nothing to do").pushed, 0);
+    let todo = sync.table::<Value>("todo").expect("a table name");
+    todo.insert(&json!({"id": "a"})).await.expect("new");
+    let Err(Error::PushStopped { source, .. }) = sync.push().await else {
+        panic!("there is no server");
+    };
+    let kind = source.as_transport().map(TransportError::kind);
+    assert_eq!(kind, Some(TransportErrorKind::Missing));
+    assert_eq!(sync.pending_count(), 1);
+}
+
+/// More operations than go into one group, some with a second one behind them, are all sent in one push.
+pub async fn long_queues_are_sent<H: Harness>(harness: &H) {
+    let device = with_a(harness).await;
+    for number in 0..150i64 {
+        device.insert(&format!("r{number:03}"), number).await;
+    }
+    let report = device.push().await;
+    assert_eq!((report.pushed, report.pending), (150, 0));
+    device.is_in_sync().await;
+    let order: Vec<String> = device
+        .server
+        .changes()
+        .iter()
+        .map(|c| c.id.to_string())
+        .collect();
+    assert!(order.is_sorted());
+}
+
+/// What waits behind an attempted operation goes out in the same push, once its fate is found out.
+pub async fn successors_follow_in_one_push<H: Harness>(harness: &H) {
+    let device = with_a(harness).await;
+    for fault in [Fault::LostRequest, Fault::LostAnswer] {
+        device.set("a", 20).await;
+        device.server.fault(fault);
+        device.push_stops().await;
+        device.set("a", 21).await;
+        assert_eq!(device.sync.pending_count(), 2);
+        device.push().await;
+        assert_eq!(device.server.n("a"), Some(21));
+        device.is_in_sync().await;
+        device.set("a", 1).await;
+        device.push().await;
+    }
+    let pending = device.sync.pending().await.expect("the queue");
+    assert!(pending.iter().all(|o| o.state == OperationState::Pending));
+}

@@ -1,0 +1,293 @@
+//! The queue in the hands of the application.
+
+use serde_json::json;
+use synctable_core::Error;
+use synctable_core::query::Query;
+use synctable_core::sync::{OperationKind, OperationState};
+use synctable_core::transport::Rejection;
+
+use super::device::{Device, todo};
+use super::{Fault, TestServer};
+use crate::Harness;
+
+/// A device that holds `a` = 1 as the server does.
+async fn with_a<H: Harness>(harness: &H) -> Device {
+    let device = Device::new(harness, &TestServer::new()).await;
+    device.server.set("a", 1);
+    device.pull().await;
+    device
+}
+
+/// The queue lists operations in their order, with the record that each is based on.
+pub async fn pending_operations_are_listed<H: Harness>(harness: &H) {
+    let device = with_a(harness).await;
+    device.insert("b", 2).await;
+    device.set("a", 3).await;
+    device.set("b", 4).await;
+    let pending = device.sync.pending().await.expect("the queue is read");
+    assert_eq!(device.queue().await, ["insert b", "replace a"]);
+    assert!(pending[0].seq < pending[1].seq);
+    assert_eq!((pending[0].edits, pending[0].base.clone()), (1, None));
+    assert_eq!(pending[1].base, device.server.row(&todo(), "a"));
+    assert_eq!(
+        device
+            .sync
+            .operation(pending[1].seq)
+            .await
+            .expect("it waits"),
+        pending[1]
+    );
+    let unknown = device.sync.operation(99).await;
+    assert!(matches!(unknown, Err(Error::NoSuchOperation { seq: 99 })));
+    device.is_sound().await;
+}
+
+/// Cancelling puts the record back as the server had it, or away if it was new.
+pub async fn cancel_restores_the_record<H: Harness>(harness: &H) {
+    let device = with_a(harness).await;
+    device.set("a", 2).await;
+    let restored = device
+        .sync
+        .cancel(device.only_seq().await)
+        .await
+        .expect("it waits");
+    assert_eq!(restored, device.server.row(&todo(), "a"));
+    device.is_in_sync().await;
+
+    device.delete("a").await;
+    device
+        .sync
+        .cancel(device.only_seq().await)
+        .await
+        .expect("it waits");
+    device.is_in_sync().await;
+
+    device.insert("b", 2).await;
+    let restored = device
+        .sync
+        .cancel(device.only_seq().await)
+        .await
+        .expect("it waits");
+    assert_eq!(restored, None);
+    device.is_in_sync().await;
+    assert!(device.server.changes().is_empty());
+}
+
+/// A cancelled operation may have reached the server after all; then the next pull brings its effect.
+pub async fn cancel_of_an_attempted_operation<H: Harness>(harness: &H) {
+    let device = with_a(harness).await;
+    device.insert("b", 2).await;
+    device.server.fault(Fault::LostAnswer);
+    device.push_stops().await;
+    assert_eq!(device.queue().await, ["insert b attempted"]);
+    device
+        .sync
+        .cancel(device.only_seq().await)
+        .await
+        .expect("it waits");
+    assert_eq!(device.n("b").await, None);
+    device.is_sound().await;
+    device.pull().await;
+    assert_eq!(device.n("b").await, Some(2));
+    device.is_in_sync().await;
+}
+
+/// Cancelling an operation takes those behind it on the same record along; cancelling the last one leaves the record as
+/// the one before it sent it.
+pub async fn cancel_with_a_successor<H: Harness>(harness: &H) {
+    let device = with_a(harness).await;
+    device.set("a", 2).await;
+    device.server.fault(Fault::LostRequest);
+    device.push_stops().await;
+    device.set("a", 3).await;
+    assert_eq!(device.queue().await, ["replace a attempted", "replace a"]);
+    let seqs: Vec<u64> = device
+        .sync
+        .pending()
+        .await
+        .expect("the queue")
+        .iter()
+        .map(|o| o.seq)
+        .collect();
+    device.sync.cancel(seqs[1]).await.expect("it waits");
+    assert_eq!(
+        (device.n("a").await, device.queue().await.len()),
+        (Some(2), 1)
+    );
+    device.is_sound().await;
+
+    device.delete("a").await;
+    assert_eq!(device.queue().await, ["replace a attempted", "delete a"]);
+    device.sync.cancel(seqs[0]).await.expect("it waits");
+    assert_eq!(device.n("a").await, Some(1));
+    device.is_in_sync().await;
+}
+
+/// Discarding leaves the record as it is here; a pull of the server's next change takes it over.
+pub async fn discard_leaves_the_record<H: Harness>(harness: &H) {
+    let device = with_a(harness).await;
+    device.set("a", 2).await;
+    device.insert("b", 3).await;
+    for operation in device.sync.pending().await.expect("the queue") {
+        device.sync.discard(operation.seq).await.expect("it waits");
+    }
+    assert_eq!(
+        (device.n("a").await, device.n("b").await),
+        (Some(2), Some(3))
+    );
+    assert_eq!(device.push().await.pushed, 0);
+    device.is_sound().await;
+    device.server.set("a", 4);
+    device.pull().await;
+    assert_eq!(device.n("a").await, Some(4));
+}
+
+/// A record whose insert was discarded can still be edited and deleted: the server never heard of it.
+pub async fn discarded_inserts_can_be_queued_again<H: Harness>(harness: &H) {
+    let device = with_a(harness).await;
+    device.insert("b", 1).await;
+    device
+        .sync
+        .discard(device.only_seq().await)
+        .await
+        .expect("it waits");
+    device.set("b", 2).await;
+    assert_eq!(device.queue().await, ["insert b"]);
+    device.push().await;
+    device.is_in_sync().await;
+    device.insert("c", 1).await;
+    device
+        .sync
+        .discard(device.only_seq().await)
+        .await
+        .expect("it waits");
+    device.delete("c").await;
+    device.is_in_sync().await;
+}
+
+/// A refused operation waits until it is tried again, edited or cancelled; numbers that are not in the queue are errors.
+pub async fn refused_operations_wait_for_a_decision<H: Harness>(harness: &H) {
+    let device = with_a(harness).await;
+    device.server.reject(|_, change| {
+        let record = change.record.as_ref()?;
+        let n = record.member("n")?.as_i64()?;
+        (n > 9).then(|| Rejection::new(Some(400), "n is too large"))
+    });
+    device.set("a", 10).await;
+    let report = device.push().await;
+    assert_eq!((report.rejected, report.pending, report.pushed), (1, 1, 0));
+    let seq = device.only_seq().await;
+    let parked = device.sync.parked().await.expect("the queue");
+    assert_eq!(
+        (parked[0].status, parked[0].message.as_str()),
+        (Some(400), "n is too large")
+    );
+    device.is_sound().await;
+
+    // Not sent again by itself.
+    device.server.forget_requests();
+    device.push().await;
+    assert!(device.server.requests().is_empty());
+
+    device.sync.retry(seq).await.expect("it waits");
+    assert_eq!(device.queue().await, ["replace a"]);
+    assert_eq!(device.push().await.rejected, 1);
+    device.set("a", 9).await;
+    assert_eq!(device.queue().await, ["replace a"]);
+    assert_eq!(device.push().await.pushed, 1);
+    device.is_in_sync().await;
+    assert!(matches!(
+        device.sync.retry(seq).await,
+        Err(Error::NoSuchOperation { .. })
+    ));
+    assert!(matches!(
+        device.sync.cancel(seq).await,
+        Err(Error::NoSuchOperation { .. })
+    ));
+    assert!(matches!(
+        device.sync.discard(seq).await,
+        Err(Error::NoSuchOperation { .. })
+    ));
+}
+
+/// A delete of a refused insert leaves nothing; of a refused replace, a delete.
+pub async fn refused_operations_can_be_deleted<H: Harness>(harness: &H) {
+    let device = with_a(harness).await;
+    device
+        .server
+        .reject(|_, _| Some(Rejection::new(Some(422), "not today")));
+    device.set("a", 2).await;
+    device.insert("b", 2).await;
+    assert_eq!(device.push().await.rejected, 2);
+    device.delete("b").await;
+    assert_eq!(device.queue().await, ["replace a rejected"]);
+    device.delete("a").await;
+    assert_eq!(device.queue().await, ["delete a"]);
+    device.is_sound().await;
+    device.server.calm();
+    device.push().await;
+    device.is_in_sync().await;
+}
+
+/// Changes of one record join: the queue holds the one operation that has the same effect.
+pub async fn changes_of_one_record_join<H: Harness>(harness: &H) {
+    let device = with_a(harness).await;
+    device.insert("b", 1).await;
+    device.set("b", 2).await;
+    assert_eq!(device.queue().await, ["insert b"]);
+    device.delete("b").await;
+    assert_eq!(device.queue().await, [""; 0]);
+    device.set("a", 2).await;
+    device.set("a", 3).await;
+    device.insert("c", 1).await;
+    device.delete("a").await;
+    assert_eq!(device.queue().await, ["delete a", "insert c"]);
+    device.insert("a", 4).await;
+    assert_eq!(device.queue().await, ["replace a", "insert c"]);
+    let pending = device.sync.pending().await.expect("the queue");
+    assert_eq!(pending[0].base, device.server.row(&todo(), "a"));
+    device.push().await;
+    assert_eq!(
+        (device.server.n("a"), device.server.effects(&todo(), "a")),
+        (Some(4), 1)
+    );
+    device.is_in_sync().await;
+}
+
+/// Deleting and inserting again replaces the record whole: members of the old one do not shine through.
+pub async fn delete_then_insert_replaces<H: Harness>(harness: &H) {
+    let device = with_a(harness).await;
+    device.delete("a").await;
+    let fresh = json!({"id": "a", "m": 5});
+    device.todo.insert(&fresh).await.expect("it was deleted");
+    let pending = device.sync.pending().await.expect("the queue");
+    assert_eq!(pending[0].kind, OperationKind::Replace);
+    device.push().await;
+    let row = device.server.row(&todo(), "a").expect("it is there");
+    assert_eq!(row.body(), r#"{"m":5}"#);
+    device.is_in_sync().await;
+}
+
+/// An insert that was sent may be at the server, so deleting the record leaves a delete behind it, and both are
+/// found out, whether the insert had its effect or not.
+pub async fn delete_of_a_sent_insert_reaches_the_server<H: Harness>(harness: &H) {
+    let device = with_a(harness).await;
+    for (id, fault) in [("b", Fault::LostAnswer), ("c", Fault::LostRequest)] {
+        device.insert(id, 1).await;
+        device.server.fault(fault);
+        device.push_stops().await;
+        device.delete(id).await;
+        assert_eq!(
+            device.queue().await,
+            [format!("insert {id} attempted"), format!("delete {id}")]
+        );
+        device.is_sound().await;
+        device.push().await;
+        device.is_in_sync().await;
+        assert_eq!(device.server.n(id), None);
+    }
+    let pending = device.sync.pending().await.expect("the queue");
+    assert!(pending.iter().all(|o| o.state == OperationState::Pending));
+    let fetched = device.todo.pull_full(Query::all()).await.expect("a pull");
+    assert_eq!(fetched.added, 0);
+}

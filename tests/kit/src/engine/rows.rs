@@ -1,0 +1,161 @@
+//! The tables of a [`TestServer`](super::TestServer): conditional writes, versions, times, pages.
+
+use std::collections::BTreeMap;
+
+use synctable_core::query::{Cursor, Evaluator, Query, page_of};
+use synctable_core::store::StoreError;
+use synctable_core::transport::{
+    Change, ChangeKind, Conflict, Outcome, PageCursor, RemotePage, ServerRecord,
+};
+use synctable_core::{Record, RecordId, TableName, TableSchema, Timestamp, Version};
+
+use super::server::ServerOptions;
+
+/// 2026-01-01T00:00:00Z in ticks.
+const START: i64 = 17_672_256_000_000_000;
+
+/// What a server holds. Times are kept with all their digits and cut when they are shown.
+#[derive(Debug)]
+pub(super) struct Rows {
+    pub(super) options: ServerOptions,
+    pub(super) now: Timestamp,
+    tables: BTreeMap<TableName, BTreeMap<RecordId, Record>>,
+    versions: u64,
+}
+
+impl Rows {
+    pub(super) fn new(options: ServerOptions) -> Self {
+        Self {
+            options,
+            now: Timestamp::from_ticks(START),
+            tables: BTreeMap::new(),
+            versions: 0,
+        }
+    }
+
+    /// A row as clients see it, tombstones too.
+    pub(super) fn get(&self, table: &TableName, id: &RecordId) -> Option<Record> {
+        Some(self.shown(self.tables.get(table)?.get(id)?))
+    }
+
+    /// The rows that are not deleted, by id.
+    pub(super) fn live(&self, table: &TableName) -> Vec<Record> {
+        let rows = self
+            .tables
+            .get(table)
+            .into_iter()
+            .flat_map(BTreeMap::values);
+        rows.filter(|row| !row.is_deleted())
+            .map(|row| self.shown(row))
+            .collect()
+    }
+
+    fn shown(&self, row: &Record) -> Record {
+        let mut system = row.system().clone();
+        if !self.options.ordered {
+            system.updated_at = system.updated_at.map(Timestamp::floor_millis);
+        }
+        row.clone().with_system(system)
+    }
+
+    /// The next time of a write.
+    pub(super) fn tick(&mut self) -> Timestamp {
+        self.now = Timestamp::from_ticks(self.now.ticks() + self.options.ticks_per_write);
+        self.now
+    }
+
+    /// Stores a row with a new version.
+    pub(super) fn put(&mut self, table: &TableName, row: &Record, at: Timestamp, deleted: bool) {
+        self.versions += 1;
+        let mut system = row.system().clone();
+        system.version = Some(Version::new(&format!("v{}", self.versions)));
+        system.created_at.get_or_insert(self.now);
+        system.updated_at = Some(at);
+        system.deleted = deleted;
+        let rows = self.tables.entry(table.clone()).or_default();
+        rows.insert(row.id().clone(), row.clone().with_system(system));
+    }
+
+    /// Deletes a row that exists: leaves a tombstone, or nothing.
+    pub(super) fn delete(&mut self, table: &TableName, row: &Record) {
+        let at = self.tick();
+        if self.options.soft_delete {
+            self.put(table, row, at, true);
+        } else if let Some(rows) = self.tables.get_mut(table) {
+            rows.remove(row.id());
+        }
+    }
+
+    /// Does a change if it is based on the row as it is.
+    pub(super) fn apply(&mut self, table: &TableName, change: &Change) -> Outcome {
+        let row = self.get(table, &change.id);
+        let gone = || Outcome::Conflict(Conflict::new(ServerRecord::Gone));
+        let conflict =
+            |row: &Record| Outcome::Conflict(Conflict::new(ServerRecord::Known(row.clone())));
+        let hidden = !self.options.shows_tombstones;
+        match (change.kind, &row) {
+            (ChangeKind::Insert, Some(row)) => return conflict(row),
+            (ChangeKind::Replace | ChangeKind::Undelete, None) => return gone(),
+            (ChangeKind::Delete, None) => return Outcome::Applied(None),
+            (ChangeKind::Delete, Some(row)) if row.is_deleted() => return Outcome::Applied(None),
+            (ChangeKind::Replace, Some(row)) if row.is_deleted() && hidden => return gone(),
+            (ChangeKind::Replace, Some(row)) if row.is_deleted() => return conflict(row),
+            (ChangeKind::Undelete, Some(row)) if !row.is_deleted() => return conflict(row),
+            (_, Some(row)) if row.version() != change.if_match.as_ref() => return conflict(row),
+            _ => {}
+        }
+        match (change.kind, row, &change.record) {
+            (ChangeKind::Delete, Some(row), _) => {
+                self.delete(table, &row);
+                Outcome::Applied(None)
+            }
+            (_, row, Some(record)) => {
+                let at = self.tick();
+                let mut system = record.system().clone();
+                system.created_at = row.and_then(|row| row.system().created_at);
+                self.put(table, &record.clone().with_system(system), at, false);
+                Outcome::Applied(self.get(table, &change.id))
+            }
+            (_, _, None) => gone(),
+        }
+    }
+
+    /// One page, judged on the times with all their digits.
+    pub(super) fn page(
+        &self,
+        table: &TableName,
+        query: &Query,
+        cursor: Option<&PageCursor>,
+    ) -> Result<RemotePage, StoreError> {
+        let options = &self.options;
+        let schema = TableSchema::new();
+        let mut query = query.clone();
+        if options.ignores_filters {
+            query.filter = None;
+        }
+        query.page = Some(query.page.unwrap_or(options.page).min(options.page));
+        query.after = cursor.map(|cursor| Cursor::from_text(cursor.as_str()));
+        let all = self
+            .tables
+            .get(table)
+            .into_iter()
+            .flat_map(BTreeMap::values);
+        let listed = all.filter(|row| query.include_deleted || !row.is_deleted());
+        let found = page_of(&query, &schema, listed.clone().cloned().map(Ok))?;
+        let mut page = RemotePage::default();
+        page.records = found.records.iter().map(|row| self.shown(row)).collect();
+        page.last = options.says_last && found.next.is_none();
+        page.next = found.next.map(|next| PageCursor::new(next.as_str()));
+        page.server_time = Some(self.now);
+        page.ordered = options.ordered;
+        page.total = query.total.then(|| {
+            let evaluator = Evaluator::new(&schema);
+            let matches = |row: &&Record| match &query.filter {
+                Some(filter) => evaluator.matches(filter, row),
+                None => true,
+            };
+            listed.filter(matches).count() as u64
+        });
+        Ok(page)
+    }
+}

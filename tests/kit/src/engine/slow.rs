@@ -1,0 +1,157 @@
+//! A store that takes its time around each commit, so that a future can be dropped at every point of it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use synctable_core::query::Query;
+use synctable_core::store::{LocalStore, Page, StoreCapabilities, StoreError, WriteBatch};
+use synctable_core::{Record, RecordId, Schema, TableName};
+use tokio::task::yield_now;
+
+use crate::fixture::{Store, table};
+
+/// What becomes of a commit that is dropped before it was done. The contract allows each of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Dropped {
+    /// It is never done.
+    Undone,
+    /// It is done before the next commit, as a store does that promises the order of commits.
+    Ordered,
+    /// It is done before the next commit by a store that promises no order.
+    BeforeNext,
+    /// It is done after the next commit by a store that promises no order.
+    AfterNext,
+}
+
+impl Dropped {
+    pub(crate) const ALL: [Self; 4] = [
+        Self::Undone,
+        Self::Ordered,
+        Self::BeforeNext,
+        Self::AfterNext,
+    ];
+}
+
+/// The store under test with pauses before and after each commit.
+#[derive(Debug)]
+pub(crate) struct Slow {
+    inner: Store,
+    dropped: Dropped,
+    shared: bool,
+    late: Mutex<Vec<WriteBatch>>,
+    turn: tokio::sync::Mutex<()>,
+}
+
+impl Slow {
+    pub(crate) fn new(inner: Store, dropped: Dropped) -> Arc<Self> {
+        Arc::new(Self {
+            inner,
+            dropped,
+            shared: false,
+            late: Mutex::default(),
+            turn: tokio::sync::Mutex::default(),
+        })
+    }
+
+    /// The store as several processes see it that have it open: whatever it says, one object can be used by many contexts.
+    pub(crate) fn shared(inner: Store) -> Arc<Self> {
+        Arc::new(Self {
+            inner,
+            dropped: Dropped::Undone,
+            shared: true,
+            late: Mutex::default(),
+            turn: tokio::sync::Mutex::default(),
+        })
+    }
+
+    /// Waits for commits that were dropped while the store under test was at them, where it keeps their order.
+    pub(crate) async fn settle(&self) {
+        let nobody = RecordId::system("nobody");
+        let barrier = WriteBatch::new().expect_absent(&table("__meta"), &nobody);
+        self.inner.commit(barrier).await.expect("there is nobody");
+    }
+
+    /// Does the commits that were dropped; one whose checks no longer hold is not done.
+    pub(crate) async fn land(&self) {
+        self.settle().await;
+        self.land_late().await;
+    }
+
+    async fn land_late(&self) {
+        let late = std::mem::take(&mut *self.late());
+        for batch in late {
+            let _ = self.inner.commit(batch).await;
+        }
+    }
+
+    fn late(&self) -> std::sync::MutexGuard<'_, Vec<WriteBatch>> {
+        self.late.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A batch that is not done yet.
+struct Waiting<'a> {
+    store: &'a Slow,
+    batch: Option<WriteBatch>,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if self.store.dropped != Dropped::Undone {
+            self.store.late().extend(self.batch.take());
+        }
+    }
+}
+
+#[deny(clippy::missing_trait_methods)]
+#[async_trait]
+impl LocalStore for Slow {
+    async fn define(&self, schema: &Schema) -> Result<(), StoreError> {
+        self.inner.define(schema).await
+    }
+    async fn get(
+        &self,
+        table: &TableName,
+        ids: &[RecordId],
+    ) -> Result<Vec<Option<Record>>, StoreError> {
+        yield_now().await;
+        self.inner.get(table, ids).await
+    }
+    async fn query(&self, table: &TableName, query: &Query) -> Result<Page, StoreError> {
+        yield_now().await;
+        self.inner.query(table, query).await
+    }
+    async fn commit(&self, batch: WriteBatch) -> Result<(), StoreError> {
+        let _turn = self.turn.lock().await;
+        if self.dropped != Dropped::AfterNext {
+            self.land_late().await;
+        }
+        let mut waiting = Waiting {
+            store: self,
+            batch: Some(batch),
+        };
+        yield_now().await;
+        yield_now().await;
+        let batch = waiting.batch.take().unwrap_or_default();
+        let result = self.inner.commit(batch).await;
+        if self.dropped == Dropped::AfterNext {
+            self.land_late().await;
+        }
+        yield_now().await;
+        yield_now().await;
+        result
+    }
+    fn capabilities(&self) -> StoreCapabilities {
+        let ordered = self.dropped == Dropped::Ordered || self.dropped == Dropped::Undone;
+        let inner = self.inner.capabilities();
+        inner
+            .with_ordered_commits(inner.ordered_commits && ordered)
+            .with_multi_process(inner.multi_process || self.shared)
+    }
+    async fn count(&self, table: &TableName, query: &Query) -> Result<u64, StoreError> {
+        self.inner.count(table, query).await
+    }
+    async fn close(&self) -> Result<(), StoreError> {
+        self.inner.close().await
+    }
+}

@@ -1,0 +1,186 @@
+//! The macro that names one test for each behaviour of the engine.
+
+/// Makes the tests of the sync engine over the store of a harness: `engine_tests!(MyHarness);`.
+///
+/// Use it once in a module; the stores pass [`store_tests!`](crate::store_tests) first. See
+/// [`engine`](crate::engine).
+#[macro_export]
+macro_rules! engine_tests {
+    ($harness:ty) => {
+        $crate::__engine_tests! { $harness, local:
+            change_and_operation_are_stored_together
+            ids_are_made_where_missing
+            wrong_changes_change_nothing
+            system_properties_are_the_servers
+            local_only_tables_stay_here
+            transactions_are_all_or_nothing
+            unknown_members_survive_typed_updates
+            many_tasks_insert_at_once
+            many_tasks_edit_one_record
+            numbers_are_never_used_again
+            two_contexts_over_one_store_lose_nothing
+            two_contexts_write_at_once
+            declarations_are_kept
+            tables_of_two_contexts_are_known
+        }
+        $crate::__engine_tests! { $harness, queue:
+            pending_operations_are_listed
+            cancel_restores_the_record
+            cancel_of_an_attempted_operation
+            cancel_with_a_successor
+            discard_leaves_the_record
+            discarded_inserts_can_be_queued_again
+            refused_operations_wait_for_a_decision
+            refused_operations_can_be_deleted
+            changes_of_one_record_join
+            delete_then_insert_replaces
+            delete_of_a_sent_insert_reaches_the_server
+        }
+        $crate::__engine_tests! { $harness, push:
+            operations_go_out_in_order
+            answers_become_the_record
+            edit_in_flight_goes_out_next
+            edit_of_an_insert_in_flight
+            delete_in_flight_goes_out_next
+            reinsert_in_flight_goes_out_next
+            cancel_in_flight_takes_the_answer
+            cancel_of_a_delete_in_flight
+            lost_requests_and_answers_have_one_effect
+            lost_answer_then_another_writer
+            lost_request_then_another_writer
+            equal_content_is_no_conflict
+            stopped_push_loses_nothing
+            rejection_does_not_block_others
+            operations_behind_a_parked_one_wait
+            edit_during_a_refusal_is_sent
+            parallel_push_has_the_same_result
+            tables_can_be_pushed_alone
+            nothing_to_send_needs_no_server
+            long_queues_are_sent
+            successors_follow_in_one_push
+        }
+        $crate::__engine_tests! { $harness, conflicts:
+            server_wins_takes_the_servers_record
+            client_wins_sends_the_local_record
+            parked_conflicts_are_resolved_later
+            parked_conflicts_are_durable
+            parked_records_can_be_edited
+            pull_keeps_parked_records
+            client_wins_meets_a_third_writer
+            rounds_are_bounded
+            merge_joins_both_sides
+            parked_conflicts_can_be_merged
+            handlers_see_all_sides
+            failing_handlers_park
+            edits_during_a_decision_count
+            delete_of_a_deleted_record_is_done
+            inserts_over_tombstones
+        }
+        $crate::__engine_tests! { $harness, pull:
+            full_pull_brings_everything
+            second_pull_brings_only_changes
+            filters_choose_records
+            deletions_come_once
+            equal_rows_are_not_written
+            every_page_size_brings_everything
+            ties_larger_than_a_page
+            rows_that_move_between_pages
+            interrupted_pull_goes_on
+            names_belong_to_filters
+            unfit_queries_are_refused
+            full_pull_takes_a_window
+            kept_rows_come_back_after_cancel
+            kept_tombstones_come_back_after_cancel
+            kept_rows_come_back_after_discard
+            kept_rows_come_back_after_push
+            deleted_insert_that_met_a_stranger
+            poisoned_times_do_not_hide_changes
+            invalid_rows_are_reported
+            overlap_catches_late_commits
+            change_of_the_server_is_noticed
+            pages_that_do_not_move_on_end_the_pull
+            edits_between_page_and_store_are_kept
+            pull_pushes_first
+            cancelled_pull_keeps_its_pages
+            pull_keeps_edits_of_another_context
+            pull_keeps_edits_behind_a_gap
+        }
+        $crate::__engine_tests! { $harness, purge:
+            purge_is_refused_while_operations_wait
+            purged_records_come_back_with_a_pull
+            purge_can_keep_positions
+            purge_leaves_other_tables_alone
+            purge_takes_a_filter
+            purge_discards_operations
+            purge_discards_matching_operations
+            purge_during_a_pull
+        }
+        $crate::__engine_tests! { $harness, events:
+            each_change_is_told_once
+            refused_changes_are_not_told
+            progress_is_told
+            parked_operations_are_told
+            slow_listeners_are_told
+        }
+        $crate::__engine_tests! { $harness, cancellation:
+            dropped_insert_is_whole_or_absent
+            dropped_update_is_whole_or_absent
+            dropped_delete_is_whole_or_absent
+            dropped_transaction_is_whole_or_absent
+            edit_whose_commit_lands_late_is_not_overwritten
+            dropped_push_then_another
+            dropped_push_then_a_crash
+            dropped_pull_then_another
+            dropped_decisions_are_whole_or_absent
+            dropped_purge_is_whole_or_absent
+            cancelled_push_goes_on
+        }
+        $crate::__engine_tests! { $harness, histories:
+            random_histories_converge
+        }
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __engine_tests {
+    ($harness:ty, $group:ident: $($behaviour:ident)+) => {
+        mod $group {
+            #[allow(unused_imports)]
+            use super::*;
+            $(
+                #[test]
+                fn $behaviour() {
+                    $crate::run(async {
+                        $crate::engine::$group::$behaviour(&<$harness as Default>::default()).await;
+                    });
+                }
+            )+
+        }
+    };
+}
+
+#[cfg(test)]
+mod guard {
+    #[test]
+    fn every_behaviour_is_listed() {
+        let listed: Vec<&str> = include_str!("tests.rs").split_whitespace().collect();
+        let sources = [
+            include_str!("local.rs"),
+            include_str!("queue.rs"),
+            include_str!("push.rs"),
+            include_str!("conflicts.rs"),
+            include_str!("pull.rs"),
+            include_str!("purge.rs"),
+            include_str!("events.rs"),
+            include_str!("cancellation.rs"),
+            include_str!("histories.rs"),
+        ];
+        for source in sources {
+            for behaviour in source.split("pub async fn ").skip(1) {
+                let (name, _) = behaviour.split_once('<').expect("a behaviour is generic");
+                assert!(listed.contains(&name), "{name} is not listed");
+            }
+        }
+    }
+}
