@@ -1,4 +1,13 @@
 //! Criterion benches of the everyday paths, for comparing one version of this code with another: `cargo bench --bench paths`.
+#![allow(
+    missing_docs,
+    missing_debug_implementations,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a bench fails by panicking, and its parts are for nobody else"
+)]
 
 mod cases;
 
@@ -26,7 +35,7 @@ fn reads(criterion: &mut Criterion) {
             .await
             .unwrap()
     });
-    let (store, name) = (sync.store().clone(), table());
+    let (store, name) = (std::sync::Arc::clone(sync.store()), table());
     let mut ids = items
         .iter()
         .map(|item| RecordId::new(&item.id).unwrap())
@@ -68,11 +77,11 @@ fn writes(criterion: &mut Criterion) {
 fn texts(criterion: &mut Criterion) {
     let text = items(1)[0].server_json();
     criterion.bench_function("record from text", |bench| {
-        bench.iter(|| Record::from_json(&text).unwrap())
+        bench.iter(|| Record::from_json(&text).unwrap());
     });
     let filter = "$filter=((complete eq false) and (priority ge 2))&$orderby=priority desc&$top=10";
     criterion.bench_function("query from text", |bench| {
-        bench.iter(|| Query::from_odata(filter).unwrap())
+        bench.iter(|| Query::from_odata(filter).unwrap());
     });
 }
 

@@ -3,6 +3,15 @@
 //! `cargo bench --bench ratios` runs all cases, `cargo bench --bench ratios -- pull` those whose name contains `pull`.
 //! `ratio` says how many times as fast as the baseline ours is; times are medians in microseconds a unit.
 //! `cargo bench --bench ratios -- memory N` pulls N records and prints the peak memory of the process instead.
+#![allow(
+    missing_docs,
+    missing_debug_implementations,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a bench fails by panicking, and its parts are for nobody else"
+)]
 
 mod cases;
 
@@ -27,6 +36,9 @@ use tokio::runtime::Runtime;
 
 const ROUNDS: usize = 5;
 
+/// Measures ours and the baseline.
+type Case = fn(&Runtime) -> [Duration; 2];
+
 fn main() {
     let words: Vec<String> = std::env::args()
         .skip(1)
@@ -40,7 +52,7 @@ fn main() {
     }
     let wanted =
         |name: &str| words.is_empty() || words.iter().any(|word| name.contains(word.as_str()));
-    let cases: [(&str, fn(&Runtime) -> [Duration; 2]); 10] = [
+    let cases: [(&str, Case); 10] = [
         ("insert_one_caller_full", |runtime| {
             insert_one(runtime, Durability::Immediate, "FULL")
         }),

@@ -47,7 +47,7 @@ pub fn item(number: u64, numbers: &mut Numbers) -> Item {
         category: format!("category-{:03}", random % 1000),
         quantity: i64::try_from(random >> 40).unwrap() % 10_000,
         price: f64::from(u32::try_from(random % 100_000).unwrap()) / 4.0,
-        done: random % 3 == 0,
+        done: random.is_multiple_of(3),
         due: format!("2026-{:02}-{:02}", random % 12 + 1, random % 28 + 1),
         note: format!("a longer text that nobody indexes, {random:016x}, with some words"),
         tag: format!("t{}", random % 50),

@@ -3,6 +3,7 @@
 mod args;
 mod device;
 mod errors;
+mod log;
 mod output;
 mod progress;
 mod run;

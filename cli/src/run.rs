@@ -7,6 +7,7 @@ use clap::error::ErrorKind;
 
 use crate::args::{Cli, Verb};
 use crate::errors::{Done, Failure};
+use crate::log;
 use crate::output::Output;
 use crate::verbs::{admin, demo, import_export, queue, records, serve, sync, verify};
 
@@ -15,6 +16,7 @@ pub(crate) fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };
+    log::start(matches!(cli.verb, Verb::Serve(_)));
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

@@ -7,7 +7,7 @@ use serde::Serialize;
 use synctable::query::odata::Spelling;
 use synctable::query::{Expr, Query};
 use synctable::sync::{CancelToken, PullReport, PushReport, SyncTable};
-use synctable::transport::TransportErrorKind;
+use synctable::transport::{RetryPolicy, TransportErrorKind};
 use synctable::{Error, QueryId, Record, TableName};
 
 use crate::args::Globals;
@@ -19,6 +19,8 @@ use crate::signals;
 
 /// The name of pulls that are given none.
 const DEFAULT_NAME: &str = "default";
+/// How often a push is begun while the server fails in ways that may pass.
+const TRIES: u32 = 3;
 
 #[derive(Serialize)]
 struct PushLine {
@@ -114,6 +116,18 @@ fn is_unknown_table(error: &Error) -> bool {
         .is_some_and(|error| error.kind() == TransportErrorKind::UnknownTable)
 }
 
+/// True for an error behind which a change may have reached the server: the next push asks about it before it sends again, which a
+/// transport that repeats requests cannot do. Answers that are known to mean nothing was done were repeated already.
+fn may_pass(error: &Error) -> bool {
+    error
+        .as_transport()
+        .is_some_and(|error| match error.kind() {
+            TransportErrorKind::Unreachable => true,
+            TransportErrorKind::Unavailable => !matches!(error.status(), Some(408 | 429 | 503)),
+            _ => false,
+        })
+}
+
 async fn push_device(
     device: &Device,
     output: &mut Output,
@@ -121,12 +135,20 @@ async fn push_device(
     cancel: &CancelToken,
 ) -> Result<Done, Failure> {
     let progress = Progress::of(output, "pushed", &device.sync);
-    let report = device
-        .sync
-        .push()
-        .parallel(parallel.into())
-        .cancel(cancel)
-        .await?;
+    let mut before = 0;
+    let mut attempt = 1;
+    let report = loop {
+        let push = device.sync.push().parallel(parallel.into()).cancel(cancel);
+        match push.await {
+            Ok(report) => break report,
+            Err(Error::PushStopped { report, source }) if attempt < TRIES && may_pass(&source) => {
+                before += report.pushed;
+            }
+            Err(error) => return Err(error.into()),
+        }
+        tokio::time::sleep(RetryPolicy::default().delay(attempt, None)).await;
+        attempt += 1;
+    };
     drop(progress);
     let PushReport {
         pushed,
@@ -136,7 +158,7 @@ async fn push_device(
         ..
     } = report;
     let line = PushLine {
-        pushed,
+        pushed: before + pushed,
         conflicts,
         rejected,
         pending,

@@ -274,7 +274,7 @@ impl Push {
                     state.aside.push((place, error));
                 }
                 TransportErrorKind::Protocol | TransportErrorKind::TooLarge => {
-                    lock().aside.push((place, error))
+                    lock().aside.push((place, error));
                 }
                 _ => {
                     lock().stopped.get_or_insert(error.into());

@@ -68,7 +68,21 @@ impl From<StoreError> for Failure {
                 tracing::warn!(%error, "store is not available");
                 Self::busy("the server's store is not available; try later")
             }
-            _ => Self::internal(&error),
+            _ => Self::internal(&Chain(&error)),
         }
+    }
+}
+
+/// An error with everything that caused it.
+struct Chain<'a>(&'a dyn std::error::Error);
+
+impl std::fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)?;
+        let causes = std::iter::successors(self.0.source(), |cause| cause.source());
+        for cause in causes {
+            write!(f, ": {cause}")?;
+        }
+        Ok(())
     }
 }

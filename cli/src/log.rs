@@ -1,0 +1,29 @@
+//! What goes on inside, on standard error, for whoever asks: `SYNCTABLE_LOG=debug synctable …`.
+
+use std::env;
+use std::io;
+
+use tracing_subscriber::filter::LevelFilter;
+
+const VARIABLE: &str = "SYNCTABLE_LOG";
+
+/// Starts the log at the level of `SYNCTABLE_LOG` (off, error, warn, info, debug, trace). Without one a server tells
+/// of its faults, which its clients are not told, and everything else is silent. Contents of records are never logged.
+pub(crate) fn start(server: bool) {
+    let usual = if server {
+        LevelFilter::WARN
+    } else {
+        LevelFilter::OFF
+    };
+    let level = env::var(VARIABLE)
+        .ok()
+        .and_then(|level| level.parse().ok())
+        .unwrap_or(usual);
+    if level != LevelFilter::OFF {
+        tracing_subscriber::fmt()
+            .with_max_level(level)
+            .with_writer(io::stderr)
+            .with_ansi(false)
+            .init();
+    }
+}
