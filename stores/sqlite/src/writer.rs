@@ -279,10 +279,10 @@ fn for_all(error: StoreError, batches: usize) -> Vec<Result<(), StoreError>> {
 
 /// Judges the checks of a batch and does its writes, inside the caller's transaction.
 fn apply(conn: &Connection, catalogue: &Catalogue, batch: &WriteBatch) -> Result<(), StoreError> {
-    // Where every record must be new, its own insert tells.
-    let all_new = is_all_new(batch);
-    if !all_new {
-        for check in batch.checks() {
+    // Where every record that is put must be new, its own insert tells.
+    let all_new = puts_only_new(batch);
+    for check in batch.checks() {
+        if !(all_new && check.expect == Expect::Absent) {
             judge(conn, catalogue, check)?;
         }
     }
@@ -325,23 +325,26 @@ fn apply(conn: &Connection, catalogue: &Catalogue, batch: &WriteBatch) -> Result
     Ok(())
 }
 
-/// True when the batch puts each of its records once, and demands of each, in the same order, that it is absent.
-fn is_all_new(batch: &WriteBatch) -> bool {
-    let (checks, writes) = (batch.checks(), batch.writes());
-    let fits = |(check, write): (&Check, &Write)| match write {
-        Write::Put { table, record } => {
-            check.expect == Expect::Absent && check.table == *table && check.id == *record.id()
-        }
-        Write::Delete { .. } | Write::Clear { .. } => false,
-    };
-    checks.len() == writes.len()
-        && checks.iter().zip(writes).all(fits)
-        && checks
-            .iter()
-            .map(|check| (&check.table, &check.id))
-            .collect::<HashSet<_>>()
-            .len()
-            == checks.len()
+/// True when the batch does nothing but put records, each once, and demands of just these, in the same order, that they
+/// are absent.
+fn puts_only_new(batch: &WriteBatch) -> bool {
+    let mut absent = batch
+        .checks()
+        .iter()
+        .filter(|check| check.expect == Expect::Absent);
+    let mut seen = HashSet::with_capacity(batch.writes().len());
+    let fits = batch
+        .writes()
+        .iter()
+        .all(|write| match (write, absent.next()) {
+            (Write::Put { table, record }, Some(check)) => {
+                check.table == *table
+                    && check.id == *record.id()
+                    && seen.insert((table, record.id()))
+            }
+            _ => false,
+        });
+    fits && absent.next().is_none()
 }
 
 fn judge(conn: &Connection, catalogue: &Catalogue, check: &Check) -> Result<(), StoreError> {
