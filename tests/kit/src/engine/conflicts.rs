@@ -477,26 +477,39 @@ pub async fn failing_handlers_park<H: Harness>(harness: &H) {
 
 /// A decision about content that was edited meanwhile is made anew.
 pub async fn edits_during_a_decision_count<H: Harness>(harness: &H) {
-    for policy in [ConflictPolicy::ClientWins, ConflictPolicy::Park] {
-        let park = matches!(policy, ConflictPolicy::Park);
-        let place = H::default();
-        let server = TestServer::new();
-        let device = Device::with(&place, &server, policy).await;
-        Clash::UpdateUpdate.happens(&device, "a").await;
-        let app = device.clone();
-        server.meanwhile(async move { app.set("a", 3).await });
-        device.push().await;
-        device.is_sound().await;
-        assert_eq!(device.n("a").await, Some(3));
-        if park {
-            assert_eq!(device.queue().await, ["replace a conflict"]);
-            continue;
-        }
-        device.push().await;
-        assert_eq!(server.n("a"), Some(3));
-        device.is_in_sync().await;
-    }
-    let _ = harness;
+    let (handler, policy) = told(|conflict| {
+        let n = conflict.local.as_ref().map(number).unwrap_or_default() + 100;
+        Ok(ConflictDecision::With(record(&format!(
+            r#"{{"id":"a","n":{n}}}"#
+        ))))
+    });
+    let device = Device::with(harness, &TestServer::new(), policy).await;
+    Clash::UpdateUpdate.happens(&device, "a").await;
+    let app = device.clone();
+    device
+        .server
+        .meanwhile(async move { app.set("a", 3).await });
+    device.push().await;
+    assert_eq!(handler.calls.load(Ordering::Relaxed), 2);
+    assert_eq!(
+        (device.n("a").await, device.server.n("a")),
+        (Some(103), Some(103))
+    );
+    device.is_in_sync().await;
+}
+
+/// A conflict that is parked while its record is edited keeps the edit.
+pub async fn edits_during_parking_are_kept<H: Harness>(harness: &H) {
+    let device = Device::new(harness, &TestServer::new()).await;
+    Clash::UpdateUpdate.happens(&device, "a").await;
+    let app = device.clone();
+    device
+        .server
+        .meanwhile(async move { app.set("a", 3).await });
+    assert_eq!(device.push().await.conflicts, 1);
+    assert_eq!(device.n("a").await, Some(3));
+    assert_eq!(device.queue().await, ["replace a conflict"]);
+    device.is_sound().await;
 }
 
 /// Both delete the same record: done.

@@ -416,6 +416,25 @@ pub async fn two_contexts_write_at_once<H: Harness>(harness: &H) {
     one.is_in_sync().await;
 }
 
+/// A refused change of one context uses up a number; what it queues next is seen by the other all the same.
+pub async fn changes_behind_a_gap_join<H: Harness>(harness: &H) {
+    let one = Device::shared(harness, &TestServer::new()).await;
+    one.server.set("a", 1);
+    one.pull().await;
+    let other = one.again().await;
+    other.insert("b", 1).await;
+    one.insert("c", 1).await;
+    let long = json!({"n": "x".repeat(2 << 20)});
+    one.todo.update("a", &long).await.expect_err("too large");
+    other.set("b", 2).await;
+    one.todo.update("a", &long).await.expect_err("too large");
+    one.set("a", 2).await;
+    other.delete("a").await;
+    assert_eq!(one.queue().await, ["insert b", "insert c", "delete a"]);
+    other.push().await;
+    other.is_in_sync().await;
+}
+
 /// Tables of the engine cannot be named, and what was declared once stays declared.
 pub async fn declarations_are_kept<H: Harness>(harness: &H) {
     let declared = TableSchema::new().with_field("n", FieldType::Integer);

@@ -519,6 +519,33 @@ pub async fn pull_pushes_first<H: Harness>(harness: &H) {
     device.is_sound().await;
 }
 
+/// A push during a pull: the page that was read before it does not put an older record over the server's answer.
+pub async fn pull_does_not_move_records_back<H: Harness>(harness: &H) {
+    let device = Device::new(harness, &TestServer::new()).await;
+    fill(&device.server, 3);
+    device.pull().await;
+    device.set("r000", 100).await;
+    device.server.set("r001", 50);
+    let (app, (sender, receiver)) = (device.clone(), tokio::sync::oneshot::channel());
+    device.server.meanwhile(async move {
+        let push = tokio::spawn(async move { app.push().await });
+        let _ = sender.send(push);
+        for _ in 0..200 {
+            tokio::task::yield_now().await;
+        }
+    });
+    let mut events = device.sync.events();
+    let full = device.todo.pull_full(Query::all()).without_push();
+    full.await.expect("a pull");
+    let push = receiver.await.expect("the push was started");
+    assert_eq!(push.await.expect("it ends").pushed, 1);
+    device.is_in_sync().await;
+    assert_eq!(
+        changes(&mut events),
+        ["Pull Updated r001", "Push Updated r000"]
+    );
+}
+
 /// A cancelled pull ends at once; pages that were stored stay, and the next pull goes on from them.
 pub async fn cancelled_pull_keeps_its_pages<H: Harness>(harness: &H) {
     let server = TestServer::new();
@@ -544,6 +571,8 @@ pub async fn pull_keeps_edits_of_another_context<H: Harness>(harness: &H) {
     fill(&one.server, 5);
     one.pull().await;
     let other = one.again().await;
+    other.set("r004", 100).await;
+    other.push().await;
     one.set("r000", 100).await;
     one.insert("new", 100).await;
     one.delete("r001").await;
@@ -566,6 +595,9 @@ pub async fn pull_keeps_edits_behind_a_gap<H: Harness>(harness: &H) {
     fill(&one.server, 5);
     one.pull().await;
     let other = one.again().await;
+    // It has changed something itself, so it believes to know the queue.
+    other.set("r004", 100).await;
+    other.push().await;
     one.todo
         .update("r001", &json!({"n": "x".repeat(2 << 20)}))
         .await

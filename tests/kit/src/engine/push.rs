@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use synctable_core::Error;
-use synctable_core::sync::{OperationState, Resolution, SyncContext};
+use synctable_core::sync::{Resolution, SyncContext};
 use synctable_core::transport::{ChangeKind, Rejection, TransportError, TransportErrorKind};
 
 use super::device::{Device, todo};
@@ -447,21 +447,25 @@ pub async fn long_queues_are_sent<H: Harness>(harness: &H) {
     assert!(order.is_sorted());
 }
 
-/// What waits behind an attempted operation goes out in the same push, once its fate is found out.
-pub async fn successors_follow_in_one_push<H: Harness>(harness: &H) {
+/// What waits behind an attempted operation goes out in the same push, once its fate is found out, and before what was
+/// queued later.
+pub async fn successors_follow_in_their_order<H: Harness>(harness: &H) {
     let device = with_a(harness).await;
-    for fault in [Fault::LostRequest, Fault::LostAnswer] {
+    for (fault, new) in [(Fault::LostRequest, "b"), (Fault::LostAnswer, "c")] {
         device.set("a", 20).await;
         device.server.fault(fault);
         device.push_stops().await;
         device.set("a", 21).await;
-        assert_eq!(device.sync.pending_count(), 2);
+        device.insert(new, 1).await;
+        assert_eq!(device.sync.pending_count(), 3);
+        device.server.forget_requests();
         device.push().await;
+        let order = sent(&device.server);
+        assert_eq!(
+            order[order.len() - 2..],
+            ["Replace a".into(), format!("Insert {new}")]
+        );
         assert_eq!(device.server.n("a"), Some(21));
         device.is_in_sync().await;
-        device.set("a", 1).await;
-        device.push().await;
     }
-    let pending = device.sync.pending().await.expect("the queue");
-    assert!(pending.iter().all(|o| o.state == OperationState::Pending));
 }

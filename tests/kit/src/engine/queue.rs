@@ -266,6 +266,18 @@ pub async fn delete_then_insert_replaces<H: Harness>(harness: &H) {
     let row = device.server.row(&todo(), "a").expect("it is there");
     assert_eq!(row.body(), r#"{"m":5}"#);
     device.is_in_sync().await;
+    // The new record is still the one that the server has.
+    device.delete("a").await;
+    device.todo.insert(&fresh).await.expect("it was deleted");
+    device
+        .sync
+        .discard(device.only_seq().await)
+        .await
+        .expect("it waits");
+    device.set("a", 6).await;
+    assert_eq!(device.queue().await, ["replace a"]);
+    device.push().await;
+    device.is_in_sync().await;
 }
 
 /// An insert that was sent may be at the server, so deleting the record leaves a delete behind it, and both are

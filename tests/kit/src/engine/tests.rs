@@ -20,6 +20,7 @@ macro_rules! engine_tests {
             numbers_are_never_used_again
             two_contexts_over_one_store_lose_nothing
             two_contexts_write_at_once
+            changes_behind_a_gap_join
             declarations_are_kept
             tables_of_two_contexts_are_known
         }
@@ -57,7 +58,7 @@ macro_rules! engine_tests {
             tables_can_be_pushed_alone
             nothing_to_send_needs_no_server
             long_queues_are_sent
-            successors_follow_in_one_push
+            successors_follow_in_their_order
         }
         $crate::__engine_tests! { $harness, conflicts:
             server_wins_takes_the_servers_record
@@ -73,6 +74,7 @@ macro_rules! engine_tests {
             handlers_see_all_sides
             failing_handlers_park
             edits_during_a_decision_count
+            edits_during_parking_are_kept
             delete_of_a_deleted_record_is_done
             inserts_over_tombstones
         }
@@ -101,6 +103,7 @@ macro_rules! engine_tests {
             pages_that_do_not_move_on_end_the_pull
             edits_between_page_and_store_are_kept
             pull_pushes_first
+            pull_does_not_move_records_back
             cancelled_pull_keeps_its_pages
             pull_keeps_edits_of_another_context
             pull_keeps_edits_behind_a_gap
