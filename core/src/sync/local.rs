@@ -78,8 +78,7 @@ impl Inner {
             let trusting = all_new && attempt == 0;
             match self.try_write(staged, trusting).await {
                 Ok(records) => return Ok(records),
-                // Nobody else changes the queue: it was the record that is there.
-                Err(CommitError::Stale) if trusting && self.queue.claim().is_none() => {}
+                Err(CommitError::Stale) if trusting => {}
                 Err(CommitError::Stale) => self.reload_queue().await?,
                 Err(CommitError::Failed(error)) => return Err(error),
             }
