@@ -1,13 +1,18 @@
 //! A device in a story: a store, a context over it, and the server that it shares with others.
 
+use std::future::ready;
+use std::pin::pin;
 use std::sync::Arc;
 
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Either, select};
 use serde_json::{Value, json};
 use synctable_core::query::Query;
 use synctable_core::sync::{
     ConflictPolicy, ContextBuilder, Event, PullReport, PushReport, SyncContext, SyncTable,
 };
 use synctable_core::{Error, Record, TableName};
+use tokio::task::yield_now;
 
 use super::TestServer;
 use super::slow::Slow;
@@ -218,4 +223,19 @@ pub(crate) fn changes(events: &mut synctable_core::sync::Events) -> Vec<String> 
         }
     }
     changes
+}
+
+/// Gives `future` many turns while the caller waits, and hands it back, done or not.
+pub(crate) async fn take_turns<T: Send + 'static>(
+    future: BoxFuture<'static, T>,
+) -> BoxFuture<'static, T> {
+    let turns = async {
+        for _ in 0..200 {
+            yield_now().await;
+        }
+    };
+    match select(future, pin!(turns)).await {
+        Either::Left((output, _)) => ready(output).boxed(),
+        Either::Right(((), future)) => future,
+    }
 }

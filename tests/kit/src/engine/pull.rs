@@ -1,12 +1,13 @@
 //! Pull: everything that changed, page by page, whatever happens meanwhile.
 
+use futures_util::FutureExt;
 use serde_json::json;
 use synctable_core::Error;
 use synctable_core::query::{Query, field};
 use synctable_core::sync::{CancelToken, ConflictPolicy, PullReport};
 use synctable_core::transport::InvalidRow;
 
-use super::device::{Device, changes, todo};
+use super::device::{Device, changes, take_turns, todo};
 use super::{Fault, TestServer};
 use crate::Harness;
 use crate::fixture::record;
@@ -528,17 +529,14 @@ pub async fn pull_does_not_move_records_back<H: Harness>(harness: &H) {
     device.server.set("r001", 50);
     let (app, (sender, receiver)) = (device.clone(), tokio::sync::oneshot::channel());
     device.server.meanwhile(async move {
-        let push = tokio::spawn(async move { app.push().await });
-        let _ = sender.send(push);
-        for _ in 0..200 {
-            tokio::task::yield_now().await;
-        }
+        let push = async move { app.push().await };
+        let _ = sender.send(take_turns(push.boxed()).await);
     });
     let mut events = device.sync.events();
     let full = device.todo.pull_full(Query::all()).without_push();
     full.await.expect("a pull");
     let push = receiver.await.expect("the push was started");
-    assert_eq!(push.await.expect("it ends").pushed, 1);
+    assert_eq!(push.await.pushed, 1);
     device.is_in_sync().await;
     assert_eq!(
         changes(&mut events),

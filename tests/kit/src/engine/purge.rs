@@ -1,5 +1,6 @@
 //! Purge: records go, nothing is told to the server, nothing that waits is lost without being asked.
 
+use futures_util::FutureExt;
 use serde_json::{Value, json};
 use synctable_core::Error;
 use synctable_core::query::{Query, field};
@@ -7,7 +8,7 @@ use synctable_core::sync::Purge;
 use synctable_core::transport::Rejection;
 
 use super::TestServer;
-use super::device::Device;
+use super::device::{Device, take_turns};
 use crate::Harness;
 
 /// A device that holds five records as the server does.
@@ -170,15 +171,12 @@ pub async fn purge_during_a_pull<H: Harness>(harness: &H) {
     }
     let (app, (sender, receiver)) = (device.clone(), tokio::sync::oneshot::channel());
     device.server.meanwhile_at(2, async move {
-        let purge = tokio::spawn(async move { app.todo.purge(Purge::all()).await });
-        let _ = sender.send(purge);
-        for _ in 0..200 {
-            tokio::task::yield_now().await;
-        }
+        let purge = async move { app.todo.purge(Purge::all()).await };
+        let _ = sender.send(take_turns(purge.boxed()).await);
     });
     device.pull().await;
     let purge = receiver.await.expect("the purge was started");
-    purge.await.expect("it ends").expect("nothing waits");
+    purge.await.expect("nothing waits");
     device.pull().await;
     device.is_in_sync().await;
 }
