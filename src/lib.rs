@@ -30,7 +30,7 @@
 //! | `server` | [`server::TableServer`], the reference table server |
 //! | `full` | all of these |
 //!
-//! The [guides](guides) go through it task by task.
+//! The [`guides`] go through it task by task.
 #![cfg_attr(
     not(all(
         feature = "sqlite",

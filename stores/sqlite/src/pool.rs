@@ -117,6 +117,11 @@ struct Workers {
 impl Pool {
     /// Opens the first connection.
     pub(crate) fn open(options: &Options, shared: &Arc<Shared>) -> Result<Self, StoreError> {
+        // Writing touches a page of every index for each row; reading has less use for a large cache.
+        let options = &Options {
+            cache: options.cache / 2,
+            ..options.clone()
+        };
         let slots: Vec<Slot> = (0..options.readers.max(1))
             .map(|_| Slot {
                 reader: Mutex::new(None),

@@ -98,7 +98,8 @@ impl SqliteBuilder {
         self
     }
 
-    /// How many bytes of the file each connection keeps in memory at most. Default 16 MiB.
+    /// How many bytes of the file the writing connection keeps in memory at most; each reading one keeps half of that.
+    /// Default 16 MiB.
     #[must_use]
     pub fn cache(mut self, bytes: usize) -> Self {
         self.options.cache = bytes;

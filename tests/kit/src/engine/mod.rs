@@ -26,6 +26,7 @@ pub mod conflicts;
 mod device;
 pub mod events;
 pub mod histories;
+pub mod kept;
 pub mod local;
 pub mod pull;
 pub mod purge;

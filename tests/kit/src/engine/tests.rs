@@ -91,11 +91,6 @@ macro_rules! engine_tests {
             names_belong_to_filters
             unfit_queries_are_refused
             full_pull_takes_a_window
-            kept_rows_come_back_after_cancel
-            kept_tombstones_come_back_after_cancel
-            kept_rows_come_back_after_discard
-            kept_rows_come_back_after_push
-            deleted_insert_that_met_a_stranger
             poisoned_times_do_not_hide_changes
             invalid_rows_are_reported
             overlap_catches_late_commits
@@ -107,6 +102,13 @@ macro_rules! engine_tests {
             cancelled_pull_keeps_its_pages
             pull_keeps_edits_of_another_context
             pull_keeps_edits_behind_a_gap
+        }
+        $crate::__engine_tests! { $harness, kept:
+            kept_rows_come_back_after_cancel
+            kept_tombstones_come_back_after_cancel
+            kept_rows_come_back_after_discard
+            kept_rows_come_back_after_push
+            deleted_insert_that_met_a_stranger
         }
         $crate::__engine_tests! { $harness, purge:
             purge_is_refused_while_operations_wait
@@ -169,6 +171,7 @@ mod guard {
     fn every_behaviour_is_listed() {
         let listed: Vec<&str> = include_str!("tests.rs").split_whitespace().collect();
         let sources = [
+            include_str!("kept.rs"),
             include_str!("local.rs"),
             include_str!("queue.rs"),
             include_str!("push.rs"),
