@@ -9,10 +9,10 @@ use super::system::{META, OPERATIONS, meta_row, seq_id};
 use crate::error::Error;
 use crate::name::{RecordId, TableName};
 use crate::record::{Draft, Record};
-use crate::store::{Durability, StoreError, StoreErrorKind, WriteBatch};
+use crate::store::{Durability, LocalStoreExt, StoreError, StoreErrorKind, WriteBatch};
 
 /// How often a plan is made anew because someone else changed the same rows.
-const ATTEMPTS: usize = 16;
+const ATTEMPTS: usize = 64;
 
 /// A change to one record.
 #[derive(Debug, Clone)]
@@ -79,11 +79,22 @@ impl Inner {
             match self.try_write(staged, trusting).await {
                 Ok(records) => return Ok(records),
                 Err(CommitError::Stale) if trusting => {}
-                Err(CommitError::Stale) => self.reload_queue().await?,
+                Err(CommitError::Stale) => self.start_over(attempt).await?,
                 Err(CommitError::Failed(error)) => return Err(error),
             }
         }
         Err(Error::Contended)
+    }
+
+    /// Reads the queue again after a plan went stale. Contexts that take it from each other in step would go on so for
+    /// ever; the engine does not sleep, so each stands back for some reads, another number in every context.
+    async fn start_over(&self, attempt: usize) -> Result<(), Error> {
+        for _ in 0..self.locks.spread(attempt) {
+            self.store
+                .get_one(&META, &RecordId::system("store"))
+                .await?;
+        }
+        self.reload_queue().await
     }
 
     async fn try_write(
@@ -239,13 +250,13 @@ impl Inner {
         origin: Origin,
         mut plan: impl FnMut(&mut [Slot], &mut WriteBatch) -> Result<T, Error> + Send,
     ) -> Result<T, Error> {
-        for _ in 0..ATTEMPTS {
+        for attempt in 0..ATTEMPTS {
             if self.queue.is_suspect() {
                 self.reload_queue().await?;
             }
             match self.try_slots(keys, durability, origin, &mut plan).await {
                 Ok(result) => return Ok(result),
-                Err(CommitError::Stale) => self.reload_queue().await?,
+                Err(CommitError::Stale) => self.start_over(attempt).await?,
                 Err(CommitError::Failed(error)) => return Err(error),
             }
         }

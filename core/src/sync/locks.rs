@@ -46,4 +46,10 @@ impl RecordLocks {
         }
         guards
     }
+
+    /// A number from 0 to about 16 times `attempt`, not the same in any two contexts.
+    pub(crate) fn spread(&self, attempt: usize) -> u64 {
+        let most = 16 * attempt as u64 + 1;
+        self.hasher.hash_one(attempt) % most
+    }
 }
