@@ -30,7 +30,14 @@
 //! | `server` | [`server::TableServer`], the reference table server |
 //! | `full` | all of these |
 //!
-//! The [`guides`] go through it task by task.
+//! Features only add. Without any there is the core: records, queries, contracts and the sync engine.
+//!
+//! # Where to start
+//!
+//! The [guides] go through it task by task: [a first app](guides::first_app), [queries](guides::queries), the
+//! [queue](guides::queue), [conflicts](guides::conflicts), [pull](guides::pull), [stores](guides::stores),
+//! the [server](guides::server), [errors and cancellation](guides::errors_and_cancellation), and the
+//! [command line](guides::command_line).
 #![cfg_attr(
     not(all(
         feature = "sqlite",
@@ -76,8 +83,10 @@ pub mod guides {
     pub mod stores {}
     #[doc = include_str!("docs/server.md")]
     pub mod server {}
-    #[doc = include_str!("docs/errors.md")]
-    pub mod errors {}
+    #[doc = include_str!("docs/errors_and_cancellation.md")]
+    pub mod errors_and_cancellation {}
+    #[doc = include_str!("docs/command_line.md")]
+    pub mod command_line {}
 }
 
 /// The code of the README, tested.
