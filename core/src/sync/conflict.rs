@@ -87,8 +87,9 @@ pub type HandlerError = Box<dyn std::error::Error + Send + Sync>;
 
 /// The application's own way with conflicts.
 ///
-/// It is called without any lock held, may take its time, and may be called again for the same operation when the
-/// server's record changed once more. An error or a panic parks the conflict.
+/// It may take its time and use the tables of the context, and may be called again for the same operation when the server's
+/// record changed once more. It must not push or pull with the same context: the push that asks it is under way, so such a
+/// call would wait for it for ever. An error or a panic parks the conflict.
 ///
 /// ```
 /// use synctable_core::sync::{ConflictDecision, ConflictDetails, ConflictHandler, HandlerError};
