@@ -1,0 +1,1 @@
+//! Sealed records over any key-value engine, for synctable.
