@@ -37,6 +37,14 @@ pub enum StoreErrorKind {
     FormatTooNew,
     /// What is stored is damaged.
     Corrupt,
+    /// The store is encrypted and no key was given; open it with its key.
+    KeyNeeded,
+    /// A key was given, but the store is not encrypted; open it without one.
+    NotEncrypted,
+    /// The key or passphrase does not open this store.
+    WrongKey,
+    /// The key is right, but what is stored was changed by someone who does not hold it, or is damaged.
+    Tampered,
     /// The path does not exist, or reading or writing failed.
     Io,
     /// It is not known whether the batch was done; the store takes no more writes until it is opened again.

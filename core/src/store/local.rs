@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::{StoreError, WriteBatch};
+use super::{Access, Plan, StoreError, WriteBatch};
 use crate::name::{RecordId, TableName};
 use crate::query::{Cursor, Query};
 use crate::record::Record;
 use crate::schema::Schema;
 
-/// A place that keeps records: four required methods.
+/// A place that keeps records: five required methods.
 ///
 /// *Reads* answer from one snapshot each. *Writes* go through [`commit`](Self::commit) only. Dropping a
 /// future is always safe: a dropped `commit` leaves its batch whole or not done, even if it is done later.
@@ -27,6 +27,9 @@ pub trait LocalStore: Debug + Send + Sync + 'static {
     /// an error of kind [`Schema`](super::StoreErrorKind::Schema), and then nothing changed. After `Ok` the declaration is durable
     /// and in force for every later call, also after reopening. Tables that `schema` does not name stay as they are.
     async fn define(&self, schema: &Schema) -> Result<(), StoreError>;
+
+    /// Every table that was defined, with all its fields and indexes, as the calls of [`define`](Self::define) add up.
+    async fn schema(&self) -> Result<Schema, StoreError>;
 
     /// The records with these ids, in the order asked, `None` where there is none. One snapshot.
     ///
@@ -72,6 +75,12 @@ pub trait LocalStore: Debug + Send + Sync + 'static {
                 None => return Ok(count),
             }
         }
+    }
+
+    /// How the store would answer `query`: which declared index it uses, if any. For people; nothing depends on it.
+    async fn explain(&self, table: &TableName, query: &Query) -> Result<Plan, StoreError> {
+        let _ = (table, query);
+        Ok(Plan::new(Access::Unknown, false))
     }
 
     /// Makes everything durable and lets go of files. Later calls fail with [`Closed`](super::StoreErrorKind::Closed).
@@ -160,6 +169,9 @@ impl<S: LocalStore + ?Sized> LocalStore for Arc<S> {
     async fn define(&self, schema: &Schema) -> Result<(), StoreError> {
         (**self).define(schema).await
     }
+    async fn schema(&self) -> Result<Schema, StoreError> {
+        (**self).schema().await
+    }
     async fn get(
         &self,
         table: &TableName,
@@ -178,6 +190,9 @@ impl<S: LocalStore + ?Sized> LocalStore for Arc<S> {
     }
     async fn count(&self, table: &TableName, query: &Query) -> Result<u64, StoreError> {
         (**self).count(table, query).await
+    }
+    async fn explain(&self, table: &TableName, query: &Query) -> Result<Plan, StoreError> {
+        (**self).explain(table, query).await
     }
     async fn close(&self) -> Result<(), StoreError> {
         (**self).close().await

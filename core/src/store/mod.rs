@@ -3,7 +3,9 @@
 mod batch;
 mod error;
 mod local;
+mod plan;
 
 pub use batch::{Check, Durability, Expect, Write, WriteBatch};
 pub use error::{StoreError, StoreErrorKind};
 pub use local::{LocalStore, LocalStoreExt, Page, StoreCapabilities};
+pub use plan::{Access, Plan};

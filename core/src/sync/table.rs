@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::name::{RecordId, TableName};
 use crate::query::{Cursor, Expr, FieldPath, Query};
 use crate::record::Record;
-use crate::store::LocalStoreExt;
+use crate::store::{LocalStoreExt, Plan};
 
 /// A handle on a table whose records are of type `T`. Made by [`SyncContext::table`]; cheap to clone.
 ///
@@ -232,6 +232,14 @@ impl<T> TableQuery<T> {
     /// How many records match the filter.
     pub async fn count(self) -> Result<u64, Error> {
         self.table.count(&self.query).await
+    }
+
+    /// How the store would answer: which declared index it uses, if any.
+    pub async fn explain(self) -> Result<Plan, Error> {
+        let name = &self.table.name;
+        let inner = &self.table.context.inner;
+        inner.ensure_table(name).await?;
+        Ok(inner.store.explain(name, &self.query).await?)
     }
 }
 

@@ -224,6 +224,10 @@ impl<B: KvBackend> LocalStore for KvStore<B> {
         self.define_now(schema)
     }
 
+    async fn schema(&self) -> Result<Schema, StoreError> {
+        Ok((*self.catalogue()?).clone())
+    }
+
     async fn get(
         &self,
         table: &TableName,

@@ -21,7 +21,7 @@ mod backend;
 
 use async_trait::async_trait;
 use synctable_core::query::Query;
-use synctable_core::store::{LocalStore, Page, StoreCapabilities, StoreError, WriteBatch};
+use synctable_core::store::{LocalStore, Page, Plan, StoreCapabilities, StoreError, WriteBatch};
 use synctable_core::{Record, RecordId, Schema, TableName};
 use synctable_kv::KvStore;
 
@@ -50,6 +50,9 @@ impl LocalStore for MemoryStore {
     async fn define(&self, schema: &Schema) -> Result<(), StoreError> {
         self.0.define(schema).await
     }
+    async fn schema(&self) -> Result<Schema, StoreError> {
+        self.0.schema().await
+    }
     async fn get(
         &self,
         table: &TableName,
@@ -68,6 +71,9 @@ impl LocalStore for MemoryStore {
     }
     async fn count(&self, table: &TableName, query: &Query) -> Result<u64, StoreError> {
         self.0.count(table, query).await
+    }
+    async fn explain(&self, table: &TableName, query: &Query) -> Result<Plan, StoreError> {
+        self.0.explain(table, query).await
     }
     async fn close(&self) -> Result<(), StoreError> {
         self.0.close().await

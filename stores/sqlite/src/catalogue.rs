@@ -59,7 +59,8 @@ impl Catalogue {
             .ok_or_else(|| StoreError::unknown_table(name))
     }
 
-    fn schema(&self) -> Schema {
+    /// The declarations of all tables.
+    pub(crate) fn schema(&self) -> Schema {
         self.tables.values().fold(Schema::new(), |schema, layout| {
             schema.with_table(layout.name.clone(), layout.schema.clone())
         })

@@ -6,6 +6,7 @@
 
 mod catalogue;
 mod error;
+mod explain;
 mod layout;
 mod open;
 mod pool;

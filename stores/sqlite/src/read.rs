@@ -5,10 +5,11 @@ use std::fmt::Write as _;
 use rusqlite::types::Value;
 use rusqlite::{CachedStatement, Connection, Rows};
 use synctable_core::query::{Evaluator, Expr, FieldPath, Query, Window, page_of};
-use synctable_core::store::{Page, StoreError};
-use synctable_core::{Record, RecordId, TableName};
+use synctable_core::store::{Page, Plan, StoreError};
+use synctable_core::{Record, RecordId, Schema, TableName};
 
 use crate::error::from_sqlite;
+use crate::explain;
 use crate::layout::{LEADING, TableLayout};
 use crate::pool::Shared;
 use crate::rows;
@@ -32,6 +33,12 @@ pub(crate) fn row(
         .get(LEADING.len() + layout.columns.len())
         .map_err(from_sqlite)?;
     Ok(Some((rows::decode(layout, row)?, generation)))
+}
+
+/// All declared tables.
+pub(crate) fn schema(conn: &Connection, shared: &Shared) -> Result<Schema, StoreError> {
+    let snapshot = Snapshot::begin(conn)?;
+    Ok(shared.catalogue(snapshot.0)?.schema())
 }
 
 /// The records with these ids, `None` where there is none.
@@ -92,6 +99,33 @@ pub(crate) fn count(
     Scan::new(conn, layout, query)?.count()
 }
 
+/// How SQLite finds the rows of a query's first page.
+pub(crate) fn explain(
+    conn: &Connection,
+    shared: &Shared,
+    table: &TableName,
+    query: &Query,
+) -> Result<Plan, StoreError> {
+    let snapshot = Snapshot::begin(conn)?;
+    let catalogue = shared.catalogue(snapshot.0)?;
+    let layout = catalogue.table(table)?;
+    let scan = Scan::new(conn, layout, query)?;
+    let order = Order::new(&scan.translator, &query.order);
+    let sql = match &order {
+        Some(order) => scan.sorted(&[], order),
+        None => scan.found(),
+    };
+    let mut statement = conn
+        .prepare(&format!("EXPLAIN QUERY PLAN {sql}"))
+        .map_err(from_sqlite)?;
+    let lines = statement
+        .query_map([], |row| row.get::<_, String>("detail"))
+        .and_then(Iterator::collect::<Result<Vec<String>, _>>)
+        .map_err(from_sqlite)?;
+    let lines = lines.iter().map(String::as_str);
+    Ok(explain::plan(lines, &layout.schema, order.is_none()))
+}
+
 /// A filter over a table, split into what SQL does and what is left to the evaluator.
 struct Scan<'a> {
     conn: &'a Connection,
@@ -140,9 +174,14 @@ impl<'a> Scan<'a> {
         }
     }
 
+    /// The statement that finds rows in no order.
+    fn found(&self) -> String {
+        format!("{}{}", self.layout.statements.select, self.clause(&[]))
+    }
+
     /// SQL cannot sort: the reference sorts what SQL finds.
     fn unordered(&self, query: &Query) -> Result<Page, StoreError> {
-        let sql = format!("{}{}", self.layout.statements.select, self.clause(&[]));
+        let sql = self.found();
         let mut statement = self.conn.prepare_cached(&sql).map_err(from_sqlite)?;
         let mut rows = bound(&mut statement, self.translator.parameters(), &[])?;
         let records = std::iter::from_fn(|| match rows.next() {
@@ -233,8 +272,10 @@ impl<'a> Scan<'a> {
             let row = rows.next().map_err(from_sqlite)?;
             return row.map_or(Ok(0), |row| row.get(0).map_err(from_sqlite));
         }
-        let sql = self.layout.statements.select.clone() + &clause;
-        let mut statement = self.conn.prepare_cached(&sql).map_err(from_sqlite)?;
+        let mut statement = self
+            .conn
+            .prepare_cached(&self.found())
+            .map_err(from_sqlite)?;
         let mut rows = bound(&mut statement, parameters, &[])?;
         let evaluator = Evaluator::new(&self.layout.schema);
         let mut count = 0;

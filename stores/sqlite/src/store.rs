@@ -1,13 +1,15 @@
 //! The store itself.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use rusqlite::Connection;
 use synctable_core::query::Query;
-use synctable_core::store::{LocalStore, Page, StoreCapabilities, StoreError, WriteBatch};
+use synctable_core::store::{LocalStore, Page, Plan, StoreCapabilities, StoreError, WriteBatch};
 use synctable_core::{Record, RecordId, Schema, TableName};
 
 use crate::catalogue::Catalogue;
@@ -148,6 +150,36 @@ impl SqliteBuilder {
     }
 }
 
+impl SqliteStore {
+    /// Answers on this thread where that is quick, else on a thread of the pool.
+    async fn read<A, T>(
+        &self,
+        read: Read<A, T>,
+        table: &TableName,
+        asked: &A,
+    ) -> Result<T, StoreError>
+    where
+        A: ToOwned + Sync + ?Sized + 'static,
+        A::Owned: Send,
+        T: Send + 'static,
+    {
+        let shared = &self.shared;
+        let now = self
+            .pool
+            .inline(|reader| read(&reader.conn, shared, table, asked));
+        if let Some(result) = now {
+            return result;
+        }
+        let (shared, table, asked) = (Arc::clone(shared), table.clone(), asked.to_owned());
+        self.pool
+            .off_thread(move |reader| read(&reader.conn, &shared, &table, asked.borrow()))
+            .await
+    }
+}
+
+/// A read of one table: what is asked is ids or a query.
+type Read<A, T> = fn(&Connection, &Shared, &TableName, &A) -> Result<T, StoreError>;
+
 #[async_trait]
 impl LocalStore for SqliteStore {
     async fn define(&self, schema: &Schema) -> Result<(), StoreError> {
@@ -155,36 +187,23 @@ impl LocalStore for SqliteStore {
         self.queue.define(schema.clone()).await
     }
 
+    async fn schema(&self) -> Result<Schema, StoreError> {
+        let shared = Arc::clone(&self.shared);
+        self.pool
+            .off_thread(move |reader| read::schema(&reader.conn, &shared))
+            .await
+    }
+
     async fn get(
         &self,
         table: &TableName,
         ids: &[RecordId],
     ) -> Result<Vec<Option<Record>>, StoreError> {
-        let shared = &self.shared;
-        let now = self
-            .pool
-            .inline(|reader| read::get(&reader.conn, shared, table, ids));
-        if let Some(result) = now {
-            return result;
-        }
-        let (shared, table, ids) = (Arc::clone(shared), table.clone(), ids.to_vec());
-        self.pool
-            .off_thread(move |reader| read::get(&reader.conn, &shared, &table, &ids))
-            .await
+        self.read(read::get, table, ids).await
     }
 
     async fn query(&self, table: &TableName, query: &Query) -> Result<Page, StoreError> {
-        let shared = &self.shared;
-        let now = self
-            .pool
-            .inline(|reader| read::query(&reader.conn, shared, table, query));
-        if let Some(result) = now {
-            return result;
-        }
-        let (shared, table, query) = (Arc::clone(shared), table.clone(), query.clone());
-        self.pool
-            .off_thread(move |reader| read::query(&reader.conn, &shared, &table, &query))
-            .await
+        self.read(read::query, table, query).await
     }
 
     async fn commit(&self, batch: WriteBatch) -> Result<(), StoreError> {
@@ -193,17 +212,11 @@ impl LocalStore for SqliteStore {
     }
 
     async fn count(&self, table: &TableName, query: &Query) -> Result<u64, StoreError> {
-        let shared = &self.shared;
-        let now = self
-            .pool
-            .inline(|reader| read::count(&reader.conn, shared, table, query));
-        if let Some(result) = now {
-            return result;
-        }
-        let (shared, table, query) = (Arc::clone(shared), table.clone(), query.clone());
-        self.pool
-            .off_thread(move |reader| read::count(&reader.conn, &shared, &table, &query))
-            .await
+        self.read(read::count, table, query).await
+    }
+
+    async fn explain(&self, table: &TableName, query: &Query) -> Result<Plan, StoreError> {
+        self.read(read::explain, table, query).await
     }
 
     fn capabilities(&self) -> StoreCapabilities {

@@ -30,6 +30,7 @@ macro_rules! __store_group {
             define_refuses_another_type_and_changes_nothing
             define_lets_an_enum_grow
             define_leaves_other_tables_alone
+            schema_is_what_was_declared
             unknown_tables_are_refused_in_every_call
             get_answers_in_the_order_asked
             get_takes_many_ids

@@ -71,6 +71,9 @@ impl<B: Bug> LocalStore for Broken<B> {
     async fn define(&self, schema: &Schema) -> Result<(), StoreError> {
         self.bug.define(&self.store, schema).await
     }
+    async fn schema(&self) -> Result<Schema, StoreError> {
+        self.store.schema().await
+    }
     async fn get(
         &self,
         table: &TableName,

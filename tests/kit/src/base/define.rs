@@ -174,3 +174,24 @@ pub async fn unknown_tables_are_refused_in_every_call<H: Harness>(harness: &H) {
     commit(&store, good()).await;
     assert_holds(&store, &known, std::slice::from_ref(&a)).await;
 }
+
+/// The store says what was declared, table by table, as all calls of `define` add up.
+pub async fn schema_is_what_was_declared<H: Harness>(harness: &H) {
+    let (movies, books) = (table("movies"), table("books"));
+    let words = |words: &[&str]| FieldType::Enum(words.iter().map(|word| (*word).into()).collect());
+    let first = TableSchema::new()
+        .with_field("rating", words(&["G"]))
+        .with_index(["rating"])
+        .with_soft_delete();
+    let later = TableSchema::new()
+        .with_field("rating", words(&["G", "PG"]))
+        .with_field("year", FieldType::Integer)
+        .with_index(["year", "rating"]);
+    let store = store_of(harness, &declare(&movies, first.clone())).await;
+    let declared = declare(&movies, first);
+    assert_eq!(store.schema().await.expect("schema answers"), declared);
+    let later = declare(&movies, later).with_table(books, TableSchema::new());
+    store.define(&later).await.expect("define adds");
+    let declared = declared.merged(&later).expect("both fit");
+    assert_eq!(store.schema().await.expect("schema answers"), declared);
+}

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use synctable_core::query::Query;
-use synctable_core::store::{LocalStore, Page, StoreCapabilities, StoreError, WriteBatch};
+use synctable_core::store::{LocalStore, Page, Plan, StoreCapabilities, StoreError, WriteBatch};
 use synctable_core::{Record, RecordId, Schema, TableName};
 use tokio::task::yield_now;
 
@@ -109,6 +109,9 @@ impl LocalStore for Slow {
     async fn define(&self, schema: &Schema) -> Result<(), StoreError> {
         self.inner.define(schema).await
     }
+    async fn schema(&self) -> Result<Schema, StoreError> {
+        self.inner.schema().await
+    }
     async fn get(
         &self,
         table: &TableName,
@@ -150,6 +153,9 @@ impl LocalStore for Slow {
     }
     async fn count(&self, table: &TableName, query: &Query) -> Result<u64, StoreError> {
         self.inner.count(table, query).await
+    }
+    async fn explain(&self, table: &TableName, query: &Query) -> Result<Plan, StoreError> {
+        self.inner.explain(table, query).await
     }
     async fn close(&self) -> Result<(), StoreError> {
         self.inner.close().await

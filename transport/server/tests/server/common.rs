@@ -257,6 +257,9 @@ impl LocalStore for TestStore {
     async fn define(&self, schema: &Schema) -> Result<(), StoreError> {
         self.inner.define(schema).await
     }
+    async fn schema(&self) -> Result<Schema, StoreError> {
+        self.inner.schema().await
+    }
     async fn get(
         &self,
         table: &TableName,
