@@ -19,5 +19,7 @@ pub use clock::{Clock, IdSource, SystemClock, UuidV7};
 pub use error::Error;
 pub use name::{NameError, QueryId, RecordId, TableName, Version};
 pub use record::{Draft, Record, RecordError, SYSTEM_PROPERTIES, SystemProperties};
-pub use schema::{FieldType, Fields, IndexSpec, Schema, SchemaError, TableSchema};
+pub use schema::{
+    FieldType, Fields, IndexSpec, MergeRule, MergeRules, Schema, SchemaError, TableSchema,
+};
 pub use timestamp::{Date, TimeError, TimeOfDay, Timestamp};

@@ -16,11 +16,12 @@ use serde_json::{Map, Value};
 use thiserror::Error;
 
 pub use draft::Draft;
-pub(crate) use members::{body_text, members_of, push_json_str, same_object, same_value};
+pub(crate) use members::{
+    Member, Places, body_text, members_of, push_json_str, same_object, same_value,
+};
 
 use crate::name::{NameError, RecordId, Version};
 use crate::timestamp::Timestamp;
-use members::Places;
 
 /// The names of the system properties, which every record may carry beside its own members.
 pub const SYSTEM_PROPERTIES: [&str; 5] = ["id", "version", "createdAt", "updatedAt", "deleted"];

@@ -11,6 +11,7 @@ use super::cancel::CancelToken;
 use super::conflict::{ConflictDecision, ConflictDetails, ConflictPolicy};
 use super::context::{Inner, SyncContext};
 use super::event::{Event, Origin};
+use super::merge::merge;
 use super::operation::{Operation, OperationKind, OperationState};
 use super::settle::{Answer, Answered, Settled, merge_decision};
 use crate::error::Error;
@@ -455,7 +456,8 @@ impl Inner {
         match (operation.kind, live, &sending.record) {
             (OperationKind::Delete, None, _) => return Answer::Applied(None),
             (OperationKind::Insert | OperationKind::Replace, Some(theirs), Some(ours))
-                if ours.same_members(theirs) =>
+                if ours.same_members(theirs)
+                    && (sending.recheck || self.adds_nothing(operation, ours, theirs)) =>
             {
                 return Answer::Applied(server);
             }
@@ -485,6 +487,13 @@ impl Inner {
         }
     }
 
+    /// False where another device made the same change and a rule wants both to count.
+    fn adds_nothing(&self, operation: &Operation, ours: &Record, theirs: &Record) -> bool {
+        let rules = &self.table_schema(&operation.table).merge;
+        let merged = merge(rules, operation.base.as_ref(), ours, theirs);
+        merged.record.same_members(theirs)
+    }
+
     async fn consult(&self, details: &ConflictDetails) -> (ConflictDecision, String) {
         let parked = |message: String| (ConflictDecision::Park, message);
         match &self.policy {
@@ -492,7 +501,9 @@ impl Inner {
             ConflictPolicy::ServerWins => (ConflictDecision::Server, String::new()),
             ConflictPolicy::ClientWins => (ConflictDecision::Client, String::new()),
             ConflictPolicy::Merge => {
-                merge_decision(details).map_or_else(parked, |decision| (decision, String::new()))
+                let schema = self.table_schema(&details.operation.table);
+                merge_decision(&schema.merge, details)
+                    .map_or_else(parked, |decision| (decision, String::new()))
             }
             ConflictPolicy::Custom(handler) => {
                 match std::panic::AssertUnwindSafe(handler.resolve(details))

@@ -148,6 +148,7 @@ impl SyncContext {
             }
             _ => None,
         };
+        let inner = &self.inner;
         self.change(seq, move |slot, batch, operation| {
             if operation.state != OperationState::Conflict {
                 return Err(Error::NotInConflict { seq });
@@ -161,7 +162,9 @@ impl SyncContext {
                 Resolution::Client => ConflictDecision::Client,
                 Resolution::Merge => {
                     let details = details(operation.clone(), slot.record.clone(), server.cloned());
-                    merge_decision(&details).map_err(|reason| Error::CannotMerge { seq, reason })?
+                    let schema = inner.table_schema(&operation.table);
+                    merge_decision(&schema.merge, &details)
+                        .map_err(|reason| Error::CannotMerge { seq, reason })?
                 }
                 Resolution::With(_) => match &with {
                     Some(record) => ConflictDecision::With(record.clone()),

@@ -3,13 +3,14 @@
 use super::conflict::{ConflictDecision, ConflictDetails};
 use super::context::Inner;
 use super::event::{Event, Origin};
-use super::merge::{Merged, merge};
+use super::merge::merge;
 use super::operation::{Operation, OperationKind, OperationState};
 use super::slot::Slot;
 use super::system::{FAILURES, FailureRow};
 use crate::error::Error;
 use crate::name::{RecordId, TableName};
 use crate::record::Record;
+use crate::schema::MergeRules;
 use crate::store::{Durability, Write, WriteBatch};
 use crate::transport::Rejection;
 
@@ -297,7 +298,10 @@ fn send_again(slot: &mut Slot, seq: u64, server: Option<&Record>) {
 }
 
 /// The merged record as a decision, or why there is none.
-pub(crate) fn merge_decision(conflict: &ConflictDetails) -> Result<ConflictDecision, String> {
+pub(crate) fn merge_decision(
+    rules: &MergeRules,
+    conflict: &ConflictDetails,
+) -> Result<ConflictDecision, String> {
     let (Some(local), Some(server)) = (
         &conflict.local,
         conflict
@@ -307,10 +311,13 @@ pub(crate) fn merge_decision(conflict: &ConflictDetails) -> Result<ConflictDecis
     ) else {
         return Err("one side deleted the record".into());
     };
-    match merge(conflict.base.as_ref(), local, server) {
-        Merged::Clean(merged) if merged.same_members(server) => Ok(ConflictDecision::Server),
-        Merged::Clean(merged) => Ok(ConflictDecision::With(merged)),
-        Merged::Clash(names) => Err(format!("both sides changed {}", names.join(", "))),
+    let merged = merge(rules, conflict.base.as_ref(), local, server);
+    if !merged.clashes.is_empty() {
+        Err(format!("both sides changed {}", merged.clashes.join(", ")))
+    } else if merged.record.same_members(server) {
+        Ok(ConflictDecision::Server)
+    } else {
+        Ok(ConflictDecision::With(merged.record))
     }
 }
 

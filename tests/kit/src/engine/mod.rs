@@ -28,6 +28,7 @@ pub mod events;
 pub mod histories;
 pub mod kept;
 pub mod local;
+pub mod merging;
 pub mod pull;
 pub mod purge;
 pub mod push;

@@ -78,6 +78,13 @@ macro_rules! engine_tests {
             delete_of_a_deleted_record_is_done
             inserts_over_tombstones
         }
+        $crate::__engine_tests! { $harness, merging:
+            rules_join_what_two_devices_changed
+            equal_changes_of_a_counter_both_count
+            lost_answer_of_a_counter_counts_once
+            clash_without_a_rule_is_parked_by_name
+            rules_are_kept_with_the_declaration
+        }
         $crate::__engine_tests! { $harness, pull:
             full_pull_brings_everything
             second_pull_brings_only_changes
@@ -176,6 +183,7 @@ mod guard {
             include_str!("queue.rs"),
             include_str!("push.rs"),
             include_str!("conflicts.rs"),
+            include_str!("merging.rs"),
             include_str!("pull.rs"),
             include_str!("purge.rs"),
             include_str!("events.rs"),

@@ -1,18 +1,19 @@
 //! What is declared about tables: fields and their types, indexes, options.
 
-use std::collections::BTreeMap;
-use std::fmt;
+mod rules;
+mod types;
 
-use base64::Engine as _;
-use serde::de::{MapAccess, Visitor};
-use serde::ser::SerializeMap;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_json::Value;
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::name::TableName;
 use crate::record::{Record, SYSTEM_PROPERTIES};
-use crate::timestamp::{Date, TimeOfDay, Timestamp};
+
+pub use rules::{MergeRule, MergeRules};
+pub(crate) use types::geo_point;
+pub use types::{FieldType, Fields};
 
 /// The declared tables. Serialises to and from the schema file:
 ///
@@ -49,11 +50,10 @@ pub struct TableSchema {
     pub fields: Fields,
     /// The declared indexes.
     pub indexes: Vec<IndexSpec>,
+    /// How members are merged that both sides of a conflict changed. Default: they are left to the user.
+    #[serde(skip_serializing_if = "MergeRules::is_empty")]
+    pub merge: MergeRules,
 }
-
-/// A list of declared fields; a JSON object that keeps its order.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Fields(Vec<(String, FieldType)>);
 
 /// An index over one or more fields, in order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,34 +61,6 @@ pub struct Fields(Vec<(String, FieldType)>);
 pub struct IndexSpec {
     /// The names of the fields; never empty after [`Schema::check`].
     pub fields: Vec<String>,
-}
-
-/// The type of a declared field. `null` and a missing member fit every type.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum FieldType {
-    /// Text.
-    String,
-    /// A whole number from -2^63 to 2^63 - 1.
-    Integer,
-    /// Any number.
-    Number,
-    /// `true` or `false`.
-    Boolean,
-    /// A calendar date as text: `2026-01-31`.
-    Date,
-    /// A time of day as text: `12:30:00.000`.
-    Time,
-    /// A point in time as text with an offset: `2026-01-31T12:30:00.000Z`.
-    DateTime,
-    /// Bytes as base64 text.
-    Bytes,
-    /// A GeoJSON point: `{"type":"Point","coordinates":[longitude,latitude]}`.
-    GeoPoint,
-    /// Any JSON value.
-    Json,
-    /// One of a list of words, ordered by their place in the list.
-    Enum(Vec<String>),
 }
 
 /// A schema that cannot be used, or a record that does not fit it.
@@ -131,6 +103,16 @@ pub enum SchemaError {
         old: String,
         /// The type that was asked for.
         new: String,
+    },
+    /// A rule for merging does not fit the field it names.
+    #[error("table {table}: the merge rule for '{path}' cannot be used: {reason}")]
+    MergeRule {
+        /// The table.
+        table: TableName,
+        /// The field, or the path into it.
+        path: String,
+        /// Why not.
+        reason: &'static str,
     },
     /// A record's member does not fit its declared type.
     #[error("table {table}, field '{field}': expected {expected}")]
@@ -222,6 +204,13 @@ impl TableSchema {
         self.indexes.push(IndexSpec {
             fields: fields.into_iter().map(Into::into).collect(),
         });
+        self
+    }
+
+    /// With a rule for the member at `path` where both sides of a conflict changed it.
+    #[must_use]
+    pub fn with_merge(mut self, path: impl Into<String>, rule: MergeRule) -> Self {
+        self.merge = self.merge.with(path, rule);
         self
     }
 
@@ -319,6 +308,15 @@ impl TableSchema {
                 });
             }
         }
+        for (path, rule) in self.merge.iter() {
+            if let Some(reason) = rules::misfit(path, rule, self) {
+                return Err(SchemaError::MergeRule {
+                    table: table.clone(),
+                    path: path.to_owned(),
+                    reason,
+                });
+            }
+        }
         Ok(())
     }
 
@@ -326,6 +324,7 @@ impl TableSchema {
         let mut merged = Self {
             fields: self.fields.clone(),
             indexes: self.indexes.clone(),
+            merge: self.merge.clone().merged(&newer.merge),
             ..newer.clone()
         };
         for (name, ty) in &newer.fields.0 {
@@ -357,122 +356,6 @@ impl TableSchema {
     }
 }
 
-impl Fields {
-    /// The type of a field.
-    pub fn get(&self, name: &str) -> Option<&FieldType> {
-        self.0
-            .iter()
-            .find(|(field, _)| field == name)
-            .map(|(_, ty)| ty)
-    }
-
-    /// Names and types in order.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &FieldType)> {
-        self.0.iter().map(|(name, ty)| (name.as_str(), ty))
-    }
-
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// True when no field is declared.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-}
-
-impl FieldType {
-    /// True when the JSON text of a value fits this type; `null` fits every type.
-    pub fn fits(&self, text: &str) -> bool {
-        let Ok(value) = serde_json::from_str::<Value>(text) else {
-            return false;
-        };
-        match (self, &value) {
-            (_, Value::Null)
-            | (Self::Json, _)
-            | (Self::String, Value::String(_))
-            | (Self::Boolean, Value::Bool(_))
-            | (Self::Number, Value::Number(_)) => true,
-            (Self::Integer, Value::Number(number)) => number.is_i64(),
-            (Self::Date, Value::String(text)) => text.parse::<Date>().is_ok(),
-            (Self::Time, Value::String(text)) => text.parse::<TimeOfDay>().is_ok(),
-            (Self::DateTime, Value::String(text)) => text.parse::<Timestamp>().is_ok(),
-            (Self::Bytes, Value::String(text)) => base64::engine::general_purpose::STANDARD
-                .decode(text)
-                .is_ok(),
-            (Self::GeoPoint, value) => geo_point(value).is_some(),
-            (Self::Enum(words), Value::String(text)) => words.contains(text),
-            _ => false,
-        }
-    }
-}
-
-/// Longitude and latitude of a GeoJSON point, in degrees and in range.
-pub(crate) fn geo_point(value: &Value) -> Option<(f64, f64)> {
-    let object = value.as_object()?;
-    if object.get("type")?.as_str()? != "Point" {
-        return None;
-    }
-    match object.get("coordinates")?.as_array()?.as_slice() {
-        [longitude, latitude] => {
-            let (longitude, latitude) = (longitude.as_f64()?, latitude.as_f64()?);
-            (longitude.abs() <= 180.0 && latitude.abs() <= 90.0).then_some((longitude, latitude))
-        }
-        _ => None,
-    }
-}
-
-impl fmt::Display for FieldType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::String => f.write_str("text"),
-            Self::Integer => f.write_str("an integer from -2^63 to 2^63-1"),
-            Self::Number => f.write_str("a number"),
-            Self::Boolean => f.write_str("true or false"),
-            Self::Date => f.write_str("a date such as 2026-01-31"),
-            Self::Time => f.write_str("a time of day such as 12:30:00"),
-            Self::DateTime => {
-                f.write_str("a date-time with offset such as 2026-01-31T12:30:00.000Z")
-            }
-            Self::Bytes => f.write_str("bytes as base64 text"),
-            Self::GeoPoint => f.write_str("a GeoJSON point"),
-            Self::Json => f.write_str("any JSON value"),
-            Self::Enum(words) => write!(f, "one of {}", words.join(", ")),
-        }
-    }
-}
-
-impl Serialize for Fields {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(self.0.len()))?;
-        for (name, ty) in &self.0 {
-            map.serialize_entry(name, ty)?;
-        }
-        map.end()
-    }
-}
-
-impl<'de> Deserialize<'de> for Fields {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct FieldsVisitor;
-        impl<'de> Visitor<'de> for FieldsVisitor {
-            type Value = Fields;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object of field names and types")
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
-                let mut fields = Vec::new();
-                while let Some(entry) = map.next_entry()? {
-                    fields.push(entry);
-                }
-                Ok(Fields(fields))
-            }
-        }
-        deserializer.deserialize_map(FieldsVisitor)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -480,7 +363,8 @@ mod tests {
     const FILE: &str = r#"{"tables": {"movies": {"softDelete": true, "pageSize": 100, "maxTop": 1000, "localOnly": false,
       "fields": {"title": "string", "year": "integer", "score": "number", "winner": "boolean", "released": "date", "at": "time",
                  "seen": "datetime", "blob": "bytes", "place": "geopoint", "extra": "json", "rating": {"enum": ["G", "PG", "R"]}},
-      "indexes": [["year"], ["rating", "title"]]}}}"#;
+      "indexes": [["year"], ["rating", "title"]],
+      "merge": {"score": "max", "extra/tags": "set", "views": "counter", "*": "client"}}}}"#;
 
     #[test]
     fn the_documented_file_reads_and_writes_back() {
@@ -505,40 +389,23 @@ mod tests {
             let file = format!(r#"{{"tables":{{"t":{{"fields":{fields}}}}}}}"#);
             assert!(Schema::from_json(&file).is_err(), "{fields}");
         }
+        for rules in [
+            r#"{"":"max"}"#,
+            r#"{"version":"max"}"#,
+            r#"{"a":"counter"}"#,
+            r#"{"a":"set"}"#,
+            r#"{"a":"sum"}"#,
+            r#"{"a/b":"max"}"#,
+        ] {
+            let file =
+                format!(r#"{{"tables":{{"t":{{"fields":{{"a":"string"}},"merge":{rules}}}}}}}"#);
+            assert!(Schema::from_json(&file).is_err(), "{rules}");
+        }
         for indexes in ["[[]]", r#"[["nope"]]"#, r#"[["a","a"]]"#] {
             let file = format!(
                 r#"{{"tables":{{"t":{{"fields":{{"a":"string"}},"indexes":{indexes}}}}}}}"#
             );
             assert!(Schema::from_json(&file).is_err(), "{indexes}");
-        }
-    }
-
-    #[test]
-    fn types_judge_values() {
-        let cases = [
-            (FieldType::Integer, "9223372036854775807", true),
-            (FieldType::Integer, "9223372036854775808", false),
-            (FieldType::Integer, "1.0", false),
-            (FieldType::Number, "1.0", true),
-            (FieldType::String, "1", false),
-            (FieldType::Date, "\"2024-02-30\"", false),
-            (FieldType::Bytes, "\"AAAA\"", true),
-            (FieldType::Bytes, "\"*\"", false),
-            (
-                FieldType::GeoPoint,
-                r#"{"type":"Point","coordinates":[1,2]}"#,
-                true,
-            ),
-            (
-                FieldType::GeoPoint,
-                r#"{"type":"Point","coordinates":[1,200]}"#,
-                false,
-            ),
-            (FieldType::Enum(vec!["G".into()]), "\"R\"", false),
-            (FieldType::Boolean, "null", true),
-        ];
-        for (ty, text, fits) in cases {
-            assert_eq!(ty.fits(text), fits, "{ty} {text}");
         }
     }
 
@@ -553,6 +420,14 @@ mod tests {
         );
         let merged = old.merged(&newer).unwrap();
         assert_eq!(merged.tables().next().unwrap().1.fields.len(), 2);
+        let rule = |path: &str, rule| table(TableSchema::new().with_merge(path, rule));
+        let rules = rule("a", MergeRule::Max)
+            .merged(&rule("b", MergeRule::Set))
+            .and_then(|rules| rules.merged(&rule("a", MergeRule::Min)))
+            .unwrap();
+        let rules = &rules.tables().next().unwrap().1.merge;
+        assert_eq!(rules.find("a"), Some(MergeRule::Min));
+        assert_eq!(rules.find("b"), Some(MergeRule::Set));
         let retyped = table(TableSchema::new().with_field("a", FieldType::Integer));
         assert!(matches!(
             old.merged(&retyped),

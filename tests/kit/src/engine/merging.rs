@@ -1,0 +1,147 @@
+//! Declared merge rules: what both sides of a conflict changed is joined, on this device and on the next.
+
+use serde_json::json;
+use synctable_core::sync::{ConflictPolicy, Resolution};
+use synctable_core::{MergeRule, Record, TableSchema};
+
+use super::device::{Device, todo};
+use super::{Fault, TestServer};
+use crate::Harness;
+use crate::fixture::{declare, record};
+
+/// A device whose table merges `n` as a counter, `tags` as a set and `best` as the greatest.
+async fn device<H: Harness>(harness: &H, server: &TestServer, policy: ConflictPolicy) -> Device {
+    let rules = TableSchema::new()
+        .with_merge("n", MergeRule::Counter)
+        .with_merge("tags", MergeRule::Set)
+        .with_merge("best", MergeRule::Max);
+    let schema = declare(&todo(), rules);
+    Device::built(harness, server, |builder| {
+        builder.schema(schema).conflicts(policy)
+    })
+    .await
+}
+
+fn first() -> Record {
+    record(r#"{"id":"a","n":5,"tags":["x"],"best":3,"text":"t"}"#)
+}
+
+fn body(server: &TestServer) -> String {
+    let row = server.row(&todo(), "a").expect("the row is there");
+    row.body().to_owned()
+}
+
+/// Two devices change the same members of a record; both changes count, on the server and on both devices.
+pub async fn rules_join_what_two_devices_changed<H: Harness>(harness: &H) {
+    let server = TestServer::new();
+    server.put(&todo(), &first());
+    let here = device(harness, &server, ConflictPolicy::Merge).await;
+    let place = H::default();
+    let there = device(&place, &server, ConflictPolicy::Merge).await;
+    for device in [&here, &there] {
+        device.pull().await;
+    }
+    let changes = json!({"n": 7, "tags": ["x", "y"], "best": 9});
+    here.todo.update("a", &changes).await.expect("it is there");
+    let changes = json!({"n": 4, "tags": ["z"], "best": 8, "text": "u"});
+    there.todo.update("a", &changes).await.expect("it is there");
+    for device in [&here, &there] {
+        assert_eq!(device.push().await.conflicts, 0);
+    }
+    let expected = r#"{"n":6,"tags":["y","z"],"best":9,"text":"u"}"#;
+    let expected = record(&expected.replacen('{', r#"{"id":"a","#, 1));
+    let row = server.row(&todo(), "a").expect("the row is there");
+    assert!(row.same_members(&expected), "{}", body(&server));
+    for device in [&here, &there] {
+        device.pull().await;
+        device.is_in_sync().await;
+    }
+}
+
+/// Two devices raise a counter to the same number: it is raised twice, whatever the policy says.
+pub async fn equal_changes_of_a_counter_both_count<H: Harness>(harness: &H) {
+    let server = TestServer::new();
+    server.put(&todo(), &first());
+    let device = device(harness, &server, ConflictPolicy::Park).await;
+    device.pull().await;
+    device.set("a", 6).await;
+    server.put(
+        &todo(),
+        &record(&first().to_json().replace("\"n\":5", "\"n\":6")),
+    );
+    let seq = device.push_to_conflict().await;
+    let merged = device.sync.resolve(seq, Resolution::Merge).await;
+    let merged = merged.expect("a rule decides").expect("a record");
+    assert_eq!(merged.member("n"), Some(json!(7)));
+    device.push().await;
+    device.pull().await;
+    device.is_in_sync().await;
+    assert_eq!(server.n("a"), Some(7));
+}
+
+/// The answer to a counter's change is lost, at a server that does not recognise repeats: the next push sees that it
+/// was done and does not count it again.
+pub async fn lost_answer_of_a_counter_counts_once<H: Harness>(harness: &H) {
+    let server = TestServer::foreign();
+    server.put(&todo(), &first());
+    let device = device(harness, &server, ConflictPolicy::Merge).await;
+    device.pull().await;
+    device.set("a", 6).await;
+    server.fault(Fault::LostAnswer);
+    device.push_stops().await;
+    device.push().await;
+    device.pull().await;
+    device.is_in_sync().await;
+    assert_eq!(server.n("a"), Some(6));
+}
+
+/// What no rule decides is parked with its names; the rest of the merge is done by whoever resolves it.
+pub async fn clash_without_a_rule_is_parked_by_name<H: Harness>(harness: &H) {
+    let server = TestServer::new();
+    server.put(&todo(), &first());
+    let device = device(harness, &server, ConflictPolicy::Merge).await;
+    device.pull().await;
+    let changes = json!({"n": 6, "text": "here"});
+    device
+        .todo
+        .update("a", &changes)
+        .await
+        .expect("it is there");
+    let theirs = r#"{"id":"a","n":8,"tags":["x"],"best":3,"text":"there"}"#;
+    server.put(&todo(), &record(theirs));
+    let seq = device.push_to_conflict().await;
+    let parked = device
+        .sync
+        .conflicts()
+        .await
+        .expect("the queue is read")
+        .remove(0);
+    assert_eq!(parked.message, "both sides changed text");
+    let error = device.sync.resolve(seq, Resolution::Merge).await;
+    let error = error.expect_err("it still clashes").to_string();
+    assert!(error.contains("both sides changed text"), "{error}");
+    device
+        .sync
+        .resolve(seq, Resolution::Server)
+        .await
+        .expect("a side is chosen");
+    device.is_in_sync().await;
+}
+
+/// Rules are part of the stored declaration: a context that declares nothing merges by them.
+pub async fn rules_are_kept_with_the_declaration<H: Harness>(harness: &H) {
+    let server = TestServer::new();
+    server.put(&todo(), &first());
+    let declaring = device(harness, &server, ConflictPolicy::Park).await;
+    declaring.pull().await;
+    declaring.set("a", 6).await;
+    server.put(
+        &todo(),
+        &record(&first().to_json().replace("\"n\":5", "\"n\":9")),
+    );
+    let device = declaring.again().await;
+    let seq = device.push_to_conflict().await;
+    let merged = device.sync.resolve(seq, Resolution::Merge).await;
+    let merged = merged.expect("a rule decides").expect("a record");
+    assert_eq!(merged.member("n"), Some(json!(10)));
+}
