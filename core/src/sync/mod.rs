@@ -3,6 +3,7 @@
 //! Start with [`SyncContext::builder`].
 
 mod apply;
+mod audit;
 mod cancel;
 mod conflict;
 mod context;
@@ -25,6 +26,7 @@ mod system;
 mod table;
 mod transaction;
 
+pub use audit::{Audit, AuditReport, Difference, DifferenceKind};
 pub use cancel::CancelToken;
 pub use conflict::{
     ConflictDecision, ConflictDetails, ConflictHandler, ConflictPolicy, HandlerError,

@@ -158,7 +158,7 @@ impl IntoFuture for Pull {
     }
 }
 
-fn check_query(query: &Query, incremental: bool) -> Result<(), Error> {
+pub(crate) fn check_query(query: &Query, incremental: bool) -> Result<(), Error> {
     if query.select.is_some() {
         return Err(Error::PullQuery(
             "it selects members, but whole records are needed",

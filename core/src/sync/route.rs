@@ -259,7 +259,7 @@ fn seen(page: &RemotePage) -> Seen {
 
 /// The largest time of a page that may move the position: not one that lies in the far future, which would hide every
 /// later change.
-fn safe_time(page: &RemotePage) -> Option<Timestamp> {
+pub(crate) fn safe_time(page: &RemotePage) -> Option<Timestamp> {
     let limit = match page.server_time {
         Some(now) => now.plus_millis(DAY_MILLIS),
         None => Timestamp::MAX.plus_millis(-366 * DAY_MILLIS),

@@ -9,6 +9,7 @@ use futures_util::future::BoxFuture;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::audit::Audit;
 use super::context::SyncContext;
 use super::pull::Pull;
 use super::purge::{Purge, PurgeReport};
@@ -52,6 +53,11 @@ impl<T> SyncTable<T> {
     /// Brings everything that the query describes, every time. It may have an order, `skip` and `top` of its own.
     pub fn pull_full(&self, query: Query) -> Pull {
         Pull::new(self.context.clone(), self.name.clone(), query, None)
+    }
+
+    /// Compares the table with the server's rows that `query` describes and heals what differs; see [`Audit`].
+    pub fn audit(&self, query: Query) -> Audit {
+        Audit::new(self.context.clone(), self.name.clone(), query)
     }
 
     /// Removes records here without telling the server; refused while the table has pending operations, unless

@@ -110,6 +110,13 @@ macro_rules! engine_tests {
             pull_keeps_edits_of_another_context
             pull_keeps_edits_behind_a_gap
         }
+        $crate::__engine_tests! { $harness, audit:
+            audit_of_an_equal_table_is_clean
+            audit_heals_what_a_pull_cannot_see
+            audit_heals_rows_that_left_the_filter
+            audit_heals_a_restored_backup
+            audit_leaves_local_changes_alone
+        }
         $crate::__engine_tests! { $harness, kept:
             kept_rows_come_back_after_cancel
             kept_tombstones_come_back_after_cancel
@@ -178,6 +185,7 @@ mod guard {
     fn every_behaviour_is_listed() {
         let listed: Vec<&str> = include_str!("tests.rs").split_whitespace().collect();
         let sources = [
+            include_str!("audit.rs"),
             include_str!("kept.rs"),
             include_str!("local.rs"),
             include_str!("queue.rs"),

@@ -1,0 +1,334 @@
+//! Audit: compares a table with the server's, and heals what an incremental pull cannot see.
+
+use std::collections::HashSet;
+use std::future::IntoFuture;
+use std::hash::{BuildHasher, RandomState};
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
+use super::cancel::CancelToken;
+use super::context::{Inner, SyncContext};
+use super::delta::Step;
+use super::pull::{PullReport, check_query};
+use super::route::{Route, Then, is_windowed, safe_time};
+use super::system::{DELTA, DeltaToken};
+use crate::error::Error;
+use crate::name::{RecordId, TableName};
+use crate::query::Query;
+use crate::record::{Record, SystemProperties};
+use crate::store::{Durability, LocalStoreExt, StoreErrorKind, WriteBatch};
+use crate::timestamp::Timestamp;
+use crate::transport::Transport;
+
+/// Differences that a report lists.
+const MAX_LISTED: usize = 1000;
+/// Local records that are read at once.
+const LOCAL_PAGE: u32 = 500;
+
+/// An audit to be awaited; made by [`SyncTable::audit`](super::SyncTable::audit).
+///
+/// An incremental pull follows the times of changes. It cannot see a row that was removed without a trace, one that the
+/// pull's filter no longer matches, or a server whose data was put back to an older state. An audit reads every row
+/// that its query describes, asks for each local record that did not come by itself, and makes the table equal to the server again.
+/// Records with pending operations are left alone; push first. It keeps a hash of each of the server's ids in memory: about 16 bytes a row.
+///
+/// Each page is healed in a commit of its own, so dropping the future is safe at any time.
+#[derive(Debug)]
+#[must_use = "an audit does nothing until it is awaited"]
+pub struct Audit {
+    context: SyncContext,
+    table: TableName,
+    query: Query,
+    heal: bool,
+    cancel: CancelToken,
+}
+
+/// What an audit found; all of it is healed, unless the audit was told only to compare.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AuditReport {
+    /// Rows of the server that were compared.
+    pub compared: u64,
+    /// Records that are at the server but were not here.
+    pub missing: u64,
+    /// Records that were not as at the server.
+    pub stale: u64,
+    /// Records that were here but not at the server.
+    pub surplus: u64,
+    /// Records that only exist here, without a version of the server and without an operation that would send
+    /// them. They are left alone: discarding an insert leaves such a record.
+    pub unsent: u64,
+    /// Records that differ and were left alone because operations on them are pending.
+    pub kept: u64,
+    /// Positions of named pulls that lay behind everything the server has, as after a restored backup.
+    pub positions: u64,
+    /// Requests that were made.
+    pub requests: u64,
+    /// The differences in the order found, at most 1000 of them.
+    pub differences: Vec<Difference>,
+}
+
+/// A record that is not as at the server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Difference {
+    /// The record.
+    pub id: RecordId,
+    /// What was wrong.
+    pub kind: DifferenceKind,
+}
+
+/// How a record differs from the server's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum DifferenceKind {
+    /// It was not here.
+    Missing,
+    /// It was another version.
+    Stale,
+    /// It was not at the server.
+    Surplus,
+    /// It was never at the server and nothing will send it.
+    Unsent,
+}
+
+impl AuditReport {
+    /// True when the table was as at the server, but for records with pending operations.
+    pub fn is_clean(&self) -> bool {
+        self.missing + self.stale + self.surplus + self.unsent + self.positions == 0
+    }
+
+    fn note(&mut self, id: &RecordId, kind: DifferenceKind) {
+        match kind {
+            DifferenceKind::Missing => self.missing += 1,
+            DifferenceKind::Stale => self.stale += 1,
+            DifferenceKind::Surplus => self.surplus += 1,
+            DifferenceKind::Unsent => self.unsent += 1,
+        }
+        if self.differences.len() < MAX_LISTED {
+            let id = id.clone();
+            self.differences.push(Difference { id, kind });
+        }
+    }
+}
+
+impl Audit {
+    pub(crate) fn new(context: SyncContext, table: TableName, query: Query) -> Self {
+        Self {
+            context,
+            table,
+            query,
+            heal: true,
+            cancel: CancelToken::new(),
+        }
+    }
+
+    /// Changes nothing here.
+    pub fn compare_only(mut self) -> Self {
+        self.heal = false;
+        self
+    }
+
+    /// Stops when `token` is cancelled; what was healed stays.
+    pub fn cancel(mut self, token: &CancelToken) -> Self {
+        self.cancel = token.clone();
+        self
+    }
+
+    async fn run(self) -> Result<AuditReport, Error> {
+        let inner = &self.context.inner;
+        check_query(&self.query, false)?;
+        if is_windowed(&self.query) {
+            return Err(Error::PullQuery(
+                "an audit has no order, top and skip of its own",
+            ));
+        }
+        inner.ensure_table(&self.table).await?;
+        if inner.table_schema(&self.table).local_only {
+            return Err(Error::LocalOnly {
+                table: self.table.clone(),
+            });
+        }
+        let turn = inner.pull_turn(&self.table);
+        let _turn = turn.lock().await;
+        let transport = inner.transport()?;
+        let mut run = Run {
+            audit: &self,
+            inner,
+            transport: transport.as_ref(),
+            report: AuditReport::default(),
+            hasher: RandomState::new(),
+            came: HashSet::new(),
+            newest: None,
+        };
+        run.server_rows().await?;
+        run.local_records().await?;
+        if self.query.filter.is_none() && self.query.parameters.is_empty() {
+            run.positions().await?;
+        }
+        Ok(run.report)
+    }
+}
+
+impl IntoFuture for Audit {
+    type Output = Result<AuditReport, Error>;
+    type IntoFuture = BoxFuture<'static, Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        self.run().boxed()
+    }
+}
+
+struct Run<'a> {
+    audit: &'a Audit,
+    inner: &'a Inner,
+    transport: &'a dyn Transport,
+    report: AuditReport,
+    hasher: RandomState,
+    /// Hashes of the ids that the server has shown. A clash of two hashes would hide one surplus record.
+    came: HashSet<u64>,
+    /// The time of the newest change that the server knows of.
+    newest: Option<Timestamp>,
+}
+
+impl Run<'_> {
+    /// Reads all rows of the server by id and compares them.
+    async fn server_rows(&mut self) -> Result<(), Error> {
+        let mut route = Route::Everything(Step::Ids { after: None });
+        loop {
+            let (mut query, cursor) = route.request(&self.audit.query);
+            query.page = query.page.or(Some(self.inner.options.pull_page));
+            self.report.requests += 1;
+            // Held until the page is stored, so that no push's answer is put back by an older row.
+            let _turn = self.inner.turn.read().await;
+            let page = self
+                .audit
+                .cancel
+                .run(
+                    self.transport
+                        .page(&self.audit.table, &query, cursor.as_ref()),
+                )
+                .await??;
+            let invalid = page.invalid.iter().filter_map(|row| row.id.as_deref());
+            let hashes = page
+                .records
+                .iter()
+                .map(|row| row.id().as_str())
+                .chain(invalid)
+                .map(|id| self.hasher.hash_one(id));
+            self.came.extend(hashes);
+            self.newest = self.newest.max(safe_time(&page));
+            let taken = route.take(page)?;
+            self.report.compared += taken.rows.len() as u64;
+            self.compare(&taken.rows).await?;
+            match taken.then {
+                Then::More => {}
+                Then::Done => return Ok(()),
+                Then::NoProgress => {
+                    return Err(Error::NoProgress {
+                        table: self.audit.table.clone(),
+                    });
+                }
+            }
+        }
+    }
+
+    /// Asks for each local record that did not come: it was removed, or the query does not describe it.
+    async fn local_records(&mut self) -> Result<(), Error> {
+        let mut query = Query::all().page(LOCAL_PAGE);
+        loop {
+            let page = self.inner.store.query(&self.audit.table, &query).await?;
+            for record in &page.records {
+                let came = self.hasher.hash_one(record.id().as_str());
+                if !self.came.contains(&came) {
+                    self.ask(record).await?;
+                }
+            }
+            match page.next {
+                Some(next) => query.after = Some(next),
+                None => return Ok(()),
+            }
+        }
+    }
+
+    async fn ask(&mut self, record: &Record) -> Result<(), Error> {
+        let (table, id) = (&self.audit.table, record.id());
+        if !self.inner.queue.of_record(table, id).is_empty() {
+            return Ok(());
+        }
+        self.report.requests += 1;
+        let _turn = self.inner.turn.read().await;
+        let ask = self.transport.get(table, id);
+        let row = match self.audit.cancel.run(ask).await?? {
+            Some(row) => row,
+            None if record.version().is_none() && record.updated_at().is_none() => {
+                self.report.note(id, DifferenceKind::Unsent);
+                return Ok(());
+            }
+            None => {
+                let gone = SystemProperties {
+                    deleted: true,
+                    ..SystemProperties::default()
+                };
+                Record::from_stored(id.clone(), gone, "{}")
+            }
+        };
+        self.compare(&[row]).await
+    }
+
+    /// Notes which rows differ from the local records, and takes them over.
+    async fn compare(&mut self, rows: &[Record]) -> Result<(), Error> {
+        let table = &self.audit.table;
+        let ids: Vec<RecordId> = rows.iter().map(|row| row.id().clone()).collect();
+        let locals = self.inner.store.get(table, &ids).await?;
+        let mut different = Vec::new();
+        for (row, local) in rows.iter().zip(&locals) {
+            let kind = match (row.is_deleted(), local) {
+                (true, None) => continue,
+                (false, Some(local)) if local == row => continue,
+                (true, Some(_)) => DifferenceKind::Surplus,
+                (false, None) => DifferenceKind::Missing,
+                (false, Some(_)) => DifferenceKind::Stale,
+            };
+            if self.inner.queue.of_record(table, row.id()).is_empty() {
+                self.report.note(row.id(), kind);
+            } else {
+                self.report.kept += 1;
+            }
+            different.push(row.clone());
+        }
+        if self.audit.heal && !different.is_empty() {
+            let mut healed = PullReport::default();
+            self.inner
+                .apply_page(table, &different, None, &mut healed)
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Takes pulls back to the newest change of the server where they are beyond it: it was put back to an older state,
+    /// and what it is told from now on would stay unseen until its times have caught up.
+    async fn positions(&mut self) -> Result<(), Error> {
+        for row in self.inner.store.query_all(&DELTA, &Query::all()).await? {
+            let mut token = DeltaToken::from_row(&row)?;
+            if token.table != self.audit.table || token.time <= self.newest {
+                continue;
+            }
+            self.report.positions += 1;
+            if self.audit.heal {
+                token.time = self.newest;
+                let batch = WriteBatch::new()
+                    .durability(Durability::Eventual)
+                    .expect_same(&DELTA, row)
+                    .put(&DELTA, token.to_row()?);
+                match self.inner.store.commit(batch).await {
+                    // Another process pulls: it has seen the server after this audit did.
+                    Err(error) if error.kind() == StoreErrorKind::CheckFailed => {}
+                    done => done?,
+                }
+            }
+        }
+        Ok(())
+    }
+}
