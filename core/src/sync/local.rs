@@ -126,7 +126,9 @@ impl Inner {
                 return Err(CommitError::Stale);
             };
             slot.apply(&change.intent, &mut || self.queue.next_seq())?;
-            if let (Intent::Update(_), Some(record)) = (&change.intent, &slot.record) {
+            if let (Intent::Update(_) | Intent::Modify(_), Some(record)) =
+                (&change.intent, &slot.record)
+            {
                 self.check_record(&slot.table, record)?;
             }
             after.push(slot.record.clone());

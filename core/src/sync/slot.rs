@@ -1,5 +1,8 @@
 //! One record with its operations: what a change does to both, as a pure rule.
 
+use std::fmt;
+use std::sync::Arc;
+
 use super::event::RecordChange;
 use super::operation::{Collapse, Operation, OperationKind, OperationState, collapse};
 use super::settle::live;
@@ -17,12 +20,34 @@ pub(crate) enum Intent {
     Insert(Record),
     /// Members put over those of the record; an error if there is none.
     Update(Draft),
+    /// Members put over those of the record, made from it as it is; an error if there is none.
+    Modify(Modify),
     /// All members anew; an error if there is no record.
     Replace(Record),
     /// Insert or replace.
     Upsert(Record),
     /// No more record; an error if there is none.
     Delete,
+}
+
+/// Makes changes from a record. It is called again when the record changed before they were stored.
+#[derive(Clone)]
+pub(crate) struct Modify(Arc<ChangesOf>);
+
+type ChangesOf = dyn Fn(&Record) -> Result<Draft, Error> + Send + Sync;
+
+impl Modify {
+    pub(crate) fn new(
+        changes: impl Fn(&Record) -> Result<Draft, Error> + Send + Sync + 'static,
+    ) -> Self {
+        Self(Arc::new(changes))
+    }
+}
+
+impl fmt::Debug for Modify {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Modify(..)")
+    }
 }
 
 /// A record and its operations before and after some changes.
@@ -92,12 +117,18 @@ impl Slot {
             (Intent::Update(changes), Some(old)) => {
                 self.change(OperationKind::Replace, Some(old.patched(changes)), next_seq)
             }
+            (Intent::Modify(modify), Some(old)) => {
+                let new = old.patched(&(modify.0)(old)?);
+                self.change(OperationKind::Replace, Some(new), next_seq)
+            }
             (Intent::Replace(new) | Intent::Upsert(new), Some(old)) => {
                 let new = old.clone().with_body_of(new);
                 self.change(OperationKind::Replace, Some(new), next_seq)
             }
             (Intent::Delete, Some(_)) => self.change(OperationKind::Delete, None, next_seq),
-            (Intent::Update(_) | Intent::Replace(_) | Intent::Delete, None) => Err(not_found()),
+            (Intent::Update(_) | Intent::Modify(_) | Intent::Replace(_) | Intent::Delete, None) => {
+                Err(not_found())
+            }
         }
     }
 

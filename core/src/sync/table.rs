@@ -130,6 +130,21 @@ impl<T: Serialize + DeserializeOwned + Send + Sync> SyncTable<T> {
         self.expect(stored)
     }
 
+    /// Puts members over those of a record that are made from it as it is: nothing comes in between, so that a
+    /// counter loses no step. `changes` may be called several times.
+    pub async fn modify<C: Serialize>(
+        &self,
+        id: impl AsRef<str> + Send,
+        changes: impl Fn(T) -> C + Send + Sync + 'static,
+    ) -> Result<T, Error> {
+        let stored = self
+            .context
+            .transaction()
+            .only(|transaction| transaction.modify(self, id, changes))
+            .await?;
+        self.expect(stored)
+    }
+
     /// Replaces all members of the record with the id that `record` carries.
     pub async fn replace(&self, record: &T) -> Result<T, Error> {
         let stored = self

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 
 use super::context::SyncContext;
 use super::local::Staged;
-use super::slot::Intent;
+use super::slot::{Intent, Modify};
 use super::table::SyncTable;
 use crate::error::Error;
 use crate::name::RecordId;
@@ -87,6 +87,35 @@ impl Transaction {
             RecordId::new(id.as_ref())?,
             Intent::Update(Draft::from_serialize(changes)?),
         ))
+    }
+
+    /// Puts members over those of a record that are made from it as it is when the transaction is stored, its earlier
+    /// changes included.
+    ///
+    /// `changes` may be called several times, when something else changes the record meanwhile.
+    ///
+    /// ```
+    /// # use serde::{Deserialize, Serialize};
+    /// # use synctable_core::{Error, sync::SyncContext};
+    /// # #[derive(Serialize, Deserialize)] struct Item { id: String, stock: i64 }
+    /// # async fn example(sync: SyncContext) -> Result<(), Error> {
+    /// let items = sync.table::<Item>("items")?;
+    /// let mut transaction = sync.transaction();
+    /// transaction.modify(&items, "tea", |item| serde_json::json!({"stock": item.stock - 2}))?;
+    /// transaction.modify(&items, "cup", |item| serde_json::json!({"stock": item.stock - 1}))?;
+    /// transaction.commit().await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn modify<T: DeserializeOwned, C: Serialize>(
+        &mut self,
+        table: &SyncTable<T>,
+        id: impl AsRef<str>,
+        changes: impl Fn(T) -> C + Send + Sync + 'static,
+    ) -> Result<RecordId, Error> {
+        let name = table.name().clone();
+        let modify =
+            Modify::new(move |record| Ok(Draft::from_serialize(&changes(typed(&name, record)?))?));
+        Ok(self.stage(table, RecordId::new(id.as_ref())?, Intent::Modify(modify)))
     }
 
     /// Removes a record.

@@ -303,6 +303,33 @@ pub async fn many_tasks_edit_one_record<H: Harness>(harness: &H) {
     device.is_sound().await;
 }
 
+/// Two contexts and many tasks raise one number; none of them writes over another's.
+pub async fn steps_of_a_counter_are_not_lost<H: Harness>(harness: &H) {
+    let device = Device::shared(harness, &TestServer::new()).await;
+    device.insert("a", 0).await;
+    let other = device.again().await;
+    let tasks = (0..32).map(|task| {
+        let device = if task % 2 == 0 { &device } else { &other }.clone();
+        tokio::spawn(async move {
+            let step = |todo: Value| json!({"n": todo["n"].as_i64().unwrap_or_default() + 1});
+            device.todo.modify("a", step).await.map(|_| ())
+        })
+    });
+    for task in join_all(tasks.collect::<Vec<_>>()).await {
+        task.expect("a task of this test fails")
+            .expect("it is there");
+    }
+    assert_eq!(device.n("a").await, Some(32));
+    let missing = device.todo.modify("b", |todo| todo).await;
+    assert!(
+        matches!(missing, Err(Error::NotFound { .. })),
+        "{missing:?}"
+    );
+    let no_object = device.todo.modify("a", |_| json!(1)).await;
+    assert!(no_object.is_err(), "{no_object:?}");
+    assert_eq!(device.n("a").await, Some(32));
+}
+
 /// A number is never given twice, though the queue was emptied and the store opened again in between.
 pub async fn numbers_are_never_used_again<H: Harness>(harness: &H) {
     let server = TestServer::new();

@@ -17,6 +17,7 @@ macro_rules! engine_tests {
             unknown_members_survive_typed_updates
             many_tasks_insert_at_once
             many_tasks_edit_one_record
+            steps_of_a_counter_are_not_lost
             numbers_are_never_used_again
             two_contexts_over_one_store_lose_nothing
             two_contexts_write_at_once
