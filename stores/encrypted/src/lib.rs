@@ -1,1 +1,12 @@
 //! Sealed records over any key-value engine, for synctable.
+
+mod cipher;
+mod derive;
+mod header;
+mod kdf;
+mod key;
+mod slot;
+
+pub use kdf::Argon2Params;
+pub use key::{KeyProvider, Passphrase, RawKey, Secret};
+pub use slot::{SlotInfo, SlotKind};
