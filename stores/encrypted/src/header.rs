@@ -253,9 +253,15 @@ impl Header {
     }
 
     fn data_keys(&self, secret: &Secret) -> Result<(SlotInfo, DataKeys, KeyRing), StoreError> {
+        // A provider is asked once, not at each slot.
+        let provided = match secret {
+            Secret::Provider(provider) => Some(Secret::Raw(provider.key()?)),
+            Secret::Raw(_) | Secret::Passphrase(_) => None,
+        };
+        let offered = provided.as_ref().unwrap_or(secret);
         let fixed = self.fixed();
         for slot in &self.slots {
-            if let Some(keys) = slot.unlock(secret, &fixed)? {
+            if let Some(keys) = slot.unlock(offered, &fixed)? {
                 let ring = KeyRing::derive(&keys, &self.store_id)?;
                 let mac = ring.current.header_mac(&self.without_mac());
                 if !bool::from(mac.ct_eq(&self.mac)) {
@@ -309,3 +315,6 @@ fn not_sealed(bytes: &[u8]) -> StoreError {
     }
     StoreError::new(StoreErrorKind::NotAStore, "this is not a sealed store")
 }
+
+#[cfg(test)]
+mod tests;
