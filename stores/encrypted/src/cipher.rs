@@ -110,7 +110,8 @@ impl EpochKeys {
         self.seal_with(aad, plain, &random()?)
     }
 
-    fn seal_with(
+    /// As [`seal`](Self::seal), with a nonce that nothing else was sealed with.
+    pub(crate) fn seal_with(
         &self,
         aad: &Aad<'_>,
         plain: &[u8],

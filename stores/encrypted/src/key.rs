@@ -171,3 +171,57 @@ pub(crate) fn random<const N: usize>() -> Result<[u8; N], StoreError> {
     fill_random(&mut bytes)?;
     Ok(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_file_holds_bytes_or_hex_digits() {
+        let digits = "00FF".repeat(16);
+        let key = RawKey::parse(digits.as_bytes()).unwrap();
+        assert_eq!(key.as_bytes()[..4], [0, 255, 0, 255]);
+        for file in [
+            format!("{digits}\n"),
+            format!("{}\r\n", digits.to_lowercase()),
+        ] {
+            assert_eq!(
+                RawKey::parse(file.as_bytes()).unwrap().as_bytes(),
+                key.as_bytes()
+            );
+        }
+        assert_eq!(
+            RawKey::parse(key.as_bytes()).unwrap().as_bytes(),
+            key.as_bytes()
+        );
+        let long = format!("{digits}\n\n");
+        let sign = format!("+{}", &digits[1..]);
+        let refused = [
+            "",
+            "00",
+            &digits[..63],
+            &long,
+            &sign,
+            &digits.replace('0', "é"),
+        ];
+        for file in refused {
+            let error = RawKey::parse(file.as_bytes()).unwrap_err();
+            assert_eq!(error.kind(), StoreErrorKind::WrongKey, "{file:?}");
+        }
+        assert!(RawKey::parse(&[7; 33]).is_err());
+    }
+
+    #[test]
+    fn random_keys_differ() {
+        let (one, two) = (RawKey::random().unwrap(), RawKey::random().unwrap());
+        assert_ne!(one.as_bytes(), two.as_bytes());
+        assert_ne!(one.as_bytes(), &[0; KEY_LEN]);
+    }
+
+    #[test]
+    fn passphrases_are_normalized_and_not_empty() {
+        let passphrase = Passphrase::new("A\u{30a}\u{ff21}".to_owned()).unwrap();
+        assert_eq!(passphrase.as_bytes(), "\u{c5}A".as_bytes());
+        assert!(Passphrase::new(String::new()).is_err());
+    }
+}

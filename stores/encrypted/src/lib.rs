@@ -6,6 +6,8 @@ mod header;
 mod kdf;
 mod key;
 mod slot;
+#[cfg(test)]
+mod vectors;
 
 pub use kdf::Argon2Params;
 pub use key::{KeyProvider, Passphrase, RawKey, Secret};

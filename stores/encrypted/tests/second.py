@@ -1,0 +1,291 @@
+#!/usr/bin/env python3
+"""A second implementation of the sealed format, written from FORMAT.md alone.
+
+    second.py check              its own ciphers against published vectors
+    second.py vectors            prints vectors/v1.json
+    second.py open FILE SECRET   prints what a dump of a store holds
+    second.py create FILE SECRET makes a dump of a store of what it reads (as `open` prints it)
+
+SECRET is raw:HEX or passphrase:TEXT. A dump is every entry of the engine in the order of the keys: key and
+value, each behind its length as 4 bytes, big-endian. Needs the package `cryptography` (44 or later).
+"""
+
+import hashlib
+import hmac
+import json
+import os
+import struct
+import sys
+import unicodedata
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+MAGIC = b"synctable sealed "
+FORMAT = 1
+SUITE = 1
+
+
+class Refused(Exception):
+    """What is stored is not what its writer stored, or the secret is wrong."""
+
+
+def u32(number):
+    return struct.pack(">I", number)
+
+
+def field(content):
+    return u32(len(content)) + content
+
+
+# XAES-256-GCM, from the text of C2SP.
+
+def message_key(key, nonce):
+    block = Cipher(algorithms.AES(key), modes.ECB()).encryptor().update
+    first = int.from_bytes(block(bytes(16)), "big")
+    doubled = (first << 1) & ((1 << 128) - 1)
+    if first >> 127:
+        doubled ^= 0b10000111
+    mask = doubled.to_bytes(16, "big")
+
+    def half(number):
+        text = bytes([0, number]) + b"X\0" + nonce[:12]
+        return block(bytes(a ^ b for a, b in zip(text, mask)))
+
+    return half(1) + half(2)
+
+
+def xaes_seal(key, nonce, text, aad):
+    return AESGCM(message_key(key, nonce)).encrypt(nonce[12:], text, aad)
+
+
+def xaes_open(key, nonce, sealed, aad):
+    try:
+        return AESGCM(message_key(key, nonce)).decrypt(nonce[12:], sealed, aad)
+    except InvalidTag:
+        raise Refused("an entry was changed")
+
+
+# Keys.
+
+def derive(salt, key, label, context):
+    info = b"synctable sealed 1 " + label.encode() + b"\0" + context
+    return HKDF(algorithm=SHA256(), length=32, salt=salt, info=info).derive(key)
+
+
+def mac(key, text):
+    return hmac.new(key, text, hashlib.sha256).digest()
+
+
+def stretch(secret, costs, salt):
+    """The 32 bytes that a secret is at a slot; None if it is of another kind."""
+    name, text = secret.split(":", 1)
+    if name == "raw":
+        return bytes.fromhex(text) if costs is None else None
+    if costs is None:
+        return None
+    memory, passes, lanes = costs
+    normal = unicodedata.normalize("NFKC", text).encode()
+    kdf = Argon2id(salt=salt, length=32, iterations=passes, lanes=lanes, memory_cost=memory)
+    return kdf.derive(normal)
+
+
+class Keys:
+    """The keys of one epoch."""
+
+    def __init__(self, epoch, data_key, store_id):
+        def key(label):
+            return derive(store_id, data_key, label, u32(epoch))
+
+        self.epoch, self.store_id = epoch, store_id
+        self.records, self.names, self.indexes = key("records"), key("names"), key("indexes")
+        self.manifest, self.header = key("manifest"), key("header")
+
+    def aad(self, kind, physical):
+        parts = [b"synctable sealed", bytes([FORMAT, SUITE]), self.store_id, kind, physical]
+        return b"".join(map(field, parts + [u32(self.epoch)]))
+
+    def seal(self, kind, physical, text, nonce):
+        prefix = bytes([FORMAT, SUITE]) + struct.pack("<I", self.epoch)
+        return prefix + nonce + xaes_seal(self.records, nonce, text, self.aad(kind, physical))
+
+    def open(self, kind, physical, blob):
+        if blob[:2] != bytes([FORMAT, SUITE]):
+            raise Refused("a newer format")
+        if len(blob) < 46 or blob[2:6] != struct.pack("<I", self.epoch):
+            raise Refused("an entry is cut or of another epoch")
+        return xaes_open(self.records, blob[6:30], blob[30:], self.aad(kind, physical))
+
+    def name_token(self, text):
+        return mac(self.names, text)[:16]
+
+    def index_token(self, text):
+        return mac(self.indexes, text)[:16]
+
+    def manifest_term(self, physical, blob):
+        return int.from_bytes(mac(self.manifest, physical + blob[-16:]), "big")
+
+
+# The header.
+
+def fixed_part(store_id, equality):
+    return MAGIC + bytes([FORMAT, SUITE, 1 if equality else 0]) + store_id
+
+
+def slot_keys(key, salt, fixed):
+    return derive(salt, key, "wrap", fixed), derive(salt, key, "commit", fixed)
+
+
+def make_slot(number, secret, costs, fixed, ring, salt, nonce):
+    wrap, commit = slot_keys(stretch(secret, costs, salt), salt, fixed)
+    public = bytes([number, 1 if costs is None else 2])
+    public += b"".join(map(u32, costs or (0, 0, 0))) + salt + commit
+    plain = b"".join(u32(epoch) + key for epoch, key in ring)
+    return public + nonce + field(AESGCM(wrap).encrypt(nonce, plain, field(fixed) + field(public)))
+
+
+def make_header(store_id, equality, slots, ring):
+    body = fixed_part(store_id, equality) + bytes([len(slots)]) + b"".join(slots)
+    epoch, key = ring[0]
+    return body + mac(Keys(epoch, key, store_id).header, body)
+
+
+def open_header(header, secret):
+    """Store id, whether equal values are neighbours, number of the slot, keys by epoch (current first)."""
+    if not header.startswith(MAGIC) or header[17:19] != bytes([FORMAT, SUITE]) or header[19] > 1:
+        raise Refused("not a sealed store, or a newer one")
+    fixed, store_id, equality = header[:36], header[20:36], header[19] == 1
+    place = 37
+    ring = None
+    for _ in range(header[36]):
+        public = header[place:place + 62]
+        number, kind, memory, passes, lanes = struct.unpack(">BBIII", public[:14])
+        salt, commit = public[14:30], public[30:]
+        nonce = header[place + 62:place + 74]
+        (length,) = struct.unpack(">I", header[place + 74:place + 78])
+        wrapped = header[place + 78:place + 78 + length]
+        place += 78 + length
+        key = stretch(secret, (memory, passes, lanes) if kind == 2 else None, salt)
+        if ring is not None or key is None:
+            continue
+        wrap, expected = slot_keys(key, salt, fixed)
+        if not hmac.compare_digest(commit, expected):
+            continue
+        try:
+            plain = AESGCM(wrap).decrypt(nonce, wrapped, field(fixed) + field(public))
+        except InvalidTag:
+            raise Refused("the wrapped keys were changed")
+        entries = [plain[at:at + 36] for at in range(0, len(plain), 36)]
+        slot = number
+        ring = [(struct.unpack(">I", entry[:4])[0], entry[4:]) for entry in entries]
+    if ring is None:
+        raise Refused("wrong key")
+    keys = {epoch: Keys(epoch, key, store_id) for epoch, key in ring}
+    current = next(iter(keys.values()))
+    if len(header) != place + 32 or mac(current.header, header[:place]) != header[place:]:
+        raise Refused("the header was changed")
+    return store_id, equality, slot, keys
+
+
+# Vectors.
+
+def bytes_of(name, length):
+    """Bytes that look random and are always the same."""
+    return hashlib.shake_128(name.encode()).digest(length)
+
+
+def vectors():
+    store_id = bytes_of("store id", 16)
+    epochs = [(epoch, bytes_of(f"data key {epoch}", 32)) for epoch in (1, 2, 0xFFFFFFFF)]
+
+    blobs, tokens = [], []
+    for epoch, data_key in epochs:
+        keys = Keys(epoch, data_key, store_id)
+        about = {"epoch": epoch, "data_key": data_key.hex(), "store_id": store_id.hex()}
+        for length in (0, 1, 15, 16, 17, 64, 300):
+            name = f"blob {epoch} {length}"
+            physical, text = bytes_of(name + " place", 37), bytes_of(name, length)
+            nonce = bytes_of(name + " nonce", 24)
+            for kind in ("entry", "manifest"):
+                blob = keys.seal(kind.encode(), physical, text, nonce)
+                blobs.append(about | {
+                    "kind": kind, "physical": physical.hex(), "nonce": nonce.hex(),
+                    "text": text.hex(), "blob": blob.hex(),
+                    "manifest_term": keys.manifest_term(physical, blob).to_bytes(32, "big").hex(),
+                })
+        for text in (b"", b"todo", bytes_of("long", 200)):
+            tokens.append(about | {
+                "text": text.hex(), "name": keys.name_token(text).hex(),
+                "index": keys.index_token(text).hex(), "header": mac(keys.header, text).hex(),
+            })
+
+    stretched = []
+    for text, costs in (("e\u0301\ufb01 \uff41", (19456, 2, 1)), ("correct horse", (20000, 3, 4))):
+        salt = bytes_of("salt " + text, 16)
+        key = stretch("passphrase:" + text, costs, salt)
+        stretched.append({
+            "passphrase": text, "memory_kib": costs[0], "passes": costs[1], "lanes": costs[2],
+            "salt": salt.hex(), "key": key.hex(),
+        })
+
+    raw, phrase = "raw:" + bytes_of("raw key", 32).hex(), "passphrase:Gru\u0308\u00dfe"
+    headers = []
+    for equality, ring in ((False, epochs[:1]), (True, [epochs[1], epochs[0]])):
+        fixed = fixed_part(store_id, equality)
+
+        def slot(number, secret, costs):
+            name = f"slot {number} {equality}"
+            salt, nonce = bytes_of(name + " salt", 16), bytes_of(name + " nonce", 12)
+            return make_slot(number, secret, costs, fixed, ring, salt, nonce)
+
+        slots = [slot(0, raw, None), slot(3, phrase, (19456, 2, 1))]
+        header = make_header(store_id, equality, slots, ring)
+        for number, secret in ((0, raw), (3, phrase)):
+            opened = open_header(header, secret)
+            assert opened[:3] == (store_id, equality, number) and len(opened[3]) == len(ring)
+            headers.append({
+                "header": header.hex(), "secret": secret, "slot": number, "equality": equality,
+                "store_id": store_id.hex(), "epochs": [epoch for epoch, _ in ring],
+                "data_keys": [key.hex() for _, key in ring],
+            })
+    return {"blobs": blobs, "tokens": tokens, "stretched": stretched, "headers": headers}
+
+
+def check():
+    """The accumulated vector of C2SP: 10,000 random messages, one hash."""
+    stream = hashlib.shake_128()
+    source = memoryview(stream.digest(10_000 * 600))
+    place = 0
+
+    def take(length):
+        nonlocal place
+        place += length
+        return bytes(source[place - length:place])
+
+    result = hashlib.shake_128()
+    for _ in range(10_000):
+        key, nonce = take(32), take(24)
+        text = take(take(1)[0])
+        aad = take(take(1)[0])
+        sealed = xaes_seal(key, nonce, text, aad)
+        assert xaes_open(key, nonce, sealed, aad) == text
+        result.update(sealed)
+    expected = "e6b9edf2df6cec60c8cbd864e2211b597fb69a529160cd040d56c0c210081939"
+    assert result.hexdigest(32) == expected, result.hexdigest(32)
+
+
+def main(arguments):
+    if arguments == ["check"]:
+        check()
+    elif arguments == ["vectors"]:
+        print(json.dumps(vectors(), indent=1))
+    else:
+        sys.exit(__doc__)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
