@@ -19,6 +19,8 @@ use crate::value;
 /// What the entry [`Key::Format`] holds, before the number of the format.
 const FORMAT_NAME: &str = "synctable kv ";
 const FORMAT: u32 = 1;
+/// What the same entry of a sealed store begins with.
+const SEALED_NAME: &[u8] = b"synctable sealed ";
 
 /// A [`LocalStore`] over a [`KvBackend`].
 ///
@@ -49,6 +51,7 @@ impl<B: KvBackend> KvStore<B> {
     ///
     /// # Errors
     /// [`NotAStore`](StoreErrorKind::NotAStore) if it holds something else,
+    /// [`KeyNeeded`](StoreErrorKind::KeyNeeded) if it holds a sealed store,
     /// [`FormatTooNew`](StoreErrorKind::FormatTooNew) if a newer release wrote it, and what the backend reports.
     pub fn open(backend: B) -> Result<Self, StoreError> {
         let catalogue = read_catalogue(&*backend.snapshot()?)?;
@@ -347,6 +350,10 @@ fn read_catalogue(snapshot: &dyn KvSnapshot) -> Result<Schema, StoreError> {
             Err(not_a_store())
         };
     };
+    if format.starts_with(SEALED_NAME) {
+        let message = "the store is encrypted; open it with its key";
+        return Err(StoreError::new(StoreErrorKind::KeyNeeded, message));
+    }
     let number = std::str::from_utf8(&format)
         .ok()
         .and_then(|text| text.strip_prefix(FORMAT_NAME)?.parse::<u32>().ok());

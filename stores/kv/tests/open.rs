@@ -54,6 +54,12 @@ fn foreign_database_is_refused() {
 }
 
 #[test]
+fn a_sealed_store_needs_its_key() {
+    let backend = holding(Key::Format.encode(), b"synctable sealed \x01\xff");
+    assert_eq!(open_error(backend), StoreErrorKind::KeyNeeded);
+}
+
+#[test]
 fn newer_format_is_refused() {
     let backend = holding(Key::Format.encode(), b"synctable kv 2");
     assert_eq!(open_error(backend), StoreErrorKind::FormatTooNew);
