@@ -206,7 +206,7 @@ pub(crate) fn blob_epoch(blob: &[u8]) -> Result<u32, StoreError> {
 /// The tag of a blob; `None` if it is too short to be one.
 pub(crate) fn blob_tag(blob: &[u8]) -> Option<&[u8]> {
     let (_, rest) = blob.split_at_checked(PREFIX + NONCE)?;
-    rest.last_chunk::<TAG>().map(|tag| tag.as_slice())
+    rest.last_chunk::<TAG>().map(<[u8; TAG]>::as_slice)
 }
 
 pub(crate) fn tampered() -> StoreError {

@@ -106,7 +106,9 @@ fn a_provider_is_asked_once_and_its_error_is_passed_on() {
     let (header, ring) = new_header(&raw(9));
     let header = header.with_key(&raw(9), &raw(7), &LEAST).unwrap();
     let provider = Arc::new(Provider(AtomicUsize::new(0), 7));
-    let (slot, opened) = header.unlock(&Secret::Provider(provider.clone())).unwrap();
+    let (slot, opened) = header
+        .unlock(&Secret::Provider(Arc::<Provider>::clone(&provider)))
+        .unwrap();
     assert_eq!(slot, 1);
     assert!(same(&ring, &opened));
     assert_eq!(provider.0.load(Ordering::Relaxed), 1);
