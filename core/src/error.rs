@@ -96,6 +96,12 @@ pub enum Error {
         /// The number asked for.
         seq: u64,
     },
+    /// A conflict is not any more what the application saw when it decided.
+    #[error("the conflict of operation {seq} has changed meanwhile; list it again")]
+    ConflictChanged {
+        /// The operation.
+        seq: u64,
+    },
     /// A merge found members that both sides changed in different ways, or one side was deleted.
     #[error("operation {seq} cannot be merged: {reason}; choose a side or give the record")]
     CannotMerge {

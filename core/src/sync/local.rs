@@ -2,6 +2,7 @@
 
 use super::context::Inner;
 use super::event::{Event, Origin};
+use super::locks::spread;
 use super::operation::Operation;
 use super::queue::InFlight;
 use super::slot::{Intent, Slot};
@@ -89,7 +90,7 @@ impl Inner {
     /// Reads the queue again after a plan went stale. Contexts that take it from each other in step would go on so for
     /// ever; the engine does not sleep, so each stands back for some reads, another number in every context.
     async fn start_over(&self, attempt: usize) -> Result<(), Error> {
-        for _ in 0..self.locks.spread(attempt) {
+        for _ in 0..spread(attempt, &self.ids.next_id()) {
             self.store
                 .get_one(&META, &RecordId::system("store"))
                 .await?;

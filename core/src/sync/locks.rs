@@ -1,6 +1,6 @@
 //! Locks on records, so that two changes of one record in this process never plan against the same state.
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use tokio::sync::{Mutex, MutexGuard};
 
@@ -11,14 +11,12 @@ const SHARDS: u64 = 1024;
 
 #[derive(Debug)]
 pub(crate) struct RecordLocks {
-    hasher: RandomState,
     shards: Vec<Mutex<()>>,
 }
 
 impl Default for RecordLocks {
     fn default() -> Self {
         Self {
-            hasher: RandomState::new(),
             shards: (0..SHARDS).map(|_| Mutex::new(())).collect(),
         }
     }
@@ -30,9 +28,7 @@ impl RecordLocks {
         &self,
         records: impl Iterator<Item = (&'a TableName, &'a RecordId)>,
     ) -> Vec<MutexGuard<'_, ()>> {
-        let mut numbers: Vec<u64> = records
-            .map(|key| self.hasher.hash_one(key) % SHARDS)
-            .collect();
+        let mut numbers: Vec<u64> = records.map(|key| hash(key) % SHARDS).collect();
         numbers.sort_unstable();
         numbers.dedup();
         let mut guards = Vec::with_capacity(numbers.len());
@@ -46,10 +42,17 @@ impl RecordLocks {
         }
         guards
     }
+}
 
-    /// A number from 0 to about 16 times `attempt`, not the same in any two contexts.
-    pub(crate) fn spread(&self, attempt: usize) -> u64 {
-        let most = 16 * attempt as u64 + 1;
-        self.hasher.hash_one(attempt) % most
-    }
+/// A number from 0 to about 16 times `attempt`. The lot is an id that nobody else has, so that no two contexts get the same.
+pub(crate) fn spread(attempt: usize, lot: &RecordId) -> u64 {
+    let most = 16 * attempt as u64 + 1;
+    hash((attempt, lot)) % most
+}
+
+/// The same in every run: with injected time and ids one history goes one way.
+fn hash(value: impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
 }

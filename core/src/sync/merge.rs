@@ -48,8 +48,21 @@ pub struct Merged {
 /// assert!(merged.clashes.is_empty());
 /// ```
 pub fn merge(rules: &MergeRules, base: Option<&Record>, local: &Record, server: &Record) -> Merged {
+    join(rules, false, base, local, server)
+}
+
+/// As [`merge`]; `unsure` says that the local change may be among the server's already, so that a counter which both sides
+/// changed clashes, whatever it came to.
+pub(crate) fn join(
+    rules: &MergeRules,
+    unsure: bool,
+    base: Option<&Record>,
+    local: &Record,
+    server: &Record,
+) -> Merged {
     let mut join = Join {
         rules,
+        unsure,
         local: Vec::new(),
         joined: Vec::new(),
         clashes: Vec::new(),
@@ -66,6 +79,7 @@ pub fn merge(rules: &MergeRules, base: Option<&Record>, local: &Record, server: 
 
 struct Join<'r> {
     rules: &'r MergeRules,
+    unsure: bool,
     local: Vec<String>,
     joined: Vec<String>,
     clashes: Vec<String>,
@@ -146,6 +160,10 @@ impl Join<'_> {
             return ours.into();
         }
         let rule = self.rules.find(&path);
+        if self.unsure && rule == Some(MergeRule::Counter) {
+            self.clashes.push(path);
+            return theirs.into();
+        }
         let joined = match rule {
             Some(MergeRule::Counter) => counter(&old_value, &our_value, &their_value),
             Some(MergeRule::Set) => set(&old_value, &our_value, &their_value),

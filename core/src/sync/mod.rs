@@ -7,6 +7,7 @@ mod audit;
 mod cancel;
 mod conflict;
 mod context;
+mod deliver;
 mod delta;
 mod event;
 mod inspect;

@@ -47,6 +47,10 @@ pub struct Operation {
     /// or by a decision for the local record: a tombstone in its way is no conflict.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub follows_delete: bool,
+    /// True when an attempt may or may not have taken effect before others changed the record at the server: nobody can tell
+    /// any more. A merge leaves counters to the user then, which would else be counted twice or not at all.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unsure: bool,
 }
 
 /// What an operation does at the server.
@@ -99,6 +103,7 @@ impl Operation {
             item: None,
             shadow: None,
             follows_delete: false,
+            unsure: false,
         }
     }
 

@@ -137,7 +137,30 @@ impl SyncContext {
     }
 
     /// Ends a parked conflict. Returns the record as it now is, `None` if it is gone.
+    ///
+    /// It is ended on what the store knows now. A decision that was made on what [`conflicts`](Self::conflicts) listed a while ago
+    /// goes through [`resolve_parked`](Self::resolve_parked), so that an edit or a pull in between is not overwritten unseen.
     pub async fn resolve(&self, seq: u64, resolution: Resolution) -> Result<Option<Record>, Error> {
+        self.end_conflict(seq, None, resolution).await
+    }
+
+    /// Ends a parked conflict exactly as it was listed. If it has changed since, by an edit here or a newer row of the server, nothing
+    /// is done and the error is [`Error::ConflictChanged`]: list it again.
+    pub async fn resolve_parked(
+        &self,
+        parked: &ParkedOperation,
+        resolution: Resolution,
+    ) -> Result<Option<Record>, Error> {
+        self.end_conflict(parked.operation.seq, Some(&parked.conflict), resolution)
+            .await
+    }
+
+    async fn end_conflict(
+        &self,
+        seq: u64,
+        listed: Option<&ConflictDetails>,
+        resolution: Resolution,
+    ) -> Result<Option<Record>, Error> {
         let failure = self.failure(seq).await?;
         let with = match &resolution {
             Resolution::With(draft) => {
@@ -157,11 +180,14 @@ impl SyncContext {
                 failure.as_ref().and_then(|failure| failure.server.as_ref()),
                 operation,
             );
+            let details = details(operation.clone(), slot.record.clone(), server.cloned());
+            if listed.is_some_and(|listed| *listed != details) {
+                return Err(Error::ConflictChanged { seq });
+            }
             let decision = match &resolution {
                 Resolution::Server => ConflictDecision::Server,
                 Resolution::Client => ConflictDecision::Client,
                 Resolution::Merge => {
-                    let details = details(operation.clone(), slot.record.clone(), server.cloned());
                     let schema = inner.table_schema(&operation.table);
                     merge_decision(&schema.merge, &details)
                         .map_err(|reason| Error::CannotMerge { seq, reason })?

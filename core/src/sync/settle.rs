@@ -3,7 +3,7 @@
 use super::conflict::{ConflictDecision, ConflictDetails};
 use super::context::Inner;
 use super::event::{Event, Origin};
-use super::merge::merge;
+use super::merge::join;
 use super::operation::{Operation, OperationKind, OperationState};
 use super::slot::Slot;
 use super::system::{FAILURES, FailureRow};
@@ -38,6 +38,8 @@ pub(crate) enum Answer {
         server: Option<Record>,
         decision: ConflictDecision,
         message: String,
+        /// It may have been done before others changed the record: see [`Operation::unsure`].
+        unsure: bool,
     },
     /// Not done, for good.
     Rejected(Rejection),
@@ -159,7 +161,9 @@ fn settle_one(
             server,
             decision,
             message,
+            unsure,
         } => {
+            operation.unsure |= unsure;
             if !slot.condense(seq) {
                 // Inserted, met a stranger at the server, and deleted meanwhile: the stranger is shown.
                 slot.record = live(server.as_ref());
@@ -280,6 +284,7 @@ fn send_again(slot: &mut Slot, seq: u64, server: Option<&Record>) {
     operation.item = None;
     operation.base = server.cloned();
     operation.shadow = None;
+    operation.unsure = false;
     // The decision was made over the deletion, so the tombstone of it is not another conflict.
     operation.follows_delete = server.is_none();
     operation.kind = match (operation.kind, server) {
@@ -311,9 +316,17 @@ pub(crate) fn merge_decision(
     ) else {
         return Err("one side deleted the record".into());
     };
-    let merged = merge(rules, conflict.base.as_ref(), local, server);
+    let unsure = conflict.operation.unsure;
+    let merged = join(rules, unsure, conflict.base.as_ref(), local, server);
     if !merged.clashes.is_empty() {
-        Err(format!("both sides changed {}", merged.clashes.join(", ")))
+        let names = merged.clashes.join(", ");
+        Err(if unsure {
+            format!(
+                "both sides changed {names}, and an answer was lost, so the change may be in already"
+            )
+        } else {
+            format!("both sides changed {names}")
+        })
     } else if merged.record.same_members(server) {
         Ok(ConflictDecision::Server)
     } else {

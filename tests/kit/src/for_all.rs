@@ -63,7 +63,7 @@ pub async fn for_all<S>(
     drop(announced);
 }
 
-fn setting(name: &str) -> Option<u64> {
+pub(crate) fn setting(name: &str) -> Option<u64> {
     env::var(name).ok().map(|text| {
         text.parse()
             .unwrap_or_else(|_| panic!("{name} is not a number"))

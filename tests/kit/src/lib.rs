@@ -62,6 +62,7 @@ mod harness;
 pub mod model;
 pub mod persistent;
 mod reference;
+pub mod sim;
 
 pub use async_trait::async_trait;
 pub use for_all::for_all;

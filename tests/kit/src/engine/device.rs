@@ -9,7 +9,8 @@ use futures_util::future::{BoxFuture, Either, select};
 use serde_json::{Value, json};
 use synctable_core::query::Query;
 use synctable_core::sync::{
-    ConflictPolicy, ContextBuilder, Event, PullReport, PushReport, SyncContext, SyncTable,
+    ConflictPolicy, ContextBuilder, Event, Operation, PullReport, PushReport, SyncContext,
+    SyncTable,
 };
 use synctable_core::{Error, Record, TableName};
 use tokio::task::yield_now;
@@ -175,11 +176,16 @@ impl Device {
         words.collect()
     }
 
+    /// The only operation.
+    pub(crate) async fn only_operation(&self) -> Operation {
+        let mut pending = self.sync.pending().await.expect("the queue is read");
+        assert_eq!(pending.len(), 1, "one operation waits");
+        pending.remove(0)
+    }
+
     /// The number of the only operation.
     pub(crate) async fn only_seq(&self) -> u64 {
-        let pending = self.sync.pending().await.expect("the queue is read");
-        assert_eq!(pending.len(), 1, "one operation waits");
-        pending[0].seq
+        self.only_operation().await.seq
     }
 
     /// Nothing is out of order: the store holds together, the index is the queue, no write was unconditional.

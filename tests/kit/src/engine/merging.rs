@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use synctable_core::sync::{ConflictPolicy, Resolution};
-use synctable_core::{MergeRule, Record, TableSchema};
+use synctable_core::{Error, MergeRule, Record, TableSchema};
 
 use super::device::{Device, todo};
 use super::{Fault, TestServer};
@@ -144,4 +144,116 @@ pub async fn rules_are_kept_with_the_declaration<H: Harness>(harness: &H) {
     let merged = device.sync.resolve(seq, Resolution::Merge).await;
     let merged = merged.expect("a rule decides").expect("a record");
     assert_eq!(merged.member("n"), Some(json!(10)));
+}
+
+/// The answer is lost and someone else changes the counter as well: whether the change is in already cannot be told, so that
+/// nothing is counted until someone decides.
+pub async fn counter_of_an_unsure_change_is_parked<H: Harness>(harness: &H) {
+    let (device, seq) = unsure_change(harness, &TestServer::foreign()).await;
+    let seq = seq.expect("the conflict is parked");
+    assert!(device.only_operation().await.unsure);
+    let error = device.sync.resolve(seq, Resolution::Merge).await;
+    let error = error.expect_err("nobody can tell").to_string();
+    assert!(error.contains("an answer was lost"), "{error}");
+    device
+        .sync
+        .resolve(seq, Resolution::Server)
+        .await
+        .expect("a side is chosen");
+    device.is_in_sync().await;
+}
+
+/// The same at a server that recognises repeats: it says that the change is in, and nothing has to be decided.
+pub async fn counter_of_a_recognised_repeat_counts_once<H: Harness>(harness: &H) {
+    let server = TestServer::foreign();
+    server.configure(|options| options.operation_ids = true);
+    let (device, seq) = unsure_change(harness, &server).await;
+    assert_eq!(seq, None);
+    device.pull().await;
+    device.is_in_sync().await;
+    assert_eq!(server.n("a"), Some(7), "both changes count once");
+}
+
+/// A change from 5 to 6 takes effect without an answer, then someone else raises it to 7. The device pushes again.
+async fn unsure_change<H: Harness>(harness: &H, server: &TestServer) -> (Device, Option<u64>) {
+    server.put(&todo(), &first());
+    let device = device(harness, server, ConflictPolicy::Merge).await;
+    device.pull().await;
+    device.set("a", 6).await;
+    server.fault(Fault::LostAnswer);
+    device.push_stops().await;
+    server.put(
+        &todo(),
+        &record(&first().to_json().replace("\"n\":5", "\"n\":7")),
+    );
+    device.push().await;
+    let parked = device.sync.conflicts().await.expect("the queue is read");
+    let seq = parked.first().map(|parked| parked.operation.seq);
+    (device, seq)
+}
+
+/// A decision on what was listed a while ago is not carried out over what came in between.
+pub async fn changed_conflicts_are_decided_anew<H: Harness>(harness: &H) {
+    let server = TestServer::new();
+    server.put(&todo(), &first());
+    let device = device(harness, &server, ConflictPolicy::Park).await;
+    device.pull().await;
+    device
+        .todo
+        .update("a", &json!({"text": "here"}))
+        .await
+        .expect("it is there");
+    server.put(
+        &todo(),
+        &record(&first().to_json().replace("\"t\"", "\"there\"")),
+    );
+    device.push_to_conflict().await;
+    let listed = device
+        .sync
+        .conflicts()
+        .await
+        .expect("the queue is read")
+        .remove(0);
+    device
+        .todo
+        .update("a", &json!({"text": "later"}))
+        .await
+        .expect("it is there");
+    let client = || Resolution::Client;
+    let error = device.sync.resolve_parked(&listed, client()).await;
+    assert!(
+        matches!(error, Err(Error::ConflictChanged { .. })),
+        "{error:?}"
+    );
+    let listed = device
+        .sync
+        .conflicts()
+        .await
+        .expect("the queue is read")
+        .remove(0);
+    server.put(
+        &todo(),
+        &record(&first().to_json().replace("\"t\"", "\"newer\"")),
+    );
+    device.pull_only().await;
+    let error = device.sync.resolve_parked(&listed, client()).await;
+    assert!(
+        matches!(error, Err(Error::ConflictChanged { .. })),
+        "{error:?}"
+    );
+    let listed = device
+        .sync
+        .conflicts()
+        .await
+        .expect("the queue is read")
+        .remove(0);
+    device
+        .sync
+        .resolve_parked(&listed, client())
+        .await
+        .expect("it is as listed");
+    device.push().await;
+    device.pull().await;
+    device.is_in_sync().await;
+    assert!(body(&server).contains("later"), "{}", body(&server));
 }

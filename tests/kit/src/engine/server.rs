@@ -10,7 +10,7 @@ use futures_util::future::BoxFuture;
 use synctable_core::query::Query;
 use synctable_core::transport::{
     Change, ChangeKind, InvalidRow, Outcome, PageCursor, Rejection, RemotePage, Transport,
-    TransportError, TransportErrorKind,
+    TransportCapabilities, TransportError, TransportErrorKind,
 };
 use synctable_core::{Record, RecordId, TableName, Timestamp};
 use tokio::task::yield_now;
@@ -69,6 +69,8 @@ pub struct ServerOptions {
     pub ticks_per_write: i64,
     /// It answers queries as if they had no filter.
     pub ignores_filters: bool,
+    /// It recognises repeated changes by their operation id and says so.
+    pub operation_ids: bool,
 }
 
 /// What goes wrong with a request.
@@ -119,6 +121,8 @@ struct State {
     rule: Option<Rule>,
     invalid: Vec<InvalidRow>,
     effects: BTreeMap<(TableName, RecordId), u64>,
+    /// What became of changes, by their operation id.
+    outcomes: BTreeMap<String, Outcome>,
     violations: Vec<String>,
 }
 
@@ -133,6 +137,7 @@ impl TestServer {
             shows_tombstones: true,
             ticks_per_write: 10_000,
             ignores_filters: false,
+            operation_ids: false,
         })
     }
 
@@ -158,6 +163,7 @@ impl TestServer {
             rule: None,
             invalid: Vec::new(),
             effects: BTreeMap::new(),
+            outcomes: BTreeMap::new(),
             violations: Vec::new(),
         };
         Self {
@@ -321,6 +327,24 @@ impl TestServer {
 
 impl State {
     fn apply(&mut self, table: &TableName, change: &Change) -> Outcome {
+        let Some(key) = change
+            .operation_id
+            .as_ref()
+            .filter(|_| self.rows.options.operation_ids)
+        else {
+            return self.apply_anew(table, change);
+        };
+        if let Some(outcome) = self.outcomes.get(key) {
+            return outcome.clone();
+        }
+        let outcome = self.apply_anew(table, change);
+        if matches!(outcome, Outcome::Applied(_)) {
+            self.outcomes.insert(key.clone(), outcome.clone());
+        }
+        outcome
+    }
+
+    fn apply_anew(&mut self, table: &TableName, change: &Change) -> Outcome {
         if let Some(rejection) = self.rule.as_ref().and_then(|rule| rule(table, change)) {
             return Outcome::Rejected(rejection);
         }
@@ -386,6 +410,12 @@ impl Transport for TestServer {
             Ok(page)
         };
         self.serve(request, answer).await
+    }
+
+    fn capabilities(&self) -> TransportCapabilities {
+        let mut capabilities = TransportCapabilities::default();
+        capabilities.operation_ids = self.state().rows.options.operation_ids;
+        capabilities
     }
 }
 

@@ -85,6 +85,9 @@ macro_rules! engine_tests {
             lost_answer_of_a_counter_counts_once
             clash_without_a_rule_is_parked_by_name
             rules_are_kept_with_the_declaration
+            counter_of_an_unsure_change_is_parked
+            counter_of_a_recognised_repeat_counts_once
+            changed_conflicts_are_decided_anew
         }
         $crate::__engine_tests! { $harness, pull:
             full_pull_brings_everything

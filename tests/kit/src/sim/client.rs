@@ -1,0 +1,299 @@
+//! A client of a simulation: a disk that outlives it, and the program that runs over it until it crashes.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use serde_json::{Value, json};
+use synctable_core::query::Query;
+use synctable_core::store::StoreErrorKind;
+use synctable_core::sync::{
+    ConflictPolicy, OperationState, ParkedOperation, Purge, Resolution, SyncContext,
+};
+use synctable_core::{
+    Clock, Draft, Error, IdSource, MergeRule, RecordId, Schema, TableSchema, Timestamp,
+};
+
+use super::dice::Dice;
+use super::disk::Disk;
+use super::ledger::Ledger;
+use super::net::Net;
+use crate::fixture::{Store, table};
+
+/// The table whose changes all have to count: its records are never deleted.
+pub(crate) const KEPT: &str = "kept";
+/// The table in which anything is deleted, dropped and overwritten.
+pub(crate) const WILD: &str = "wild";
+
+/// What the program does next. The number picks a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Action {
+    EditKept(u8),
+    PutWild(u8),
+    UpdateWild(u8),
+    DeleteWild(u8),
+    Push,
+    PushParallel,
+    Pull(bool),
+    PullInFull(bool),
+    Audit(bool),
+    Purge(bool),
+    Resolve,
+    CancelWild,
+}
+
+/// A clock that jumps.
+#[derive(Debug, Default)]
+pub(crate) struct Watch(Mutex<i64>);
+
+impl Watch {
+    pub(crate) fn jump(&self, millis: i64) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) += millis;
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Shared<T>(Arc<T>);
+
+impl Clock for Shared<Watch> {
+    fn now(&self) -> Timestamp {
+        let millis = *self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Timestamp::from_ticks(16_000_000_000_000_000).plus_millis(millis)
+    }
+}
+
+/// Ids from the dice.
+#[derive(Debug)]
+struct Ids(Arc<Mutex<Dice>>);
+
+impl IdSource for Ids {
+    fn next_id(&self) -> RecordId {
+        let mut dice = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        RecordId::system(&format!("{:016x}{:016x}", dice.next(), dice.next()))
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Client {
+    store: Store,
+    net: Net,
+    dice: Arc<Mutex<Dice>>,
+    policy: ConflictPolicy,
+    pub(crate) watch: Arc<Watch>,
+    disk_trouble: u32,
+    calm: Arc<std::sync::atomic::AtomicBool>,
+    running: Option<Running>,
+}
+
+/// A program over its disk.
+pub(crate) type Running = (Arc<Disk>, SyncContext);
+/// A program that is about to run.
+pub(crate) type Start = BoxFuture<'static, Result<Running, Error>>;
+
+/// What a simulation gives each of its clients.
+pub(crate) struct Parts {
+    pub(crate) store: Store,
+    pub(crate) net: Net,
+    pub(crate) dice: Arc<Mutex<Dice>>,
+    pub(crate) policy: ConflictPolicy,
+    pub(crate) disk_trouble: u32,
+    pub(crate) calm: Arc<std::sync::atomic::AtomicBool>,
+}
+
+impl Client {
+    pub(crate) fn new(parts: Parts) -> Self {
+        Self {
+            store: parts.store,
+            net: parts.net,
+            dice: parts.dice,
+            policy: parts.policy,
+            watch: Arc::default(),
+            disk_trouble: parts.disk_trouble,
+            calm: parts.calm,
+            running: None,
+        }
+    }
+
+    /// The program that runs, if its store still takes writes.
+    pub(crate) fn program(&self) -> Option<&SyncContext> {
+        let (disk, sync) = self.running.as_ref()?;
+        (!disk.is_broken()).then_some(sync)
+    }
+
+    /// Nothing of the program is left but what its store holds.
+    pub(crate) fn crash(&mut self) {
+        self.running = None;
+    }
+
+    /// Opens the store and starts the program.
+    pub(crate) fn start(&self) -> Start {
+        let disk = Disk::new(
+            Arc::clone(&self.store),
+            Arc::clone(&self.dice),
+            self.disk_trouble,
+            Arc::clone(&self.calm),
+        );
+        let builder = SyncContext::builder(Arc::clone(&disk) as Store)
+            .transport(self.net.clone())
+            .schema(schema())
+            .conflicts(self.policy.clone())
+            .clock(Shared(Arc::clone(&self.watch)))
+            .ids(Ids(Arc::clone(&self.dice)))
+            .pull_page(3);
+        async move { Ok((disk, builder.open().await?)) }.boxed()
+    }
+
+    pub(crate) fn started(&mut self, running: Running) {
+        self.running = Some(running);
+    }
+}
+
+fn schema() -> Schema {
+    let kept = TableSchema::new()
+        .with_merge("n", MergeRule::Counter)
+        .with_merge("log", MergeRule::Set);
+    Schema::new()
+        .with_table(table(KEPT), kept)
+        .with_table(table(WILD), TableSchema::new())
+}
+
+/// Does one thing. An error is what the application would see; only what may not be is a finding.
+pub(crate) fn act(
+    sync: SyncContext,
+    action: Action,
+    ledger: Arc<Mutex<Ledger>>,
+) -> BoxFuture<'static, Result<(), String>> {
+    async move {
+        match run(&sync, action, &ledger).await {
+            Ok(()) => Ok(()),
+            Err(error) => allowed(action, &error),
+        }
+    }
+    .boxed()
+}
+
+/// Errors that faults, conflicts and races explain.
+fn allowed(action: Action, error: &Error) -> Result<(), String> {
+    let explained = match error {
+        Error::Store(error) => matches!(
+            error.kind(),
+            StoreErrorKind::Io | StoreErrorKind::Unknown | StoreErrorKind::CheckFailed
+        ),
+        Error::PushStopped { source, .. } => return allowed(action, source),
+        Error::Transport(_)
+        | Error::NotFound { .. }
+        | Error::AlreadyExists { .. }
+        | Error::PendingOperations { .. }
+        | Error::NoSuchOperation { .. }
+        | Error::NotInConflict { .. }
+        | Error::ConflictChanged { .. }
+        | Error::CannotMerge { .. } => true,
+        _ => false,
+    };
+    if explained {
+        Ok(())
+    } else {
+        Err(format!("{action:?} ended with {error:?}"))
+    }
+}
+
+fn books(ledger: &Mutex<Ledger>) -> MutexGuard<'_, Ledger> {
+    ledger.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn run(sync: &SyncContext, action: Action, ledger: &Mutex<Ledger>) -> Result<(), Error> {
+    let (kept, wild) = (sync.table::<Value>(KEPT)?, sync.table::<Value>(WILD)?);
+    let of = |wanted: bool| if wanted { &kept } else { &wild };
+    match action {
+        Action::EditKept(which) => {
+            let id = format!("k{which}");
+            let tag = books(ledger).start(&id);
+            let changes = {
+                let tag = tag.clone();
+                move |mut record: Value| tagged(&mut record, &tag)
+            };
+            match kept.modify(&id, changes).await {
+                Err(Error::NotFound { .. }) => {
+                    let new = json!({"id": id, "n": 1, "log": [tag]});
+                    kept.insert(&new).await?;
+                }
+                done => _ = done?,
+            }
+            books(ledger).acknowledge(&tag);
+        }
+        Action::PutWild(which) => {
+            let new = json!({"id": format!("w{which}"), "n": which});
+            wild.upsert(&new).await?;
+        }
+        Action::UpdateWild(which) => {
+            let id = format!("w{which}");
+            let change = |record: Value| json!({"n": record["n"].as_i64().unwrap_or(0) + 1});
+            wild.modify(&id, change).await?;
+        }
+        Action::DeleteWild(which) => wild.delete(format!("w{which}")).await?,
+        Action::Push => _ = sync.push().await?,
+        Action::PushParallel => _ = sync.push().parallel(3).await?,
+        Action::Pull(which) => _ = of(which).pull(Query::all(), "all").without_push().await?,
+        Action::PullInFull(which) => _ = of(which).pull_full(Query::all()).await?,
+        Action::Audit(which) => _ = of(which).audit(Query::all()).await?,
+        Action::Purge(which) => _ = of(which).purge(Purge::all()).await?,
+        Action::Resolve => resolve(sync).await?,
+        Action::CancelWild => {
+            let pending = sync.pending().await?;
+            let wild = pending
+                .iter()
+                .find(|operation| operation.table.as_str() == WILD);
+            if let Some(operation) = wild {
+                sync.cancel(operation.seq).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The record's counter and log with one more change.
+pub(crate) fn tagged(record: &mut Value, tag: &str) -> Value {
+    let n = record["n"].as_i64().unwrap_or_default() + 1;
+    let mut log = record["log"].as_array().cloned().unwrap_or_default();
+    log.push(tag.into());
+    json!({"n": n, "log": log})
+}
+
+/// Ends every parked conflict and queues again what was refused. Where rules do not decide, the server's side stays; but a
+/// change of a kept record that may be in already is looked up in the log, as an application would.
+pub(crate) async fn resolve(sync: &SyncContext) -> Result<(), Error> {
+    for parked in sync.conflicts().await? {
+        match sync.resolve_parked(&parked, Resolution::Merge).await {
+            Err(Error::CannotMerge { .. }) => {
+                let resolution = if parked.operation.table.as_str() == KEPT {
+                    assert!(parked.operation.unsure, "rules decide: {parked:?}");
+                    Resolution::With(counted(&parked))
+                } else {
+                    Resolution::Server
+                };
+                sync.resolve_parked(&parked, resolution).await?;
+            }
+            done => _ = done?,
+        }
+    }
+    for operation in sync.pending().await? {
+        if operation.state == OperationState::Rejected {
+            sync.retry(operation.seq).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Both logs together, and as many changes as they name.
+fn counted(parked: &ParkedOperation) -> Draft {
+    let sides = [&parked.conflict.server, &parked.conflict.local];
+    let logs = sides.into_iter().flatten().map(|side| side.member("log"));
+    let tags: BTreeSet<String> = logs
+        .flatten()
+        .filter_map(|log| serde_json::from_value::<Vec<String>>(log).ok())
+        .flatten()
+        .collect();
+    let body = json!({"n": tags.len(), "log": tags});
+    Draft::from_serialize(&body).expect("an object is a draft")
+}

@@ -1,0 +1,150 @@
+//! The disk of a client: a store whose calls take their time and fail.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use synctable_core::query::Query;
+use synctable_core::store::{
+    LocalStore, Page, Plan, StoreCapabilities, StoreError, StoreErrorKind, WriteBatch,
+};
+use synctable_core::{Record, RecordId, Schema, TableName};
+use tokio::task::yield_now;
+
+use super::dice::Dice;
+use crate::fixture::Store;
+
+/// A store as one run of a program sees it: a new one is made after each crash, over the same records.
+#[derive(Debug)]
+pub(crate) struct Disk {
+    inner: Store,
+    dice: Arc<Mutex<Dice>>,
+    /// Of 1000 calls, so many fail.
+    permille: u32,
+    calm: Arc<AtomicBool>,
+    /// A commit ended without an answer: nothing more is taken until the store is opened again.
+    broken: AtomicBool,
+}
+
+/// How a call ends.
+enum Ending {
+    Well,
+    /// Nothing was done.
+    Failed,
+    /// It was done, but the answer is an error.
+    Unknown,
+}
+
+impl Disk {
+    pub(crate) fn new(
+        inner: Store,
+        dice: Arc<Mutex<Dice>>,
+        permille: u32,
+        calm: Arc<AtomicBool>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            inner,
+            dice,
+            permille,
+            calm,
+            broken: AtomicBool::new(false),
+        })
+    }
+
+    /// True when nothing can be written before the store is opened again.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.broken.load(Ordering::SeqCst)
+    }
+
+    async fn turn(&self) -> Ending {
+        let (yields, fails, unknown) = {
+            let mut dice = self.dice.lock().unwrap_or_else(PoisonError::into_inner);
+            (
+                dice.below(3),
+                dice.permille(self.permille),
+                dice.permille(200),
+            )
+        };
+        for _ in 0..yields {
+            yield_now().await;
+        }
+        match (fails && !self.calm.load(Ordering::SeqCst), unknown) {
+            (false, _) => Ending::Well,
+            (true, false) => Ending::Failed,
+            (true, true) => Ending::Unknown,
+        }
+    }
+
+    async fn read(&self) -> Result<(), StoreError> {
+        match self.turn().await {
+            Ending::Well | Ending::Unknown => Ok(()),
+            Ending::Failed => Err(failed()),
+        }
+    }
+}
+
+fn failed() -> StoreError {
+    StoreError::new(StoreErrorKind::Io, "the disk fails")
+}
+
+fn unknown() -> StoreError {
+    let message = "it is not known whether the batch was done; open the store again";
+    StoreError::new(StoreErrorKind::Unknown, message)
+}
+
+#[deny(clippy::missing_trait_methods)]
+#[async_trait]
+impl LocalStore for Disk {
+    async fn define(&self, schema: &Schema) -> Result<(), StoreError> {
+        self.read().await?;
+        self.inner.define(schema).await
+    }
+    async fn schema(&self) -> Result<Schema, StoreError> {
+        self.inner.schema().await
+    }
+    async fn get(
+        &self,
+        table: &TableName,
+        ids: &[RecordId],
+    ) -> Result<Vec<Option<Record>>, StoreError> {
+        self.read().await?;
+        self.inner.get(table, ids).await
+    }
+    async fn query(&self, table: &TableName, query: &Query) -> Result<Page, StoreError> {
+        self.read().await?;
+        self.inner.query(table, query).await
+    }
+    async fn commit(&self, batch: WriteBatch) -> Result<(), StoreError> {
+        if self.is_broken() {
+            return Err(unknown());
+        }
+        match self.turn().await {
+            Ending::Failed => Err(failed()),
+            Ending::Well => {
+                let done = self.inner.commit(batch).await;
+                yield_now().await;
+                done
+            }
+            Ending::Unknown => {
+                // A check that does not hold is known all the same.
+                self.inner.commit(batch).await?;
+                self.broken.store(true, Ordering::SeqCst);
+                Err(unknown())
+            }
+        }
+    }
+    fn capabilities(&self) -> StoreCapabilities {
+        // A commit waits for its turn, so that two may change places.
+        self.inner.capabilities().with_ordered_commits(false)
+    }
+    async fn count(&self, table: &TableName, query: &Query) -> Result<u64, StoreError> {
+        self.read().await?;
+        self.inner.count(table, query).await
+    }
+    async fn explain(&self, table: &TableName, query: &Query) -> Result<Plan, StoreError> {
+        self.inner.explain(table, query).await
+    }
+    async fn close(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+}

@@ -1,0 +1,466 @@
+//! One history: clients, server, network and disks, in the order that the dice say.
+
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use serde_json::{Value, json};
+use synctable_core::sync::{ConflictPolicy, SyncContext};
+use synctable_core::{Error, Record};
+
+use super::client::{Action, Client, KEPT, Parts, Start, WILD, act, resolve, tagged};
+use super::dice::Dice;
+use super::ledger::Ledger;
+use super::net::{Net, Trouble, Weather};
+use super::{Setting, Summary};
+use crate::engine::TestServer;
+use crate::fixture::{Store, record, table};
+
+/// Things that a client does at the same time.
+const AT_ONCE: usize = 3;
+/// Turns within which a single thing has to end when nothing goes wrong any more.
+const PATIENCE: usize = 1_000_000;
+/// Rounds of push, resolve and pull in which all clients have to become equal.
+const ROUNDS: usize = 12;
+
+type Task = BoxFuture<'static, Result<(), String>>;
+
+pub(crate) struct World {
+    setting: Setting,
+    dice: Dice,
+    server: TestServer,
+    weather: Arc<Mutex<Weather>>,
+    calm: Arc<AtomicBool>,
+    clients: Vec<Client>,
+    /// What is under way, and for whom; late requests are for nobody.
+    tasks: Vec<(Option<usize>, Task)>,
+    starting: BTreeMap<usize, Start>,
+    ledger: Arc<Mutex<Ledger>>,
+    trace: DefaultHasher,
+    pub(crate) findings: Vec<String>,
+    steps: usize,
+}
+
+impl World {
+    pub(crate) fn new(setting: &Setting, stores: &[Store], seed: u64) -> Self {
+        let mut dice = Dice::new(seed);
+        let server = server(&mut dice);
+        let calm = Arc::new(AtomicBool::new(false));
+        // Each history has its own kinds of trouble: rare combinations are met more often so.
+        let troubles: Vec<Trouble> = Trouble::ALL
+            .into_iter()
+            .filter(|trouble| {
+                let chosen = dice.permille(500);
+                chosen && !setting.without.contains(trouble)
+            })
+            .collect();
+        let weather = Arc::new(Mutex::new(Weather {
+            troubles,
+            permille: [0, 50, 150, 400][dice.below(4)],
+            delay: dice.below(6),
+            ..Weather::default()
+        }));
+        let shared = Arc::new(Mutex::new(Dice::new(dice.next())));
+        let disk_trouble = [0, 0, 5, 30][dice.below(4)];
+        let disk_trouble = if setting.disk { disk_trouble } else { 0 };
+        let clients = stores
+            .iter()
+            .map(|store| {
+                let net = Net::new(
+                    Arc::new(server.clone()),
+                    Arc::clone(&weather),
+                    Arc::clone(&shared),
+                );
+                let policy = [ConflictPolicy::Merge, ConflictPolicy::Park][dice.below(2)].clone();
+                Client::new(Parts {
+                    store: Arc::clone(store),
+                    net,
+                    dice: Arc::clone(&shared),
+                    policy,
+                    disk_trouble,
+                    calm: Arc::clone(&calm),
+                })
+            })
+            .collect();
+        Self {
+            setting: setting.clone(),
+            dice,
+            server,
+            weather,
+            calm,
+            clients,
+            tasks: Vec::new(),
+            starting: BTreeMap::new(),
+            ledger: Arc::default(),
+            trace: DefaultHasher::new(),
+            findings: Vec::new(),
+            steps: 0,
+        }
+    }
+
+    fn weather(&self) -> MutexGuard<'_, Weather> {
+        self.weather.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn books(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The whole history; what is wrong at its end is in the summary.
+    pub(crate) fn run(mut self) -> Summary {
+        while self.steps < self.setting.steps && self.findings.is_empty() {
+            self.step();
+            self.steps += 1;
+        }
+        if self.findings.is_empty() {
+            self.settle();
+        }
+        if self.findings.is_empty() {
+            self.compare();
+        }
+        let changes = self.books().len();
+        Summary {
+            steps: self.steps,
+            changes,
+            trace: self.trace.finish(),
+            findings: self.findings,
+        }
+    }
+
+    fn step(&mut self) {
+        let number = self.dice.below(self.clients.len());
+        match self.dice.below(100) {
+            0..=44 => {
+                for _ in 0..=self.dice.below(12) {
+                    self.turn();
+                }
+            }
+            45..=84 => self.begin(number),
+            85..=90 => self.other(),
+            91..=93 if self.setting.crashes => self.crash(number),
+            94..=95 => {
+                let hours = [-10 * 365 * 24, -1, 1, 24][self.dice.below(4)];
+                if let Some(client) = self.clients.get(number) {
+                    client.watch.jump(hours * 3_600_000);
+                }
+            }
+            _ => self.late(),
+        }
+    }
+
+    /// One of the things that are under way goes one turn further.
+    fn turn(&mut self) {
+        let place = self.dice.below(self.tasks.len() + self.starting.len());
+        if place < self.tasks.len() {
+            self.poll(place);
+        } else if let Some(number) = self.starting.keys().nth(place - self.tasks.len()).copied() {
+            self.poll_start(number);
+        }
+    }
+
+    fn poll(&mut self, place: usize) {
+        let Some((_, task)) = self.tasks.get_mut(place) else {
+            return;
+        };
+        let Some(outcome) = poll(task) else {
+            return;
+        };
+        drop(self.tasks.swap_remove(place));
+        (self.steps, outcome.is_ok(), place).hash(&mut self.trace);
+        if let Err(finding) = outcome {
+            self.findings.push(finding);
+        }
+    }
+
+    fn poll_start(&mut self, number: usize) {
+        let Some(start) = self.starting.get_mut(&number) else {
+            return;
+        };
+        let waker = Waker::noop();
+        let Poll::Ready(outcome) = start.as_mut().poll(&mut Context::from_waker(waker)) else {
+            return;
+        };
+        self.starting.remove(&number);
+        (self.steps, outcome.is_ok()).hash(&mut self.trace);
+        if let (Ok(running), Some(client)) = (outcome, self.clients.get_mut(number)) {
+            client.started(running);
+        }
+    }
+
+    /// A client starts something, or its program.
+    fn begin(&mut self, number: usize) {
+        let action = self.action();
+        let busy = self.tasks.iter().filter(|(of, _)| *of == Some(number));
+        if busy.count() >= AT_ONCE {
+            return self.turn();
+        }
+        let Some(client) = self.clients.get_mut(number) else {
+            return;
+        };
+        match client.program() {
+            Some(sync) => {
+                (number, action).hash(&mut self.trace);
+                let task = act(sync.clone(), action, Arc::clone(&self.ledger));
+                self.tasks.push((Some(number), task));
+            }
+            None => {
+                // A store that takes no more writes is opened again: the program ends for that.
+                self.tasks.retain(|(of, _)| *of != Some(number));
+                client.crash();
+                let start = client.start();
+                self.starting.entry(number).or_insert(start);
+            }
+        }
+    }
+
+    fn action(&mut self) -> Action {
+        let which = u8::try_from(self.dice.below(3)).unwrap_or_default();
+        let kept = self.dice.permille(700);
+        self.dice.weighted(&[
+            (30, Action::EditKept(which)),
+            (6, Action::PutWild(which)),
+            (6, Action::UpdateWild(which)),
+            (6, Action::DeleteWild(which)),
+            (16, Action::Push),
+            (4, Action::PushParallel),
+            (12, Action::Pull(kept)),
+            (6, Action::PullInFull(kept)),
+            (2, Action::Audit(kept)),
+            (1, Action::Purge(kept)),
+            (8, Action::Resolve),
+            (2, Action::CancelWild),
+        ])
+    }
+
+    /// Someone else changes a row at the server.
+    fn other(&mut self) {
+        let which = self.dice.below(3);
+        match self.dice.below(3) {
+            0 => {
+                let id = format!("k{which}");
+                let tag = self.books().start(&id);
+                let row = self.server.row(&table(KEPT), &id);
+                let mut members = match row.as_ref().map(Record::to_map) {
+                    Some(members) => Value::Object(members),
+                    None => json!({}),
+                };
+                let mut change = tagged(&mut members, &tag);
+                change["id"] = id.into();
+                self.server.put(&table(KEPT), &record(&change.to_string()));
+                self.books().acknowledge(&tag);
+            }
+            1 => {
+                let row = format!(r#"{{"id":"w{which}","n":{}}}"#, self.steps);
+                self.server.put(&table(WILD), &record(&row));
+            }
+            _ => self.server.delete(&table(WILD), &format!("w{which}")),
+        }
+    }
+
+    fn crash(&mut self, number: usize) {
+        self.starting.remove(&number);
+        self.tasks.retain(|(of, _)| *of != Some(number));
+        if let Some(client) = self.clients.get_mut(number) {
+            client.crash();
+        }
+    }
+
+    /// A request that its client gave up arrives after all.
+    fn late(&mut self) {
+        let place = {
+            let waiting = self.weather().late.0.len();
+            self.dice.below(waiting)
+        };
+        let mut weather = self.weather();
+        if place < weather.late.0.len() {
+            let request = weather.late.0.swap_remove(place);
+            drop(weather);
+            self.tasks.push((None, request.map(Ok).boxed()));
+        }
+    }
+
+    /// Faults end. What is under way comes to its end, and every client pushes and pulls until nothing is left.
+    fn settle(&mut self) {
+        self.calm.store(true, Ordering::SeqCst);
+        {
+            let mut weather = self.weather();
+            weather.permille = 0;
+            weather.troubles.clear();
+        }
+        let late = std::mem::take(&mut self.weather().late.0);
+        let late = late
+            .into_iter()
+            .map(|request| (None, request.map(Ok).boxed()));
+        self.tasks.extend(late);
+        let mut patience = PATIENCE;
+        while !(self.tasks.is_empty() && self.starting.is_empty()) {
+            self.turn();
+            patience -= 1;
+            if patience == 0 || !self.findings.is_empty() {
+                self.findings
+                    .push("stuck: something that was begun does not end".into());
+                return;
+            }
+        }
+        for _ in 0..ROUNDS {
+            let mut quiet = true;
+            for number in 0..self.clients.len() {
+                match self.round(number) {
+                    Ok(left) => quiet &= left == 0,
+                    Err(finding) => self.findings.push(finding),
+                }
+            }
+            if !self.findings.is_empty() {
+                return;
+            }
+            if quiet {
+                return self.last_pulls();
+            }
+        }
+        self.findings
+            .push(format!("stuck: operations are left after {ROUNDS} rounds"));
+    }
+
+    /// Push, resolve, push, pull; how many operations are left.
+    fn round(&mut self, number: usize) -> Result<u64, String> {
+        let sync = self.program(number)?;
+        let error = |error: Error| format!("stuck: client {number}: {error:?}");
+        finish(async move {
+            sync.push().await.map_err(error)?;
+            resolve(&sync).await.map_err(error)?;
+            sync.push().await.map_err(error)?;
+            for name in [KEPT, WILD] {
+                let rows = sync.table::<Value>(name).map_err(error)?;
+                let pull = rows.pull(synctable_core::query::Query::all(), "all");
+                pull.await.map_err(error)?;
+            }
+            let findings = sync.verify().await.map_err(error)?;
+            if findings.is_empty() {
+                Ok(sync.pending_count())
+            } else {
+                Err(format!("broken: client {number}: {findings:?}"))
+            }
+        })
+    }
+
+    /// The last changes of the last client reach the first.
+    fn last_pulls(&mut self) {
+        for number in 0..self.clients.len() {
+            if let Err(finding) = self.round(number).and_then(|left| match left {
+                0 => Ok(()),
+                left => Err(format!(
+                    "stuck: client {number} has {left} operations again"
+                )),
+            }) {
+                self.findings.push(finding);
+            }
+        }
+    }
+
+    fn program(&mut self, number: usize) -> Result<SyncContext, String> {
+        let Some(client) = self.clients.get_mut(number) else {
+            return Err("no such client".into());
+        };
+        if client.program().is_none() {
+            client.crash();
+            let running = finish(
+                client
+                    .start()
+                    .map(|done| done.map_err(|e| format!("{e:?}"))),
+            )?;
+            client.started(running);
+        }
+        let sync = client.program().cloned();
+        sync.ok_or_else(|| format!("stuck: client {number} cannot be started"))
+    }
+
+    /// Every client holds what the server holds, and the server what the books say.
+    fn compare(&mut self) {
+        for name in [KEPT, WILD] {
+            let table = table(name);
+            let expected = self.server.live(&table);
+            for number in 0..self.clients.len() {
+                let found = match self.program(number) {
+                    Ok(sync) => finish(async {
+                        let store = Arc::clone(sync.store());
+                        Ok(crate::fixture::all(&store, &table).await)
+                    }),
+                    Err(error) => Err(error),
+                };
+                match found {
+                    Ok(found) if found == expected => shown(&found).hash(&mut self.trace),
+                    Ok(found) => self.findings.push(format!(
+                        "diverged: client {number}, table {table}: {} at the server, {} here",
+                        shown(&expected),
+                        shown(&found)
+                    )),
+                    Err(error) => self.findings.push(error),
+                }
+            }
+        }
+        let wrong = self.books().check(&self.server.live(&table(KEPT)));
+        self.findings.extend(wrong);
+        self.findings.extend(self.server.violations());
+    }
+}
+
+fn shown(rows: &[Record]) -> String {
+    let rows: Vec<String> = rows.iter().map(Record::to_json).collect();
+    format!("[{}]", rows.join(", "))
+}
+
+/// A server of a random make.
+fn server(dice: &mut Dice) -> TestServer {
+    let server = if dice.permille(500) {
+        TestServer::new()
+    } else {
+        TestServer::foreign()
+    };
+    let page = u32::try_from(1 + dice.below(4)).unwrap_or(1);
+    let ticks = [None, Some(0), Some(3_700)][dice.below(3)];
+    let (shows_tombstones, operation_ids) = (dice.permille(700), dice.permille(400));
+    server.configure(|options| {
+        options.operation_ids = operation_ids;
+        options.page = page;
+        options.shows_tombstones = shows_tombstones;
+        if !options.ordered {
+            options.ticks_per_write = ticks.unwrap_or(options.ticks_per_write);
+        }
+    });
+    server
+}
+
+/// Polls once; a panic is a finding.
+fn poll(task: &mut Task) -> Option<Result<(), String>> {
+    let mut context = Context::from_waker(Waker::noop());
+    let polled = std::panic::catch_unwind(AssertUnwindSafe(|| Pin::new(task).poll(&mut context)));
+    match polled {
+        Ok(Poll::Pending) => None,
+        Ok(Poll::Ready(outcome)) => Some(outcome),
+        Err(panic) => {
+            let message = panic
+                .downcast_ref::<String>()
+                .map(String::as_str)
+                .or_else(|| panic.downcast_ref::<&str>().copied());
+            Some(Err(format!("panicked: {}", message.unwrap_or("?"))))
+        }
+    }
+}
+
+/// Runs one future alone to its end.
+fn finish<T>(future: impl Future<Output = Result<T, String>>) -> Result<T, String> {
+    let mut future = std::pin::pin!(future);
+    let mut context = Context::from_waker(Waker::noop());
+    for _ in 0..PATIENCE {
+        if let Poll::Ready(outcome) = future.as_mut().poll(&mut context) {
+            return outcome;
+        }
+    }
+    Err("stuck: a single task does not end".into())
+}
