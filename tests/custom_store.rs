@@ -1,32 +1,31 @@
 //! The store of the example passes the conformance kit: this is the whole test of a store of your own.
-#![allow(clippy::expect_used, reason = "tests fail by panicking")]
-
 #[expect(dead_code, reason = "an example has a main function, too")]
 #[path = "../examples/custom_store.rs"]
 mod custom_store;
 
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 use custom_store::LogFile;
 use synctable::kv::KvStore;
-use synctable::store::{LocalStore, StoreError};
-use synctable_testkit::{Harness, async_trait, store_tests};
+use synctable::store::{LocalStore, StoreError, StoreErrorKind};
+use synctable_testkit::{FolderHarness, InFolder, async_trait, store_tests};
 
-/// The place of one store.
-struct Folder(tempfile::TempDir);
-
-impl Default for Folder {
-    fn default() -> Self {
-        Self(tempfile::tempdir().expect("a folder"))
-    }
-}
+struct Mine;
 
 #[async_trait]
-impl Harness for Folder {
-    async fn open(&self) -> Result<Arc<dyn LocalStore>, StoreError> {
-        let engine = LogFile::open(&self.0.path().join("store.log")).expect("the log opens");
+impl FolderHarness for Mine {
+    async fn open_in(folder: &Path) -> Result<Arc<dyn LocalStore>, StoreError> {
+        let engine = LogFile::open(&folder.join("store.log")).map_err(|error| {
+            let kind = match error.kind() {
+                io::ErrorKind::WouldBlock => StoreErrorKind::Locked,
+                _ => StoreErrorKind::Io,
+            };
+            StoreError::new(kind, "the log does not open").with_source(error)
+        })?;
         Ok(Arc::new(KvStore::open(engine)?))
     }
 }
 
-store_tests!(Folder; base, model, concurrent, persistent, cancel);
+store_tests!(InFolder<Mine>; base, model, concurrent, cancel, persistent, kill);

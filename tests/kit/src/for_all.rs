@@ -29,7 +29,7 @@ pub async fn for_all<S>(
     S: Strategy,
     S::Value: Debug + Clone,
 {
-    let seed = setting("SYNCTABLE_SEED").unwrap_or_else(|| RandomState::new().hash_one(0));
+    let seed = seed();
     let cases = setting("SYNCTABLE_CASES").unwrap_or(cases.into());
     let announced = SeedOnPanic(seed);
     let mut bytes = [0; 32];
@@ -63,6 +63,12 @@ pub async fn for_all<S>(
     drop(announced);
 }
 
+/// The seed to replay, or a new one.
+pub(crate) fn seed() -> u64 {
+    setting("SYNCTABLE_SEED").unwrap_or_else(|| RandomState::new().hash_one(0))
+}
+
+/// A setting that is a number.
 pub(crate) fn setting(name: &str) -> Option<u64> {
     env::var(name).ok().map(|text| {
         text.parse()

@@ -10,7 +10,7 @@ use crate::Harness;
 #[macro_export]
 macro_rules! store_tests {
     ($harness:ty; $($group:ident),+ $(,)?) => {
-        $($crate::__store_group! { $harness, $group })+
+        $($crate::__store_group! { __store_tests, $harness, $group })+
 
         #[test]
         fn the_groups_are_those_the_store_claims() {
@@ -19,12 +19,14 @@ macro_rules! store_tests {
     };
 }
 
-/// The behaviours of each group.
+/// The behaviours of each group, handed to the macro `emit`: the only list of them.
+///
+/// Those of groups marked `(lab)` start processes and take a [`Lab`](crate::Lab), too.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __store_group {
-    ($harness:ty, base) => {
-        $crate::__store_tests! { $harness, base:
+    ($emit:ident, $harness:ty, base) => {
+        $crate::$emit! { $harness, base:
             define_twice_changes_nothing
             define_adds_fields_and_keeps_records
             define_refuses_another_type_and_changes_nothing
@@ -62,14 +64,14 @@ macro_rules! __store_group {
             empty_table_has_one_empty_page
         }
     };
-    ($harness:ty, model) => {
-        $crate::__store_tests! { $harness, model:
+    ($emit:ident, $harness:ty, model) => {
+        $crate::$emit! { $harness, model:
             random_histories_match_a_map
             random_queries_match_the_reference
         }
     };
-    ($harness:ty, concurrent) => {
-        $crate::__store_tests! { $harness, concurrent:
+    ($emit:ident, $harness:ty, concurrent) => {
+        $crate::$emit! { $harness, concurrent:
             no_torn_batch_is_ever_seen
             no_commit_is_lost
             compare_and_set_reaches_the_exact_total
@@ -77,22 +79,29 @@ macro_rules! __store_group {
             commits_are_done_in_order_where_claimed
         }
     };
-    ($harness:ty, persistent) => {
-        $crate::__store_tests! { $harness, persistent:
+    ($emit:ident, $harness:ty, persistent) => {
+        $crate::$emit! { $harness, persistent:
             reopened_store_has_every_record
             reopened_store_has_every_declaration
             cursor_outlives_the_store
             closed_store_refuses_every_call
         }
     };
-    ($harness:ty, cancel) => {
-        $crate::__store_tests! { $harness, cancel:
+    ($emit:ident, $harness:ty, cancel) => {
+        $crate::$emit! { $harness, cancel:
             dropped_commit_is_whole_or_absent
             dropped_commits_do_not_disturb_others
             dropped_calls_leave_the_store_usable
         }
     };
-    ($harness:ty, $other:ident) => {
+    ($emit:ident, $harness:ty, kill) => {
+        $crate::$emit! { $harness, kill(lab):
+            killed_writer_loses_nothing_acknowledged
+            killed_maker_leaves_a_store_or_nothing
+            lock_dies_with_its_owner
+        }
+    };
+    ($emit:ident, $harness:ty, $other:ident) => {
         compile_error!(concat!("the kit has no group `", stringify!($other), "`"));
     };
 }
@@ -114,6 +123,27 @@ macro_rules! __store_tests {
             )+
         }
     };
+    ($harness:ty, $group:ident(lab): $($behaviour:ident)+) => {
+        mod $group {
+            #[allow(unused_imports)]
+            use super::*;
+            $(
+                #[test]
+                fn $behaviour() {
+                    $crate::run(async {
+                        let lab = $crate::Lab::of_test(module_path!());
+                        $crate::$group::$behaviour(&<$harness as Default>::default(), &lab).await;
+                    });
+                }
+            )+
+
+            #[test]
+            #[ignore = "the process that the tests of this group start"]
+            fn child() {
+                $crate::child_process::<$harness>();
+            }
+        }
+    };
 }
 
 /// Panics unless `listed` are the groups that the store of `H` has to pass.
@@ -122,7 +152,7 @@ pub async fn assert_groups<H: Harness>(listed: &[&str]) {
     let store = harness.open().await.expect("the store opens");
     let mut claimed = BTreeSet::from(["base", "model", "concurrent", "cancel"]);
     if store.capabilities().persistent {
-        claimed.insert("persistent");
+        claimed.extend(["persistent", "kill"]);
     }
     let listed: BTreeSet<&str> = listed.iter().copied().collect();
     let missing: Vec<_> = claimed.difference(&listed).collect();
@@ -147,6 +177,7 @@ mod tests {
             include_str!("concurrent.rs"),
             include_str!("persistent.rs"),
             include_str!("cancel.rs"),
+            include_str!("kill.rs"),
         ];
         for source in sources {
             for behaviour in source.split("pub async fn ").skip(1) {

@@ -1,11 +1,16 @@
 //! How the kit gets at a store, and the runtime in which it asks.
 
+use std::marker::PhantomData;
+use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use synctable_core::store::{LocalStore, StoreError};
+use synctable_core::store::{LocalStore, StoreError, StoreErrorKind};
+use tempfile::TempDir;
 
 /// The place of one store. `default()` makes a new, empty place; dropping it cleans up.
+///
+/// A store that lives in a folder says only how it is opened there, see [`FolderHarness`].
 #[async_trait]
 pub trait Harness: Default + Send + Sync + 'static {
     /// Opens the store at this place for the first time: it is empty. Called once.
@@ -16,6 +21,71 @@ pub trait Harness: Default + Send + Sync + 'static {
     /// Only called for stores that claim to be persistent.
     async fn reopen(&self) -> Result<Arc<dyn LocalStore>, StoreError> {
         self.open().await
+    }
+
+    /// Opens the store in `folder`, which is there; makes it if the folder is empty.
+    ///
+    /// The groups `kill`, `fault`, `power_cut` and `processes` call it, also in processes that they start.
+    async fn open_in(folder: &Path) -> Result<Arc<dyn LocalStore>, StoreError> {
+        let _ = folder;
+        let message = "the groups kill, fault, power_cut and processes open a store in a folder: \
+                       implement `Harness::open_in`, or `FolderHarness` instead";
+        Err(StoreError::new(StoreErrorKind::Unsupported, message))
+    }
+}
+
+/// A store that lives in a folder: `InFolder<Self>` is its [`Harness`], with a temporary folder for each place.
+///
+/// ```
+/// use std::path::Path;
+/// use std::sync::Arc;
+/// use synctable_core::store::{LocalStore, StoreError};
+/// use synctable_testkit::{FolderHarness, InFolder, async_trait};
+/// # use synctable_memory::MemoryStore as MyStore;
+/// # trait In: Sized { fn in_file(path: &Path) -> Result<Self, StoreError>; }
+/// # impl In for MyStore { fn in_file(_: &Path) -> Result<Self, StoreError> { Ok(Self::new()) } }
+///
+/// struct Mine;
+///
+/// #[async_trait]
+/// impl FolderHarness for Mine {
+///     async fn open_in(folder: &Path) -> Result<Arc<dyn LocalStore>, StoreError> {
+///         Ok(Arc::new(MyStore::in_file(&folder.join("my.store"))?))
+///     }
+/// }
+///
+/// // store_tests!(InFolder<Mine>; base, model, concurrent, cancel, persistent, kill, fault);
+/// # let _ = InFolder::<Mine>::default();
+/// ```
+#[async_trait]
+pub trait FolderHarness: Send + Sync + 'static {
+    /// Opens the store in `folder`, which is there; makes it if the folder is empty.
+    async fn open_in(folder: &Path) -> Result<Arc<dyn LocalStore>, StoreError>;
+}
+
+/// A temporary folder with the store of `F` in it.
+#[derive(Debug)]
+pub struct InFolder<F> {
+    folder: TempDir,
+    store: PhantomData<F>,
+}
+
+impl<F> Default for InFolder<F> {
+    fn default() -> Self {
+        Self {
+            folder: tempfile::tempdir().expect("a temporary folder"),
+            store: PhantomData,
+        }
+    }
+}
+
+#[async_trait]
+impl<F: FolderHarness> Harness for InFolder<F> {
+    async fn open(&self) -> Result<Arc<dyn LocalStore>, StoreError> {
+        F::open_in(self.folder.path()).await
+    }
+    async fn open_in(folder: &Path) -> Result<Arc<dyn LocalStore>, StoreError> {
+        F::open_in(folder).await
     }
 }
 

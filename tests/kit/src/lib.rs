@@ -34,6 +34,7 @@
 //! | [`concurrent`] | every store | many tasks at once: no torn batch, no lost update |
 //! | [`cancel`] | every store | futures dropped at every poll |
 //! | [`persistent`] | [`StoreCapabilities::persistent`](synctable_core::store::StoreCapabilities::persistent) | closing and opening again |
+//! | [`kill`] | the same | processes killed at any moment: nothing acknowledged is lost, nothing is torn; the lock dies with its owner |
 //!
 //! A further test, `the_groups_are_those_the_store_claims`, fails if the list leaves out what
 //! [`capabilities`](synctable_core::store::LocalStore::capabilities) promises, or names more.
@@ -59,6 +60,8 @@ mod fixture;
 mod for_all;
 mod groups;
 mod harness;
+pub mod kill;
+mod lab;
 pub mod model;
 pub mod persistent;
 mod reference;
@@ -67,5 +70,6 @@ pub mod sim;
 pub use async_trait::async_trait;
 pub use for_all::for_all;
 pub use groups::assert_groups;
-pub use harness::{Harness, run};
+pub use harness::{FolderHarness, Harness, InFolder, run};
+pub use lab::{Faults, Lab, Seen, child_process};
 pub use reference::compare_query;

@@ -152,7 +152,18 @@ fn unlisted_group_is_noticed() {
     let listed = |groups: &'static [&'static str]| {
         catch_unwind(|| run(assert_groups::<Planted<StaysOpen>>(groups)))
     };
-    assert!(listed(&["base", "model", "concurrent", "cancel", "persistent"]).is_ok());
+    assert!(
+        listed(&[
+            "base",
+            "model",
+            "concurrent",
+            "cancel",
+            "persistent",
+            "kill"
+        ])
+        .is_ok()
+    );
+    assert!(listed(&["base", "model", "concurrent", "cancel", "persistent"]).is_err());
     assert!(listed(&["base", "model", "concurrent", "cancel"]).is_err());
     let more = catch_unwind(|| {
         run(assert_groups::<Planted<Sound>>(&[
