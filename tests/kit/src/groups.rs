@@ -101,6 +101,15 @@ macro_rules! __store_group {
             lock_dies_with_its_owner
         }
     };
+    ($emit:ident, $harness:ty, fault) => {
+        $crate::$emit! { $harness, fault(lab):
+            failed_writes_are_told
+            failed_syncs_are_told
+            failed_opens_are_told
+            failed_resizes_are_told
+            failed_renames_are_told
+        }
+    };
     ($emit:ident, $harness:ty, $other:ident) => {
         compile_error!(concat!("the kit has no group `", stringify!($other), "`"));
     };
@@ -152,7 +161,7 @@ pub async fn assert_groups<H: Harness>(listed: &[&str]) {
     let store = harness.open().await.expect("the store opens");
     let mut claimed = BTreeSet::from(["base", "model", "concurrent", "cancel"]);
     if store.capabilities().persistent {
-        claimed.extend(["persistent", "kill"]);
+        claimed.extend(["persistent", "kill", "fault"]);
     }
     let listed: BTreeSet<&str> = listed.iter().copied().collect();
     let missing: Vec<_> = claimed.difference(&listed).collect();
@@ -178,6 +187,7 @@ mod tests {
             include_str!("persistent.rs"),
             include_str!("cancel.rs"),
             include_str!("kill.rs"),
+            include_str!("fault/mod.rs"),
         ];
         for source in sources {
             for behaviour in source.split("pub async fn ").skip(1) {

@@ -79,7 +79,7 @@ pub async fn lock_dies_with_its_owner<H: Harness>(_: &H, lab: &Lab) {
     let mut child = lab.start(folder.path(), Job::Hold);
     assert_eq!(child.next(), Some(Said::Opening), "{}", child.errors());
     assert!(
-        matches!(child.next(), Some(Said::Opened { .. })),
+        matches!(child.next(), Some(Said::Holds { .. })),
         "{}",
         child.errors()
     );
@@ -116,7 +116,7 @@ async fn opened<H: Harness>(folder: &Path) -> Store {
 }
 
 fn writer(lab: &Lab, folder: &Path, round: u64, ledger: &mut Ledger, random: &mut Random) -> Child {
-    let seed = ledger.begin(random);
+    let seed = ledger.begin(random.next());
     lab.start(folder, Job::Write { seed, round })
 }
 
@@ -163,7 +163,7 @@ struct Schemas {
 impl Schemas {
     fn note(&mut self, said: &Said, round: u64) {
         match said {
-            Said::Opened { .. } => {
+            Said::Holds { .. } => {
                 let wanted = self.wanted.merged(&declared(round));
                 self.wanted = wanted.expect("later rounds only add fields");
             }

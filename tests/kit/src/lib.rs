@@ -35,6 +35,7 @@
 //! | [`cancel`] | every store | futures dropped at every poll |
 //! | [`persistent`] | [`StoreCapabilities::persistent`](synctable_core::store::StoreCapabilities::persistent) | closing and opening again |
 //! | [`kill`] | the same | processes killed at any moment: nothing acknowledged is lost, nothing is torn; the lock dies with its owner |
+//! | [`fault`] | the same | calls of the system that fail, each in turn: errors are told, nothing acknowledged is lost |
 //!
 //! A further test, `the_groups_are_those_the_store_claims`, fails if the list leaves out what
 //! [`capabilities`](synctable_core::store::LocalStore::capabilities) promises, or names more.
@@ -56,6 +57,7 @@ pub mod base;
 pub mod cancel;
 pub mod concurrent;
 pub mod engine;
+pub mod fault;
 mod fixture;
 mod for_all;
 mod groups;

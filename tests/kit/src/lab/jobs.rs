@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use synctable_core::store::{LocalStore, StoreErrorKind};
+use synctable_core::store::{LocalStore, StoreError, StoreErrorKind};
 
+use super::ledger::{End, Ledger};
 use super::work::{State, declared};
 use crate::Harness;
 
@@ -21,8 +22,30 @@ pub(super) const MARK: &str = "synctable-child ";
 pub(crate) enum Job {
     /// Commit batches of the history `seed` until it is killed, with the tables as declared in `round`.
     Write { seed: u64, round: u64 },
+    /// Commit `batches` batches of the history `seed` though calls fail: open the store again where that is told.
+    Struggle {
+        seed: u64,
+        batches: u64,
+        may_lose: bool,
+    },
     /// Open the store and hold it until it is killed.
     Hold,
+}
+
+/// A [`StoreError`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Failure {
+    pub(crate) kind: String,
+    pub(crate) message: String,
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self {
+            kind: format!("{:?}", error.kind()),
+            message: error.to_string(),
+        }
+    }
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -36,8 +59,8 @@ pub(super) struct Order {
 pub(crate) enum Said {
     /// It begins to open the store.
     Opening,
-    /// The store is open and holds `tag` as its last batch.
-    Opened { tag: u64 },
+    /// The store is open, or was read after a failure, and holds `tag` as its last batch.
+    Holds { tag: u64 },
     /// The tables are declared.
     Defined,
     /// A commit returned `Ok`.
@@ -45,11 +68,9 @@ pub(crate) enum Said {
     /// A commit returned `CheckFailed`, as it should.
     Refused { number: u64 },
     /// A commit returned another error.
-    Failed {
-        number: u64,
-        kind: String,
-        message: String,
-    },
+    Failed { number: u64, error: Failure },
+    /// Another call returned an error.
+    Broken { call: String, error: Failure },
     /// The job is done.
     Done,
     /// The store broke its contract.
@@ -66,6 +87,11 @@ pub fn child_process<H: Harness>() {
     crate::run(async {
         let outcome = match order.job {
             Job::Write { seed, round } => write::<H>(&order.folder, seed, round).await,
+            Job::Struggle {
+                seed,
+                batches,
+                may_lose,
+            } => struggle::<H>(&order.folder, seed, batches, may_lose).await,
             Job::Hold => hold::<H>(&order.folder).await,
         };
         say(&outcome.map_or_else(Said::Wrong, |()| Said::Done));
@@ -94,7 +120,7 @@ async fn open<H: Harness>(folder: &Path) -> Result<(Arc<dyn LocalStore>, State),
     let state = State::of(&*store)
         .await
         .map_err(|error| format!("the store is open but cannot be read: {error}"))?;
-    say(&Said::Opened { tag: state.tag() });
+    say(&Said::Holds { tag: state.tag() });
     Ok((store, state))
 }
 
@@ -134,4 +160,120 @@ async fn hold<H: Harness>(folder: &Path) -> Result<(), String> {
         .map_err(|error| error.to_string())?;
     drop(store);
     Ok(())
+}
+
+/// How often a store is opened whose calls fail.
+const OPENINGS: u32 = 4;
+/// After so many failures in a row a store is opened again.
+const FAILURES: u32 = 3;
+
+async fn struggle<H: Harness>(
+    folder: &Path,
+    seed: u64,
+    batches: u64,
+    may_lose: bool,
+) -> Result<(), String> {
+    let end = if may_lose { End::Cut } else { End::Killed };
+    let mut ledger = Ledger::new();
+    ledger.begin(seed);
+    for _ in 0..OPENINGS {
+        say(&Said::Opening);
+        let store = match H::open_in(folder).await {
+            Ok(store) => store,
+            Err(error) => {
+                broken("open", error);
+                continue;
+            }
+        };
+        let mut failures = 0;
+        while failures < FAILURES {
+            if failures == 0 && !(holds(&*store, &mut ledger, end).await? && defined(&*store).await)
+            {
+                break;
+            }
+            match commits(&*store, &mut ledger, batches).await? {
+                None => {
+                    if let Err(error) = store.close().await {
+                        broken("close", error);
+                    }
+                    return Ok(());
+                }
+                Some(StoreErrorKind::Unknown) => break,
+                // The batch is not done: the store still is as it was.
+                Some(_) => {
+                    failures += 1;
+                    if !holds(&*store, &mut ledger, end).await? {
+                        break;
+                    }
+                }
+            }
+        }
+        if let Err(error) = store.close().await {
+            broken("close", error);
+        }
+    }
+    Ok(())
+}
+
+fn broken(call: &str, error: StoreError) {
+    let (call, error) = (call.to_owned(), error.into());
+    say(&Said::Broken { call, error });
+}
+
+async fn defined(store: &dyn LocalStore) -> bool {
+    match store.define(&declared(0)).await {
+        Ok(()) => say(&Said::Defined),
+        Err(error) => {
+            broken("define", error);
+            return false;
+        }
+    }
+    true
+}
+
+/// Reads the store. `Ok(false)` if that fails, `Err` if it holds what it must not.
+async fn holds(store: &dyn LocalStore, ledger: &mut Ledger, end: End) -> Result<bool, String> {
+    match State::of(store).await {
+        Ok(state) => {
+            let said = Said::Holds { tag: state.tag() };
+            ledger.check(state, end)?;
+            ledger.note(&said, end)?;
+            say(&said);
+            Ok(true)
+        }
+        Err(error) => {
+            broken("query", error);
+            Ok(false)
+        }
+    }
+}
+
+/// Commits up to batch `last`, or to the first error, whose kind is returned.
+async fn commits(
+    store: &dyn LocalStore,
+    ledger: &mut Ledger,
+    last: u64,
+) -> Result<Option<StoreErrorKind>, String> {
+    while ledger.next() <= last {
+        let number = ledger.next();
+        let (batch, holds) = ledger.batch();
+        let (said, failed) = match store.commit(batch).await {
+            Ok(()) if holds => (Said::Acknowledged { number }, None),
+            Ok(()) => return Err(format!("batch {number} was taken, its checks do not hold")),
+            Err(error) if error.kind() == StoreErrorKind::CheckFailed && !holds => {
+                (Said::Refused { number }, None)
+            }
+            Err(error) => {
+                let kind = error.kind();
+                let error = error.into();
+                (Said::Failed { number, error }, Some(kind))
+            }
+        };
+        ledger.note(&said, End::Killed)?;
+        say(&said);
+        if failed.is_some() {
+            return Ok(failed);
+        }
+    }
+    Ok(None)
 }

@@ -1,9 +1,9 @@
 //! What a store may hold after its process ended, from what it acknowledged.
 
-use synctable_core::store::Durability;
+use synctable_core::store::{Durability, WriteBatch};
 
 use super::work::State;
-use super::{Random, Said};
+use super::{Failure, Said};
 
 /// The oracle outside of the store: follows what a child says.
 #[derive(Debug, Clone)]
@@ -51,20 +51,37 @@ impl Ledger {
     }
 
     /// A seed for the history that goes on once a child has opened the store.
-    pub(crate) fn begin(&mut self, random: &mut Random) -> u64 {
-        self.next_seed = random.next();
-        self.next_seed
+    pub(crate) fn begin(&mut self, seed: u64) -> u64 {
+        self.next_seed = seed;
+        seed
+    }
+
+    /// The number of the next batch.
+    pub(crate) fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// The next batch, and whether its checks hold.
+    pub(crate) fn batch(&self) -> (WriteBatch, bool) {
+        self.last().batch(self.seed, self.next)
+    }
+
+    /// The next batch whose checks hold: the others change nothing.
+    pub(crate) fn next_change(&self) -> WriteBatch {
+        let mut batches = (self.next..).map(|number| self.last().batch(self.seed, number));
+        let batch = batches.find_map(|(batch, holds)| holds.then_some(batch));
+        batch.expect("most batches hold")
     }
 
     /// Takes note of what a child says. `Err` if it may not be so.
     pub(crate) fn note(&mut self, said: &Said, end: End) -> Result<(), String> {
         match said {
             Said::Opening | Said::Defined | Said::Done => Ok(()),
-            Said::Opened { tag } => {
+            Said::Holds { tag } => {
                 let state = self.allowed(end).into_iter().find(|it| it.tag() == *tag);
                 let state = state.ok_or_else(|| {
                     format!(
-                        "the store opens with batch {tag} as its last one, but {}",
+                        "the store holds batch {tag} as its last one, but {}",
                         self.expected(end)
                     )
                 })?;
@@ -74,21 +91,15 @@ impl Ledger {
             }
             Said::Acknowledged { number } => self.acknowledge(*number),
             Said::Refused { number } => self.numbered(*number),
-            Said::Failed {
-                number,
-                kind,
-                message,
-            } => {
+            Said::Failed { number, error } => {
                 let before = self.last().clone();
                 self.numbered(*number)?;
-                if self.doubtful.is_none() && kind == "Unknown" {
+                if self.doubtful.is_none() && error.kind == "Unknown" {
                     self.doubtful = Some(before.after(&before.batch(self.seed, *number).0));
                 }
-                if message.is_empty() || message.contains(char::is_control) {
-                    return Err(format!("an error says {message:?}: one line is wanted"));
-                }
-                Ok(())
+                typed("commit", error)
             }
+            Said::Broken { call, error } => typed(call, error),
             Said::Wrong(what) => Err(what.clone()),
         }
     }
@@ -174,4 +185,19 @@ impl Ledger {
             ),
         })
     }
+}
+
+/// Demands that an error that a failing call of the system causes says so, in one line.
+fn typed(call: &str, error: &Failure) -> Result<(), String> {
+    const FITTING: [&str; 4] = ["Io", "Full", "Permission", "Unknown"];
+    let Failure { kind, message } = error;
+    if !FITTING.contains(&kind.as_str()) {
+        return Err(format!(
+            "{call} fails with kind {kind} ({message}); one of {FITTING:?} is wanted"
+        ));
+    }
+    if message.is_empty() || message.contains(char::is_control) {
+        return Err(format!("{call} fails with {message:?}: one line is wanted"));
+    }
+    Ok(())
 }

@@ -8,11 +8,12 @@ mod work;
 use std::collections::BTreeMap;
 use std::env;
 use std::ffi::OsString;
+use std::io::{self, Write};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 pub(crate) use child::Child;
-pub(crate) use jobs::{Job, Said};
+pub(crate) use jobs::{Failure, Job, Said};
 pub(crate) use ledger::{End, Ledger};
 pub(crate) use work::{Random, State, declared};
 
@@ -58,11 +59,11 @@ impl Lab {
     /// A lab whose children are this program, started with `arguments`.
     ///
     /// How much is tried is taken from the environment: `SYNCTABLE_CYCLES` (10 kills), `SYNCTABLE_CUTS` (5 power cuts),
-    /// `SYNCTABLE_FAULTS` (8 calls of each kind, or `all`) and `SYNCTABLE_SEED`.
+    /// `SYNCTABLE_FAULTS` (6 calls of each kind, or `all`) and `SYNCTABLE_SEED`.
     pub fn new(arguments: impl IntoIterator<Item = impl Into<OsString>>) -> Self {
         let faults = match env::var("SYNCTABLE_FAULTS").as_deref() {
             Ok("all") => Faults::All,
-            _ => Faults::Some(setting("SYNCTABLE_FAULTS").map_or(8, |number| {
+            _ => Faults::Some(setting("SYNCTABLE_FAULTS").map_or(6, |number| {
                 u32::try_from(number).expect("SYNCTABLE_FAULTS is a small number or `all`")
             })),
         };
@@ -136,7 +137,28 @@ impl Lab {
 
     /// Starts this program once more, to do `job` in `folder`.
     pub(crate) fn start(&self, folder: &Path, job: Job) -> Child {
-        Child::start(&self.arguments, folder, job, &[])
+        self.start_with(folder, job, &[])
+    }
+
+    /// The same, with these variables in its environment.
+    pub(crate) fn start_with(
+        &self,
+        folder: &Path,
+        job: Job,
+        variables: &[(&str, OsString)],
+    ) -> Child {
+        Child::start(&self.arguments, folder, job, variables)
+    }
+
+    pub(crate) fn faults(&self) -> Faults {
+        self.faults
+    }
+
+    /// Says that a behaviour was not run here, and why, also where the output of tests is kept back.
+    pub(crate) fn not_run(&self, why: &str) {
+        let _ = writeln!(io::stderr(), "not run: {why}");
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.not_run = Some(why.to_owned());
     }
 
     pub(crate) fn count(&self, what: &str, number: u64) {
