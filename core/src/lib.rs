@@ -7,6 +7,8 @@
 mod clock;
 mod error;
 mod name;
+#[doc(hidden)]
+pub mod planted;
 pub mod query;
 mod record;
 mod schema;

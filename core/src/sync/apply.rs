@@ -9,6 +9,7 @@ use super::pull::PullReport;
 use super::system::{DELTA, OPERATIONS, seq_id};
 use crate::error::Error;
 use crate::name::{RecordId, TableName};
+use crate::planted::planted;
 use crate::record::Record;
 use crate::store::{Durability, Expect, StoreErrorKind, Write, WriteBatch};
 
@@ -55,6 +56,7 @@ impl Inner {
             let mut stale = false;
             for (row, local) in rows.iter().zip(locals) {
                 match self.queue.of_record(table, row.id()).first() {
+                    Some(_) if planted!(PullOverPending) => plan.take(table, row, local.as_ref()),
                     Some(seq) => stale |= !self.keep(row, *seq, &mut plan).await?,
                     None => plan.take(table, row, local.as_ref()),
                 }
@@ -68,6 +70,10 @@ impl Inner {
                     table: DELTA.clone(),
                     record: token.clone(),
                 });
+            }
+            if let Some(token) = token.as_ref().filter(|_| planted!(TokenBeforeRows)) {
+                let first = WriteBatch::new().put(&DELTA, token.clone());
+                self.store.commit(first).await?;
             }
             if !plan.batch.writes().is_empty() {
                 // No one queued an operation since the index was read, and no dropped commit did.
@@ -140,6 +146,7 @@ impl PagePlan {
         let id = row.id();
         let change = match (row.is_deleted(), local) {
             (true, None) => None,
+            (true, Some(_)) if planted!(TombstonesIgnored) => None,
             (true, Some(_)) => Some(RecordChange::Deleted),
             (false, None) => Some(RecordChange::Inserted),
             (false, Some(local)) if local == row => None,

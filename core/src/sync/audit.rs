@@ -12,11 +12,12 @@ use super::context::{Inner, SyncContext};
 use super::delta::Step;
 use super::pull::{PullReport, check_query};
 use super::route::{Route, Then, is_windowed, safe_time};
+use super::settle::tombstone;
 use super::system::{DELTA, DeltaToken};
 use crate::error::Error;
 use crate::name::{RecordId, TableName};
 use crate::query::Query;
-use crate::record::{Record, SystemProperties};
+use crate::record::Record;
 use crate::store::{Durability, LocalStoreExt, StoreErrorKind, WriteBatch};
 use crate::timestamp::Timestamp;
 use crate::transport::Transport;
@@ -266,13 +267,7 @@ impl Run<'_> {
                 self.report.note(id, DifferenceKind::Unsent);
                 return Ok(());
             }
-            None => {
-                let gone = SystemProperties {
-                    deleted: true,
-                    ..SystemProperties::default()
-                };
-                Record::from_stored(id.clone(), gone, "{}")
-            }
+            None => tombstone(id),
         };
         self.compare(&[row]).await
     }

@@ -12,6 +12,7 @@ use super::operation::{Operation, OperationKind, OperationState};
 use super::settle::{Answer, merge_decision};
 use crate::error::Error;
 use crate::name::{RecordId, TableName};
+use crate::planted::planted;
 use crate::record::Record;
 use crate::store::Durability;
 use crate::transport::{
@@ -51,8 +52,11 @@ impl Inner {
                 else {
                     continue;
                 };
-                let recheck = operation.state == OperationState::Attempted;
-                operation.state = OperationState::Attempted;
+                let recheck = operation.state == OperationState::Attempted
+                    && !planted!(NoQuestionAfterLostAnswer);
+                if !planted!(NotMarked) {
+                    operation.state = OperationState::Attempted;
+                }
                 operation.attempts += 1;
                 let record = match operation.kind {
                     OperationKind::Delete => None,
@@ -106,6 +110,11 @@ impl Inner {
             Outcome::Applied(None) if operation.kind != OperationKind::Delete => Ok(
                 Answer::Applied(transport.get(&operation.table, &operation.id).await?),
             ),
+            // What the server remembers of the first attempt may be overtaken by what others did since.
+            Outcome::Applied(Some(record)) if sending.recheck => Ok(Answer::AppliedEarlier {
+                now: transport.get(&operation.table, &operation.id).await?,
+                record,
+            }),
             Outcome::Applied(record) => Ok(Answer::Applied(record)),
             Outcome::Rejected(rejection) => Ok(Answer::Rejected(rejection)),
             Outcome::Conflict(conflict) => {
@@ -164,6 +173,9 @@ impl Inner {
         operation.unsure |= unsure;
         let unsure = operation.unsure;
         let live = server.as_ref().filter(|record| !record.is_deleted());
+        if planted!(ConflictIsDone) || planted!(AnyRowIsOurs) && unsure && live.is_some() {
+            return Answer::Applied(server);
+        }
         match (operation.kind, live, &sending.record) {
             (OperationKind::Delete, None, _) => return Answer::Applied(None),
             (OperationKind::Insert | OperationKind::Replace, Some(theirs), Some(ours))
@@ -250,7 +262,11 @@ impl Inner {
             OperationKind::Replace => ChangeKind::Replace,
         };
         let mut change = Change::new(kind, operation.id.clone())
-            .with_if_match(base.and_then(Record::version).cloned())
+            .with_if_match(
+                base.and_then(Record::version)
+                    .filter(|_| !planted!(NoIfMatch))
+                    .cloned(),
+            )
             .with_operation_id(self.operation_key(sending));
         change.record.clone_from(&sending.record);
         change

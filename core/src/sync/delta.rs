@@ -9,6 +9,7 @@
 //! * A server that promises unique times in commit order is asked for what is strictly behind the last time.
 
 use crate::name::RecordId;
+use crate::planted::planted;
 use crate::query::{Expr, Query, field};
 use crate::timestamp::Timestamp;
 
@@ -139,10 +140,10 @@ fn wanted_step(step: &Step, seen: &Seen) -> Next {
                 });
             }
             let millisecond = last.floor_millis();
-            if first.floor_millis() < millisecond {
+            if first.floor_millis() < millisecond || planted!(TieAtPageEdge) {
                 Next::Step(Step::Range {
                     from: Some(millisecond),
-                    exclusive: false,
+                    exclusive: planted!(TieAtPageEdge),
                 })
             } else {
                 Next::Step(Step::Tie {

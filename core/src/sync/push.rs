@@ -15,6 +15,7 @@ use super::operation::{Operation, OperationState};
 use super::settle::{Answer, Answered, Settled};
 use crate::error::Error;
 use crate::name::{RecordId, TableName};
+use crate::planted::planted;
 use crate::transport::{Transport, TransportError, TransportErrorKind};
 
 /// Operations that are marked, sent and settled together: two commits a group instead of two an operation.
@@ -176,7 +177,7 @@ impl Push {
                 blocked.insert(key);
                 return Some(false);
             }
-            if !members.insert(key) {
+            if !members.insert(key) && !planted!(SuccessorsTogether) {
                 return None;
             }
             group.push((seq, entry.table.clone(), entry.id.clone()));
@@ -261,6 +262,11 @@ impl Push {
             .await
         {
             Ok(answer) => lock().set(place, answer),
+            Err(error)
+                if planted!(LostAnswerIsDone) && error.kind() == TransportErrorKind::Timeout =>
+            {
+                lock().set(place, Answer::Applied(None));
+            }
             Err(error) => match error.kind() {
                 // Not known to concern anything but this operation, or its table: the others go on.
                 TransportErrorKind::UnknownTable | TransportErrorKind::BadRequest => {

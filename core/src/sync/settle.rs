@@ -9,7 +9,8 @@ use super::slot::Slot;
 use super::system::{FAILURES, FailureRow};
 use crate::error::Error;
 use crate::name::{RecordId, TableName};
-use crate::record::Record;
+use crate::planted::planted;
+use crate::record::{Record, SystemProperties};
 use crate::schema::MergeRules;
 use crate::store::{Durability, Write, WriteBatch};
 use crate::transport::Rejection;
@@ -33,6 +34,8 @@ pub struct ParkedOperation {
 pub(crate) enum Answer {
     /// Done; the record as the server now has it, where it said so.
     Applied(Option<Record>),
+    /// Done by an earlier attempt, whose answer the server remembers; and the record as the server has it now.
+    AppliedEarlier { record: Record, now: Option<Record> },
     /// Not done, and how the conflict was decided.
     Conflict {
         server: Option<Record>,
@@ -116,10 +119,12 @@ fn settle_one(
     let newer = slot.operations.last().is_some_and(|last| last.seq != seq);
     let Some(operation) = slot.find(seq) else {
         // Cancelled while it was at the server. If it took effect and nothing newer waits, show that.
-        if let (Answer::Applied(Some(record)), true) =
-            (&answered.answer, slot.operations.is_empty())
-        {
-            slot.record = live(Some(record));
+        if slot.operations.is_empty() {
+            match &answered.answer {
+                Answer::Applied(Some(record)) => slot.record = live(Some(record)),
+                Answer::AppliedEarlier { now, .. } => slot.record = live(now.as_ref()),
+                _ => {}
+            }
         }
         return Ok(Settled::Done);
     };
@@ -133,6 +138,15 @@ fn settle_one(
         }
         Answer::Applied(record) => {
             applied(slot, seq, record.as_ref());
+            Ok(Settled::Done)
+        }
+        Answer::AppliedEarlier { record, now } => {
+            applied(slot, seq, Some(record));
+            match slot.operations.first_mut() {
+                // It meets what others did since; should it be cancelled, that is restored.
+                Some(next) => next.shadow = now.clone().or_else(|| Some(tombstone(&slot.id))),
+                None => slot.record = live(now.as_ref()),
+            }
             Ok(Settled::Done)
         }
         Answer::Rejected(rejection) => {
@@ -169,7 +183,7 @@ fn settle_one(
                 slot.record = live(server.as_ref());
                 return Ok(Settled::Done);
             }
-            if newer && *decision != ConflictDecision::Park {
+            if newer && *decision != ConflictDecision::Park && !planted!(DecisionOverEdit) {
                 // The decision was made on content that has changed since. Sent again on the old version, the
                 // operation meets the same conflict, and the decision is made anew.
                 if let Some(operation) = slot.find(seq) {
@@ -204,9 +218,15 @@ fn applied(slot: &mut Slot, seq: u64, record: Option<&Record>) {
     if done.kind == OperationKind::Delete {
         return;
     }
+    if planted!(AnswerOverEdit) {
+        slot.record = answer.cloned();
+    }
     // What the server now has is what the newer edit is based on.
     let sent = done.item.clone().or_else(|| slot.record.clone());
     next.base = answer.cloned().or(sent);
+    if planted!(OldBaseOfSuccessor) {
+        next.base = done.base;
+    }
     if let (Some(local), Some(base)) = (&mut slot.record, &next.base) {
         *local = local.clone().with_system(base.system().clone());
     }
@@ -282,7 +302,9 @@ fn send_again(slot: &mut Slot, seq: u64, server: Option<&Record>) {
     operation.state = OperationState::Pending;
     operation.edits += 1;
     operation.item = None;
-    operation.base = server.cloned();
+    if !planted!(OldBaseAfterDecision) {
+        operation.base = server.cloned();
+    }
     operation.shadow = None;
     operation.unsure = false;
     // The decision was made over the deletion, so the tombstone of it is not another conflict.
@@ -317,7 +339,8 @@ pub(crate) fn merge_decision(
         return Err("one side deleted the record".into());
     };
     let unsure = conflict.operation.unsure;
-    let merged = join(rules, unsure, conflict.base.as_ref(), local, server);
+    let open = unsure && !planted!(CountsUnsureChanges);
+    let merged = join(rules, open, conflict.base.as_ref(), local, server);
     if !merged.clashes.is_empty() {
         let names = merged.clashes.join(", ");
         Err(if unsure {
@@ -332,6 +355,15 @@ pub(crate) fn merge_decision(
     } else {
         Ok(ConflictDecision::With(merged.record))
     }
+}
+
+/// The record of a row that the server does not have any more.
+pub(crate) fn tombstone(id: &RecordId) -> Record {
+    let system = SystemProperties {
+        deleted: true,
+        ..SystemProperties::default()
+    };
+    Record::from_stored(id.clone(), system, "{}")
 }
 
 /// A record that is not a tombstone.

@@ -9,6 +9,7 @@ use super::settle::live;
 use super::system::{FAILURES, OPERATIONS, seq_id};
 use crate::error::Error;
 use crate::name::{RecordId, TableName};
+use crate::planted::planted;
 use crate::record::{Draft, Record, SystemProperties};
 use crate::store::{Expect, StoreError, Write, WriteBatch};
 use crate::timestamp::Timestamp;
@@ -172,7 +173,14 @@ impl Slot {
             self.record = new;
             return Ok(());
         };
-        match collapse(last.kind, last.state, kind) {
+        let state = match (last.kind, kind) {
+            (OperationKind::Insert, OperationKind::Delete) if planted!(DropAfterAttempt) => {
+                OperationState::Pending
+            }
+            _ if planted!(CollapseInFlight) => OperationState::Pending,
+            _ => last.state,
+        };
+        match collapse(last.kind, state, kind) {
             Collapse::Keep => last.edited(),
             Collapse::Become(other) => {
                 if last.kind == OperationKind::Delete {

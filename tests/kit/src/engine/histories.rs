@@ -36,6 +36,7 @@ struct ServerKind {
     foreign: bool,
     page: u32,
     shows_tombstones: bool,
+    operation_ids: bool,
     ticks: i64,
 }
 
@@ -89,14 +90,19 @@ fn history() -> impl Strategy<Value = History> {
         any::<bool>(),
         1..5_u32,
         any::<bool>(),
+        any::<bool>(),
         prop_oneof![Just(0), Just(3_700)],
     );
-    let server = server.prop_map(|(foreign, page, shows_tombstones, ticks)| ServerKind {
-        foreign,
-        page,
-        shows_tombstones,
-        ticks,
-    });
+    let server =
+        server.prop_map(
+            |(foreign, page, shows_tombstones, operation_ids, ticks)| ServerKind {
+                foreign,
+                page,
+                shows_tombstones,
+                operation_ids,
+                ticks,
+            },
+        );
     let policy = || {
         prop_oneof![
             Just(Policy::Park),
@@ -246,6 +252,7 @@ impl ServerKind {
         server.configure(|options| {
             options.page = self.page;
             options.shows_tombstones = self.shows_tombstones;
+            options.operation_ids = self.operation_ids;
             if self.foreign {
                 options.ticks_per_write = self.ticks;
             }

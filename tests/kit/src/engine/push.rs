@@ -469,3 +469,29 @@ pub async fn successors_follow_in_their_order<H: Harness>(harness: &H) {
         device.is_in_sync().await;
     }
 }
+
+/// The server remembers the first attempt, but others have changed or removed the record since: that is what is here then.
+pub async fn remembered_answer_is_overtaken<H: Harness>(harness: &H) {
+    let server = TestServer::new();
+    server.configure(|options| options.operation_ids = true);
+    let device = Device::new(harness, &server).await;
+    for (id, edited) in [("a", false), ("b", false), ("c", true)] {
+        device.insert(id, 1).await;
+        server.fault(Fault::LostAnswer);
+        device.push_stops().await;
+        if edited {
+            device.set(id, 2).await;
+        }
+        match id {
+            "a" => server.drop_row(id),
+            _ => server.set(id, 9),
+        }
+        // The position moves on: no later pull brings these rows again.
+        device.pull_only().await;
+        device.push().await;
+    }
+    assert_eq!((device.n("a").await, device.n("b").await), (None, Some(9)));
+    let seq = device.only_seq().await;
+    device.sync.cancel(seq).await.expect("the conflict ends");
+    device.is_in_sync().await;
+}

@@ -49,6 +49,7 @@ macro_rules! engine_tests {
             cancel_of_a_delete_in_flight
             lost_requests_and_answers_have_one_effect
             lost_answer_then_another_writer
+            remembered_answer_is_overtaken
             lost_request_then_another_writer
             equal_content_is_no_conflict
             stopped_push_loses_nothing

@@ -15,6 +15,8 @@ use synctable_core::{
     Clock, Draft, Error, IdSource, MergeRule, RecordId, Schema, TableSchema, Timestamp,
 };
 
+use tokio::task::yield_now;
+
 use super::dice::Dice;
 use super::disk::Disk;
 use super::ledger::Ledger;
@@ -26,10 +28,15 @@ pub(crate) const KEPT: &str = "kept";
 /// The table in which anything is deleted, dropped and overwritten.
 pub(crate) const WILD: &str = "wild";
 
+/// The table of records that a client makes and removes again; nobody else touches them.
+pub(crate) const PASSING: &str = "passing";
+
 /// What the program does next. The number picks a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Action {
     EditKept(u8),
+    /// Makes a record, edits it and removes it, as far as it gets.
+    Pass(u8),
     PutWild(u8),
     UpdateWild(u8),
     DeleteWild(u8),
@@ -156,6 +163,7 @@ fn schema() -> Schema {
     Schema::new()
         .with_table(table(KEPT), kept)
         .with_table(table(WILD), TableSchema::new())
+        .with_table(table(PASSING), TableSchema::new())
 }
 
 /// Does one thing. An error is what the application would see; only what may not be is a finding.
@@ -163,9 +171,14 @@ pub(crate) fn act(
     sync: SyncContext,
     action: Action,
     ledger: Arc<Mutex<Ledger>>,
+    told: Option<(usize, usize)>,
 ) -> BoxFuture<'static, Result<(), String>> {
     async move {
-        match run(&sync, action, &ledger).await {
+        let outcome = run(&sync, action, &ledger).await;
+        if let Some((step, number)) = told {
+            println!("     client {number}: {action:?} of step {step}: {outcome:?}");
+        }
+        match outcome {
             Ok(()) => Ok(()),
             Err(error) => allowed(action, &error),
         }
@@ -221,6 +234,22 @@ async fn run(sync: &SyncContext, action: Action, ledger: &Mutex<Ledger>) -> Resu
                 done => _ = done?,
             }
             books(ledger).acknowledge(&tag);
+        }
+        Action::Pass(turns) => {
+            let passing = sync.table::<Value>(PASSING)?;
+            let id = books(ledger).come();
+            passing.insert(&json!({"id": id, "n": 0})).await?;
+            books(ledger).came(&id);
+            for n in 0..turns {
+                passing.update(&id, &json!({ "n": n })).await?;
+                // The others get a chance to push it meanwhile.
+                for _ in 0..20 {
+                    yield_now().await;
+                }
+            }
+            books(ledger).go(&id);
+            passing.delete(&id).await?;
+            books(ledger).went(&id);
         }
         Action::PutWild(which) => {
             let new = json!({"id": format!("w{which}"), "n": which});

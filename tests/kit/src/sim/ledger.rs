@@ -11,6 +11,21 @@ pub(crate) struct Ledger {
     next: u64,
     started: BTreeMap<String, String>,
     acknowledged: BTreeSet<String>,
+    /// Records of the table of passing things, by what was done with them last.
+    passing: BTreeMap<String, Passing>,
+}
+
+/// The life of a record that one client makes and removes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Passing {
+    /// It may be there.
+    Coming,
+    /// It has to be there.
+    Here,
+    /// It may be there still.
+    Going,
+    /// It has to be gone.
+    Gone,
 }
 
 impl Ledger {
@@ -25,6 +40,47 @@ impl Ledger {
     /// The change was acknowledged: from now on it may not get lost.
     pub(crate) fn acknowledge(&mut self, tag: &str) {
         self.acknowledged.insert(tag.to_owned());
+    }
+
+    /// The id of a passing record that is about to be made.
+    pub(crate) fn come(&mut self) -> String {
+        let id = format!("p{}", self.passing.len());
+        self.passing.insert(id.clone(), Passing::Coming);
+        id
+    }
+
+    /// It was made.
+    pub(crate) fn came(&mut self, id: &str) {
+        self.passing.insert(id.to_owned(), Passing::Here);
+    }
+
+    /// It is about to be removed.
+    pub(crate) fn go(&mut self, id: &str) {
+        self.passing.insert(id.to_owned(), Passing::Going);
+    }
+
+    /// It was removed.
+    pub(crate) fn went(&mut self, id: &str) {
+        self.passing.insert(id.to_owned(), Passing::Gone);
+    }
+
+    /// Compares the passing records of the server with the books.
+    pub(crate) fn check_passing(&self, rows: &[Record]) -> Vec<String> {
+        let live: BTreeSet<&str> = rows.iter().map(|row| row.id().as_str()).collect();
+        let mut wrong = Vec::new();
+        for (id, passing) in &self.passing {
+            match (passing, live.contains(id.as_str())) {
+                (Passing::Here, false) => wrong.push(format!("lost: the record {id}")),
+                (Passing::Gone, true) => wrong.push(format!("back: the removed record {id}")),
+                _ => {}
+            }
+        }
+        for id in live {
+            if !self.passing.contains_key(id) {
+                wrong.push(format!("foreign: the record {id}"));
+            }
+        }
+        wrong
     }
 
     /// How many changes were acknowledged.
@@ -93,5 +149,24 @@ mod tests {
         assert_eq!(kinds(r#"{"id":"a","n":1}"#), ["lost", "lost"]);
         assert_eq!(ledger.check(&[]).len(), 1);
         assert_eq!(second, "t2");
+    }
+
+    #[test]
+    fn books_of_passing_records_name_what_is_wrong() {
+        let mut ledger = Ledger::default();
+        let id = ledger.come();
+        let (here, gone) = ([record(r#"{"id":"p0"}"#)], []);
+        let count = |ledger: &Ledger| {
+            let found = |rows: &[Record]| ledger.check_passing(rows).len();
+            (found(&here), found(&gone))
+        };
+        assert_eq!(count(&ledger), (0, 0));
+        ledger.came(&id);
+        assert_eq!(count(&ledger), (0, 1));
+        ledger.go(&id);
+        assert_eq!(count(&ledger), (0, 0));
+        ledger.went(&id);
+        assert_eq!(count(&ledger), (1, 0));
+        assert_eq!(ledger.check_passing(&[record(r#"{"id":"x"}"#)]).len(), 1);
     }
 }

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use synctable_core::sync::{ConflictPolicy, SyncContext};
 use synctable_core::{Error, Record};
 
-use super::client::{Action, Client, KEPT, Parts, Start, WILD, act, resolve, tagged};
+use super::client::{Action, Client, KEPT, PASSING, Parts, Start, WILD, act, resolve, tagged};
 use super::dice::Dice;
 use super::ledger::Ledger;
 use super::net::{Net, Trouble, Weather};
@@ -106,6 +106,13 @@ impl World {
 
     fn weather(&self) -> MutexGuard<'_, Weather> {
         self.weather.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A line of the story, where it is told.
+    fn tell(&self, line: impl FnOnce() -> String) {
+        if self.setting.told {
+            println!("{:4} {}", self.steps, line());
+        }
     }
 
     fn books(&self) -> MutexGuard<'_, Ledger> {
@@ -206,7 +213,9 @@ impl World {
         match client.program() {
             Some(sync) => {
                 (number, action).hash(&mut self.trace);
-                let task = act(sync.clone(), action, Arc::clone(&self.ledger));
+                let told = self.setting.told.then_some((self.steps, number));
+                let task = act(sync.clone(), action, Arc::clone(&self.ledger), told);
+                self.tell(|| format!("client {number}: {action:?}"));
                 self.tasks.push((Some(number), task));
             }
             None => {
@@ -224,6 +233,7 @@ impl World {
         let kept = self.dice.permille(700);
         self.dice.weighted(&[
             (30, Action::EditKept(which)),
+            (8, Action::Pass(which)),
             (6, Action::PutWild(which)),
             (6, Action::UpdateWild(which)),
             (6, Action::DeleteWild(which)),
@@ -241,7 +251,9 @@ impl World {
     /// Someone else changes a row at the server.
     fn other(&mut self) {
         let which = self.dice.below(3);
-        match self.dice.below(3) {
+        let what = self.dice.below(3);
+        self.tell(|| format!("someone else: {what} {which}"));
+        match what {
             0 => {
                 let id = format!("k{which}");
                 let tag = self.books().start(&id);
@@ -264,6 +276,7 @@ impl World {
     }
 
     fn crash(&mut self, number: usize) {
+        self.tell(|| format!("client {number} crashes"));
         self.starting.remove(&number);
         self.tasks.retain(|(of, _)| *of != Some(number));
         if let Some(client) = self.clients.get_mut(number) {
@@ -281,6 +294,7 @@ impl World {
         if place < weather.late.0.len() {
             let request = weather.late.0.swap_remove(place);
             drop(weather);
+            self.tell(|| "a late request arrives".into());
             self.tasks.push((None, request.map(Ok).boxed()));
         }
     }
@@ -288,6 +302,7 @@ impl World {
     /// Faults end. What is under way comes to its end, and every client pushes and pulls until nothing is left.
     fn settle(&mut self) {
         self.calm.store(true, Ordering::SeqCst);
+        self.tell(|| "faults end".into());
         {
             let mut weather = self.weather();
             weather.permille = 0;
@@ -335,7 +350,7 @@ impl World {
             sync.push().await.map_err(error)?;
             resolve(&sync).await.map_err(error)?;
             sync.push().await.map_err(error)?;
-            for name in [KEPT, WILD] {
+            for name in [KEPT, WILD, PASSING] {
                 let rows = sync.table::<Value>(name).map_err(error)?;
                 let pull = rows.pull(synctable_core::query::Query::all(), "all");
                 pull.await.map_err(error)?;
@@ -382,7 +397,7 @@ impl World {
 
     /// Every client holds what the server holds, and the server what the books say.
     fn compare(&mut self) {
-        for name in [KEPT, WILD] {
+        for name in [KEPT, WILD, PASSING] {
             let table = table(name);
             let expected = self.server.live(&table);
             for number in 0..self.clients.len() {
@@ -405,6 +420,10 @@ impl World {
             }
         }
         let wrong = self.books().check(&self.server.live(&table(KEPT)));
+        self.findings.extend(wrong);
+        let wrong = self
+            .books()
+            .check_passing(&self.server.live(&table(PASSING)));
         self.findings.extend(wrong);
         self.findings.extend(self.server.violations());
     }
