@@ -39,7 +39,7 @@ impl Root {
 
     /// The key of one use, in one context.
     pub(crate) fn derive(&self, label: &str, context: &[u8]) -> Result<RawKey, StoreError> {
-        let mut key = RawKey::of(&[0; KEY_LEN]);
+        let mut key = RawKey::zero();
         let info = [LABEL, label.as_bytes(), &[0], context];
         self.0
             .expand_multi_info(&info, key.bytes_mut())

@@ -85,7 +85,7 @@ impl Argon2Params {
             failed(message).with_source(error)
         })?;
         blocks.resize(count, Block::new());
-        let mut key = RawKey::of(&[0; KEY_LEN]);
+        let mut key = RawKey::zero();
         Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
             .hash_password_into_with_memory(
                 passphrase.as_bytes(),
@@ -105,5 +105,45 @@ impl Default for Argon2Params {
             passes: 3,
             lanes: 4,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounds_are_included_and_what_is_outside_is_refused() {
+        for (memory, passes, lanes) in [(19_456, 2, 1), (1_048_576, 16, 16)] {
+            let params = Argon2Params::new(memory, passes, lanes).unwrap();
+            let read = (params.memory_kib(), params.passes(), params.lanes());
+            assert_eq!(read, (memory, passes, lanes));
+        }
+        let outside = [
+            (19_455, 2, 1),
+            (1_048_577, 2, 1),
+            (19_456, 1, 1),
+            (19_456, 17, 1),
+            (19_456, 2, 0),
+            (19_456, 2, 17),
+        ];
+        for (memory, passes, lanes) in outside {
+            let error = Argon2Params::new(memory, passes, lanes).unwrap_err();
+            assert_eq!(
+                error.kind(),
+                StoreErrorKind::Unsupported,
+                "{memory}/{passes}/{lanes}"
+            );
+        }
+        let default = Argon2Params::default();
+        let again = Argon2Params::new(default.memory_kib(), default.passes(), default.lanes());
+        assert_eq!(again.unwrap(), default);
+    }
+
+    #[test]
+    fn another_salt_gives_another_key() {
+        let passphrase = Passphrase::new("a".to_owned()).unwrap();
+        let key = |salt: [u8; 16]| Argon2Params::LEAST.stretch(&passphrase, &salt).unwrap();
+        assert_ne!(key([0; 16]).as_bytes(), key([1; 16]).as_bytes());
     }
 }

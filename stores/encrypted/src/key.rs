@@ -30,7 +30,7 @@ impl RawKey {
 
     /// A new key from the random source of the operating system.
     pub fn random() -> Result<Self, StoreError> {
-        let mut key = Self::of(&[0; KEY_LEN]);
+        let mut key = Self::zero();
         fill_random(key.bytes_mut())?;
         Ok(key)
     }
@@ -41,7 +41,7 @@ impl RawKey {
             let message = "a key is 32 bytes, or 64 hex digits in a text file; this is neither";
             StoreError::new(StoreErrorKind::WrongKey, message)
         };
-        let mut key = Self::of(&[0; KEY_LEN]);
+        let mut key = Self::zero();
         if file.len() == KEY_LEN {
             key.0.copy_from_slice(file);
             return Ok(key);
@@ -73,7 +73,14 @@ impl RawKey {
 
     /// A copy of its own of `bytes`, on the heap, so that moves of the key leave no copies behind.
     pub(crate) fn of(bytes: &[u8; KEY_LEN]) -> Self {
-        Self(Box::new(Zeroizing::new(*bytes)))
+        let mut key = Self::zero();
+        key.bytes_mut().copy_from_slice(bytes);
+        key
+    }
+
+    /// A key to be filled in.
+    pub(crate) fn zero() -> Self {
+        Self(Box::default())
     }
 
     /// The bytes, to be filled in.
