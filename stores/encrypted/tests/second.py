@@ -191,6 +191,103 @@ def open_header(header, secret):
     return store_id, equality, slot, keys
 
 
+# Entries: the map from plain keys to values.
+
+HEADER, MANIFEST = b"\0", b"\0\1"
+
+
+def group_text(plain):
+    """What a plain key belongs to."""
+    if plain == b"\0":
+        return b"group\x01"
+    if plain[:1] == b"\1":
+        return b"group\x02"
+    if plain[:1] == b"\2" and b"\0" in plain:
+        return b"group\x03" + field(plain[1:].split(b"\0", 1)[0])
+    return b"group\x00"
+
+
+def physical_key(keys, plain):
+    tokens = keys.name_token(group_text(plain)) + keys.name_token(plain)
+    return b"\1" + u32(keys.epoch) + tokens
+
+
+def padded(text):
+    length = 64
+    while length < len(text):
+        length += length // 8
+    return text.ljust(length, b"\0")
+
+
+def unfield(text):
+    (length,) = struct.unpack(">I", text[:4])
+    if len(text) < 4 + length:
+        raise Refused("a cut text")
+    return text[4:4 + length], text[4 + length:]
+
+
+def open_store(dump, secret):
+    """What a store holds, by plain key, and its write counter; every entry is checked."""
+    _, equality, _, by_epoch = open_header(dump[HEADER], secret)
+    if equality:
+        raise Refused("stores with equal values as neighbours are not read here")
+    current = next(iter(by_epoch.values()))
+    manifest = current.open(b"manifest", MANIFEST, dump[MANIFEST])
+    counter, count, total = *struct.unpack(">QQ", manifest[:16]), manifest[16:]
+    entries, found = {}, 0
+    for physical, blob in dump.items():
+        if physical in (HEADER, MANIFEST):
+            continue
+        keys = by_epoch.get(struct.unpack(">I", physical[1:5])[0])
+        if keys is None or physical[:1] != b"\1":
+            raise Refused("an entry of an unknown epoch or kind")
+        text = keys.open(b"entry", physical, blob)
+        plain, rest = unfield(text)
+        value, rest = unfield(rest)
+        if physical_key(keys, plain) != physical or padded(text[:len(text) - len(rest)]) != text:
+            raise Refused("an entry is at another place, or not padded")
+        if plain in entries:
+            raise Refused("a key twice")
+        entries[plain] = value
+        found += keys.manifest_term(physical, blob)
+    if count != len(entries) or total != (found % (1 << 256)).to_bytes(32, "big"):
+        raise Refused("entries were dropped, added or put back")
+    return entries, counter
+
+
+def make_store(entries, secret, counter):
+    store_id, data_key = os.urandom(16), os.urandom(32)
+    keys = Keys(1, data_key, store_id)
+    costs = (19456, 2, 1) if secret.startswith("passphrase:") else None
+    ring, fixed = [(1, data_key)], fixed_part(store_id, False)
+    slot = make_slot(0, secret, costs, fixed, ring, os.urandom(16), os.urandom(12))
+    dump, total = {HEADER: make_header(store_id, False, [slot], ring)}, 0
+    for plain, value in entries.items():
+        physical = physical_key(keys, plain)
+        text = padded(field(plain) + field(value))
+        dump[physical] = keys.seal(b"entry", physical, text, os.urandom(24))
+        total += keys.manifest_term(physical, dump[physical])
+    manifest = struct.pack(">QQ", counter, len(entries)) + (total % (1 << 256)).to_bytes(32, "big")
+    dump[MANIFEST] = keys.seal(b"manifest", MANIFEST, manifest, os.urandom(24))
+    return dump
+
+
+def read_dump(path):
+    with open(path, "rb") as file:
+        rest = file.read()
+    dump = {}
+    while rest:
+        key, rest = unfield(rest)
+        dump[key], rest = unfield(rest)
+    return dump
+
+
+def write_dump(path, dump):
+    with open(path, "wb") as file:
+        for key in sorted(dump):
+            file.write(field(key) + field(dump[key]))
+
+
 # Vectors.
 
 def bytes_of(name, length):
@@ -283,6 +380,17 @@ def main(arguments):
         check()
     elif arguments == ["vectors"]:
         print(json.dumps(vectors(), indent=1))
+    elif len(arguments) == 3 and arguments[0] == "open":
+        try:
+            entries, counter = open_store(read_dump(arguments[1]), arguments[2])
+        except Refused as refusal:
+            sys.exit(f"refused: {refusal}")
+        entries = {key.hex(): value.hex() for key, value in sorted(entries.items())}
+        print(json.dumps({"counter": counter, "entries": entries}))
+    elif len(arguments) == 3 and arguments[0] == "create":
+        given = json.load(sys.stdin)
+        entries = {bytes.fromhex(key): bytes.fromhex(given["entries"][key]) for key in given["entries"]}
+        write_dump(arguments[1], make_store(entries, arguments[2], given["counter"]))
     else:
         sys.exit(__doc__)
 
