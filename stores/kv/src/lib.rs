@@ -57,6 +57,7 @@
 //! ```
 
 mod backend;
+pub mod files;
 mod key;
 mod scan;
 mod store;

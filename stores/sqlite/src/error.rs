@@ -1,8 +1,5 @@
 //! SQLite's errors as store errors.
 
-use std::io::{self, ErrorKind};
-use std::path::Path;
-
 use rusqlite::ErrorCode;
 use synctable_core::store::{StoreError, StoreErrorKind};
 
@@ -68,36 +65,4 @@ pub(crate) fn corrupt() -> StoreError {
 /// What every call after `close` answers.
 pub(crate) fn closed() -> StoreError {
     StoreError::new(StoreErrorKind::Closed, CLOSED)
-}
-
-/// A path in the form messages show: quoted, without control characters.
-pub(crate) fn shown(path: &Path) -> String {
-    let text: String = path
-        .to_string_lossy()
-        .chars()
-        .flat_map(char::escape_debug)
-        .collect();
-    format!("'{text}'")
-}
-
-/// A failed call of the file system as a store error.
-pub(crate) fn io_error(path: &Path, error: io::Error) -> StoreError {
-    let path = shown(path);
-    let (kind, message) = match error.kind() {
-        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => (
-            StoreErrorKind::Permission,
-            format!(
-                "{path} may not be opened for reading and writing; check the permissions of the file and its folder"
-            ),
-        ),
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => (
-            StoreErrorKind::Full,
-            format!("there is no room for {path}; free some space and try again"),
-        ),
-        _ => (
-            StoreErrorKind::Io,
-            format!("{path} cannot be opened; check the path and the disk"),
-        ),
-    };
-    StoreError::new(kind, message).with_source(error)
 }

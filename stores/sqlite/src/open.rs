@@ -2,17 +2,17 @@
 
 use std::fmt::Write as _;
 use std::fs::{self, File};
-use std::io::{self, ErrorKind};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use synctable_core::store::{StoreError, StoreErrorKind};
+use synctable_kv::files::{self, io_error, not_ours, shown};
 
 use crate::catalogue;
-use crate::error::{describe, io_error, shown};
+use crate::error::describe;
 use crate::sql::functions;
 
 /// `PRAGMA application_id` of our files: "sync" in ASCII.
@@ -43,14 +43,13 @@ pub(crate) fn open(options: &Options) -> Result<Connection, StoreError> {
         ));
     }
     let path = &options.path;
-    if !exists(path)? {
+    if !files::exists(path)? {
         if !options.create {
-            return Err(StoreError::new(
-                StoreErrorKind::Io,
-                format!("there is no store at {}; check the path", shown(path)),
-            ));
+            return Err(files::missing(path));
         }
-        create(path)?;
+        files::make(path, |draft| {
+            build(draft).map_err(|error| not_permitted(path, error))
+        })?;
     }
     check(options)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -98,41 +97,6 @@ fn set_up(conn: &Connection, options: &Options) -> rusqlite::Result<()> {
     functions::register(conn)
 }
 
-/// True when something is at `path`; an error when its folder is missing or cannot be read, or it is no file.
-fn exists(path: &Path) -> Result<bool, StoreError> {
-    match fs::metadata(path) {
-        Ok(meta) if meta.is_dir() => Err(StoreError::new(
-            StoreErrorKind::NotAStore,
-            format!("{} is a folder; give the path of a file", shown(path)),
-        )),
-        Ok(_) => Ok(true),
-        Err(error) if error.kind() == ErrorKind::NotFound => match path.parent() {
-            Some(folder) if !folder.is_dir() => Err(StoreError::new(
-                StoreErrorKind::Io,
-                format!("there is no folder {}; make it first", shown(folder)),
-            )),
-            _ => Ok(false),
-        },
-        Err(error) => Err(io_error(path, error)),
-    }
-}
-
-/// Makes a new store under another name and links it into place, so that a crash leaves no half-made file
-/// and two processes that start together end up with one store.
-fn create(path: &Path) -> Result<(), StoreError> {
-    static DRAFTS: AtomicU32 = AtomicU32::new(0);
-    let draft = DRAFTS.fetch_add(1, Ordering::Relaxed);
-    let mut name = path.file_name().unwrap_or_default().to_os_string();
-    name.push(format!(".new-{}-{draft}", std::process::id()));
-    let draft = path.with_file_name(name);
-    remove(&draft)?;
-    let made = build(&draft)
-        .map_err(|error| not_permitted(path, error))
-        .and_then(|()| place(&draft, path).map_err(|error| io_error(path, error)));
-    let removed = remove(&draft);
-    made.and(removed)
-}
-
 /// The folder is there, so a file that cannot be made or opened in it is one that may not be.
 fn not_permitted(path: &Path, error: rusqlite::Error) -> StoreError {
     match error.sqlite_error_code() {
@@ -153,28 +117,6 @@ fn build(draft: &Path) -> rusqlite::Result<()> {
     ))?;
     conn.pragma_update(None, "journal_mode", "WAL")?;
     conn.close().map_err(|(_, error)| error)
-}
-
-fn place(draft: &Path, path: &Path) -> io::Result<()> {
-    match fs::hard_link(draft, path) {
-        // Another process was faster: its store is as good.
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(()),
-        // Some file systems have no links.
-        Err(_) if !path.exists() => fs::rename(draft, path)?,
-        result => result?,
-    }
-    match path.parent().map(File::open) {
-        Some(Ok(folder)) => folder.sync_all(),
-        // Not every system can open a folder; the file itself is synced.
-        _ => Ok(()),
-    }
-}
-
-fn remove(draft: &Path) -> Result<(), StoreError> {
-    match fs::remove_file(draft) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(io_error(draft, error)),
-        _ => Ok(()),
-    }
 }
 
 /// Judges the file without changing it.
@@ -251,13 +193,6 @@ fn has_log(path: &Path) -> bool {
     let mut name = path.as_os_str().to_os_string();
     name.push("-wal");
     fs::metadata(name).is_ok_and(|meta| meta.len() > 0)
-}
-
-fn not_ours(path: &Path, what: &str) -> StoreError {
-    StoreError::new(
-        StoreErrorKind::NotAStore,
-        format!("{} is {what}; choose another path", shown(path)),
-    )
 }
 
 /// An error from opening the file itself, for which SQLite does not say whether permission was the reason.

@@ -11,9 +11,9 @@ use rusqlite::Connection;
 use synctable_core::query::Query;
 use synctable_core::store::{LocalStore, Page, Plan, StoreCapabilities, StoreError, WriteBatch};
 use synctable_core::{Record, RecordId, Schema, TableName};
+use synctable_kv::files::io_error;
 
 use crate::catalogue::Catalogue;
-use crate::error::io_error;
 use crate::open::{self, Options};
 use crate::pool::{Pool, Shared};
 use crate::queue::Queue;
