@@ -1,0 +1,119 @@
+//! redb's errors as store errors.
+
+use std::io::ErrorKind;
+use std::path::Path;
+
+use redb::{CommitError, DatabaseError, StorageError, TableError, TransactionError};
+use synctable_core::store::{StoreError, StoreErrorKind};
+use synctable_kv::files::{io_error, not_ours, shown};
+
+/// A failed read, or a failed step of a write before its commit: nothing is written then.
+pub(crate) fn from_storage(error: StorageError) -> StoreError {
+    let (kind, message) = match &error {
+        StorageError::Io(cause) => match cause.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => (
+                StoreErrorKind::Full,
+                "there is no room for the write; free some space and open the store again",
+            ),
+            _ => (
+                StoreErrorKind::Io,
+                "reading or writing the store failed; check the disk and open the store again",
+            ),
+        },
+        StorageError::PreviousIo => (
+            StoreErrorKind::Io,
+            "reading or writing the store failed earlier; check the disk and open the store again",
+        ),
+        StorageError::Corrupted(_) => (
+            StoreErrorKind::Corrupt,
+            "the store is damaged; restore it from a backup or pull it again into a new store",
+        ),
+        StorageError::ValueTooLarge(_) => (
+            StoreErrorKind::Unsupported,
+            "a record is larger than redb can hold; make it smaller",
+        ),
+        StorageError::DatabaseClosed => return closed(),
+        _ => (
+            StoreErrorKind::Other,
+            "redb refused a call; its reason is the source of this error",
+        ),
+    };
+    StoreError::new(kind, message).with_source(error)
+}
+
+pub(crate) fn from_transaction(error: TransactionError) -> StoreError {
+    match error {
+        TransactionError::Storage(error) => from_storage(error),
+        error => other(error),
+    }
+}
+
+pub(crate) fn from_table(error: TableError) -> StoreError {
+    match error {
+        TableError::Storage(error) => from_storage(error),
+        error => StoreError::new(
+            StoreErrorKind::NotAStore,
+            "the redb file is one of another program; choose another path",
+        )
+        .with_source(error),
+    }
+}
+
+/// A failed commit. redb writes pages and header together, so whether they are in the file is not known.
+pub(crate) fn from_commit(error: CommitError) -> StoreError {
+    let message = "it is not known whether the batch was written; check the disk and the space on it, \
+                   then open the store again";
+    StoreError::new(StoreErrorKind::Unknown, message).with_source(error)
+}
+
+/// A database that cannot be opened or made.
+pub(crate) fn from_open(path: &Path, error: DatabaseError) -> StoreError {
+    let (kind, what) = match error {
+        DatabaseError::Storage(StorageError::Io(error)) => {
+            return match error.kind() {
+                ErrorKind::InvalidData => not_ours(path, "not a redb file").with_source(error),
+                ErrorKind::UnexpectedEof => damaged(path).with_source(error),
+                _ => io_error(path, error),
+            };
+        }
+        DatabaseError::Storage(error @ StorageError::Corrupted(_)) => {
+            return damaged(path).with_source(error);
+        }
+        DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => (
+            StoreErrorKind::Locked,
+            "is open already, in this process or another; close it there first",
+        ),
+        // Releases of redb that this crate never used.
+        DatabaseError::UpgradeRequired(_) => (
+            StoreErrorKind::NotAStore,
+            "is a redb file of another program; choose another path",
+        ),
+        _ => (
+            StoreErrorKind::Other,
+            "was refused by redb; its reason is the source of this error",
+        ),
+    };
+    StoreError::new(kind, format!("{} {what}", shown(path))).with_source(error)
+}
+
+pub(crate) fn damaged(path: &Path) -> StoreError {
+    StoreError::corrupt(format!(
+        "{} is damaged; restore it from a backup or pull into a new store",
+        shown(path)
+    ))
+}
+
+pub(crate) fn closed() -> StoreError {
+    StoreError::new(
+        StoreErrorKind::Closed,
+        "the store was closed; open it again",
+    )
+}
+
+pub(crate) fn other(error: impl std::error::Error + Send + Sync + 'static) -> StoreError {
+    StoreError::new(
+        StoreErrorKind::Other,
+        "redb refused a call; its reason is the source of this error",
+    )
+    .with_source(error)
+}
