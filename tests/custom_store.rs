@@ -28,4 +28,4 @@ impl FolderHarness for Mine {
     }
 }
 
-store_tests!(InFolder<Mine>; base, model, concurrent, cancel, persistent, kill, fault);
+store_tests!(InFolder<Mine>; base, model, concurrent, cancel, persistent, kill, fault, power_cut);

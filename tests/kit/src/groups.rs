@@ -110,6 +110,18 @@ macro_rules! __store_group {
             failed_renames_are_told
         }
     };
+    ($emit:ident, $harness:ty, power_cut) => {
+        $crate::$emit! { $harness, power_cut(lab):
+            cut_power_takes_nothing_immediate
+            cut_power_takes_what_is_not_synced
+        }
+    };
+    ($emit:ident, $harness:ty, processes) => {
+        $crate::$emit! { $harness, processes(lab):
+            processes_make_one_store_and_lose_no_update
+            commits_of_another_process_are_seen_at_once
+        }
+    };
     ($emit:ident, $harness:ty, $other:ident) => {
         compile_error!(concat!("the kit has no group `", stringify!($other), "`"));
     };
@@ -159,9 +171,16 @@ macro_rules! __store_tests {
 pub async fn assert_groups<H: Harness>(listed: &[&str]) {
     let harness = H::default();
     let store = harness.open().await.expect("the store opens");
+    let promises = store.capabilities();
     let mut claimed = BTreeSet::from(["base", "model", "concurrent", "cancel"]);
-    if store.capabilities().persistent {
+    if promises.persistent {
         claimed.extend(["persistent", "kill", "fault"]);
+    }
+    if promises.durable {
+        claimed.insert("power_cut");
+    }
+    if promises.multi_process {
+        claimed.insert("processes");
     }
     let listed: BTreeSet<&str> = listed.iter().copied().collect();
     let missing: Vec<_> = claimed.difference(&listed).collect();
@@ -188,6 +207,8 @@ mod tests {
             include_str!("cancel.rs"),
             include_str!("kill.rs"),
             include_str!("fault/mod.rs"),
+            include_str!("power_cut/mod.rs"),
+            include_str!("processes.rs"),
         ];
         for source in sources {
             for behaviour in source.split("pub async fn ").skip(1) {

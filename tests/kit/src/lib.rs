@@ -36,6 +36,8 @@
 //! | [`persistent`] | [`StoreCapabilities::persistent`](synctable_core::store::StoreCapabilities::persistent) | closing and opening again |
 //! | [`kill`] | the same | processes killed at any moment: nothing acknowledged is lost, nothing is torn; the lock dies with its owner |
 //! | [`fault`] | the same | calls of the system that fail, each in turn: errors are told, nothing acknowledged is lost |
+//! | [`power_cut`] | [`durable`](synctable_core::store::StoreCapabilities::durable) | the power is cut at any moment: no `Immediate` batch is lost |
+//! | [`processes`] | [`multi_process`](synctable_core::store::StoreCapabilities::multi_process) | several processes on one store |
 //!
 //! A further test, `the_groups_are_those_the_store_claims`, fails if the list leaves out what
 //! [`capabilities`](synctable_core::store::LocalStore::capabilities) promises, or names more.
@@ -66,6 +68,8 @@ pub mod kill;
 mod lab;
 pub mod model;
 pub mod persistent;
+pub mod power_cut;
+pub mod processes;
 mod reference;
 pub mod sim;
 

@@ -79,6 +79,17 @@ impl Child {
         }
     }
 
+    /// Stops it where it is; only a kill can follow.
+    pub(crate) fn stop(&mut self) {
+        let command = format!("kill -STOP {}", self.process.id());
+        let stopped = Command::new("sh").args(["-c", &command]).status();
+        assert!(
+            stopped.is_ok_and(|status| status.success()),
+            "the child cannot be stopped: {}",
+            self.errors()
+        );
+    }
+
     /// Ends it with SIGKILL. What it said before can still be read.
     pub(crate) fn kill(&mut self) {
         // An error means that it has ended.

@@ -1,16 +1,19 @@
 //! What a child does, and the lines in which it speaks.
 
 use std::env;
-use std::io::Write;
+use std::fs::File;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use synctable_core::store::{LocalStore, StoreError, StoreErrorKind};
+use synctable_core::store::{LocalStore, LocalStoreExt, StoreError, StoreErrorKind, WriteBatch};
+use synctable_core::{Record, RecordId, TableName, TableSchema};
 
 use super::ledger::{End, Ledger};
 use super::work::{State, declared};
 use crate::Harness;
+use crate::fixture::{declare, id, table};
 
 /// Holds the order of a child; without it a child does nothing.
 pub(super) const ORDER: &str = "SYNCTABLE_CHILD";
@@ -28,8 +31,16 @@ pub(crate) enum Job {
         batches: u64,
         may_lose: bool,
     },
+    /// Add one to the counter so often, whoever else does.
+    Count { times: u64 },
+    /// Append to the file [`Job::APPENDED`] until it is killed, without ever syncing it.
+    Append,
     /// Open the store and hold it until it is killed.
     Hold,
+}
+
+impl Job {
+    pub(crate) const APPENDED: &str = "appended";
 }
 
 /// A [`StoreError`].
@@ -92,6 +103,8 @@ pub fn child_process<H: Harness>() {
                 batches,
                 may_lose,
             } => struggle::<H>(&order.folder, seed, batches, may_lose).await,
+            Job::Count { times } => count::<H>(&order.folder, times).await,
+            Job::Append => append(&order.folder).map_err(|error| error.to_string()),
             Job::Hold => hold::<H>(&order.folder).await,
         };
         say(&outcome.map_or_else(Said::Wrong, |()| Said::Done));
@@ -102,7 +115,7 @@ pub fn child_process<H: Harness>() {
 fn say(said: &Said) {
     let text = serde_json::to_string(said).expect("a line");
     let line = format!("\n{MARK}{text}\n");
-    let mut out = std::io::stdout().lock();
+    let mut out = io::stdout().lock();
     if out
         .write_all(line.as_bytes())
         .and_then(|()| out.flush())
@@ -155,11 +168,66 @@ async fn write<H: Harness>(folder: &Path, seed: u64, round: u64) -> Result<(), S
 async fn hold<H: Harness>(folder: &Path) -> Result<(), String> {
     let (store, _) = open::<H>(folder).await?;
     // The parent holds the other end until it kills this process, or ends itself.
-    std::io::stdin()
+    io::stdin()
         .read_line(&mut String::new())
         .map_err(|error| error.to_string())?;
     drop(store);
     Ok(())
+}
+
+fn append(folder: &Path) -> io::Result<()> {
+    let mut file = File::create(folder.join(Job::APPENDED))?;
+    for number in 1.. {
+        writeln!(file, "{number}")?;
+        say(&Said::Acknowledged { number });
+    }
+    Ok(())
+}
+
+fn counter() -> (TableName, RecordId) {
+    (table("counters"), id("counter"))
+}
+
+/// What the counter in `store` holds.
+pub(crate) async fn counted(store: &dyn LocalStore) -> Result<u64, String> {
+    let (table, id) = counter();
+    let record = store.get_one(&table, &id).await;
+    let record = record.map_err(|error| format!("the counter cannot be read: {error}"))?;
+    let number = record.as_ref().and_then(|it| it.member("n")?.as_u64());
+    Ok(number.unwrap_or(0))
+}
+
+async fn count<H: Harness>(folder: &Path, times: u64) -> Result<(), String> {
+    let store = H::open_in(folder)
+        .await
+        .map_err(|error| format!("the store does not open: {error}"))?;
+    let (table, id) = counter();
+    let fails = |error| format!("the store fails: {error}");
+    let schema = declare(&table, TableSchema::new());
+    store.define(&schema).await.map_err(fails)?;
+    for _ in 0..times {
+        loop {
+            let found = store.get_one(&table, &id).await.map_err(fails)?;
+            let number = found.as_ref().and_then(|it| it.member("n")?.as_u64());
+            let number = number.unwrap_or(0) + 1;
+            let batch = match found {
+                Some(record) => WriteBatch::new().expect_same(&table, record),
+                None => WriteBatch::new().expect_absent(&table, &id),
+            };
+            let next = Record::new(id.clone(), &format!(r#"{{"n":{number}}}"#));
+            let batch = batch.put(&table, next.expect("a record"));
+            match store.commit(batch).await {
+                Ok(()) => {
+                    say(&Said::Acknowledged { number });
+                    break;
+                }
+                // Somebody else was faster.
+                Err(error) if error.kind() == StoreErrorKind::CheckFailed => {}
+                Err(error) => return Err(fails(error)),
+            }
+        }
+    }
+    store.close().await.map_err(fails)
 }
 
 /// How often a store is opened whose calls fail.

@@ -3,6 +3,7 @@
 mod child;
 mod jobs;
 mod ledger;
+mod trial;
 mod work;
 
 use std::collections::BTreeMap;
@@ -13,8 +14,9 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 pub(crate) use child::Child;
-pub(crate) use jobs::{Failure, Job, Said};
+pub(crate) use jobs::{Failure, Job, Said, counted};
 pub(crate) use ledger::{End, Ledger};
+pub(crate) use trial::{Trial, opened};
 pub(crate) use work::{Random, State, declared};
 
 pub use jobs::child_process;
@@ -148,6 +150,10 @@ impl Lab {
         variables: &[(&str, OsString)],
     ) -> Child {
         Child::start(&self.arguments, folder, job, variables)
+    }
+
+    pub(crate) fn cuts(&self) -> u64 {
+        self.cuts
     }
 
     pub(crate) fn faults(&self) -> Faults {

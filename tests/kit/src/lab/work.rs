@@ -36,7 +36,12 @@ impl Random {
         self.next() % end.max(1)
     }
 
-    /// True `part` times of `of`.
+    /// Other numbers, of their own.
+    pub(crate) fn fork(&mut self) -> Self {
+        Self(self.next())
+    }
+
+    /// True one time of `of`.
     fn one_in(&mut self, of: u64) -> bool {
         self.below(of) == 0
     }
