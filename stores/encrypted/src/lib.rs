@@ -1,4 +1,36 @@
 //! Sealed records over any key-value engine, for synctable.
+//!
+//! # Keys
+//! A store is opened by a [`Secret`]: a [`RawKey`] of 32 bytes, a [`Passphrase`] (its key is derived by Argon2id,
+//! at the cost of [`Argon2Params`]), or a [`KeyProvider`] that fetches the key from where the app keeps it. Up to eight secrets open one store.
+//! None of them encrypts records: each unlocks a random data key, so that a secret is changed without writing the records anew.
+//!
+//! What goes wrong has a kind of its own:
+//!
+//! | kind of error | means |
+//! |---|---|
+//! | [`WrongKey`](synctable_core::store::StoreErrorKind::WrongKey) | the secret does not open this store |
+//! | [`Tampered`](synctable_core::store::StoreErrorKind::Tampered) | what is stored was changed without the key, or is damaged |
+//! | [`KeyNeeded`](synctable_core::store::StoreErrorKind::KeyNeeded) | the store is encrypted and was opened without a key |
+//! | [`NotEncrypted`](synctable_core::store::StoreErrorKind::NotEncrypted) | a key was given for a store that is not encrypted |
+//! | [`FormatTooNew`](synctable_core::store::StoreErrorKind::FormatTooNew) | a newer release wrote the store |
+//!
+//! # What is protected
+//! Records, ids, names of tables and fields, queued operations and all else that a store holds are sealed by XAES-256-GCM, each bound to its store and place. Against
+//! whoever reads the files, that hides contents; against whoever writes them, a change is found: when the entry is read, or, if entries
+//! were removed or put back from an older copy, when the whole store is verified.
+//!
+//! # What is not protected
+//! - How many records there are, their sizes to an eighth, and which of them changed between two copies of the files.
+//! - A whole older copy of the store, unless the app keeps the write counter elsewhere; deletion of the store.
+//! - Against an old copy of the header, the old secret still works after a change of the secret; a rotation of the data key ends that.
+//! - A weak passphrase: Argon2id makes guesses dear, not impossible.
+//! - Memory: secrets, keys and opened entries are wiped when they are dropped, as well as a program can. While the store is open its keys are in memory,
+//!   which a debugger, a core dump, the swap file or the root user may show; records handed to the app are the app's.
+//! - The sync server: it receives plain records. This is encryption at rest, not from end to end.
+//! - The implementation has not been audited by anyone independent.
+//!
+//! The format is written down in `FORMAT.md`, next to a second implementation in Python that the tests run against this one.
 
 mod cipher;
 mod derive;
