@@ -7,11 +7,16 @@ macro_rules! planted {
         #[cfg(feature = "planted-bugs")]
         let on = $crate::planted::is($crate::planted::Bug::$bug);
         #[cfg(not(feature = "planted-bugs"))]
-        let on = false;
+        let on = $crate::planted::off();
         on
     }};
 }
 pub(crate) use planted;
+
+#[cfg(not(feature = "planted-bugs"))]
+pub(crate) const fn off() -> bool {
+    false
+}
 
 #[cfg(feature = "planted-bugs")]
 mod switch {
