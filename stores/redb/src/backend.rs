@@ -9,7 +9,7 @@ use redb::{Database, ReadOnlyTable, ReadableDatabase, TableDefinition};
 use synctable_core::store::{StoreCapabilities, StoreError};
 use synctable_kv::{Entry, KvBackend, KvBatch, KvSnapshot};
 
-use crate::error::{closed, from_commit, from_open, from_storage, from_table, from_transaction};
+use crate::error::{closed, from_close, from_commit, from_storage, from_table, from_transaction};
 
 /// All entries.
 pub(crate) const TABLE: TableDefinition<&[u8], &[u8]> = TableDefinition::new("synctable");
@@ -82,7 +82,7 @@ impl KvBackend for RedbBackend {
     fn close(&self) -> Result<(), StoreError> {
         let mut db = self.db.write().unwrap_or_else(PoisonError::into_inner);
         match db.take() {
-            Some(db) => db.close().map_err(|error| from_open(&self.path, error)),
+            Some(db) => db.close().map_err(from_close),
             None => Ok(()),
         }
     }

@@ -96,7 +96,15 @@ pub(crate) fn from_open(path: &Path, error: DatabaseError) -> StoreError {
     StoreError::new(kind, format!("{} {what}", shown(path))).with_source(error)
 }
 
-pub(crate) fn damaged(path: &Path) -> StoreError {
+/// A database that cannot be closed in order. What was committed is in its file all the same.
+pub(crate) fn from_close(error: DatabaseError) -> StoreError {
+    match error {
+        DatabaseError::Storage(error) => from_storage(error),
+        error => other(error),
+    }
+}
+
+fn damaged(path: &Path) -> StoreError {
     StoreError::corrupt(format!(
         "{} is damaged; restore it from a backup or pull into a new store",
         shown(path)
@@ -110,7 +118,7 @@ pub(crate) fn closed() -> StoreError {
     )
 }
 
-pub(crate) fn other(error: impl std::error::Error + Send + Sync + 'static) -> StoreError {
+fn other(error: impl std::error::Error + Send + Sync + 'static) -> StoreError {
     StoreError::new(
         StoreErrorKind::Other,
         "redb refused a call; its reason is the source of this error",
