@@ -3,6 +3,8 @@
 use std::env;
 use std::fmt::Debug;
 use std::hash::{BuildHasher, RandomState};
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
@@ -37,6 +39,7 @@ pub async fn for_all<S>(
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
     let mut runner = TestRunner::new_with_rng(Config::default(), rng);
     for case in 0..cases {
+        CASES.fetch_add(1, Ordering::Relaxed);
         let mut tree = strategy
             .new_tree(&mut runner)
             .expect("the strategy makes a value");
@@ -63,10 +66,20 @@ pub async fn for_all<S>(
     drop(announced);
 }
 
-/// The seed to replay, or a new one.
+/// The seed to replay, or a new one: the same in the whole process.
 pub(crate) fn seed() -> u64 {
-    setting("SYNCTABLE_SEED").unwrap_or_else(|| RandomState::new().hash_one(0))
+    static SEED: LazyLock<u64> = LazyLock::new(|| {
+        setting("SYNCTABLE_SEED").unwrap_or_else(|| RandomState::new().hash_one(0))
+    });
+    *SEED
 }
+
+/// How many random cases were tried in this process.
+pub(crate) fn cases() -> u64 {
+    CASES.load(Ordering::Relaxed)
+}
+
+static CASES: AtomicU64 = AtomicU64::new(0);
 
 /// A setting that is a number.
 pub(crate) fn setting(name: &str) -> Option<u64> {
@@ -77,7 +90,8 @@ pub(crate) fn setting(name: &str) -> Option<u64> {
 }
 
 /// Says how to replay, also when the store under test panics.
-struct SeedOnPanic(u64);
+#[derive(Debug)]
+pub(crate) struct SeedOnPanic(pub(crate) u64);
 
 impl Drop for SeedOnPanic {
     fn drop(&mut self) {

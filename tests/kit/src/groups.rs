@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::Harness;
+use crate::report::Case;
 
 /// Makes the tests of a store: `store_tests!(MyHarness; base, model, concurrent, persistent, cancel);`.
 ///
@@ -167,21 +168,57 @@ macro_rules! __store_tests {
     };
 }
 
-/// Panics unless `listed` are the groups that the store of `H` has to pass.
-pub async fn assert_groups<H: Harness>(listed: &[&str]) {
+/// Makes a [`Case`] of each behaviour.
+macro_rules! __store_cases {
+    ($harness:ty, $group:ident: $($behaviour:ident)+) => {
+        vec![$(Case {
+            group: stringify!($group),
+            behaviour: stringify!($behaviour),
+            run: |harness, _| Box::pin($crate::$group::$behaviour::<$harness>(harness)),
+        }),+]
+    };
+    ($harness:ty, $group:ident(lab): $($behaviour:ident)+) => {
+        vec![$(Case {
+            group: stringify!($group),
+            behaviour: stringify!($behaviour),
+            run: |harness, lab| Box::pin($crate::$group::$behaviour::<$harness>(harness, lab)),
+        }),+]
+    };
+}
+pub(crate) use __store_cases;
+
+/// Every behaviour of every group.
+pub(crate) fn cases<H: Harness>() -> Vec<Case<H>> {
+    macro_rules! of {
+        ($($group:ident)+) => {
+            [$(crate::__store_group! { __store_cases, H, $group }),+]
+        };
+    }
+    let groups = of! { base model concurrent cancel persistent kill fault power_cut processes };
+    groups.into_iter().flatten().collect()
+}
+
+/// The groups that the store of `H` has to pass.
+pub(crate) async fn claimed<H: Harness>() -> Vec<&'static str> {
     let harness = H::default();
     let store = harness.open().await.expect("the store opens");
     let promises = store.capabilities();
-    let mut claimed = BTreeSet::from(["base", "model", "concurrent", "cancel"]);
+    let mut claimed = vec!["base", "model", "concurrent", "cancel"];
     if promises.persistent {
         claimed.extend(["persistent", "kill", "fault"]);
     }
     if promises.durable {
-        claimed.insert("power_cut");
+        claimed.push("power_cut");
     }
     if promises.multi_process {
-        claimed.insert("processes");
+        claimed.push("processes");
     }
+    claimed
+}
+
+/// Panics unless `listed` are the groups that the store of `H` has to pass.
+pub async fn assert_groups<H: Harness>(listed: &[&str]) {
+    let claimed: BTreeSet<&str> = claimed::<H>().await.into_iter().collect();
     let listed: BTreeSet<&str> = listed.iter().copied().collect();
     let missing: Vec<_> = claimed.difference(&listed).collect();
     let surplus: Vec<_> = listed.difference(&claimed).collect();
@@ -193,9 +230,26 @@ pub async fn assert_groups<H: Harness>(listed: &[&str]) {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use synctable_core::store::{LocalStore, StoreError};
+
+    use crate::{FolderHarness, InFolder, async_trait};
+
+    struct Never;
+
+    #[async_trait]
+    impl FolderHarness for Never {
+        async fn open_in(_: &Path) -> Result<Arc<dyn LocalStore>, StoreError> {
+            Err(StoreError::corrupt("never opened"))
+        }
+    }
+
     #[test]
     fn every_behaviour_is_listed() {
-        let listed: Vec<&str> = include_str!("groups.rs").split_whitespace().collect();
+        let cases = super::cases::<InFolder<Never>>();
+        let listed: Vec<&str> = cases.iter().map(|case| case.behaviour).collect();
         let sources = [
             include_str!("base/define.rs"),
             include_str!("base/records.rs"),

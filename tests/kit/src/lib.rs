@@ -45,6 +45,9 @@
 //! The sync engine itself is tested over every store, too: `engine_tests!(MyHarness);` makes a test of each behaviour in
 //! [`engine`]. Its [`TestServer`](engine::TestServer) serves tests of applications as well.
 //!
+//! The last four groups start processes: see [`Lab`] for how much they try. A program of its own runs all groups, tries
+//! more and writes down what it saw with a [`Report`](report::Report).
+//!
 //! A random test that fails prints the smallest history it found and its seed; set `SYNCTABLE_SEED` to replay it, and
 //! `SYNCTABLE_CASES` to try more histories. [`arb`] has the random schemas, records and queries for tests of your own.
 #![expect(
@@ -71,10 +74,12 @@ pub mod persistent;
 pub mod power_cut;
 pub mod processes;
 mod reference;
+pub mod report;
 pub mod sim;
 
 pub use async_trait::async_trait;
 pub use for_all::for_all;
+pub(crate) use groups::__store_cases;
 pub use groups::assert_groups;
 pub use harness::{FolderHarness, Harness, InFolder, run};
 pub use lab::{Faults, Lab, Seen, child_process};

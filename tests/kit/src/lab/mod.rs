@@ -21,7 +21,7 @@ pub(crate) use work::{Random, State, declared};
 
 pub use jobs::child_process;
 
-use crate::for_all::{seed, setting};
+use crate::for_all::{SeedOnPanic, seed, setting};
 
 /// Which calls a sweep of faults makes fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +42,7 @@ pub struct Lab {
     cycles: u64,
     cuts: u64,
     faults: Faults,
-    seed: u64,
+    seed: SeedOnPanic,
     progress: bool,
     seen: Mutex<Seen>,
 }
@@ -74,7 +74,7 @@ impl Lab {
             cycles: setting("SYNCTABLE_CYCLES").unwrap_or(10),
             cuts: setting("SYNCTABLE_CUTS").unwrap_or(5),
             faults,
-            seed: seed(),
+            seed: SeedOnPanic(seed()),
             progress: false,
             seen: Mutex::default(),
         }
@@ -133,8 +133,7 @@ impl Lab {
 
     /// Random numbers that a seed replays, as far as processes can be replayed.
     pub(crate) fn random(&self) -> Random {
-        eprintln!("seed: SYNCTABLE_SEED={}", self.seed);
-        Random::new(self.seed)
+        Random::new(self.seed.0)
     }
 
     /// Starts this program once more, to do `job` in `folder`.
