@@ -20,8 +20,9 @@ use synctable_core::store::{
 use synctable_core::{Record, RecordId, Schema, TableName};
 use synctable_kv::KvStore;
 use synctable_memory::MemoryBackend;
+use synctable_testkit::report::{Report, StoreReport, Verdict};
 use synctable_testkit::{
-    Harness, assert_groups, async_trait, base, cancel, concurrent, model, persistent, run,
+    Harness, Lab, assert_groups, async_trait, base, cancel, concurrent, model, persistent, run,
 };
 
 type Store = KvStore<MemoryBackend>;
@@ -149,32 +150,51 @@ caught! {
 
 #[test]
 fn unlisted_group_is_noticed() {
-    let listed = |groups: &'static [&'static str]| {
-        catch_unwind(|| run(assert_groups::<Planted<StaysOpen>>(groups)))
+    fn passes<B: Bug>(groups: &str) -> bool {
+        let groups: Vec<&str> = groups.split(' ').collect();
+        catch_unwind(|| run(assert_groups::<Planted<B>>(&groups))).is_ok()
+    }
+    // A bug may say that its store is persistent.
+    assert!(passes::<StaysOpen>(
+        "base model concurrent cancel persistent kill fault"
+    ));
+    assert!(!passes::<StaysOpen>(
+        "base model concurrent cancel persistent kill"
+    ));
+    assert!(!passes::<StaysOpen>("base model concurrent cancel"));
+    assert!(passes::<Sound>("base model concurrent cancel"));
+    assert!(!passes::<Sound>("base model concurrent cancel persistent"));
+}
+
+#[test]
+fn report_names_what_catches_a_bug() {
+    let mut report = Report::new();
+    let lab = || Lab::new([""; 0]);
+    report.run::<Planted<Sound>>("sound", lab);
+    assert!(report.passed());
+    report.run::<Planted<ForgetsDelete>>("forgetful", lab);
+    assert!(!report.passed());
+    let [sound, forgetful] = &report.stores[..] else {
+        panic!("two stores were run");
     };
-    assert!(
-        listed(&[
-            "base",
-            "model",
-            "concurrent",
-            "cancel",
-            "persistent",
-            "kill"
-        ])
-        .is_ok()
-    );
-    assert!(listed(&["base", "model", "concurrent", "cancel", "persistent"]).is_err());
-    assert!(listed(&["base", "model", "concurrent", "cancel"]).is_err());
-    let more = catch_unwind(|| {
-        run(assert_groups::<Planted<Sound>>(&[
-            "base",
-            "model",
-            "concurrent",
-            "cancel",
-            "persistent",
-        ]));
-    });
-    assert!(more.is_err());
+    let failed = |report: &StoreReport| {
+        let outcomes = report.behaviours.iter();
+        let failed = outcomes.filter(|outcome| outcome.verdict == Verdict::Failed);
+        failed
+            .map(|outcome| format!("{}::{}", outcome.group, outcome.behaviour))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(failed(sound), [""; 0]);
+    assert_eq!(sound.behaviours.len(), forgetful.behaviours.len());
+    let text = report.to_markdown();
+    for name in [
+        "base::delete_removes_and_ignores_the_missing",
+        "model::random_histories_match_a_map",
+    ] {
+        assert!(failed(forgetful).iter().any(|failed| failed == name));
+        assert!(text.contains(&format!("`{name}` fails: ")), "{text}");
+    }
+    assert!(report.to_json().contains(r#""verdict": "failed""#));
 }
 
 #[derive(Debug, Default)]
