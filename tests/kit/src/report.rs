@@ -47,6 +47,9 @@ pub struct Report {
     pub seed: u64,
     /// The stores, in the order in which they were run.
     pub stores: Vec<StoreReport>,
+    /// The groups to run; all if there are none.
+    #[serde(skip)]
+    groups: Vec<String>,
 }
 
 /// What the behaviours of one store saw.
@@ -108,7 +111,18 @@ impl Report {
         Self {
             seed: seed(),
             stores: Vec::new(),
+            groups: Vec::new(),
         }
+    }
+
+    /// With these groups only, unless there are none.
+    #[must_use]
+    pub fn with_groups(mut self, groups: &[impl AsRef<str>]) -> Self {
+        self.groups = groups
+            .iter()
+            .map(|group| group.as_ref().to_owned())
+            .collect();
+        self
     }
 
     /// Runs every behaviour that the store of `H` claims, each on a place and a lab of its own.
@@ -119,7 +133,8 @@ impl Report {
         crate::run(async { claimed = crate::groups::claimed::<H>().await });
         let mut behaviours = Vec::new();
         for case in crate::groups::cases::<H>() {
-            if claimed.contains(&case.group) {
+            let wanted = self.groups.is_empty() || self.groups.iter().any(|it| it == case.group);
+            if wanted && claimed.contains(&case.group) {
                 let outcome = outcome(&case, &lab());
                 eprintln!("{store} {}", outcome.line());
                 behaviours.push(outcome);

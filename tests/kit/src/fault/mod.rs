@@ -98,11 +98,7 @@ async fn sweep<H: Harness>(lab: &Lab, call: &'static str, errors: &[&'static str
                 lab.count("faults", 1);
                 at += step;
             }
-            lab.progress(
-                &format!("{call} {error}, sticky {sticky}, up to call"),
-                at,
-                at,
-            );
+            lab.tell(&format!("{call} {error}, sticky: {sticky}, {calls} calls"));
         }
     }
 }

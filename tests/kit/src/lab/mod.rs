@@ -171,10 +171,17 @@ impl Lab {
         *seen.counts.entry(what.to_owned()).or_default() += number;
     }
 
-    /// Says how far a loop is.
+    /// Says how far a loop is, where that is wanted.
     pub(crate) fn progress(&self, what: &str, done: u64, of: u64) {
-        if self.progress && (done == of || done.is_multiple_of(25)) {
-            eprintln!("  {what} {done}/{of}");
+        if done == of || done.is_multiple_of(25) {
+            self.tell(&format!("{what} {done}/{of}"));
+        }
+    }
+
+    /// Says what is done, where that is wanted.
+    pub(crate) fn tell(&self, what: &str) {
+        if self.progress {
+            eprintln!("  {what}");
         }
     }
 }

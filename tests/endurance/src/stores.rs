@@ -1,0 +1,64 @@
+//! The stores that are run.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use synctable_core::store::{LocalStore, StoreError};
+use synctable_memory::MemoryStore;
+use synctable_redb::RedbStore;
+use synctable_sqlite::SqliteStore;
+use synctable_testkit::report::Report;
+use synctable_testkit::{FolderHarness, Harness, InFolder, Lab, async_trait, child_process};
+
+/// A store by its name.
+pub(crate) struct Entry {
+    pub(crate) name: &'static str,
+    pub(crate) run: fn(&mut Report, &str, &dyn Fn() -> Lab),
+    /// What a process does that this one started.
+    pub(crate) child: fn(),
+}
+
+fn entry<H: Harness>(name: &'static str) -> Entry {
+    Entry {
+        name,
+        run: |report, name, lab| report.run::<H>(name, lab),
+        child: child_process::<H>,
+    }
+}
+
+/// Every store.
+pub(crate) fn stores() -> Vec<Entry> {
+    vec![
+        entry::<InFolder<Sqlite>>("sqlite"),
+        entry::<InFolder<Redb>>("redb"),
+        entry::<Memory>("memory"),
+    ]
+}
+
+struct Sqlite;
+
+#[async_trait]
+impl FolderHarness for Sqlite {
+    async fn open_in(folder: &Path) -> Result<Arc<dyn LocalStore>, StoreError> {
+        Ok(Arc::new(SqliteStore::open(folder.join("store.db"))?))
+    }
+}
+
+struct Redb;
+
+#[async_trait]
+impl FolderHarness for Redb {
+    async fn open_in(folder: &Path) -> Result<Arc<dyn LocalStore>, StoreError> {
+        Ok(Arc::new(RedbStore::open(folder.join("store.redb"))?))
+    }
+}
+
+#[derive(Default)]
+struct Memory;
+
+#[async_trait]
+impl Harness for Memory {
+    async fn open(&self) -> Result<Arc<dyn LocalStore>, StoreError> {
+        Ok(Arc::new(MemoryStore::new()))
+    }
+}
