@@ -204,6 +204,9 @@ def group_text(plain):
         return b"group\x02"
     if plain[:1] == b"\2" and b"\0" in plain:
         return b"group\x03" + field(plain[1:].split(b"\0", 1)[0])
+    if plain[:1] == b"\3" and plain.count(b"\0") > 1:
+        table, index, _ = plain[1:].split(b"\0", 2)
+        return b"group\x04" + field(table) + field(index)
     return b"group\x00"
 
 
@@ -229,8 +232,6 @@ def unfield(text):
 def open_store(dump, secret):
     """What a store holds, by plain key, and its write counter; every entry is checked."""
     _, equality, _, by_epoch = open_header(dump[HEADER], secret)
-    if equality:
-        raise Refused("stores with equal values as neighbours are not read here")
     current = next(iter(by_epoch.values()))
     manifest = current.open(b"manifest", MANIFEST, dump[MANIFEST])
     counter, count, total = *struct.unpack(">QQ", manifest[:16]), manifest[16:]
@@ -239,13 +240,18 @@ def open_store(dump, secret):
         if physical in (HEADER, MANIFEST):
             continue
         keys = by_epoch.get(struct.unpack(">I", physical[1:5])[0])
-        if keys is None or physical[:1] != b"\1":
+        if keys is None or physical[:1] not in (b"\1", b"\2"):
             raise Refused("an entry of an unknown epoch or kind")
         text = keys.open(b"entry", physical, blob)
         plain, rest = unfield(text)
         value, rest = unfield(rest)
-        if physical_key(keys, plain) != physical or padded(text[:len(text) - len(rest)]) != text:
-            raise Refused("an entry is at another place, or not padded")
+        # The token of the values, in the middle, is taken as it is: it takes part in the sealing.
+        apart = equality and plain[:1] == b"\3"
+        named = b"\1" + physical[1:21] + physical[37:] if apart else physical
+        if apart != (physical[:1] == b"\2") or physical_key(keys, plain) != named:
+            raise Refused("an entry is at another place")
+        if padded(text[:len(text) - len(rest)]) != text:
+            raise Refused("an entry is not padded as it must be")
         if plain in entries:
             raise Refused("a key twice")
         entries[plain] = value
