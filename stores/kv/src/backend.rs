@@ -28,6 +28,11 @@ pub trait KvBackend: Debug + Send + Sync + 'static {
     /// [`Unknown`](synctable_core::store::StoreErrorKind::Unknown): then the store takes no more writes.
     fn write(&self, batch: &KvBatch) -> Result<(), StoreError>;
 
+    /// What indexes are good for here. Every engine that sorts keeps the default; a wrapper that hides the order does not.
+    fn indexes(&self) -> Indexes {
+        Indexes::Ordered
+    }
+
     /// What the engine promises; nothing by default.
     fn capabilities(&self) -> StoreCapabilities {
         StoreCapabilities::default()
@@ -39,6 +44,18 @@ pub trait KvBackend: Debug + Send + Sync + 'static {
     }
 }
 
+/// Which use [`KvStore`](crate::KvStore) makes of declared indexes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Indexes {
+    /// None: no entries are kept, and every query looks at the whole table.
+    None,
+    /// For queries that fix all fields of an index by equality.
+    Equality,
+    /// For equality, ranges and order.
+    Ordered,
+}
+
 /// An unchanging view of a [`KvBackend`].
 pub trait KvSnapshot: Debug {
     /// The value of `key`, if any.
@@ -47,6 +64,16 @@ pub trait KvSnapshot: Debug {
     /// The first `limit` entries whose keys are in `keys` (the start is included, the end is not), in the order
     /// of their keys. Fewer than `limit` means that there are no more.
     fn scan(&self, keys: Range<&[u8]>, limit: usize) -> Result<Vec<Entry>, StoreError>;
+
+    /// The last `limit` entries whose keys are in `keys`, the last one first. Fewer than `limit` means that there are no more.
+    ///
+    /// This default reads the whole range; an engine that can walk backwards should do so.
+    fn scan_back(&self, keys: Range<&[u8]>, limit: usize) -> Result<Vec<Entry>, StoreError> {
+        let mut found = self.scan(keys, usize::MAX)?;
+        found.reverse();
+        found.truncate(limit);
+        Ok(found)
+    }
 }
 
 /// Writes that a backend does all or not at all; no key occurs twice.

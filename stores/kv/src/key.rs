@@ -1,16 +1,21 @@
-//! The layout of keys: pure functions, the order of keys being the order of ids.
+//! The layout of keys: pure functions, the order of keys being the order of ids, and of values in an index.
 //!
-//! The first byte says what is stored; table names end with a zero byte, which cannot occur in them.
+//! The first byte says what is stored; names of tables and indexes end with a zero byte, which cannot occur in them.
 
 use std::ops::Range;
 
 use synctable_core::{RecordId, TableName};
 
+use crate::values;
+
 const FORMAT: u8 = 0;
 const TABLE: u8 = 1;
 const RECORD: u8 = 2;
+const INDEX: u8 = 3;
+const STATE: u8 = 4;
 
-/// What the key of an entry names. Keys of one table's records are neighbours, in the order of their ids.
+/// What the key of an entry names. Keys of one table's records are neighbours, in the order of their ids; those of one
+/// index are neighbours in the order of its values, then of the ids.
 ///
 /// ```
 /// use synctable_kv::Key;
@@ -29,6 +34,24 @@ pub enum Key<'a> {
         table: &'a str,
         /// Its id.
         id: &'a str,
+    },
+    /// A record's entry in an index.
+    Index {
+        /// The name of its table.
+        table: &'a str,
+        /// The fields of the index, joined by `/`.
+        index: &'a str,
+        /// The record's values of these fields, as bytes that sort like them and tell where they end.
+        values: &'a [u8],
+        /// The record's id.
+        id: &'a str,
+    },
+    /// How far an index is built.
+    IndexState {
+        /// The name of its table.
+        table: &'a str,
+        /// The fields of the index, joined by `/`.
+        index: &'a str,
     },
 }
 
@@ -49,23 +72,83 @@ impl<'a> Key<'a> {
             Self::Record { table, id } => {
                 [&[RECORD], table.as_bytes(), &[0], id.as_bytes()].concat()
             }
+            Self::Index {
+                table,
+                index,
+                values,
+                id,
+            } => [
+                index_start(table, index, 0).as_slice(),
+                values,
+                id.as_bytes(),
+            ]
+            .concat(),
+            Self::IndexState { table, index } => {
+                [&[STATE], table.as_bytes(), &[0], index.as_bytes()].concat()
+            }
         }
     }
 
     /// What `bytes` name; `None` if no key is encoded so.
     pub fn decode(bytes: &'a [u8]) -> Option<Self> {
         let (&tag, rest) = bytes.split_first()?;
-        let text = std::str::from_utf8(rest).ok()?;
+        let text = |bytes: &'a [u8]| std::str::from_utf8(bytes).ok();
         match tag {
-            FORMAT => text.is_empty().then_some(Self::Format),
-            TABLE => Some(Self::Table(text)),
+            FORMAT => rest.is_empty().then_some(Self::Format),
+            TABLE => Some(Self::Table(text(rest)?)),
             RECORD => {
-                let (table, id) = text.split_once('\0')?;
+                let (table, id) = text(rest)?.split_once('\0')?;
                 Some(Self::Record { table, id })
+            }
+            INDEX => {
+                let (table, rest) = name(rest)?;
+                let (index, rest) = name(rest)?;
+                let (values, id) = rest.split_at_checked(values::length(rest)?)?;
+                Some(Self::Index {
+                    table,
+                    index,
+                    values,
+                    id: text(id)?,
+                })
+            }
+            STATE => {
+                let (table, index) = text(rest)?.split_once('\0')?;
+                Some(Self::IndexState { table, index })
             }
             _ => None,
         }
     }
+
+    /// The table, index and values of which all entries in `keys` are; `None` where the range may hold others.
+    ///
+    /// ```
+    /// use synctable_kv::Key;
+    /// assert_eq!(Key::one_value(&(&[2, b't', 0][..]..&[2, b't', 1][..])), None);
+    /// ```
+    pub fn one_value(keys: &Range<&'a [u8]>) -> Option<(&'a str, &'a str, &'a [u8])> {
+        let Self::Index {
+            table,
+            index,
+            values,
+            ..
+        } = Self::decode(keys.start)?
+        else {
+            return None;
+        };
+        let all = same_values(table, index, values);
+        (keys.end <= all.end.as_slice()).then_some((table, index, values))
+    }
+}
+
+/// A name that ends with a zero byte, and what follows.
+fn name(bytes: &[u8]) -> Option<(&str, &[u8])> {
+    let end = bytes.iter().position(|byte| *byte == 0)?;
+    let (name, rest) = bytes.split_at_checked(end)?;
+    Some((std::str::from_utf8(name).ok()?, rest.get(1..)?))
+}
+
+fn index_start(table: &str, index: &str, end: u8) -> Vec<u8> {
+    [&[INDEX], table.as_bytes(), &[0], index.as_bytes(), &[end]].concat()
 }
 
 /// The keys of all declarations.
@@ -73,10 +156,35 @@ pub(crate) fn all_tables() -> Range<Vec<u8>> {
     vec![TABLE]..vec![TABLE + 1]
 }
 
+/// The keys of all states of indexes.
+pub(crate) fn all_states() -> Range<Vec<u8>> {
+    vec![STATE]..vec![STATE + 1]
+}
+
 /// The keys of all records of a table.
 pub(crate) fn all_records(table: &TableName) -> Range<Vec<u8>> {
     let bound = |end: u8| [&[RECORD], table.as_str().as_bytes(), &[end]].concat();
     bound(0)..bound(1)
+}
+
+/// The keys of all entries of an index.
+pub(crate) fn all_entries(table: &str, index: &str) -> Range<Vec<u8>> {
+    index_start(table, index, 0)..index_start(table, index, 1)
+}
+
+/// The keys of all entries of an index with these values, whole ones.
+pub(crate) fn same_values(table: &str, index: &str, values: &[u8]) -> Range<Vec<u8>> {
+    let start = [index_start(table, index, 0).as_slice(), values].concat();
+    let end = successor(start.clone());
+    start..end
+}
+
+/// The first bytes that sort behind everything that starts with `prefix`, whose last byte is not 255.
+pub(crate) fn successor(mut prefix: Vec<u8>) -> Vec<u8> {
+    if let Some(last) = prefix.last_mut() {
+        *last = last.saturating_add(1);
+    }
+    prefix
 }
 
 /// The first key that sorts behind `key`.
@@ -89,6 +197,7 @@ pub(crate) fn behind(mut key: Vec<u8>) -> Vec<u8> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use synctable_core::query::SortValue;
 
     fn table() -> impl Strategy<Value = TableName> {
         "(__)?[a-c][a-c_0]{0,3}".prop_map(|text| TableName::stored(&text).unwrap())
@@ -101,7 +210,16 @@ mod tests {
     proptest! {
         #[test]
         fn keys_decode_to_what_was_encoded(table in table(), id in id()) {
-            for key in [Key::Format, Key::Table(table.as_str()), Key::record(&table, &id)] {
+            let (table, id) = (table.as_str(), id.as_str());
+            let values = &values::encode([&SortValue::Text("a\0".into()), &SortValue::Int(1)]);
+            let index = "a/b";
+            for key in [
+                Key::Format,
+                Key::Table(table),
+                Key::Record { table, id },
+                Key::Index { table, index, values, id },
+                Key::IndexState { table, index },
+            ] {
                 let bytes = key.encode();
                 prop_assert_eq!(Key::decode(&bytes), Some(key));
             }
@@ -123,7 +241,26 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_decode_or_are_refused(bytes in proptest::collection::vec(0..4u8, 0..6)) {
+        fn one_value_is_told_from_several(id in id(), other in id()) {
+            let values = [1, 2].map(|n| values::encode([&SortValue::Int(n)]));
+            let key = |values: &[u8], id: &RecordId| {
+                Key::Index { table: "t", index: "a", values, id: id.as_str() }.encode()
+            };
+            let one = same_values("t", "a", &values[0]);
+            prop_assert!(one.contains(&key(&values[0], &id)));
+            prop_assert!(!one.contains(&key(&values[1], &id)));
+            prop_assert!(all_entries("t", "a").contains(&key(&values[1], &id)));
+            let start = behind(key(&values[0], &other));
+            let found = Some(("t", "a", values[0].as_slice()));
+            prop_assert_eq!(Key::one_value(&(&start..&one.end)), found);
+            prop_assert_eq!(Key::one_value(&(&one.start..&one.end)), found);
+            let all = all_entries("t", "a");
+            prop_assert_eq!(Key::one_value(&(&one.start..&all.end)), None);
+            prop_assert_eq!(Key::one_value(&(&all.start..&all.end)), None);
+        }
+
+        #[test]
+        fn any_bytes_decode_or_are_refused(bytes in proptest::collection::vec(0..5u8, 0..9)) {
             if let Some(key) = Key::decode(&bytes) {
                 prop_assert_eq!(key.encode(), bytes);
             }

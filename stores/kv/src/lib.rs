@@ -62,7 +62,8 @@ mod key;
 mod scan;
 mod store;
 mod value;
+mod values;
 
-pub use backend::{Entry, KvBackend, KvBatch, KvSnapshot};
+pub use backend::{Entry, Indexes, KvBackend, KvBatch, KvSnapshot};
 pub use key::Key;
 pub use store::KvStore;
