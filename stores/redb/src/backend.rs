@@ -2,14 +2,20 @@
 
 use std::fmt;
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
-use redb::{Database, ReadOnlyTable, ReadableDatabase, TableDefinition};
-use synctable_core::store::{StoreCapabilities, StoreError};
+use redb::{
+    AccessGuard, Database, ReadOnlyDatabase, ReadOnlyTable, ReadableDatabase, StorageError,
+    TableDefinition,
+};
+use synctable_core::store::{StoreCapabilities, StoreError, StoreErrorKind};
 use synctable_kv::{Entry, KvBackend, KvBatch, KvSnapshot};
 
-use crate::error::{closed, from_close, from_commit, from_storage, from_table, from_transaction};
+use crate::error::{
+    closed, damaged, from_close, from_commit, from_storage, from_table, from_transaction, uncertain,
+};
 
 /// All entries.
 pub(crate) const TABLE: TableDefinition<&[u8], &[u8]> = TableDefinition::new("synctable");
@@ -47,30 +53,27 @@ impl fmt::Debug for RedbBackend {
 
 impl KvBackend for RedbBackend {
     fn snapshot(&self) -> Result<Box<dyn KvSnapshot + '_>, StoreError> {
-        let db = self.db();
-        let read = db.as_ref().ok_or_else(closed)?.begin_read();
-        let table = read
-            .map_err(from_transaction)?
-            .open_table(TABLE)
-            .map_err(from_table)?;
-        Ok(Box::new(Snapshot(table)))
+        snapshot(self.db().as_ref().ok_or_else(closed)?)
     }
 
     fn write(&self, batch: &KvBatch) -> Result<(), StoreError> {
         let db = self.db();
-        let write = db.as_ref().ok_or_else(closed)?.begin_write();
-        let write = write.map_err(from_transaction)?;
-        {
-            let mut table = write.open_table(TABLE).map_err(from_table)?;
-            for (key, value) in batch.writes() {
-                match value {
-                    Some(value) => table.insert(key, value),
-                    None => table.remove(key),
+        let db = db.as_ref().ok_or_else(closed)?;
+        let write = caught(damaged, || {
+            let write = db.begin_write().map_err(from_transaction)?;
+            {
+                let mut table = write.open_table(TABLE).map_err(from_table)?;
+                for (key, value) in batch.writes() {
+                    match value {
+                        Some(value) => table.insert(key, value),
+                        None => table.remove(key),
+                    }
+                    .map_err(from_storage)?;
                 }
-                .map_err(from_storage)?;
             }
-        }
-        write.commit().map_err(from_commit)
+            Ok(write)
+        })?;
+        caught(uncertain, || write.commit().map_err(from_commit))
     }
 
     fn capabilities(&self) -> StoreCapabilities {
@@ -82,10 +85,54 @@ impl KvBackend for RedbBackend {
     fn close(&self) -> Result<(), StoreError> {
         let mut db = self.db.write().unwrap_or_else(PoisonError::into_inner);
         match db.take() {
-            Some(db) => db.close().map_err(from_close),
+            Some(db) => caught(damaged, || db.close().map_err(from_close)),
             None => Ok(()),
         }
     }
+}
+
+impl Drop for RedbBackend {
+    fn drop(&mut self) {
+        // Here nobody can be told, and what was committed is in the file.
+        let _ = self.close();
+    }
+}
+
+/// What a store file holds, before it is opened for writing.
+pub(crate) struct Look(pub(crate) ReadOnlyDatabase);
+
+impl fmt::Debug for Look {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Look").finish_non_exhaustive()
+    }
+}
+
+impl KvBackend for Look {
+    fn snapshot(&self) -> Result<Box<dyn KvSnapshot + '_>, StoreError> {
+        snapshot(&self.0)
+    }
+
+    fn write(&self, _: &KvBatch) -> Result<(), StoreError> {
+        let message = "the store is open for reading only";
+        Err(StoreError::new(StoreErrorKind::Unsupported, message))
+    }
+}
+
+/// redb panics at some of the damage that a file can have, such as a page of no known type. That is an error here,
+/// unless the program aborts at panics; redb's own state stays whole, as its transactions end when they are dropped.
+pub(crate) fn caught<T>(
+    failure: impl FnOnce() -> StoreError,
+    call: impl FnOnce() -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|_| Err(failure()))
+}
+
+fn snapshot(db: &impl ReadableDatabase) -> Result<Box<dyn KvSnapshot>, StoreError> {
+    caught(damaged, || {
+        let read = db.begin_read().map_err(from_transaction)?;
+        let table = read.open_table(TABLE).map_err(from_table)?;
+        Ok(Box::new(Snapshot(table)) as Box<dyn KvSnapshot>)
+    })
 }
 
 struct Snapshot(ReadOnlyTable<&'static [u8], &'static [u8]>);
@@ -98,21 +145,29 @@ impl fmt::Debug for Snapshot {
 
 impl KvSnapshot for Snapshot {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        let value = self.0.get(key).map_err(from_storage)?;
-        Ok(value.map(|value| value.value().to_vec()))
+        caught(damaged, || {
+            let value = self.0.get(key).map_err(from_storage)?;
+            Ok(value.map(|value| value.value().to_vec()))
+        })
     }
 
     fn scan(&self, keys: Range<&[u8]>, limit: usize) -> Result<Vec<Entry>, StoreError> {
         if keys.is_empty() {
             return Ok(Vec::new());
         }
-        let entries = self.0.range::<&[u8]>(keys).map_err(from_storage)?;
-        entries
-            .take(limit)
-            .map(|entry| {
-                let (key, value) = entry.map_err(from_storage)?;
-                Ok((key.value().to_vec(), value.value().to_vec()))
-            })
-            .collect()
+        caught(damaged, || {
+            let entries = self.0.range::<&[u8]>(keys).map_err(from_storage)?;
+            entries.take(limit).map(owned).collect()
+        })
     }
+}
+
+type Found = (
+    AccessGuard<'static, &'static [u8]>,
+    AccessGuard<'static, &'static [u8]>,
+);
+
+fn owned(entry: Result<Found, StorageError>) -> Result<Entry, StoreError> {
+    let (key, value) = entry.map_err(from_storage)?;
+    Ok((key.value().to_vec(), value.value().to_vec()))
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use redb::{CommitError, DatabaseError, StorageError, TableError, TransactionError};
 use synctable_core::store::{StoreError, StoreErrorKind};
-use synctable_kv::files::{io_error, not_ours, shown};
+use synctable_kv::files::{self, io_error, not_ours, shown};
 
 /// A failed read, or a failed step of a write before its commit: nothing is written then.
 pub(crate) fn from_storage(error: StorageError) -> StoreError {
@@ -24,10 +24,7 @@ pub(crate) fn from_storage(error: StorageError) -> StoreError {
             StoreErrorKind::Io,
             "reading or writing the store failed earlier; check the disk and open the store again",
         ),
-        StorageError::Corrupted(_) => (
-            StoreErrorKind::Corrupt,
-            "the store is damaged; restore it from a backup or pull it again into a new store",
-        ),
+        StorageError::Corrupted(_) => return damaged().with_source(error),
         StorageError::ValueTooLarge(_) => (
             StoreErrorKind::Unsupported,
             "a record is larger than redb can hold; make it smaller",
@@ -61,9 +58,14 @@ pub(crate) fn from_table(error: TableError) -> StoreError {
 
 /// A failed commit. redb writes pages and header together, so whether they are in the file is not known.
 pub(crate) fn from_commit(error: CommitError) -> StoreError {
+    uncertain().with_source(error)
+}
+
+/// A commit whose outcome is not known.
+pub(crate) fn uncertain() -> StoreError {
     let message = "it is not known whether the batch was written; check the disk and the space on it, \
                    then open the store again";
-    StoreError::new(StoreErrorKind::Unknown, message).with_source(error)
+    StoreError::new(StoreErrorKind::Unknown, message)
 }
 
 /// A database that cannot be opened or made.
@@ -72,12 +74,12 @@ pub(crate) fn from_open(path: &Path, error: DatabaseError) -> StoreError {
         DatabaseError::Storage(StorageError::Io(error)) => {
             return match error.kind() {
                 ErrorKind::InvalidData => not_ours(path, "not a redb file").with_source(error),
-                ErrorKind::UnexpectedEof => damaged(path).with_source(error),
+                ErrorKind::UnexpectedEof => files::at(path, &damaged()).with_source(error),
                 _ => io_error(path, error),
             };
         }
         DatabaseError::Storage(error @ StorageError::Corrupted(_)) => {
-            return damaged(path).with_source(error);
+            return files::at(path, &damaged()).with_source(error);
         }
         DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => (
             StoreErrorKind::Locked,
@@ -104,11 +106,11 @@ pub(crate) fn from_close(error: DatabaseError) -> StoreError {
     }
 }
 
-fn damaged(path: &Path) -> StoreError {
-    StoreError::corrupt(format!(
-        "{} is damaged; restore it from a backup or pull into a new store",
-        shown(path)
-    ))
+/// What redb cannot make sense of.
+pub(crate) fn damaged() -> StoreError {
+    StoreError::corrupt(
+        "the store is damaged; restore it from a backup or pull it again into a new store",
+    )
 }
 
 pub(crate) fn closed() -> StoreError {

@@ -3,13 +3,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use redb::{Builder, Database, DatabaseError, ReadOnlyDatabase, ReadableDatabase};
+use redb::{Builder, Database, DatabaseError};
 use synctable_core::store::StoreError;
-use synctable_kv::KvStore;
 use synctable_kv::files::{self, io_error, not_ours};
+use synctable_kv::{KvBackend, KvStore};
 
-use crate::backend::{self, RedbBackend};
-use crate::error::{from_commit, from_open, from_table, from_transaction};
+use crate::backend::{Look, RedbBackend, TABLE, caught};
+use crate::error::{damaged, from_commit, from_open, from_table, from_transaction};
 use crate::store::RedbStore;
 
 /// How to open a store; made by [`RedbStore::builder`].
@@ -26,6 +26,7 @@ pub struct RedbBuilder {
     path: PathBuf,
     create: bool,
     cache: usize,
+    check: bool,
 }
 
 impl RedbBuilder {
@@ -34,6 +35,7 @@ impl RedbBuilder {
             path: path.to_owned(),
             create: true,
             cache: 16 << 20,
+            check: false,
         }
     }
 
@@ -51,53 +53,87 @@ impl RedbBuilder {
         self
     }
 
+    /// Whether opening reads the whole file and compares every page with its checksum. Default false: then damage is
+    /// noticed when it is read, and only where it cannot be taken for data.
+    #[must_use]
+    pub fn check(mut self, check: bool) -> Self {
+        self.check = check;
+        self
+    }
+
     /// Opens the store.
     pub fn open(self) -> Result<RedbStore, StoreError> {
-        let path = self.path.clone();
-        let store = KvStore::open(self.backend()?).map_err(|error| files::at(&path, &error))?;
+        let path = self.absolute()?;
+        if let Some(look) = self.look(&path)? {
+            KvStore::open(look).map_err(|error| files::at(&path, &error))?;
+        }
+        let backend = self.open_at(path.clone())?;
+        let store = KvStore::open(backend).map_err(|error| files::at(&path, &error))?;
         Ok(RedbStore::new(store))
     }
 
     /// Opens the file as a key-value engine, to build a store on it.
     pub fn backend(self) -> Result<RedbBackend, StoreError> {
-        let path = std::path::absolute(&self.path).map_err(|error| io_error(&self.path, error))?;
+        let path = self.absolute()?;
+        self.look(&path)?;
+        self.open_at(path)
+    }
+
+    fn absolute(&self) -> Result<PathBuf, StoreError> {
+        std::path::absolute(&self.path).map_err(|error| io_error(&self.path, error))
+    }
+
+    fn redb(&self) -> Builder {
         let mut redb = Database::builder();
-        redb.set_cache_size(self.cache);
-        if !files::exists(&path)? {
+        redb.set_cache_size(self.cache)
+            .set_check_integrity_on_open(self.check);
+        redb
+    }
+
+    /// Makes the file where it is missing and wanted, and opens it for reading, which does not change it.
+    /// `None` if it was not closed: then redb has to repair it first.
+    fn look(&self, path: &Path) -> Result<Option<Look>, StoreError> {
+        if !files::exists(path)? {
             if !self.create {
-                return Err(files::missing(&path));
+                return Err(files::missing(path));
             }
-            files::make(&path, |draft| build(&redb, draft, &path))?;
+            files::make(path, |draft| build(&self.redb(), draft, path))?;
         }
-        check(&redb, &path)?;
-        let db = redb.open(&path).map_err(|error| from_open(&path, error))?;
+        let length = fs::metadata(path)
+            .map_err(|error| io_error(path, error))?
+            .len();
+        if length == 0 {
+            return Err(not_ours(path, "an empty file, not a store"));
+        }
+        opening(path, || match self.redb().open_read_only(path) {
+            Ok(db) => {
+                let look = Look(db);
+                look.snapshot().map_err(|error| files::at(path, &error))?;
+                Ok(Some(look))
+            }
+            Err(DatabaseError::RepairAborted) => Ok(None),
+            Err(error) => Err(from_open(path, error)),
+        })
+    }
+
+    fn open_at(self, path: PathBuf) -> Result<RedbBackend, StoreError> {
+        let db = opening(&path, || {
+            let db = self.redb().open(&path);
+            db.map_err(|error| from_open(&path, error))
+        })?;
         Ok(RedbBackend::new(path, db))
     }
+}
+
+fn opening<T>(path: &Path, call: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    caught(|| files::at(path, &damaged()), call)
 }
 
 /// Makes a database with an empty table at `draft`.
 fn build(redb: &Builder, draft: &Path, path: &Path) -> Result<(), StoreError> {
     let db = redb.create(draft).map_err(|error| from_open(path, error))?;
     let write = db.begin_write().map_err(from_transaction)?;
-    write.open_table(backend::TABLE).map_err(from_table)?;
+    write.open_table(TABLE).map_err(from_table)?;
     write.commit().map_err(from_commit)?;
     db.close().map_err(|error| from_open(path, error))
-}
-
-/// Judges the file without changing it. One that was not closed is judged by what redb makes of it later.
-fn check(redb: &Builder, path: &Path) -> Result<(), StoreError> {
-    let length = fs::metadata(path)
-        .map_err(|error| io_error(path, error))?
-        .len();
-    if length == 0 {
-        return Err(not_ours(path, "an empty file, not a store"));
-    }
-    let db: ReadOnlyDatabase = match redb.open_read_only(path) {
-        Ok(db) => db,
-        Err(DatabaseError::RepairAborted) => return Ok(()),
-        Err(error) => return Err(from_open(path, error)),
-    };
-    let read = db.begin_read().map_err(from_transaction)?;
-    read.open_table(backend::TABLE).map_err(from_table)?;
-    Ok(())
 }
