@@ -215,6 +215,13 @@ def physical_key(keys, plain):
     return b"\1" + u32(keys.epoch) + tokens
 
 
+def stands_for_values(keys, plain, token):
+    """Whether a token is that of the values of an index entry, wherever they end and the id begins."""
+    values = plain.split(b"\0", 2)[2]
+    ends = range(len(values) + 1)
+    return any(keys.index_token(group_text(plain) + field(values[:end])) == token for end in ends)
+
+
 def padded(text):
     length = 64
     while length < len(text):
@@ -245,9 +252,10 @@ def open_store(dump, secret):
         text = keys.open(b"entry", physical, blob)
         plain, rest = unfield(text)
         value, rest = unfield(rest)
-        # The token of the values, in the middle, is taken as it is: it takes part in the sealing.
         apart = equality and plain[:1] == b"\3"
         named = b"\1" + physical[1:21] + physical[37:] if apart else physical
+        if apart and not stands_for_values(keys, plain, physical[21:37]):
+            raise Refused("an index entry is at another place")
         if apart != (physical[:1] == b"\2") or physical_key(keys, plain) != named:
             raise Refused("an entry is at another place")
         if padded(text[:len(text) - len(rest)]) != text:
