@@ -1,0 +1,138 @@
+//! A sled folder as a key-value engine.
+
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+
+use synctable_core::store::{Durability, StoreCapabilities, StoreError};
+use synctable_kv::{Entry, KvBackend, KvBatch, KvSnapshot};
+
+use crate::error::{closed, from_sled, uncertain};
+
+/// A [`KvBackend`] in one sled folder, made by [`SledBuilder::backend`](crate::SledBuilder::backend).
+pub struct SledBackend {
+    path: PathBuf,
+    /// `None` once it is closed. sled has no snapshots: who reads holds writers off.
+    open: RwLock<Option<Open>>,
+}
+
+/// An open folder. The lock is let go of last.
+pub(crate) struct Open {
+    pub(crate) db: sled::Db,
+    /// sled's log, opened a second time to sync it.
+    pub(crate) log: File,
+    pub(crate) _lock: File,
+}
+
+impl SledBackend {
+    pub(crate) fn new(path: PathBuf, open: Open) -> Self {
+        Self {
+            path,
+            open: RwLock::new(Some(open)),
+        }
+    }
+}
+
+impl Open {
+    /// What was written is in the hands of the system: it survives the end of the process.
+    pub(crate) fn flush(&self) -> Result<(), sled::Error> {
+        self.db.flush().map(drop)
+    }
+
+    /// What was written is on the disk.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        self.flush()?;
+        self.log.sync_all()
+    }
+}
+
+impl fmt::Debug for SledBackend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SledBackend")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
+}
+
+impl KvBackend for SledBackend {
+    fn snapshot(&self) -> Result<Box<dyn KvSnapshot + '_>, StoreError> {
+        let open = self.open.read().unwrap_or_else(PoisonError::into_inner);
+        if open.is_none() {
+            return Err(closed());
+        }
+        Ok(Box::new(Snapshot(open)))
+    }
+
+    fn write(&self, batch: &KvBatch) -> Result<(), StoreError> {
+        let open = self.open.write().unwrap_or_else(PoisonError::into_inner);
+        let open = open.as_ref().ok_or_else(closed)?;
+        let mut writes = sled::Batch::default();
+        for (key, value) in batch.writes() {
+            match value {
+                Some(value) => writes.insert(key, value),
+                None => writes.remove(key),
+            }
+        }
+        let written = open
+            .db
+            .apply_batch(writes)
+            .map_err(io::Error::from)
+            .and_then(|()| match batch.durability() {
+                Durability::Immediate => open.sync(),
+                Durability::Eventual => Ok(open.flush()?),
+            });
+        written.map_err(|error| uncertain().with_source(error))
+    }
+
+    fn capabilities(&self) -> StoreCapabilities {
+        StoreCapabilities::default()
+            .with_persistent(true)
+            .with_durable(true)
+    }
+
+    fn close(&self) -> Result<(), StoreError> {
+        let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
+        match open.take() {
+            Some(open) => open.sync().map_err(|error| from_sled(error.into())),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Holds writers off while it lives.
+struct Snapshot<'a>(RwLockReadGuard<'a, Option<Open>>);
+
+impl fmt::Debug for Snapshot<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Snapshot").finish_non_exhaustive()
+    }
+}
+
+impl Snapshot<'_> {
+    fn tree(&self) -> Result<&sled::Tree, StoreError> {
+        self.0.as_ref().map(|open| &*open.db).ok_or_else(closed)
+    }
+}
+
+impl KvSnapshot for Snapshot<'_> {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        let value = self.tree()?.get(key).map_err(from_sled)?;
+        Ok(value.map(|value| value.to_vec()))
+    }
+
+    fn scan(&self, keys: Range<&[u8]>, limit: usize) -> Result<Vec<Entry>, StoreError> {
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let entries = self.tree()?.range(keys).take(limit);
+        entries
+            .map(|entry| {
+                let (key, value) = entry.map_err(from_sled)?;
+                Ok((key.to_vec(), value.to_vec()))
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,52 @@
+//! sled's errors as store errors.
+
+use std::io::ErrorKind;
+
+use synctable_core::store::{StoreError, StoreErrorKind};
+
+/// A failed call that changes nothing.
+pub(crate) fn from_sled(error: sled::Error) -> StoreError {
+    let (kind, message) = match &error {
+        sled::Error::Io(cause) => match cause.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => (
+                StoreErrorKind::Full,
+                "there is no room for the write; free some space and open the store again",
+            ),
+            ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => (
+                StoreErrorKind::Permission,
+                "the store may not be read and written; check the permissions of its folder",
+            ),
+            _ => (
+                StoreErrorKind::Io,
+                "reading or writing the store failed; check the disk and open the store again",
+            ),
+        },
+        sled::Error::Corruption { .. } => return damaged().with_source(error),
+        _ => (
+            StoreErrorKind::Other,
+            "sled refused a call; its reason is the source of this error",
+        ),
+    };
+    StoreError::new(kind, message).with_source(error)
+}
+
+/// What sled cannot make sense of.
+pub(crate) fn damaged() -> StoreError {
+    StoreError::corrupt(
+        "the store is damaged; restore it from a backup or pull it again into a new store",
+    )
+}
+
+/// A write that failed when sled had begun it.
+pub(crate) fn uncertain() -> StoreError {
+    let message = "it is not known whether the batch was written; check the disk and the space on it, \
+                   then open the store again";
+    StoreError::new(StoreErrorKind::Unknown, message)
+}
+
+pub(crate) fn closed() -> StoreError {
+    StoreError::new(
+        StoreErrorKind::Closed,
+        "the store was closed; open it again",
+    )
+}

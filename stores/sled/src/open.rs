@@ -1,0 +1,203 @@
+//! Opening and making sled folders: what is not ours is refused before sled changes it.
+
+use std::fs::{self, File, TryLockError};
+use std::io::{ErrorKind, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use synctable_core::store::{StoreError, StoreErrorKind};
+use synctable_kv::KvStore;
+use synctable_kv::files::{self, io_error, not_ours, shown};
+
+use crate::backend::{Open, SledBackend};
+use crate::error::from_sled;
+use crate::store::SledStore;
+
+/// The file that says that the folder is ours, and which is locked while the store is open.
+const MARK: &str = "synctable";
+/// What it holds, before the number of the format.
+const MARK_NAME: &str = "synctable sled ";
+const FORMAT: u32 = 1;
+/// sled's log in its folder.
+const LOG: &str = "db";
+
+/// How to open a store; made by [`SledStore::builder`].
+///
+/// ```
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let path = folder.path().join("app.sled");
+/// use synctable_sled::SledStore;
+/// assert!(SledStore::builder(&path).create(false).open().is_err());
+/// let store = SledStore::builder(&path).cache(64 << 20).open().unwrap();
+/// ```
+#[derive(Debug, Clone)]
+pub struct SledBuilder {
+    path: PathBuf,
+    create: bool,
+    cache: u64,
+}
+
+impl SledBuilder {
+    pub(crate) fn new(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            create: true,
+            cache: 16 << 20,
+        }
+    }
+
+    /// Whether a missing folder is made (the default) or an error.
+    #[must_use]
+    pub fn create(mut self, create: bool) -> Self {
+        self.create = create;
+        self
+    }
+
+    /// How many bytes sled keeps in memory, about. Default 16 MiB.
+    #[must_use]
+    pub fn cache(mut self, bytes: u64) -> Self {
+        self.cache = bytes;
+        self
+    }
+
+    /// Opens the store.
+    pub fn open(self) -> Result<SledStore, StoreError> {
+        let path = self.path.clone();
+        let store = KvStore::open(self.backend()?).map_err(|error| files::at(&path, &error))?;
+        Ok(SledStore::new(store))
+    }
+
+    /// Opens the folder as a key-value engine, to build a store on it.
+    pub fn backend(self) -> Result<SledBackend, StoreError> {
+        let path = std::path::absolute(&self.path).map_err(|error| io_error(&self.path, error))?;
+        if !exists(&path)? {
+            if !self.create {
+                return Err(files::missing(&path));
+            }
+            make(&path, self.cache)?;
+        }
+        let lock = claim(&path)?;
+        let open = start(&path, self.cache, lock)?;
+        Ok(SledBackend::new(path, open))
+    }
+}
+
+/// True when a folder is at `path`; an error when something else is, or the folder around it is missing.
+fn exists(path: &Path) -> Result<bool, StoreError> {
+    match fs::metadata(path) {
+        Ok(meta) if meta.is_dir() => Ok(true),
+        Ok(_) => Err(not_ours(path, "a file; a sled store is a folder")),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            files::folder_of(path)?;
+            Ok(false)
+        }
+        Err(error) => Err(io_error(path, error)),
+    }
+}
+
+/// Makes a new store under another name and moves it into place, so that a crash leaves no half-made folder
+/// and processes that start together end up with one store.
+fn make(path: &Path, cache: u64) -> Result<(), StoreError> {
+    static DRAFTS: AtomicU32 = AtomicU32::new(0);
+    let draft = DRAFTS.fetch_add(1, Ordering::Relaxed);
+    let mut name = path.file_name().unwrap_or_default().to_os_string();
+    name.push(format!(".new-{}-{draft}", std::process::id()));
+    let draft = path.with_file_name(name);
+    remove(&draft)?;
+    let made = build(&draft, path, cache).and_then(|()| place(&draft, path));
+    let removed = remove(&draft);
+    made.and(removed)
+}
+
+fn build(draft: &Path, path: &Path, cache: u64) -> Result<(), StoreError> {
+    fs::create_dir(draft).map_err(|error| io_error(path, error))?;
+    let mark = || {
+        let mut mark = File::create_new(draft.join(MARK))?;
+        write!(mark, "{MARK_NAME}{FORMAT}")?;
+        mark.sync_all()?;
+        Ok(mark)
+    };
+    let mark = mark().map_err(|error| io_error(path, error))?;
+    drop(start(draft, cache, mark)?);
+    let sync = || {
+        for entry in fs::read_dir(draft)? {
+            File::open(entry?.path())?.sync_all()?;
+        }
+        files::sync_folder_of(&draft.join(MARK))
+    };
+    sync().map_err(|error| io_error(path, error))
+}
+
+fn place(draft: &Path, path: &Path) -> Result<(), StoreError> {
+    match fs::rename(draft, path) {
+        // Another process was faster: its store is as good.
+        Err(_) if path.join(MARK).exists() => Ok(()),
+        result => result
+            .and_then(|()| files::sync_folder_of(path))
+            .map_err(|error| io_error(path, error)),
+    }
+}
+
+fn remove(draft: &Path) -> Result<(), StoreError> {
+    match fs::remove_dir_all(draft) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(io_error(draft, error)),
+        _ => Ok(()),
+    }
+}
+
+/// Reads the mark and locks it.
+fn claim(path: &Path) -> Result<File, StoreError> {
+    let mark = path.join(MARK);
+    let mut options = File::options();
+    let mut file = match options.read(true).write(true).open(&mark) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            return Err(not_ours(path, "a folder without a store"));
+        }
+        result => result.map_err(|error| io_error(path, error))?,
+    };
+    let mut text = String::new();
+    let read = (&mut file).take(64).read_to_string(&mut text);
+    let format = match read {
+        Ok(_) => text
+            .strip_prefix(MARK_NAME)
+            .and_then(|it| it.parse::<u32>().ok()),
+        Err(error) if error.kind() == ErrorKind::InvalidData => None,
+        Err(error) => return Err(io_error(path, error)),
+    };
+    match format {
+        Some(FORMAT) => {}
+        Some(_) => {
+            let message = format!(
+                "{} was written by a newer release; update this program",
+                shown(path)
+            );
+            return Err(StoreError::new(StoreErrorKind::FormatTooNew, message));
+        }
+        None => return Err(not_ours(path, "a folder of another program")),
+    }
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            let message = format!(
+                "{} is open already, in this process or another; close it there first",
+                shown(path)
+            );
+            Err(StoreError::new(StoreErrorKind::Locked, message))
+        }
+        Err(TryLockError::Error(error)) => Err(io_error(path, error)),
+    }
+}
+
+fn start(path: &Path, cache: u64, lock: File) -> Result<Open, StoreError> {
+    let config = sled::Config::new().path(path).cache_capacity(cache);
+    let db = config
+        .open()
+        .map_err(|error| files::at(path, &from_sled(error)))?;
+    let log = File::options().write(true).open(path.join(LOG));
+    let log = log.map_err(|error| io_error(path, error))?;
+    Ok(Open {
+        db,
+        log,
+        _lock: lock,
+    })
+}

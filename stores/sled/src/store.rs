@@ -1,0 +1,92 @@
+//! The store itself.
+
+use std::path::Path;
+
+use async_trait::async_trait;
+use synctable_core::query::Query;
+use synctable_core::store::{LocalStore, Page, Plan, StoreCapabilities, StoreError, WriteBatch};
+use synctable_core::{Record, RecordId, Schema, TableName};
+use synctable_kv::KvStore;
+
+use crate::backend::SledBackend;
+use crate::open::SledBuilder;
+
+/// A store in one sled folder: a [`KvStore`] over a [`SledBackend`].
+///
+/// ```
+/// use synctable_core::store::{LocalStore, LocalStoreExt, WriteBatch};
+/// use synctable_core::{Record, Schema, TableName, TableSchema};
+/// use synctable_sled::SledStore;
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let folder = tempfile::tempdir()?;
+/// let store = SledStore::open(folder.path().join("app.sled"))?;
+/// let todo = TableName::new("todo")?;
+/// store.define(&Schema::new().with_table(todo.clone(), TableSchema::new())).await?;
+///
+/// let milk = Record::from_json(r#"{"id":"a","title":"Milk"}"#)?;
+/// store.commit(WriteBatch::new().put(&todo, milk.clone())).await?;
+/// assert_eq!(store.get_one(&todo, milk.id()).await?, Some(milk));
+/// # Ok(()) }
+/// ```
+#[derive(Debug)]
+pub struct SledStore(KvStore<SledBackend>);
+
+impl SledStore {
+    /// Opens the store at `path`; makes its folder where there is none.
+    ///
+    /// A folder that is not a store of this kind is refused and stays as it is. This call reads and
+    /// writes the disk, for some milliseconds.
+    ///
+    /// # Errors
+    /// Of the kinds [`NotAStore`](synctable_core::store::StoreErrorKind::NotAStore), `Corrupt`, `FormatTooNew`,
+    /// `KeyNeeded`, `Permission`, `Locked`, `Full` or `Io`.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
+        Self::builder(path).open()
+    }
+
+    /// Settings for opening the store at `path`.
+    pub fn builder(path: impl AsRef<Path>) -> SledBuilder {
+        SledBuilder::new(path.as_ref())
+    }
+
+    pub(crate) fn new(store: KvStore<SledBackend>) -> Self {
+        Self(store)
+    }
+}
+
+#[deny(clippy::missing_trait_methods)]
+#[async_trait]
+impl LocalStore for SledStore {
+    async fn define(&self, schema: &Schema) -> Result<(), StoreError> {
+        self.0.define(schema).await
+    }
+    async fn schema(&self) -> Result<Schema, StoreError> {
+        self.0.schema().await
+    }
+    async fn get(
+        &self,
+        table: &TableName,
+        ids: &[RecordId],
+    ) -> Result<Vec<Option<Record>>, StoreError> {
+        self.0.get(table, ids).await
+    }
+    async fn query(&self, table: &TableName, query: &Query) -> Result<Page, StoreError> {
+        self.0.query(table, query).await
+    }
+    async fn commit(&self, batch: WriteBatch) -> Result<(), StoreError> {
+        self.0.commit(batch).await
+    }
+    fn capabilities(&self) -> StoreCapabilities {
+        self.0.capabilities()
+    }
+    async fn count(&self, table: &TableName, query: &Query) -> Result<u64, StoreError> {
+        self.0.count(table, query).await
+    }
+    async fn explain(&self, table: &TableName, query: &Query) -> Result<Plan, StoreError> {
+        self.0.explain(table, query).await
+    }
+    async fn close(&self) -> Result<(), StoreError> {
+        self.0.close().await
+    }
+}
