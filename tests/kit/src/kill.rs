@@ -20,11 +20,11 @@ pub async fn killed_writer_loses_nothing_acknowledged<H: Harness>(_: &H, lab: &L
         let mut child = trial.writer(folder.path());
         trial.hear(&mut child, MOST_BATCHES);
         trial.pause(1500);
-        kill(&mut trial, &mut child);
+        kill(&mut trial, &mut child, "kills");
         if cycle % 10 == 9 {
             let mut child = trial.opener(folder.path());
             trial.pause(4000);
-            kill(&mut trial, &mut child);
+            kill(&mut trial, &mut child, "kills while opening");
         }
         trial.check::<H>(folder.path()).await;
         lab.progress("kills", cycle + 1, lab.cycles());
@@ -40,16 +40,16 @@ pub async fn killed_maker_leaves_a_store_or_nothing<H: Harness>(_: &H, lab: &Lab
         let mut trial = Trial::new(lab, End::Killed, random.fork());
         let mut child = trial.opener(folder.path());
         trial.pause(8000);
-        kill(&mut trial, &mut child);
+        kill(&mut trial, &mut child, "kills while making");
         trial.check::<H>(folder.path()).await;
     }
 }
 
 /// Kills the child and hears what it had said.
-fn kill(trial: &mut Trial<'_>, child: &mut Child) {
+fn kill(trial: &mut Trial<'_>, child: &mut Child, what: &str) {
     child.kill();
     trial.hear_rest(child);
-    trial.lab().count("kills", 1);
+    trial.lab().count(what, 1);
 }
 
 /// A store that one process at a time may open refuses everybody else at once, in the same process and in others;

@@ -28,11 +28,11 @@ pub async fn cut_power_takes_nothing_immediate<H: Harness>(_: &H, lab: &Lab) {
         let mut child = trial.writer(disk.folder());
         trial.hear(&mut child, MOST_BATCHES);
         trial.pause(1500);
-        cut(&mut trial, &mut disk, &mut child);
+        cut(&mut trial, &mut disk, &mut child, "cuts");
         if cycle % 10 == 9 {
             let mut child = trial.opener(disk.folder());
             trial.pause(4000);
-            cut(&mut trial, &mut disk, &mut child);
+            cut(&mut trial, &mut disk, &mut child, "cuts while opening");
         }
         trial.check::<H>(disk.folder()).await;
         lab.progress("cuts", cycle + 1, lab.cuts());
@@ -40,10 +40,10 @@ pub async fn cut_power_takes_nothing_immediate<H: Harness>(_: &H, lab: &Lab) {
     lab.count("acknowledged", trial.acknowledged());
 }
 
-fn cut(trial: &mut Trial<'_>, disk: &mut Disk, child: &mut Child) {
+fn cut(trial: &mut Trial<'_>, disk: &mut Disk, child: &mut Child, what: &str) {
     disk.cut(child);
     trial.hear_rest(child);
-    trial.lab().count("cuts", 1);
+    trial.lab().count(what, 1);
 }
 
 /// The test itself is tested: a file that is written and not synced does not survive.
