@@ -4,13 +4,14 @@ use std::fmt;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 use synctable_core::store::{Durability, StoreCapabilities, StoreError};
 use synctable_kv::{Entry, KvBackend, KvBatch, KvSnapshot};
 
-use crate::error::{closed, from_sled, uncertain};
+use crate::error::{closed, damaged, from_sled, not_synced, uncertain};
 
 /// A [`KvBackend`] in one sled folder, made by [`SledBuilder::backend`](crate::SledBuilder::backend).
 pub struct SledBackend {
@@ -76,15 +77,14 @@ impl KvBackend for SledBackend {
                 None => writes.remove(key),
             }
         }
-        let written = open
-            .db
-            .apply_batch(writes)
-            .map_err(io::Error::from)
-            .and_then(|()| match batch.durability() {
+        caught(uncertain, || {
+            let written = open.db.apply_batch(writes).map_err(io::Error::from);
+            let written = written.and_then(|()| match batch.durability() {
                 Durability::Immediate => open.sync(),
                 Durability::Eventual => Ok(open.flush()?),
             });
-        written.map_err(|error| uncertain().with_source(error))
+            written.map_err(|error| uncertain().with_source(error))
+        })
     }
 
     fn capabilities(&self) -> StoreCapabilities {
@@ -96,10 +96,31 @@ impl KvBackend for SledBackend {
     fn close(&self) -> Result<(), StoreError> {
         let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
         match open.take() {
-            Some(open) => open.sync().map_err(|error| from_sled(error.into())),
+            Some(open) => caught(not_synced, || {
+                let synced = open.sync();
+                // sled syncs once more, and panics if that fails.
+                drop(open);
+                synced.map_err(|error| not_synced().with_source(error))
+            }),
             None => Ok(()),
         }
     }
+}
+
+impl Drop for SledBackend {
+    fn drop(&mut self) {
+        // Here nobody can be told; what was committed as durable is.
+        let _ = self.close();
+    }
+}
+
+/// sled panics at some failed calls of the system and at some of the damage that its files can have. That is an error
+/// here, unless the program aborts at panics.
+pub(crate) fn caught<T>(
+    failure: impl FnOnce() -> StoreError,
+    call: impl FnOnce() -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|_| Err(failure()))
 }
 
 /// Holds writers off while it lives.
@@ -119,20 +140,25 @@ impl Snapshot<'_> {
 
 impl KvSnapshot for Snapshot<'_> {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        let value = self.tree()?.get(key).map_err(from_sled)?;
-        Ok(value.map(|value| value.to_vec()))
+        let tree = self.tree()?;
+        caught(damaged, || {
+            let value = tree.get(key).map_err(from_sled)?;
+            Ok(value.map(|value| value.to_vec()))
+        })
     }
 
     fn scan(&self, keys: Range<&[u8]>, limit: usize) -> Result<Vec<Entry>, StoreError> {
         if keys.is_empty() {
             return Ok(Vec::new());
         }
-        let entries = self.tree()?.range(keys).take(limit);
-        entries
-            .map(|entry| {
-                let (key, value) = entry.map_err(from_sled)?;
-                Ok((key.to_vec(), value.to_vec()))
-            })
-            .collect()
+        let tree = self.tree()?;
+        caught(damaged, || {
+            tree.range(keys).take(limit).map(owned).collect()
+        })
     }
+}
+
+fn owned(entry: sled::Result<(sled::IVec, sled::IVec)>) -> Result<Entry, StoreError> {
+    let (key, value) = entry.map_err(from_sled)?;
+    Ok((key.to_vec(), value.to_vec()))
 }

@@ -44,6 +44,13 @@ pub(crate) fn uncertain() -> StoreError {
     StoreError::new(StoreErrorKind::Unknown, message)
 }
 
+/// A store that could not be closed in order.
+pub(crate) fn not_synced() -> StoreError {
+    let message =
+        "what was committed last as not yet durable may be lost if the power fails; check the disk";
+    StoreError::new(StoreErrorKind::Io, message)
+}
+
 pub(crate) fn closed() -> StoreError {
     StoreError::new(
         StoreErrorKind::Closed,

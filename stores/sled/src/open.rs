@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use synctable_core::store::{StoreError, StoreErrorKind};
-use synctable_kv::KvStore;
 use synctable_kv::files::{self, io_error, not_ours, shown};
+use synctable_kv::{KvBackend, KvStore};
 
-use crate::backend::{Open, SledBackend};
-use crate::error::from_sled;
+use crate::backend::{Open, SledBackend, caught};
+use crate::error::{damaged, from_sled};
 use crate::store::SledStore;
 
 /// The file that says that the folder is ours, and which is locked while the store is open.
@@ -118,7 +118,7 @@ fn build(draft: &Path, path: &Path, cache: u64) -> Result<(), StoreError> {
         Ok(mark)
     };
     let mark = mark().map_err(|error| io_error(path, error))?;
-    drop(start(draft, cache, mark)?);
+    SledBackend::new(draft.to_owned(), start(draft, cache, mark)?).close()?;
     let sync = || {
         for entry in fs::read_dir(draft)? {
             File::open(entry?.path())?.sync_all()?;
@@ -190,9 +190,8 @@ fn claim(path: &Path) -> Result<File, StoreError> {
 
 fn start(path: &Path, cache: u64, lock: File) -> Result<Open, StoreError> {
     let config = sled::Config::new().path(path).cache_capacity(cache);
-    let db = config
-        .open()
-        .map_err(|error| files::at(path, &from_sled(error)))?;
+    let db = caught(damaged, || config.open().map_err(from_sled))
+        .map_err(|error| files::at(path, &error))?;
     let log = File::options().write(true).open(path.join(LOG));
     let log = log.map_err(|error| io_error(path, error))?;
     Ok(Open {
