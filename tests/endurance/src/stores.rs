@@ -6,6 +6,7 @@ use std::sync::Arc;
 use synctable_core::store::{LocalStore, StoreError};
 use synctable_memory::MemoryStore;
 use synctable_redb::RedbStore;
+use synctable_sled::SledStore;
 use synctable_sqlite::SqliteStore;
 use synctable_testkit::report::Report;
 use synctable_testkit::{FolderHarness, Harness, InFolder, Lab, async_trait, child_process};
@@ -31,6 +32,7 @@ pub(crate) fn stores() -> Vec<Entry> {
     vec![
         entry::<InFolder<Sqlite>>("sqlite"),
         entry::<InFolder<Redb>>("redb"),
+        entry::<InFolder<Sled>>("sled"),
         entry::<Memory>("memory"),
     ]
 }
@@ -50,6 +52,15 @@ struct Redb;
 impl FolderHarness for Redb {
     async fn open_in(folder: &Path) -> Result<Arc<dyn LocalStore>, StoreError> {
         Ok(Arc::new(RedbStore::open(folder.join("store.redb"))?))
+    }
+}
+
+struct Sled;
+
+#[async_trait]
+impl FolderHarness for Sled {
+    async fn open_in(folder: &Path) -> Result<Arc<dyn LocalStore>, StoreError> {
+        Ok(Arc::new(SledStore::open(folder.join("store.sled"))?))
     }
 }
 

@@ -16,7 +16,7 @@ use super::jobs::{MARK, ORDER, Order};
 use super::{Job, Said};
 
 /// A child that says nothing for so long hangs.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The process; it is killed when this is dropped.
 #[derive(Debug)]
@@ -72,10 +72,9 @@ impl Child {
         match self.lines.recv_timeout(PATIENCE) {
             Ok(said) => Some(said),
             Err(RecvTimeoutError::Disconnected) => None,
-            Err(RecvTimeoutError::Timeout) => panic!(
-                "the child has said nothing for {PATIENCE:?}: it hangs; {}",
-                self.errors()
-            ),
+            Err(RecvTimeoutError::Timeout) => Some(Said::Wrong(format!(
+                "the process has said nothing for {PATIENCE:?}: it hangs"
+            ))),
         }
     }
 
