@@ -1,10 +1,9 @@
 //! The sled store of synctable, for applications that use [sled](https://docs.rs/sled/0.34.7) already: one folder.
 //!
 //! Open one with [`SledStore::open`]. Choose another store for something new, best `synctable-redb`, which is Rust alone,
-//! too: the last release of sled in this line is of 2021, its authors call it beta, and three reports of stores that do not
+//! too: the last release of sled in this line is of 2021, its authors call it beta, and reports of stores that do not
 //! open again have no answer: damage after an abrupt stop
-//! ([#1533](https://github.com/spacejam/sled/issues/1533)), a snapshot file that was half written
-//! ([#1527](https://github.com/spacejam/sled/issues/1527)), a page that was not initialised
+//! ([#1533](https://github.com/spacejam/sled/issues/1533)), a page that was not initialised
 //! ([#1387](https://github.com/spacejam/sled/issues/1387)). Two crates that it needs, `fxhash` and `instant`, have no
 //! maintainers any more ([RUSTSEC-2025-0057](https://rustsec.org/advisories/RUSTSEC-2025-0057),
 //! [RUSTSEC-2024-0384](https://rustsec.org/advisories/RUSTSEC-2024-0384)).
@@ -14,6 +13,8 @@
 //!   sled's log file.
 //! - sled keeps a batch in its memory until it is flushed, so every commit is, also one that need not be durable at once.
 //! - sled has no snapshots, so reads and writes wait for each other.
+//! - A snapshot file that sled had half written when its process ended keeps it from opening
+//!   ([#1527](https://github.com/spacejam/sled/issues/1527)); it is removed first.
 //! - A folder without the mark of this crate is refused before sled changes anything in it.
 
 mod backend;

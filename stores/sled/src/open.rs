@@ -1,7 +1,7 @@
 //! Opening and making sled folders: what is not ours is refused before sled changes it.
 
 use std::fs::{self, File, TryLockError};
-use std::io::{ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -77,6 +77,7 @@ impl SledBuilder {
             make(&path, self.cache)?;
         }
         let lock = claim(&path)?;
+        remove_drafts(&path).map_err(|error| io_error(&path, error))?;
         let open = start(&path, self.cache, lock)?;
         Ok(SledBackend::new(path, open))
     }
@@ -188,6 +189,18 @@ fn claim(path: &Path) -> Result<File, StoreError> {
     }
 }
 
+/// Removes snapshots that sled had not finished when its process ended: it would take them for whole ones.
+fn remove_drafts(path: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(path)? {
+        let file = entry?.path();
+        if file.extension().is_some_and(|it| it == "generating") {
+            fs::remove_file(file)?;
+        }
+    }
+    Ok(())
+}
+
+/// Opens the folder, whose lock this process holds.
 fn start(path: &Path, cache: u64, lock: File) -> Result<Open, StoreError> {
     let config = sled::Config::new().path(path).cache_capacity(cache);
     let db = caught(damaged, || config.open().map_err(from_sled))

@@ -136,6 +136,16 @@ async fn a_newer_format_is_refused() {
     assert_eq!(refused(&path).kind(), StoreErrorKind::FormatTooNew);
 }
 
+#[tokio::test]
+async fn a_snapshot_that_was_half_written_is_left_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x");
+    closed_store(&path).await;
+    fs::write(path.join("snap.0000000000000060.generating"), "").unwrap();
+    let store = SledStore::open(&path).unwrap();
+    assert_eq!(store.count(&table(), &Query::all()).await.unwrap(), 1);
+}
+
 /// Whatever byte of sled's log is wrong, or missing: an error or an answer, and the process goes on.
 #[tokio::test]
 async fn damaged_stores_end_in_errors() {
