@@ -1,14 +1,18 @@
 //! Putting a server together.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use synctable_core::store::{LocalStore, StoreError};
 use synctable_core::{Clock, IdSource, Schema, SystemClock, TableName, TableSchema, UuidV7};
 
+use crate::access::Access;
 use crate::handler::Core;
 use crate::limits::Limits;
+use crate::operations::Pruner;
 use crate::server::TableServer;
 use crate::tables::Tables;
+use crate::turns::Turns;
 
 /// Collects what a [`TableServer`] shall be.
 #[derive(Debug)]
@@ -18,6 +22,9 @@ pub struct TableServerBuilder {
     any_table: bool,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn IdSource>,
+    ids_of: HashMap<TableName, Arc<dyn IdSource>>,
+    access: Option<Arc<dyn Access>>,
+    base_url: Option<String>,
     limits: Limits,
 }
 
@@ -29,6 +36,9 @@ impl TableServerBuilder {
             any_table: false,
             clock: Arc::new(SystemClock),
             ids: Arc::new(UuidV7),
+            ids_of: HashMap::new(),
+            access: None,
+            base_url: None,
             limits: Limits::default(),
         }
     }
@@ -71,6 +81,28 @@ impl TableServerBuilder {
         self
     }
 
+    /// Takes the ids of one table's records that come without one from `ids`.
+    #[must_use]
+    pub fn ids_of(mut self, table: TableName, ids: Arc<dyn IdSource>) -> Self {
+        self.ids_of.insert(table, ids);
+        self
+    }
+
+    /// Asks `access` about every request. Without it everybody may do everything.
+    #[must_use]
+    pub fn access(mut self, access: Arc<dyn Access>) -> Self {
+        self.access = Some(access);
+        self
+    }
+
+    /// Says where clients find the server, such as `https://example.com/api`; the tables are at `/tables` below it.
+    /// Links to next pages start with it. Without it they start with `http://` and the host that the client asked.
+    #[must_use]
+    pub fn base_url(mut self, url: impl Into<String>) -> Self {
+        self.base_url = Some(url.into().trim_end_matches('/').to_owned());
+        self
+    }
+
     /// Sets the bounds of requests and connections.
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
@@ -84,8 +116,17 @@ impl TableServerBuilder {
     /// What the store says: most often that a field was declared with another type before.
     pub async fn build(self) -> Result<TableServer, StoreError> {
         let spare = self.any_table.then_some(self.limits.tables);
-        let tables = Tables::open(&*self.store, &self.schema, spare).await?;
-        let core = Core::new(self.store, self.clock, self.ids, self.limits, tables);
-        Ok(TableServer::new(core))
+        let tables = Tables::open(&*self.store, &self.schema, spare, self.ids_of).await?;
+        Ok(TableServer::new(Core {
+            store: self.store,
+            clock: self.clock,
+            ids: self.ids,
+            limits: self.limits,
+            tables,
+            access: self.access,
+            base_url: self.base_url,
+            pruner: Pruner::default(),
+            turns: Turns::default(),
+        }))
     }
 }

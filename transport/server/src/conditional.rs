@@ -6,6 +6,7 @@ use http::HeaderMap;
 use http::header::{HeaderName, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_UNMODIFIED_SINCE};
 use synctable_core::{Record, Timestamp};
 
+use crate::dialect::Dialect;
 use crate::error::Failure;
 use crate::etag::Tags;
 
@@ -16,11 +17,13 @@ pub(crate) struct Conditions {
     unmodified_since: Option<Timestamp>,
     none_matching: Option<Tags>,
     modified_since: Option<Timestamp>,
+    /// How the time rules take a record that was changed at exactly the time given.
+    same_time_is_modified: bool,
 }
 
 /// Whether a request reads or writes; a write is based on one version only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Access {
+pub(crate) enum Intent {
     Read,
     Write,
 }
@@ -38,15 +41,23 @@ pub(crate) enum Verdict {
 
 impl Conditions {
     /// Reads the headers. Dates that are none are ignored, as HTTP asks; tags that are none are an error.
-    pub(crate) fn read(headers: &HeaderMap, access: Access) -> Result<Self, Failure> {
+    pub(crate) fn read(
+        headers: &HeaderMap,
+        dialect: Dialect,
+        intent: Intent,
+    ) -> Result<Self, Failure> {
+        if intent == Intent::Read && !dialect.reads_are_conditional() {
+            return Ok(Self::default());
+        }
         let conditions = Self {
             matching: tags(headers, &IF_MATCH)?,
             unmodified_since: date(headers, &IF_UNMODIFIED_SINCE),
             none_matching: tags(headers, &IF_NONE_MATCH)?,
             modified_since: date(headers, &IF_MODIFIED_SINCE),
+            same_time_is_modified: dialect.same_time_is_modified(),
         };
         match &conditions.matching {
-            Some(Tags::List { count, .. }) if access == Access::Write && *count > 1 => Err(
+            Some(Tags::List { count, .. }) if intent == Intent::Write && *count > 1 => Err(
                 Failure::bad_request("the header 'if-match' of a write must have one tag only"),
             ),
             _ => Ok(conditions),
@@ -58,14 +69,17 @@ impl Conditions {
     pub(crate) fn judge(&self, stored: &Record) -> Verdict {
         let version = stored.version();
         let updated = stored.updated_at();
+        let is_modified = |time: Timestamp, since: Timestamp| {
+            time > since || time == since && self.same_time_is_modified
+        };
         let matched = match (&self.matching, self.unmodified_since) {
             (Some(tags), _) => tags.matches(version),
-            (None, Some(since)) => updated.is_some_and(|time| time < since),
+            (None, Some(since)) => updated.is_some_and(|time| !is_modified(time, since)),
             (None, None) => true,
         };
         let modified = match (&self.none_matching, self.modified_since) {
             (Some(tags), _) => !tags.matches(version),
-            (None, Some(since)) => updated.is_some_and(|time| time >= since),
+            (None, Some(since)) => updated.is_some_and(|time| is_modified(time, since)),
             (None, None) => true,
         };
         match (matched, modified) {
@@ -124,7 +138,7 @@ mod tests {
         for (name, value) in lines {
             headers.append(*name, HeaderValue::from_str(value).unwrap());
         }
-        Conditions::read(&headers, Access::Read)
+        Conditions::read(&headers, Dialect::Toolkit, Intent::Read)
             .unwrap()
             .judge(record)
     }
@@ -156,6 +170,27 @@ mod tests {
                 verdict,
                 "{name}: {value}"
             );
+        }
+    }
+
+    #[test]
+    fn the_older_dialects_take_the_same_time_as_not_modified() {
+        let judge = |name: &HeaderName, value, dialect| {
+            let mut headers = HeaderMap::new();
+            headers.insert(name, HeaderValue::from_static(value));
+            Conditions::read(&headers, dialect, Intent::Read)
+                .unwrap()
+                .judge(&stored())
+        };
+        for (name, value, verdict) in [
+            (&IF_UNMODIFIED_SINCE, BEFORE, Verdict::Failed),
+            (&IF_UNMODIFIED_SINCE, AT, Verdict::Proceed),
+            (&IF_MODIFIED_SINCE, BEFORE, Verdict::Proceed),
+            (&IF_MODIFIED_SINCE, AT, Verdict::NotModified),
+        ] {
+            assert_eq!(judge(name, value, Dialect::Zumo3), verdict, "{name}");
+            let read = judge(name, value, Dialect::Zumo2);
+            assert_eq!(read, Verdict::Proceed, "reads have no conditions there");
         }
     }
 
@@ -199,20 +234,20 @@ mod tests {
 
     #[test]
     fn a_write_with_several_or_garbled_tags_is_refused() {
-        for (access, line, good) in [
-            (Access::Write, "\"a\"", true),
-            (Access::Write, "W/\"a\"", true),
-            (Access::Write, "\"a\", \"b\"", false),
-            (Access::Read, "\"a\", \"b\"", true),
-            (Access::Write, "a", false),
-            (Access::Read, "a", false),
+        for (intent, line, good) in [
+            (Intent::Write, "\"a\"", true),
+            (Intent::Write, "W/\"a\"", true),
+            (Intent::Write, "\"a\", \"b\"", false),
+            (Intent::Read, "\"a\", \"b\"", true),
+            (Intent::Write, "a", false),
+            (Intent::Read, "a", false),
         ] {
             let mut headers = HeaderMap::new();
             headers.insert(IF_MATCH, HeaderValue::from_static(line));
             assert_eq!(
-                Conditions::read(&headers, access).is_ok(),
+                Conditions::read(&headers, Dialect::Toolkit, intent).is_ok(),
                 good,
-                "{access:?} {line}"
+                "{intent:?} {line}"
             );
         }
     }

@@ -1,7 +1,10 @@
 //! Requests that are not done, and how the client learns why.
 
 use http::StatusCode;
+use synctable_core::TableName;
 use synctable_core::store::{StoreError, StoreErrorKind};
+
+use crate::access::Refusal;
 
 /// A request that is answered with an error: a status and one line of text.
 #[derive(Debug)]
@@ -42,6 +45,26 @@ impl Failure {
 
     pub(crate) fn busy(message: impl Into<String>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, message)
+    }
+
+    pub(crate) fn refused(refusal: Refusal, table: &TableName) -> Self {
+        match refusal {
+            Refusal::Unauthenticated => Self::new(
+                StatusCode::UNAUTHORIZED,
+                "it is not known who asks; send a valid token",
+            ),
+            Refusal::Forbidden => Self::forbidden(),
+            Refusal::Hidden => Self::no_table(table),
+            Refusal::Unavailable => Self::busy("it cannot be told now who may do this; try later"),
+        }
+    }
+
+    pub(crate) fn forbidden() -> Self {
+        Self::new(StatusCode::FORBIDDEN, "this may not be done by who asks")
+    }
+
+    pub(crate) fn no_table(table: &TableName) -> Self {
+        Self::not_found(format!("there is no table {table}"))
     }
 
     /// A fault of the server. What it was goes to the log, not to the client.

@@ -1,16 +1,15 @@
 //! From a request to its answer: routes, verbs, dialect.
 
-use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
-use http::{HeaderMap, Method, Request, StatusCode};
+use http::{HeaderMap, HeaderName, Method, Request, StatusCode, Uri};
 use synctable_core::query::odata::percent_decode;
 use synctable_core::store::LocalStore;
-use synctable_core::{Clock, IdSource, RecordId, TableName};
-use tokio::sync::{Mutex, MutexGuard};
+use synctable_core::{Clock, IdSource, Record, RecordId};
 
+use crate::access::{Access, AccessRequest, Action, Grant};
 use crate::dialect::Dialect;
 use crate::error::Failure;
 use crate::limits::Limits;
@@ -18,6 +17,7 @@ use crate::operations::Pruner;
 use crate::parameters::Parameters;
 use crate::respond::{self, Response};
 use crate::tables::{Table, Tables};
+use crate::turns::Turns;
 use crate::{read, write};
 
 /// What all requests share.
@@ -28,10 +28,11 @@ pub(crate) struct Core {
     pub(crate) ids: Arc<dyn IdSource>,
     pub(crate) limits: Limits,
     pub(crate) tables: Tables,
+    pub(crate) access: Option<Arc<dyn Access>>,
+    /// Where clients find the server, without a slash at the end.
+    pub(crate) base_url: Option<String>,
     pub(crate) pruner: Pruner,
-    /// Writes of one record take turns here, so that they do not fail each other's checks in the store.
-    turns: Vec<Mutex<()>>,
-    hasher: RandomState,
+    pub(crate) turns: Turns,
 }
 
 /// One request to a table that exists.
@@ -40,9 +41,11 @@ pub(crate) struct Call<'a> {
     pub(crate) core: &'a Core,
     pub(crate) dialect: Dialect,
     pub(crate) table: Arc<Table>,
+    pub(crate) grant: Grant,
     pub(crate) parameters: Parameters<'a>,
+    pub(crate) include_deleted: bool,
     pub(crate) headers: &'a HeaderMap,
-    pub(crate) path: &'a str,
+    pub(crate) uri: &'a Uri,
     pub(crate) body: &'a Bytes,
 }
 
@@ -59,44 +62,13 @@ enum Verb {
     Get(RecordId),
     Create,
     Replace(RecordId),
+    /// The id may also be in the body.
+    Merge(Option<RecordId>),
+    Undelete(RecordId),
     Delete(RecordId),
 }
 
 impl Core {
-    pub(crate) fn new(
-        store: Arc<dyn LocalStore>,
-        clock: Arc<dyn Clock>,
-        ids: Arc<dyn IdSource>,
-        limits: Limits,
-        tables: Tables,
-    ) -> Self {
-        const TURNS: usize = 256;
-        Self {
-            store,
-            clock,
-            ids,
-            limits,
-            tables,
-            pruner: Pruner::default(),
-            turns: std::iter::repeat_with(Mutex::default).take(TURNS).collect(),
-            hasher: RandomState::new(),
-        }
-    }
-
-    /// Waits for the turn to write a record. Some records share a turn, which costs time only.
-    pub(crate) async fn turn(
-        &self,
-        table: &TableName,
-        id: &RecordId,
-    ) -> Option<MutexGuard<'_, ()>> {
-        let hash = self.hasher.hash_one((table, id));
-        let at = usize::try_from(hash % self.turns.len().max(1) as u64).unwrap_or_default();
-        match self.turns.get(at) {
-            Some(turn) => Some(turn.lock().await),
-            None => None,
-        }
-    }
-
     /// Answers one request. Whatever goes wrong is an answer, too.
     pub(crate) async fn handle(&self, request: &Request<Bytes>) -> Response {
         let response = match self.answer(request).await {
@@ -130,7 +102,20 @@ impl Core {
         }
         let target = Target::parse(uri.path())?;
         let parameters = Parameters::parse(query)?;
-        let dialect = Dialect::of(headers, &parameters)?;
+        let dialect = Dialect::of(headers, &parameters);
+        let response = self.route(request, target, parameters, dialect).await;
+        let mut response = response.unwrap_or_else(|failure| respond::error(&failure));
+        dialect.mark(&mut response);
+        Ok(response)
+    }
+
+    async fn route(
+        &self,
+        request: &Request<Bytes>,
+        target: Target,
+        parameters: Parameters<'_>,
+        dialect: Dialect,
+    ) -> Result<Response, Failure> {
         let allow = match target.id {
             None => dialect.table_methods(),
             Some(_) => dialect.record_methods(),
@@ -140,28 +125,40 @@ impl Core {
             .map(|id| RecordId::new(&id))
             .transpose()
             .map_err(|error| Failure::bad_request(error.to_string()))?;
-        let verb = match (request.method(), id) {
-            (&Method::OPTIONS, _) => return Ok(respond::options(allow)),
-            (&Method::GET | &Method::HEAD, None) => Verb::List,
-            (&Method::GET | &Method::HEAD, Some(id)) => Verb::Get(id),
-            (&Method::POST, None) => Verb::Create,
-            (&Method::PUT, Some(id)) => Verb::Replace(id),
-            (&Method::DELETE, Some(id)) => Verb::Delete(id),
-            (method, _) => {
-                return Err(Failure {
-                    status: StatusCode::METHOD_NOT_ALLOWED,
-                    message: format!("{method} is not possible here; use one of {allow}"),
-                    allow: Some(allow),
-                });
-            }
+        if request.method() == Method::OPTIONS {
+            return Ok(respond::options(allow));
+        }
+        let verb = Verb::of(request.method(), id, dialect).ok_or_else(|| Failure {
+            status: StatusCode::METHOD_NOT_ALLOWED,
+            message: format!(
+                "{} is not possible here; use one of {allow}",
+                request.method()
+            ),
+            allow: Some(allow),
+        })?;
+        let name = Tables::name(&target.table)?;
+        let grant = match &self.access {
+            None => Grant::all(),
+            Some(access) => access
+                .grant(AccessRequest {
+                    action: verb.action(),
+                    table: &name,
+                    record: verb.record(),
+                    headers: request.headers(),
+                    extensions: request.extensions(),
+                })
+                .await
+                .map_err(|refusal| Failure::refused(refusal, &name))?,
         };
         let call = Call {
             core: self,
             dialect,
-            table: self.tables.find(&*self.store, &target.table).await?,
+            table: self.tables.find(&*self.store, name).await?,
+            grant,
+            include_deleted: dialect.includes_deleted(request.headers(), &parameters),
             parameters,
-            headers,
-            path: uri.path(),
+            headers: request.headers(),
+            uri: request.uri(),
             body: request.body(),
         };
         match verb {
@@ -169,36 +166,98 @@ impl Core {
             Verb::Get(id) => read::one(&call, &id).await,
             Verb::Create => write::create(&call).await,
             Verb::Replace(id) => write::replace(&call, id).await,
+            Verb::Merge(id) => write::merge(&call, id).await,
+            Verb::Undelete(id) => write::undelete(&call, id).await,
             Verb::Delete(id) => write::delete(&call, id).await,
         }
     }
 }
 
+impl Verb {
+    /// What a method does; `None` where it does nothing.
+    fn of(method: &Method, id: Option<RecordId>, dialect: Dialect) -> Option<Self> {
+        use Dialect::{Toolkit, Zumo2, Zumo3};
+        Some(match (method, id, dialect) {
+            (&Method::GET | &Method::HEAD, None, _) => Self::List,
+            (&Method::GET | &Method::HEAD, Some(id), _) => Self::Get(id),
+            (&Method::POST, None, _) => Self::Create,
+            (&Method::POST, Some(id), Zumo2) => Self::Undelete(id),
+            (&Method::PUT, Some(id), Toolkit | Zumo3) => Self::Replace(id),
+            (&Method::PATCH, id, Zumo2) => Self::Merge(id),
+            (&Method::PATCH, Some(id), Zumo3) => Self::Merge(Some(id)),
+            (&Method::DELETE, Some(id), _) => Self::Delete(id),
+            _ => return None,
+        })
+    }
+
+    fn action(&self) -> Action {
+        match self {
+            Self::List | Self::Get(_) => Action::Read,
+            Self::Create => Action::Create,
+            Self::Replace(_) | Self::Merge(_) | Self::Undelete(_) => Action::Update,
+            Self::Delete(_) => Action::Delete,
+        }
+    }
+
+    /// The record that the path names.
+    fn record(&self) -> Option<&RecordId> {
+        match self {
+            Self::List | Self::Create => None,
+            Self::Merge(id) => id.as_ref(),
+            Self::Get(id) | Self::Replace(id) | Self::Undelete(id) | Self::Delete(id) => Some(id),
+        }
+    }
+}
+
 impl Call<'_> {
+    /// Whether the client may know of a stored record.
+    pub(crate) fn may_see(&self, record: &Record) -> bool {
+        self.grant.covers(&self.table.schema, record)
+    }
+
+    /// A record as JSON, or only the members selected.
+    pub(crate) fn print(&self, record: &Record, select: Option<&[String]>) -> String {
+        self.dialect.item(record, &self.table.schema, select)
+    }
+
     /// The body as JSON text, if the headers say that it is.
     pub(crate) fn json_text(&self) -> Result<&str, Failure> {
-        let header = |name| {
-            self.headers
-                .get(name)
-                .map(|value| value.to_str().unwrap_or_default().trim())
-        };
-        if header(CONTENT_ENCODING).is_some_and(|coding| !coding.eq_ignore_ascii_case("identity")) {
+        if self
+            .header(CONTENT_ENCODING)
+            .is_some_and(|coding| !coding.eq_ignore_ascii_case("identity"))
+        {
             return Err(Failure::unsupported_media(
                 "the body is encoded; send it as plain JSON",
             ));
         }
-        let media = header(CONTENT_TYPE)
-            .and_then(|value| value.split(';').next())
-            .unwrap_or_default()
-            .trim()
-            .to_ascii_lowercase();
-        if media != "application/json" && !media.ends_with("+json") {
+        let media = self.media_type();
+        let untyped = media.is_empty() && self.dialect == Dialect::Zumo2;
+        if media != "application/json" && !media.ends_with("+json") && !untyped {
             return Err(Failure::unsupported_media(
                 "the body must be sent as 'content-type: application/json'",
             ));
         }
-        std::str::from_utf8(self.body)
-            .map_err(|_| Failure::bad_request("the body is not valid UTF-8"))
+        let text = std::str::from_utf8(self.body)
+            .map_err(|_| Failure::bad_request("the body is not valid UTF-8"))?;
+        // Version 2 creates a record of nothing from nothing.
+        Ok(match (text, self.dialect) {
+            ("", Dialect::Zumo2) => "{}",
+            _ => text,
+        })
+    }
+
+    /// The media type of the body without its parameters, in lower case.
+    pub(crate) fn media_type(&self) -> String {
+        self.header(CONTENT_TYPE)
+            .and_then(|value| value.split(';').next())
+            .unwrap_or_default()
+            .trim()
+            .to_ascii_lowercase()
+    }
+
+    fn header(&self, name: HeaderName) -> Option<&str> {
+        let value = self.headers.get(name)?;
+        Some(value.to_str().unwrap_or_default().trim())
     }
 }
 

@@ -1,16 +1,20 @@
 //! The reference table server: tables over HTTP, kept in any [`LocalStore`](synctable_core::store::LocalStore).
 //!
-//! A [`TableServer`] offers `/tables/{table}` and `/tables/{table}/{id}` in the dialect of the Datasync Toolkit:
-//! queries in OData, conditional requests by version and time, soft delete, and pages that go on behind the last
-//! record *by value*. On top of that it promises what a client can rely on and other servers do not give:
+//! A [`TableServer`] offers `/tables/{table}` and `/tables/{table}/{id}` in three dialects, which it tells apart by the
+//! header or parameter `ZUMO-API-VERSION`: that of the Datasync Toolkit (where there is none), and those of Azure Mobile
+//! Apps with protocol versions 2.0 and 3.0. It knows queries in OData, conditional requests by version and time, soft
+//! delete, and pages that go on behind the last record *by value*. On top of that it promises what a client can rely on
+//! and other servers do not give:
 //!
 //! - `updatedAt` is unique within a table and grows in the order of commits, whatever the clock does
 //!   (announced as `Synctable-Ordered: updatedAt`);
 //! - a change sent with `X-Operation-Id` takes effect once: a repeat within 30 days is answered with the outcome it
 //!   had (announced as `Synctable-Operation-Ids: 1`).
 //!
-//! [`Limits`] bound what a client can use up.
+//! An [`Access`] hook says who may read and write which records; [`Limits`] bound what a client can use up.
 
+mod access;
+mod body;
 mod builder;
 mod conditional;
 mod dialect;
@@ -18,6 +22,7 @@ mod error;
 mod etag;
 mod handler;
 mod limits;
+mod links;
 mod names;
 mod operations;
 mod parameters;
@@ -27,8 +32,10 @@ mod sequence;
 mod server;
 mod stall;
 mod tables;
+mod turns;
 mod write;
 
+pub use access::{Access, AccessRequest, Action, Grant, Refusal};
 pub use builder::TableServerBuilder;
 pub use limits::Limits;
 pub use server::TableServer;

@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use http::{HeaderMap, HeaderName};
+use http::HeaderName;
 use serde::{Deserialize, Serialize};
 use synctable_core::query::{Query, field};
 use synctable_core::store::{
@@ -13,6 +13,7 @@ use synctable_core::store::{
 use synctable_core::{Record, RecordId, SystemProperties, TableName, Timestamp};
 
 use crate::error::Failure;
+use crate::handler::Call;
 use crate::tables::OPERATIONS;
 
 /// The request header with the operation's id.
@@ -41,6 +42,17 @@ pub(crate) struct Operation {
     request: Request,
 }
 
+/// What the client sent with an operation, for the answer to a repeat.
+#[derive(Debug)]
+pub(crate) enum Sent {
+    /// The whole record.
+    Record(Record),
+    /// Some members.
+    Members,
+    /// Nothing.
+    Nothing,
+}
+
 /// What became of an operation. The members are not kept: the client sends them again when it asks again.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Done {
@@ -52,12 +64,11 @@ pub(crate) struct Done {
 impl Operation {
     /// Reads the request's operation id, if it has one.
     pub(crate) fn read(
-        headers: &HeaderMap,
+        call: &Call<'_>,
         verb: &str,
-        table: &TableName,
         target: Option<&RecordId>,
     ) -> Result<Option<Self>, Failure> {
-        let mut values = headers.get_all(OPERATION_ID).iter();
+        let mut values = call.headers.get_all(OPERATION_ID).iter();
         let Some(value) = values.next() else {
             return Ok(None);
         };
@@ -68,12 +79,17 @@ impl Operation {
                 "the header '{OPERATION_ID}' must be one id of 1 to {LONGEST_ID} visible ASCII characters"
             )));
         }
+        // Encoded, because they may hold characters that ids of records cannot.
+        let id = URL_SAFE_NO_PAD.encode(bytes);
+        let id = match call.grant.user() {
+            Some(user) => format!("{}.{id}", URL_SAFE_NO_PAD.encode(user)),
+            None => id,
+        };
         Ok(Some(Self {
-            // Encoded, because it may hold characters that ids of records cannot.
-            id: RecordId::system(&URL_SAFE_NO_PAD.encode(bytes)),
+            id: RecordId::system(&id),
             request: Request {
                 verb: verb.to_owned(),
-                table: table.clone(),
+                table: call.table.name.clone(),
                 target: target.cloned(),
             },
         }))
@@ -126,20 +142,19 @@ impl Operation {
 
 impl Done {
     /// The record as the change left it: what is stored now if that is still it, else the members that the client
-    /// sends again with the system properties of then.
-    pub(crate) async fn record(
-        self,
-        store: &dyn LocalStore,
-        sent: Option<&Record>,
-    ) -> Result<Record, StoreError> {
+    /// sends again with the system properties of then. Who sent some members only is told what is stored now.
+    pub(crate) async fn record(self, call: &Call<'_>, sent: &Sent) -> Result<Record, StoreError> {
+        let store = &*call.core.store;
         let stored = store
             .get_one(&self.request.table, self.record.id())
             .await?
-            .filter(|stored| stored.version() == self.record.version());
-        Ok(stored.unwrap_or_else(|| match sent {
-            Some(sent) => self.record.with_body_of(sent),
-            None => self.record,
-        }))
+            .filter(|stored| call.may_see(stored));
+        Ok(match (stored, sent) {
+            (Some(stored), _) if stored.version() == self.record.version() => stored,
+            (_, Sent::Record(sent)) => self.record.with_body_of(sent),
+            (Some(stored), Sent::Members) => stored,
+            (_, Sent::Members | Sent::Nothing) => self.record,
+        })
     }
 }
 

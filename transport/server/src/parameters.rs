@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use synctable_core::query::Query;
 use synctable_core::query::odata::{Limits, percent_decode, percent_encode};
+use synctable_core::query::{Query, UnknownField};
 
 use crate::error::Failure;
 
@@ -64,6 +64,18 @@ impl<'a> Parameters<'a> {
             .map_err(|error| Failure::bad_request(error.to_string()))
     }
 
+    /// The answer to a query that names what is not there: what and, where it can be told, at which character.
+    pub(crate) fn unknown_name(&self, error: &UnknownField) -> Failure {
+        let place = ["$filter", "$orderby", "$select"]
+            .into_iter()
+            .find_map(|option| {
+                let text = self.get(option)?;
+                let at = position_of_name(text, &error.name)?;
+                Some(format!("{option}, position {at}: "))
+            });
+        Failure::bad_request(format!("{}{error}", place.unwrap_or_default()))
+    }
+
     /// The query string without the parameters named, as it was written.
     pub(crate) fn without(&self, names: &[&str]) -> String {
         let kept: Vec<&str> = self
@@ -94,6 +106,21 @@ impl<'a> Parameters<'a> {
     }
 }
 
+/// Where a name stands in the text of an option, in characters: as a whole word, and not inside of a text in quotes.
+fn position_of_name(text: &str, name: &str) -> Option<usize> {
+    let belongs = |c: char| c.is_alphanumeric() || matches!(c, '_' | '@' | '-' | '.');
+    let (at, _) = text.match_indices(name).find(|(at, _)| {
+        let (before, rest) = text.split_at_checked(*at).unwrap_or_default();
+        let after = rest.strip_prefix(name).unwrap_or_default();
+        let quoted = before.matches('\'').count() % 2 == 1;
+        !quoted
+            && !before.ends_with(belongs)
+            && !before.ends_with('/')
+            && !after.starts_with(belongs)
+    })?;
+    Some(text.get(..at)?.chars().count())
+}
+
 /// Decodes percent escapes, and `+` as a blank.
 fn decode(text: &str) -> Result<String, Failure> {
     percent_decode(&text.replace('+', " ")).map_err(|error| Failure::bad_request(error.to_string()))
@@ -122,6 +149,35 @@ mod tests {
         assert!(Parameters::parse("a=%4").is_err());
         let query = parameters.query(&Limits::default()).unwrap();
         assert_eq!(query.filter, Some(field("a").eq("x+y")));
+    }
+
+    #[test]
+    fn unknown_names_are_found_where_they_are_names() {
+        for (query, name, message) in [
+            (
+                "$filter=a eq 'nope' and nope eq 1",
+                "nope",
+                "$filter, position 16: ",
+            ),
+            (
+                "$filter=ä eq 'it''s' or nope/x eq 1",
+                "nope",
+                "$filter, position 16: ",
+            ),
+            ("$orderby=nopes,nope desc", "nope", "$orderby, position 6: "),
+            (
+                "$filter=a eq 1&$select=id,nope",
+                "nope",
+                "$select, position 3: ",
+            ),
+            ("$filter=a eq 1", "nope", ""),
+        ] {
+            let parameters = Parameters::parse(query).unwrap();
+            let name = name.to_owned();
+            let failure = parameters.unknown_name(&UnknownField { name });
+            let expected = format!("{message}there is no property 'nope'");
+            assert_eq!(failure.message, expected, "{query}");
+        }
     }
 
     #[test]

@@ -5,9 +5,11 @@ use synctable_core::query::{Cursor, CursorError, Query, field};
 use synctable_core::store::{LocalStoreExt, StoreError};
 use synctable_core::{Record, RecordId};
 
-use crate::conditional::{Access, Conditions, Verdict};
+use crate::conditional::{Conditions, Intent, Verdict};
+use crate::dialect::{Dialect, Links};
 use crate::error::Failure;
 use crate::handler::Call;
+use crate::links;
 use crate::names;
 use crate::parameters::SKIP_TOKEN;
 use crate::respond::{self, Response};
@@ -30,44 +32,47 @@ pub(crate) async fn list(call: &Call<'_>) -> Result<Response, Failure> {
         _ => page(call, &mut query).await?,
     };
     let left = query.top.map(|top| top.saturating_sub(items.len() as u64));
-    let next = next.map(|cursor| call.parameters.next_page(cursor.as_str(), left));
-    let text = call.dialect.list(&items, count, next.as_deref());
-    let mut response = respond::list(text);
+    let form = call.dialect.links(call.headers);
+    let next = next.map(|cursor| {
+        let next = call.parameters.next_page(cursor.as_str(), left);
+        links::to_page(call, form, next)
+    });
+    let mut response = respond::list(call.dialect.list(&items, count, next.as_deref()));
+    if let (Links::Header, Some(url)) = (form, next) {
+        respond::mark_next(&mut response, &url);
+    }
     respond::mark_ordered(&mut response);
     Ok(response)
 }
 
 /// `GET` of one record.
 pub(crate) async fn one(call: &Call<'_>, id: &RecordId) -> Result<Response, Failure> {
-    let conditions = Conditions::read(call.headers, Access::Read)?;
+    let conditions = Conditions::read(call.headers, call.dialect, Intent::Read)?;
     let stored = call.core.store.get_one(&call.table.name, id).await?;
-    let record = stored.ok_or_else(missing)?;
+    let record = seen(call, stored)?;
     if is_hidden(call, &record) {
-        return Err(gone());
+        return Err(call.dialect.gone());
     }
     let mut response = match conditions.judge(&record) {
-        Verdict::Proceed => respond::item(call.dialect, StatusCode::OK, &record),
+        Verdict::Proceed => respond::item(call, StatusCode::OK, &record),
         Verdict::NotModified => respond::not_modified(&record),
-        Verdict::Failed => respond::item(call.dialect, StatusCode::PRECONDITION_FAILED, &record),
+        Verdict::Failed => respond::item(call, StatusCode::PRECONDITION_FAILED, &record),
     };
     respond::mark_ordered(&mut response);
     Ok(response)
 }
 
+/// The stored record, unless there is none for this client.
+pub(crate) fn seen(call: &Call<'_>, stored: Option<Record>) -> Result<Record, Failure> {
+    stored
+        .filter(|record| call.may_see(record))
+        .ok_or_else(|| Failure::not_found("there is no such record"))
+}
+
 /// True for a tombstone that was not asked for.
 pub(crate) fn is_hidden(call: &Call<'_>, record: &Record) -> bool {
-    call.table.schema.soft_delete && record.is_deleted() && !call.parameters.include_deleted()
-}
-
-pub(crate) fn missing() -> Failure {
-    Failure::not_found("there is no such record")
-}
-
-pub(crate) fn gone() -> Failure {
-    Failure::new(
-        StatusCode::GONE,
-        "the record is deleted; ask with '__includedeleted=true'",
-    )
+    let asked_for = call.include_deleted && call.dialect.opens_tombstones();
+    call.table.schema.soft_delete && record.is_deleted() && !asked_for
 }
 
 /// The query of the parameters, within the table's bounds.
@@ -75,19 +80,33 @@ fn read_query(call: &Call<'_>) -> Result<Query, Failure> {
     let table = &call.table;
     let query = call.parameters.query(&call.core.limits.query)?;
     let mut query = names::resolve(query, &table.schema)
-        .map_err(|error| Failure::bad_request(error.to_string()))?;
-    if query.top.is_some_and(|top| top > table.max_top()) {
+        .map_err(|error| call.parameters.unknown_name(&error))?;
+    let most = table.max_top(call.dialect);
+    if query.top.is_some_and(|top| top > u64::from(most)) {
         return Err(Failure::bad_request(format!(
-            "'$top' is above {}, the most of this table",
-            table.max_top()
+            "'$top' is above {most}, the most of this table"
         )));
     }
-    if table.schema.soft_delete && !call.parameters.include_deleted() {
+    if table.schema.soft_delete && !call.include_deleted {
         query = query.filter(field("deleted").eq(false));
     }
-    query.page = Some(table.page_size());
+    if let Some(rows) = call.grant.rows() {
+        query = query.filter(rows.clone());
+    }
+    query.page = Some(table.page_size(call.dialect));
+    if call.dialect == Dialect::Zumo2 {
+        as_in_version_2(call, &mut query);
+    }
     query.after = call.parameters.get(SKIP_TOKEN).map(Cursor::from_text);
     Ok(query)
+}
+
+/// In version 2 a `$top` is the size of the page, 0 is none, and only `$inlinecount` asks for the count.
+fn as_in_version_2(call: &Call<'_>, query: &mut Query) {
+    query.top = query.top.filter(|top| *top > 0);
+    let top = query.top.and_then(|top| u32::try_from(top).ok());
+    query.page = top.or(query.page);
+    query.total &= call.parameters.get("$inlinecount").is_some();
 }
 
 /// The records of one page as JSON, and where the next page starts. A page that is too large is asked for again
@@ -108,7 +127,7 @@ async fn page(
         let mut room = call.core.limits.page;
         let mut items = Vec::with_capacity(page.records.len());
         for record in &page.records {
-            let item = call.dialect.item(record, query.select.as_deref());
+            let item = call.print(record, query.select.as_deref());
             if item.len() > room && !items.is_empty() {
                 break;
             }

@@ -2,17 +2,17 @@
 
 use bytes::Bytes;
 use http::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, DATE, ETAG, LAST_MODIFIED, LOCATION,
-    RETRY_AFTER,
+    ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, DATE, ETAG, LAST_MODIFIED, LINK, LOCATION,
+    RETRY_AFTER, WWW_AUTHENTICATE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
 use synctable_core::{Record, Timestamp};
 
 use crate::conditional::http_date;
-use crate::dialect::Dialect;
 use crate::error::Failure;
 use crate::etag;
+use crate::handler::Call;
 
 /// An answer with its whole body.
 pub(crate) type Response = http::Response<Bytes>;
@@ -39,15 +39,15 @@ fn json(status: StatusCode, text: String) -> Response {
 }
 
 /// An answer with one record and its version.
-pub(crate) fn item(dialect: Dialect, status: StatusCode, record: &Record) -> Response {
-    let mut response = json(status, dialect.item(record, None));
+pub(crate) fn item(call: &Call<'_>, status: StatusCode, record: &Record) -> Response {
+    let mut response = json(status, call.print(record, None));
     mark_version(&mut response, record);
     response
 }
 
 /// 201 with the record and where it is.
-pub(crate) fn created(dialect: Dialect, record: &Record, location: &str) -> Response {
-    let mut response = item(dialect, StatusCode::CREATED, record);
+pub(crate) fn created(call: &Call<'_>, record: &Record, location: &str) -> Response {
+    let mut response = item(call, StatusCode::CREATED, record);
     if let Ok(value) = HeaderValue::from_str(location) {
         response.headers_mut().insert(LOCATION, value);
     }
@@ -66,6 +66,13 @@ pub(crate) fn list(text: String) -> Response {
     json(StatusCode::OK, text)
 }
 
+/// Names the next page in a header. Its URL has no angle brackets, which clients of version 2 would not take off.
+pub(crate) fn mark_next(response: &mut Response, url: &str) {
+    if let Ok(value) = HeaderValue::try_from(format!("{url}; rel=next")) {
+        response.headers_mut().insert(LINK, value);
+    }
+}
+
 /// An error: one line of text as `{"error": ..}`.
 pub(crate) fn error(failure: &Failure) -> Response {
     #[derive(Serialize)]
@@ -82,6 +89,9 @@ pub(crate) fn error(failure: &Failure) -> Response {
     let headers = response.headers_mut();
     if let Some(allow) = failure.allow {
         headers.insert(ALLOW, HeaderValue::from_static(allow));
+    }
+    if failure.status == StatusCode::UNAUTHORIZED {
+        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
     if failure.status == StatusCode::SERVICE_UNAVAILABLE {
         headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));

@@ -3,15 +3,12 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use synctable_core::query::DEFAULT_PAGE;
 use synctable_core::store::{LocalStore, StoreError};
-use synctable_core::{Schema, TableName, TableSchema};
+use synctable_core::{IdSource, Schema, TableName, TableSchema};
 
+use crate::dialect::Dialect;
 use crate::error::Failure;
 use crate::sequence::Sequence;
-
-/// The largest `$top` of a table that does not say.
-const DEFAULT_MAX_TOP: u32 = 128_000;
 
 /// The server's own table with the last commit time of every table.
 pub(crate) const SEQUENCES: &str = "__server_sequences";
@@ -23,27 +20,32 @@ pub(crate) const OPERATIONS: &str = "__server_operations";
 pub(crate) struct Table {
     pub(crate) name: TableName,
     pub(crate) schema: TableSchema,
+    /// Where ids come from, if not from where all tables have them.
+    pub(crate) ids: Option<Arc<dyn IdSource>>,
     pub(crate) sequence: Sequence,
 }
 
 impl Table {
-    fn new(name: TableName, schema: TableSchema) -> Self {
+    fn new(name: TableName, schema: TableSchema, ids: Option<Arc<dyn IdSource>>) -> Self {
         let sequence = Sequence::new(name.clone());
         Self {
             name,
             schema,
+            ids,
             sequence,
         }
     }
 
     /// Records in a page, at least one.
-    pub(crate) fn page_size(&self) -> u32 {
-        self.schema.page_size.unwrap_or(DEFAULT_PAGE).max(1)
+    pub(crate) fn page_size(&self, dialect: Dialect) -> u32 {
+        let size = self.schema.page_size;
+        size.unwrap_or_else(|| dialect.default_page()).max(1)
     }
 
     /// The largest `$top`.
-    pub(crate) fn max_top(&self) -> u64 {
-        u64::from(self.schema.max_top.unwrap_or(DEFAULT_MAX_TOP))
+    pub(crate) fn max_top(&self, dialect: Dialect) -> u32 {
+        let top = self.schema.max_top;
+        top.unwrap_or_else(|| dialect.default_max_top())
     }
 }
 
@@ -58,11 +60,12 @@ pub(crate) struct Tables {
 
 impl Tables {
     /// Declares `schema` and the server's own tables in the store and serves them, except tables that stay on
-    /// their device. `spare` is how many others may be made on first use.
+    /// their device. `spare` is how many others may be made on first use, `ids` where some have their ids from.
     pub(crate) async fn open(
         store: &dyn LocalStore,
         schema: &Schema,
         spare: Option<usize>,
+        mut ids: HashMap<TableName, Arc<dyn IdSource>>,
     ) -> Result<Self, StoreError> {
         let operations = TableSchema::new().with_index(["updatedAt"]);
         let all = schema
@@ -74,7 +77,7 @@ impl Tables {
             .tables()
             .filter(|(_, table)| !table.local_only)
             .map(|(name, table)| {
-                let table = Table::new(name.clone(), table.clone());
+                let table = Table::new(name.clone(), table.clone(), ids.remove(name));
                 (name.clone(), Arc::new(table))
             })
             .collect();
@@ -85,18 +88,21 @@ impl Tables {
         })
     }
 
-    /// The table under its name in a URL, in either case.
+    /// The name of a table from a URL, where it may be in either case.
+    pub(crate) fn name(text: &str) -> Result<TableName, Failure> {
+        TableName::new(&text.to_lowercase()).map_err(|error| Failure::not_found(error.to_string()))
+    }
+
+    /// The table of this name.
     pub(crate) async fn find(
         &self,
         store: &dyn LocalStore,
-        name: &str,
+        name: TableName,
     ) -> Result<Arc<Table>, Failure> {
-        let name = TableName::new(&name.to_lowercase())
-            .map_err(|error| Failure::not_found(error.to_string()))?;
         if let Some(table) = self.served(&name) {
             return Ok(table);
         }
-        let unknown = Failure::not_found(format!("there is no table {name}"));
+        let unknown = Failure::no_table(&name);
         match self.spare {
             Some(spare) if self.count() < self.declared + spare => {}
             Some(_) => {
@@ -110,7 +116,7 @@ impl Tables {
         let mut served = self.served.write().unwrap_or_else(PoisonError::into_inner);
         let table = served
             .entry(name.clone())
-            .or_insert_with(|| Arc::new(Table::new(name, TableSchema::new())));
+            .or_insert_with(|| Arc::new(Table::new(name, TableSchema::new(), None)));
         Ok(Arc::clone(table))
     }
 

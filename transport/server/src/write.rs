@@ -3,15 +3,18 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::StatusCode;
+use http::header::IF_MATCH;
 use synctable_core::query::odata::percent_encode;
 use synctable_core::store::{Expect, LocalStoreExt, StoreError, StoreErrorKind, WriteBatch};
-use synctable_core::{Draft, Record, RecordId, SystemProperties, Timestamp, Version};
+use synctable_core::{Record, RecordId, SystemProperties, Timestamp, Version};
 
-use crate::conditional::{Access, Conditions, Verdict};
+use crate::body;
+use crate::conditional::{Conditions, Intent, Verdict};
+use crate::dialect::Dialect;
 use crate::error::Failure;
 use crate::handler::Call;
-use crate::operations::Operation;
-use crate::read::{gone, is_hidden, missing};
+use crate::operations::{Operation, Sent};
+use crate::read::{is_hidden, seen};
 use crate::respond::{self, Response};
 
 /// How often a change starts again because the record, or the end of the table's commits, was changed meanwhile.
@@ -21,19 +24,17 @@ const ATTEMPTS: usize = 32;
 
 /// What a change makes of the stored record.
 enum Step {
-    /// Nothing: it is refused.
-    Refuse(Response),
     /// A record with these members and this mark, and a new version and time.
     Put { record: Record, deleted: bool },
     /// No record.
     Remove(Record),
 }
 
-/// What became of a change.
-enum Effect {
-    Refused(Response),
-    /// Done, now or by an earlier request with the same operation id; the record as the change left it.
-    Done(Record),
+/// Why a change is not done.
+enum Refused {
+    Failure(Failure),
+    /// It is answered with this status and the stored record.
+    Conflict(StatusCode, Record),
 }
 
 /// A change of one record.
@@ -41,110 +42,175 @@ struct Change<'a> {
     call: &'a Call<'a>,
     id: RecordId,
     operation: Option<Operation>,
-    /// The record that the client sent.
-    sent: Option<Record>,
+    sent: Sent,
 }
 
 /// `POST` to a table: a new record.
 pub(crate) async fn create(call: &Call<'_>) -> Result<Response, Failure> {
-    let draft = read_body(call)?;
-    let name = &call.table.name;
-    let operation = Operation::read(call.headers, "POST", name, draft.id.as_ref())?;
-    let sent = draft.or_id(|| call.core.ids.next_id());
-    check_types(call, &sent)?;
+    let draft = body::record(call)?;
+    let operation = Operation::read(call, "POST", draft.id.as_ref())?;
+    let ids = call.table.ids.as_ref().unwrap_or(&call.core.ids);
+    let record = writable(call, draft.or_id(|| ids.next_id()))?;
     let change = Change {
         call,
-        id: sent.id().clone(),
+        id: record.id().clone(),
         operation,
-        sent: Some(sent.clone()),
+        sent: Sent::Record(record.clone()),
     };
-    let effect = change.run(|stored| match stored {
-        Some(stored) => Step::Refuse(respond::item(call.dialect, StatusCode::CONFLICT, &stored)),
-        None => Step::Put {
-            record: sent.clone(),
+    let done = change.run(|stored| match stored {
+        None => Ok(Step::Put {
+            record: record.clone(),
             deleted: false,
-        },
+        }),
+        Some(stored) if call.may_see(&stored) => {
+            Err(Refused::Conflict(StatusCode::CONFLICT, stored))
+        }
+        Some(_) => Err(Failure::bad_request(
+            "the record cannot be stored under this id; choose another",
+        )
+        .into()),
     });
-    Ok(match effect.await? {
-        Effect::Refused(response) => response,
-        Effect::Done(record) => {
-            let table = call.path.trim_end_matches('/');
+    answer(call, done.await, |record| match call.dialect {
+        Dialect::Zumo2 => respond::item(call, StatusCode::CREATED, &record),
+        Dialect::Toolkit | Dialect::Zumo3 => {
+            let table = call.uri.path().trim_end_matches('/');
             let id = percent_encode(record.id().as_str());
-            respond::created(call.dialect, &record, &format!("{table}/{id}"))
+            respond::created(call, &record, &format!("{table}/{id}"))
         }
     })
 }
 
 /// `PUT` of a record: all its members anew. A tombstone becomes a record again where tombstones are asked for.
 pub(crate) async fn replace(call: &Call<'_>, id: RecordId) -> Result<Response, Failure> {
-    let conditions = Conditions::read(call.headers, Access::Write)?;
-    let draft = read_body(call)?;
-    if draft.id.as_ref().is_some_and(|given| *given != id) {
-        return Err(Failure::bad_request(
-            "the 'id' of the record differs from the one in the URL",
-        ));
-    }
-    let sent = draft.or_id(|| id.clone());
-    check_types(call, &sent)?;
+    let conditions = Conditions::read(call.headers, call.dialect, Intent::Write)?;
+    let draft = body::record(call)?;
+    check_id(draft.id.as_ref(), &id)?;
+    let record = writable(call, draft.or_id(|| id.clone()))?;
     let change = Change {
         call,
-        operation: Operation::read(call.headers, "PUT", &call.table.name, Some(&id))?,
-        sent: Some(sent.clone()),
+        operation: Operation::read(call, "PUT", Some(&id))?,
+        sent: Sent::Record(record.clone()),
         id,
     };
-    let effect = change.run(|stored| {
-        let stored = match stored {
-            None => return Step::Refuse(respond::error(&missing())),
-            Some(stored) if is_hidden(call, &stored) => {
-                return Step::Refuse(respond::error(&gone()));
-            }
-            Some(stored) => stored,
-        };
-        match conditions.judge(&stored) {
-            Verdict::Proceed => Step::Put {
-                record: sent.clone(),
-                deleted: call.table.schema.soft_delete && sent.is_deleted(),
-            },
-            Verdict::NotModified | Verdict::Failed => Step::Refuse(conflict(call, &stored)),
-        }
+    let done = change.run(|stored| {
+        let stored = changeable(call, stored)?;
+        check_conditions(&conditions, &stored)?;
+        Ok(Step::Put {
+            record: record.clone(),
+            deleted: call.table.schema.soft_delete && record.is_deleted(),
+        })
     });
-    Ok(match effect.await? {
-        Effect::Refused(response) => response,
-        Effect::Done(record) => respond::item(call.dialect, StatusCode::OK, &record),
+    answer(call, done.await, |record| {
+        respond::item(call, StatusCode::OK, &record)
+    })
+}
+
+/// `PATCH` of a record: some of its members anew.
+pub(crate) async fn merge(call: &Call<'_>, id: Option<RecordId>) -> Result<Response, Failure> {
+    let conditions = Conditions::read(call.headers, call.dialect, Intent::Write)?;
+    let changes = body::changes(call)?;
+    let named = changes.draft.id.clone();
+    let id = id.or_else(|| named.clone()).ok_or_else(|| {
+        Failure::bad_request("the record is not named; put its 'id' into the path or the body")
+    })?;
+    check_id(named.as_ref(), &id)?;
+    let change = Change {
+        call,
+        operation: Operation::read(call, "PATCH", Some(&id))?,
+        sent: Sent::Members,
+        id,
+    };
+    let done = change.run(|stored| {
+        let undeletes = changes.undeletes && call.dialect.opens_tombstones();
+        let stored = if undeletes {
+            seen(call, stored)?
+        } else {
+            changeable(call, stored)?
+        };
+        check_conditions(&conditions, &stored)?;
+        check_version(call, changes.draft.system.version.as_ref(), &stored)?;
+        let record = writable(call, stored.patched(&changes.draft))?;
+        let deleted = changes.draft.system.deleted || stored.is_deleted() && !undeletes;
+        Ok(Step::Put {
+            record,
+            deleted: call.table.schema.soft_delete && deleted,
+        })
+    });
+    answer(call, done.await, |record| {
+        respond::item(call, StatusCode::OK, &record)
+    })
+}
+
+/// `POST` to a record, in version 2: it is no tombstone any more.
+pub(crate) async fn undelete(call: &Call<'_>, id: RecordId) -> Result<Response, Failure> {
+    let conditions = Conditions::read(call.headers, call.dialect, Intent::Write)?;
+    let change = Change {
+        call,
+        operation: Operation::read(call, "UNDELETE", Some(&id))?,
+        sent: Sent::Members,
+        id,
+    };
+    let done = change.run(|stored| {
+        let stored = seen(call, stored)?;
+        check_conditions(&conditions, &stored)?;
+        Ok(Step::Put {
+            record: stored,
+            deleted: false,
+        })
+    });
+    answer(call, done.await, |record| {
+        respond::item(call, StatusCode::CREATED, &record)
     })
 }
 
 /// `DELETE` of a record: it becomes a tombstone where the table keeps them.
 pub(crate) async fn delete(call: &Call<'_>, id: RecordId) -> Result<Response, Failure> {
-    let conditions = Conditions::read(call.headers, Access::Write)?;
+    let conditions = Conditions::read(call.headers, call.dialect, Intent::Write)?;
     let soft = call.table.schema.soft_delete;
     let change = Change {
         call,
-        operation: Operation::read(call.headers, "DELETE", &call.table.name, Some(&id))?,
-        sent: None,
+        operation: Operation::read(call, "DELETE", Some(&id))?,
+        sent: Sent::Nothing,
         id,
     };
-    let effect = change.run(|stored| {
-        let stored = match stored {
-            None => return Step::Refuse(respond::error(&missing())),
-            Some(stored) if soft && stored.is_deleted() => {
-                return Step::Refuse(respond::error(&gone()));
-            }
-            Some(stored) => stored,
-        };
-        match conditions.judge(&stored) {
-            Verdict::Proceed if soft => Step::Put {
+    let done = change.run(|stored| {
+        let stored = seen(call, stored)?;
+        if soft && stored.is_deleted() {
+            return Err(call.dialect.gone().into());
+        }
+        check_conditions(&conditions, &stored)?;
+        Ok(if soft {
+            Step::Put {
                 record: stored,
                 deleted: true,
-            },
-            Verdict::Proceed => Step::Remove(stored),
-            Verdict::NotModified | Verdict::Failed => Step::Refuse(conflict(call, &stored)),
-        }
+            }
+        } else {
+            Step::Remove(stored)
+        })
     });
-    Ok(match effect.await? {
-        Effect::Refused(response) => response,
-        Effect::Done(_) => respond::empty(StatusCode::NO_CONTENT),
+    answer(call, done.await, |record| match call.dialect {
+        Dialect::Zumo2 => respond::item(call, StatusCode::OK, &record),
+        Dialect::Toolkit | Dialect::Zumo3 => respond::empty(StatusCode::NO_CONTENT),
     })
+}
+
+/// The answer to a change: what `done` makes of the record as the change left it, or why there was no change.
+fn answer(
+    call: &Call<'_>,
+    result: Result<Record, Refused>,
+    done: impl FnOnce(Record) -> Response,
+) -> Result<Response, Failure> {
+    match result {
+        Ok(record) => Ok(done(record)),
+        Err(Refused::Conflict(status, stored)) => Ok(respond::item(call, status, &stored)),
+        Err(Refused::Failure(failure)) => Err(failure),
+    }
+}
+
+impl<E: Into<Failure>> From<E> for Refused {
+    fn from(error: E) -> Self {
+        Self::Failure(error.into())
+    }
 }
 
 impl Change<'_> {
@@ -152,25 +218,23 @@ impl Change<'_> {
     /// again. The change, its time and its outcome under the operation id are one batch.
     async fn run(
         &self,
-        decide: impl Fn(Option<Record>) -> Step + Send + Sync,
-    ) -> Result<Effect, Failure> {
+        decide: impl Fn(Option<Record>) -> Result<Step, Refused> + Send + Sync,
+    ) -> Result<Record, Refused> {
         let core = self.call.core;
         let store = &*core.store;
         let table = &self.call.table.name;
         if self.operation.is_some() {
             core.pruner.prune(store, core.clock.now()).await;
         }
-        let _turn = core.turn(table, &self.id).await;
+        let _turn = core.turns.take(table, &self.id).await;
         for _ in 0..ATTEMPTS {
             if let Some(operation) = &self.operation
                 && let Some(done) = operation.find(store).await?
             {
-                let record = done.record(store, self.sent.as_ref()).await?;
-                return Ok(Effect::Done(record));
+                return Ok(done.record(self.call, &self.sent).await?);
             }
             let stored = store.get_one(table, &self.id).await?;
-            let result = match decide(stored.clone()) {
-                Step::Refuse(response) => return Ok(Effect::Refused(response)),
+            let result = match decide(stored.clone())? {
                 Step::Put { record, deleted } => {
                     let version = new_version().map_err(|error| Failure::internal(&error))?;
                     self.put(stored, record, version, deleted).await
@@ -178,16 +242,14 @@ impl Change<'_> {
                 Step::Remove(record) => self.remove(record).await,
             };
             match result {
-                Ok(record) => return Ok(Effect::Done(record)),
+                Ok(record) => return Ok(record),
                 Err(error) if error.kind() == StoreErrorKind::CheckFailed => {
                     tracing::debug!(%table, "the record was changed meanwhile; trying again");
                 }
                 Err(error) => return Err(error.into()),
             }
         }
-        Err(Failure::busy(
-            "the record is changed too often by others; try again",
-        ))
+        Err(Failure::busy("the record is changed too often by others; try again").into())
     }
 
     async fn put(
@@ -243,20 +305,68 @@ impl Change<'_> {
     }
 }
 
-/// 412 with the stored record.
-fn conflict(call: &Call<'_>, stored: &Record) -> Response {
-    respond::item(call.dialect, StatusCode::PRECONDITION_FAILED, stored)
+/// The stored record, unless there is none for this client or it is a tombstone that was not asked for.
+fn changeable(call: &Call<'_>, stored: Option<Record>) -> Result<Record, Failure> {
+    let stored = seen(call, stored)?;
+    if is_hidden(call, &stored) {
+        return Err(call.dialect.gone());
+    }
+    Ok(stored)
 }
 
-fn read_body(call: &Call<'_>) -> Result<Draft, Failure> {
-    Draft::from_json(call.json_text()?).map_err(|error| Failure::bad_request(error.to_string()))
+/// 412 with the stored record, unless the request's conditions hold.
+fn check_conditions(conditions: &Conditions, stored: &Record) -> Result<(), Refused> {
+    match conditions.judge(stored) {
+        Verdict::Proceed => Ok(()),
+        Verdict::NotModified | Verdict::Failed => Err(Refused::Conflict(
+            StatusCode::PRECONDITION_FAILED,
+            stored.clone(),
+        )),
+    }
 }
 
-fn check_types(call: &Call<'_>, record: &Record) -> Result<(), Failure> {
-    call.table
+/// A version among the members to change is a condition in version 2, where no header has one; in version 3 it
+/// cannot be changed.
+fn check_version(call: &Call<'_>, given: Option<&Version>, stored: &Record) -> Result<(), Refused> {
+    if given.is_none() || given == stored.version() {
+        return Ok(());
+    }
+    match call.dialect {
+        Dialect::Zumo2 if call.headers.contains_key(IF_MATCH) => Ok(()),
+        Dialect::Zumo2 => Err(Refused::Conflict(StatusCode::CONFLICT, stored.clone())),
+        Dialect::Zumo3 | Dialect::Toolkit => Err(Failure::bad_request(
+            "the 'version' cannot be changed; leave it out, or send it as 'if-match'",
+        )
+        .into()),
+    }
+}
+
+fn check_id(given: Option<&RecordId>, id: &RecordId) -> Result<(), Failure> {
+    match given {
+        Some(given) if given != id => Err(Failure::bad_request(
+            "the 'id' of the record differs from the one in the URL",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// The record as this client may store it.
+fn writable(call: &Call<'_>, record: Record) -> Result<Record, Failure> {
+    let bad = |message: String| Failure::bad_request(message);
+    let record = call
+        .grant
+        .stamped(record)
+        .map_err(|error| bad(error.to_string()))?;
+    let table = &call.table;
+    table
         .schema
-        .check_record(&call.table.name, record)
-        .map_err(|error| Failure::bad_request(error.to_string()))
+        .check_record(&table.name, &record)
+        .map_err(|error| bad(error.to_string()))?;
+    if call.may_see(&record) {
+        Ok(record)
+    } else {
+        Err(Failure::forbidden())
+    }
 }
 
 /// Base64 of 16 random bytes.

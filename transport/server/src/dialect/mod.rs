@@ -1,64 +1,137 @@
-//! The dialects of the wire protocol. Everything that differs between them is behind [`Dialect`].
+//! The dialects of the wire protocol. Everything that differs between them is behind [`Dialect`], or asked of it.
 
-mod toolkit;
+mod print;
 
-use http::HeaderMap;
-use synctable_core::Record;
+use http::header::{ACCESS_CONTROL_EXPOSE_HEADERS, EXPIRES, PRAGMA};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use synctable_core::query::DEFAULT_PAGE;
+use synctable_core::{Record, TableSchema};
 
 use crate::error::Failure;
 use crate::parameters::Parameters;
+use crate::respond::Response;
 
 /// The header and parameter that name the protocol version.
 const API_VERSION: &str = "zumo-api-version";
 /// The header that tells clients of version 3 from the Toolkit's own, which send the same version number.
 const CLIENT_VERSION: &str = "x-zumo-version";
+/// The header with wishes of a client of version 3.
+const OPTIONS: &str = "x-zumo-options";
+const SERVER_VERSION: HeaderName = HeaderName::from_static("x-zumo-server-version");
+
+/// The largest `$top` of a table that does not say.
+const MAX_TOP: u32 = 128_000;
 
 /// The dialect of one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Dialect {
     /// That of the Datasync Toolkit.
     Toolkit,
+    /// That of Azure Mobile Apps with protocol version 2.
+    Zumo2,
+    /// That of Azure Mobile Apps with protocol version 3.
+    Zumo3,
+}
+
+/// How the client is told where the next page is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Links {
+    /// A bare query string in the body.
+    Query,
+    /// Path and query in the body.
+    Path,
+    /// A whole URL in the body.
+    Url,
+    /// A whole URL in the header `Link`.
+    Header,
 }
 
 impl Dialect {
     /// The dialect that a request speaks: by `ZUMO-API-VERSION`, as a parameter or else as a header.
-    pub(crate) fn of(headers: &HeaderMap, parameters: &Parameters) -> Result<Self, Failure> {
+    pub(crate) fn of(headers: &HeaderMap, parameters: &Parameters) -> Self {
         let header = headers
             .get(API_VERSION)
             .and_then(|value| value.to_str().ok());
         let version = parameters.get(API_VERSION).or(header).unwrap_or_default();
-        let later = |name: &str| {
-            Failure::bad_request(format!(
-                "protocol version {version} (dialect {name}) comes with a later release; use the toolkit dialect"
-            ))
-        };
         if is_version_2(version) {
-            Err(later("zumo2"))
+            Self::Zumo2
         } else if version == "3.0.0" && headers.contains_key(CLIENT_VERSION) {
-            Err(later("zumo3"))
+            Self::Zumo3
         } else {
-            Ok(Self::Toolkit)
+            Self::Toolkit
         }
     }
 
     /// A record as JSON, or only the members selected.
-    pub(crate) fn item(self, record: &Record, select: Option<&[String]>) -> String {
-        match self {
-            Self::Toolkit => toolkit::item(record, select),
+    pub(crate) fn item(
+        self,
+        record: &Record,
+        schema: &TableSchema,
+        select: Option<&[String]>,
+    ) -> String {
+        match (select, self) {
+            (Some(names), _) => record.to_json_selected(names),
+            (None, Self::Toolkit) => print::without_creation(record),
+            (None, Self::Zumo3) => print::without_creation(&print::filled(record, schema)),
+            (None, Self::Zumo2) => print::filled(record, schema).to_json(),
         }
     }
 
     /// A page: items as JSON, the count where it was asked for, where the next page is.
     pub(crate) fn list(self, items: &[String], count: Option<u64>, next: Option<&str>) -> String {
         match self {
-            Self::Toolkit => toolkit::list(items, count, next),
+            Self::Toolkit | Self::Zumo3 => print::page(items, count, next),
+            Self::Zumo2 => print::array(items, count),
         }
+    }
+
+    /// How this client wants to be told where the next page is.
+    pub(crate) fn links(self, headers: &HeaderMap) -> Links {
+        match self {
+            Self::Toolkit => Links::Query,
+            Self::Zumo2 => Links::Header,
+            Self::Zumo3 if has_option(headers, "nextlink=path") => Links::Path,
+            Self::Zumo3 => Links::Url,
+        }
+    }
+
+    /// Whether the request asks for tombstones.
+    pub(crate) fn includes_deleted(self, headers: &HeaderMap, parameters: &Parameters) -> bool {
+        let option = self == Self::Zumo3 && has_option(headers, "include:deleted");
+        option || parameters.include_deleted()
+    }
+
+    /// Whether a tombstone can be read and written like a record where it is asked for.
+    pub(crate) fn opens_tombstones(self) -> bool {
+        self != Self::Zumo2
+    }
+
+    /// What is answered where a tombstone is and none was asked for.
+    pub(crate) fn gone(self) -> Failure {
+        let message = "the record is deleted; ask with '__includedeleted=true'";
+        match self {
+            Self::Toolkit | Self::Zumo3 => Failure::new(StatusCode::GONE, message),
+            Self::Zumo2 => {
+                Failure::not_found("the record is deleted; POST to its path undeletes it")
+            }
+        }
+    }
+
+    /// Whether a record is answered to a read only where the client does not have it already.
+    pub(crate) fn reads_are_conditional(self) -> bool {
+        self != Self::Zumo2
+    }
+
+    /// Whether a time rule takes a record as changed that was changed at exactly the time given.
+    pub(crate) fn same_time_is_modified(self) -> bool {
+        self == Self::Toolkit
     }
 
     /// The methods of a table.
     pub(crate) fn table_methods(self) -> &'static str {
         match self {
-            Self::Toolkit => "GET, HEAD, POST, OPTIONS",
+            Self::Toolkit | Self::Zumo3 => "GET, HEAD, POST, OPTIONS",
+            Self::Zumo2 => "GET, HEAD, POST, PATCH, OPTIONS",
         }
     }
 
@@ -66,8 +139,53 @@ impl Dialect {
     pub(crate) fn record_methods(self) -> &'static str {
         match self {
             Self::Toolkit => "GET, HEAD, PUT, DELETE, OPTIONS",
+            Self::Zumo2 => "GET, HEAD, POST, PATCH, DELETE, OPTIONS",
+            Self::Zumo3 => "GET, HEAD, PUT, PATCH, DELETE, OPTIONS",
         }
     }
+
+    /// Records in a page of a table that does not say.
+    pub(crate) fn default_page(self) -> u32 {
+        match self {
+            Self::Toolkit | Self::Zumo3 => DEFAULT_PAGE,
+            Self::Zumo2 => 50,
+        }
+    }
+
+    /// The largest `$top` of a table that does not say. Version 2 gives as many records in one page.
+    pub(crate) fn default_max_top(self) -> u32 {
+        match self {
+            Self::Toolkit | Self::Zumo3 => MAX_TOP,
+            Self::Zumo2 => 1000,
+        }
+    }
+
+    /// Adds the headers that clients of the dialect look for.
+    pub(crate) fn mark(self, response: &mut Response) {
+        if self == Self::Zumo2 {
+            let headers = response.headers_mut();
+            for (name, value) in [
+                (
+                    SERVER_VERSION,
+                    concat!("synctable-", env!("CARGO_PKG_VERSION")),
+                ),
+                (ACCESS_CONTROL_EXPOSE_HEADERS, "Link,ETag"),
+                (EXPIRES, "0"),
+                (PRAGMA, "no-cache"),
+            ] {
+                headers.insert(name, HeaderValue::from_static(value));
+            }
+        }
+    }
+}
+
+fn has_option(headers: &HeaderMap, option: &str) -> bool {
+    headers
+        .get_all(OPTIONS)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|value| value.trim().eq_ignore_ascii_case(option))
 }
 
 /// `2.0.` and digits.
@@ -79,23 +197,23 @@ fn is_version_2(version: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
 
     #[test]
     fn the_version_and_the_client_decide() {
-        for (version, client, query, served) in [
-            (None, false, "", true),
-            (Some("3.0.0"), false, "", true),
-            (Some("3.0.0"), true, "", false),
-            (Some("2.0.0"), false, "", false),
-            (Some("2.0.17"), true, "", false),
-            (Some("2.0."), false, "", true),
-            (Some("2.1.0"), false, "", true),
-            (Some("nonsense"), true, "", true),
-            (None, false, "ZUMO-api-Version=2.0.0", false),
-            (Some("2.0.0"), false, "zumo-api-version=3.0.0", true),
+        use Dialect::{Toolkit, Zumo2, Zumo3};
+        for (version, client, query, dialect) in [
+            (None, false, "", Toolkit),
+            (Some("3.0.0"), false, "", Toolkit),
+            (Some("3.0.0"), true, "", Zumo3),
+            (Some("2.0.0"), false, "", Zumo2),
+            (Some("2.0.17"), true, "", Zumo2),
+            (Some("2.0."), false, "", Toolkit),
+            (Some("2.0.x"), false, "", Toolkit),
+            (Some("2.1.0"), false, "", Toolkit),
+            (Some("nonsense"), true, "", Toolkit),
+            (None, false, "ZUMO-api-Version=2.0.0", Zumo2),
+            (Some("2.0.0"), false, "zumo-api-version=3.0.0", Toolkit),
         ] {
             let mut headers = HeaderMap::new();
             if let Some(version) = version {
@@ -105,8 +223,26 @@ mod tests {
                 headers.insert(CLIENT_VERSION, HeaderValue::from_static("x"));
             }
             let parameters = Parameters::parse(query).unwrap();
-            let dialect = Dialect::of(&headers, &parameters);
-            assert_eq!(dialect.is_ok(), served, "{version:?} {client} {query}");
+            let found = Dialect::of(&headers, &parameters);
+            assert_eq!(found, dialect, "{version:?} {client} {query}");
+        }
+    }
+
+    #[test]
+    fn options_of_version_3_are_read() {
+        let none = Parameters::parse("").unwrap();
+        for (value, links, deleted) in [
+            ("nextLink=path", Links::Path, false),
+            ("include:deleted", Links::Url, true),
+            ("x, NEXTLINK=PATH ,Include:Deleted", Links::Path, true),
+            ("nextLink=url", Links::Url, false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(OPTIONS, HeaderValue::from_static(value));
+            let dialect = Dialect::Zumo3;
+            assert_eq!(dialect.links(&headers), links, "{value}");
+            assert_eq!(dialect.includes_deleted(&headers, &none), deleted);
+            assert!(!Dialect::Toolkit.includes_deleted(&headers, &none));
         }
     }
 }

@@ -268,21 +268,6 @@ async fn requests_that_are_refused() {
             "",
             400,
         ),
-        (
-            "GET",
-            "/tables/hard",
-            &[("zumo-api-version", "2.0.0")],
-            "",
-            400,
-        ),
-        ("GET", "/tables/hard?ZUMO-API-VERSION=2.0.1", json, "", 400),
-        (
-            "GET",
-            "/tables/hard/a",
-            &[("zumo-api-version", "3.0.0"), ("x-zumo-version", "x")],
-            "",
-            400,
-        ),
     ] {
         let answer = send(&server, method, target, headers, body).await;
         assert_eq!(

@@ -1,0 +1,27 @@
+//! Where a client finds the next page.
+
+use http::header::HOST;
+use http::uri::Authority;
+
+use crate::dialect::Links;
+use crate::handler::Call;
+
+/// The link to the page that `query` asks for, in the form that the client wants.
+pub(crate) fn to_page(call: &Call<'_>, links: Links, query: String) -> String {
+    let path = call.uri.path();
+    match links {
+        Links::Query => query,
+        Links::Path => format!("{path}?{query}"),
+        Links::Url | Links::Header => format!("{}{path}?{query}", base(call)),
+    }
+}
+
+/// What comes before the path. Nothing where it is not known: clients then take the link from where they asked.
+fn base(call: &Call<'_>) -> String {
+    if let Some(url) = &call.core.base_url {
+        return url.clone();
+    }
+    let asked = || call.headers.get(HOST)?.to_str().ok()?.parse().ok();
+    let authority: Option<Authority> = call.uri.authority().cloned().or_else(asked);
+    authority.map_or_else(String::new, |authority| format!("http://{authority}"))
+}
