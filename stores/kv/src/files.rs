@@ -117,15 +117,15 @@ fn place(draft: &Path, path: &Path) -> io::Result<()> {
         Err(_) if !path.exists() => fs::rename(draft, path)?,
         result => result?,
     }
-    sync_folder_of(path)
+    path.parent().map_or(Ok(()), sync_folder)
 }
 
-/// Makes the name of `path` in its folder durable.
-pub fn sync_folder_of(path: &Path) -> io::Result<()> {
-    match path.parent().map(File::open) {
-        Some(Ok(folder)) => folder.sync_all(),
-        // Not every system can open a folder; the file itself is synced.
-        _ => Ok(()),
+/// Makes the names in a folder durable.
+pub fn sync_folder(folder: &Path) -> io::Result<()> {
+    match File::open(folder) {
+        Ok(folder) => folder.sync_all(),
+        // Not every system can open a folder; the files themselves are synced.
+        Err(_) => Ok(()),
     }
 }
 

@@ -160,6 +160,16 @@ impl KvSnapshot for Snapshot {
             entries.take(limit).map(owned).collect()
         })
     }
+
+    fn scan_back(&self, keys: Range<&[u8]>, limit: usize) -> Result<Vec<Entry>, StoreError> {
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        caught(damaged, || {
+            let entries = self.0.range::<&[u8]>(keys).map_err(from_storage)?;
+            entries.rev().take(limit).map(owned).collect()
+        })
+    }
 }
 
 type Found = (

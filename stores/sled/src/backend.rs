@@ -1,7 +1,6 @@
 //! A sled folder as a key-value engine.
 
 use std::fmt;
-use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,6 +10,7 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 use synctable_core::store::{Durability, StoreCapabilities, StoreError};
 use synctable_kv::{Entry, KvBackend, KvBatch, KvSnapshot};
 
+use crate::durable::Open;
 use crate::error::{closed, damaged, from_sled, not_synced, uncertain};
 
 /// A [`KvBackend`] in one sled folder, made by [`SledBuilder::backend`](crate::SledBuilder::backend).
@@ -20,33 +20,12 @@ pub struct SledBackend {
     open: RwLock<Option<Open>>,
 }
 
-/// An open folder. The lock is let go of last.
-pub(crate) struct Open {
-    pub(crate) db: sled::Db,
-    /// sled's log, opened a second time to sync it.
-    pub(crate) log: File,
-    pub(crate) _lock: File,
-}
-
 impl SledBackend {
     pub(crate) fn new(path: PathBuf, open: Open) -> Self {
         Self {
             path,
             open: RwLock::new(Some(open)),
         }
-    }
-}
-
-impl Open {
-    /// What was written is in the hands of the system: it survives the end of the process.
-    pub(crate) fn flush(&self) -> Result<(), sled::Error> {
-        self.db.flush().map(drop)
-    }
-
-    /// What was written is on the disk.
-    pub(crate) fn sync(&self) -> io::Result<()> {
-        self.flush()?;
-        self.log.sync_all()
     }
 }
 
@@ -68,8 +47,8 @@ impl KvBackend for SledBackend {
     }
 
     fn write(&self, batch: &KvBatch) -> Result<(), StoreError> {
-        let open = self.open.write().unwrap_or_else(PoisonError::into_inner);
-        let open = open.as_ref().ok_or_else(closed)?;
+        let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
+        let open = open.as_mut().ok_or_else(closed)?;
         let mut writes = sled::Batch::default();
         for (key, value) in batch.writes() {
             match value {
@@ -96,7 +75,7 @@ impl KvBackend for SledBackend {
     fn close(&self) -> Result<(), StoreError> {
         let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
         match open.take() {
-            Some(open) => caught(not_synced, || {
+            Some(mut open) => caught(not_synced, || {
                 let synced = open.sync();
                 // sled syncs once more, and panics if that fails.
                 drop(open);
@@ -154,6 +133,16 @@ impl KvSnapshot for Snapshot<'_> {
         let tree = self.tree()?;
         caught(damaged, || {
             tree.range(keys).take(limit).map(owned).collect()
+        })
+    }
+
+    fn scan_back(&self, keys: Range<&[u8]>, limit: usize) -> Result<Vec<Entry>, StoreError> {
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let tree = self.tree()?;
+        caught(damaged, || {
+            tree.range(keys).rev().take(limit).map(owned).collect()
         })
     }
 }

@@ -10,7 +10,7 @@
 //!
 //! What sled alone does not do, this crate adds:
 //! - `flush` of sled 0.34 does not reach the disk on Linux, so a power cut loses what was flushed. A commit here also syncs
-//!   sled's log file.
+//!   sled's log file, and the files in which it keeps large values.
 //! - sled keeps a batch in its memory until it is flushed, so every commit is, also one that need not be durable at once.
 //! - sled has no snapshots, so reads and writes wait for each other.
 //! - A snapshot file that sled had half written when its process ended keeps it from opening
@@ -18,6 +18,7 @@
 //! - A folder without the mark of this crate is refused before sled changes anything in it.
 
 mod backend;
+mod durable;
 mod error;
 mod open;
 mod store;

@@ -4,12 +4,15 @@ use std::fs::{self, File, TryLockError};
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use synctable_core::store::{StoreError, StoreErrorKind};
 use synctable_kv::files::{self, io_error, not_ours, shown};
 use synctable_kv::{KvBackend, KvStore};
 
-use crate::backend::{Open, SledBackend, caught};
+use crate::backend::{SledBackend, caught};
+use crate::durable::{LOG, Open};
 use crate::error::{damaged, from_sled};
 use crate::store::SledStore;
 
@@ -18,8 +21,8 @@ const MARK: &str = "synctable";
 /// What it holds, before the number of the format.
 const MARK_NAME: &str = "synctable sled ";
 const FORMAT: u32 = 1;
-/// sled's log in its folder.
-const LOG: &str = "db";
+/// How long sled may take to let go of a store that was closed.
+const LOCK_WAIT: Duration = Duration::from_secs(5);
 
 /// How to open a store; made by [`SledStore::builder`].
 ///
@@ -124,7 +127,7 @@ fn build(draft: &Path, path: &Path, cache: u64) -> Result<(), StoreError> {
         for entry in fs::read_dir(draft)? {
             File::open(entry?.path())?.sync_all()?;
         }
-        files::sync_folder_of(&draft.join(MARK))
+        files::sync_folder(draft)
     };
     sync().map_err(|error| io_error(path, error))
 }
@@ -134,7 +137,7 @@ fn place(draft: &Path, path: &Path) -> Result<(), StoreError> {
         // Another process was faster: its store is as good.
         Err(_) if path.join(MARK).exists() => Ok(()),
         result => result
-            .and_then(|()| files::sync_folder_of(path))
+            .and_then(|()| path.parent().map_or(Ok(()), files::sync_folder))
             .map_err(|error| io_error(path, error)),
     }
 }
@@ -178,13 +181,7 @@ fn claim(path: &Path) -> Result<File, StoreError> {
     }
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => {
-            let message = format!(
-                "{} is open already, in this process or another; close it there first",
-                shown(path)
-            );
-            Err(StoreError::new(StoreErrorKind::Locked, message))
-        }
+        Err(TryLockError::WouldBlock) => Err(locked(path)),
         Err(TryLockError::Error(error)) => Err(io_error(path, error)),
     }
 }
@@ -202,14 +199,37 @@ fn remove_drafts(path: &Path) -> io::Result<()> {
 
 /// Opens the folder, whose lock this process holds.
 fn start(path: &Path, cache: u64, lock: File) -> Result<Open, StoreError> {
+    let mut options = File::options();
+    let log = options.write(true).create(true).truncate(false);
+    let log = log
+        .open(path.join(LOG))
+        .map_err(|error| io_error(path, error))?;
+    wait_for(&log, path)?;
     let config = sled::Config::new().path(path).cache_capacity(cache);
     let db = caught(damaged, || config.open().map_err(from_sled))
         .map_err(|error| files::at(path, &error))?;
-    let log = File::options().write(true).open(path.join(LOG));
-    let log = log.map_err(|error| io_error(path, error))?;
-    Ok(Open {
-        db,
-        log,
-        _lock: lock,
-    })
+    Ok(Open::new(path, db, log, lock))
+}
+
+/// Waits until sled's own lock is free: after a store was closed, threads of sled can hold it for a moment.
+fn wait_for(log: &File, path: &Path) -> Result<(), StoreError> {
+    let begun = Instant::now();
+    loop {
+        match log.try_lock() {
+            Ok(()) => return log.unlock().map_err(|error| io_error(path, error)),
+            Err(TryLockError::WouldBlock) if begun.elapsed() < LOCK_WAIT => {
+                thread::sleep(Duration::from_millis(1));
+            }
+            Err(TryLockError::WouldBlock) => return Err(locked(path)),
+            Err(TryLockError::Error(error)) => return Err(io_error(path, error)),
+        }
+    }
+}
+
+fn locked(path: &Path) -> StoreError {
+    let message = format!(
+        "{} is open already, in this process or another; close it there first",
+        shown(path)
+    );
+    StoreError::new(StoreErrorKind::Locked, message)
 }

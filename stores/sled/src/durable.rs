@@ -1,0 +1,99 @@
+//! What sled leaves undone: waiting for its writes, and syncing them.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
+
+use synctable_kv::files;
+
+/// sled's log in its folder.
+pub(crate) const LOG: &str = "db";
+/// The folder in sled's folder with the values that are too large for the log.
+const BLOBS: &str = "blobs";
+/// A flush that takes longer is helped along.
+const LONG: Duration = Duration::from_secs(1);
+
+/// An open folder. The lock is let go of last.
+pub(crate) struct Open {
+    pub(crate) db: sled::Db,
+    /// sled's log, opened a second time to sync it.
+    log: File,
+    blobs: PathBuf,
+    /// The files in `blobs` that are on the disk.
+    synced: BTreeSet<OsString>,
+    _lock: File,
+}
+
+impl Open {
+    pub(crate) fn new(path: &Path, db: sled::Db, log: File, lock: File) -> Self {
+        Self {
+            db,
+            log,
+            blobs: path.join(BLOBS),
+            synced: BTreeSet::new(),
+            _lock: lock,
+        }
+    }
+
+    /// Hands what was written to the system: it survives the end of the process.
+    ///
+    /// When a write has failed, sled may forget to wake who waits for it, and does so when it is asked to flush again.
+    pub(crate) fn flush(&self) -> Result<(), sled::Error> {
+        let waker = Waker::from(Arc::new(Unpark(thread::current())));
+        let mut context = Context::from_waker(&waker);
+        let mut flushes = Vec::new();
+        loop {
+            flushes.push(Box::pin(self.db.flush_async()));
+            let begun = Instant::now();
+            while begun.elapsed() < LONG {
+                for flush in &mut flushes {
+                    if let Poll::Ready(done) = flush.as_mut().poll(&mut context) {
+                        return done.map(drop);
+                    }
+                }
+                thread::park_timeout(LONG);
+            }
+        }
+    }
+
+    /// Brings what was written to the disk: it survives a power cut.
+    pub(crate) fn sync(&mut self) -> io::Result<()> {
+        self.flush()?;
+        self.sync_blobs()?;
+        self.log.sync_all()
+    }
+
+    fn sync_blobs(&mut self) -> io::Result<()> {
+        let mut there = BTreeSet::new();
+        for entry in fs::read_dir(&self.blobs)? {
+            there.insert(entry?.file_name());
+        }
+        if there != self.synced {
+            for name in there.difference(&self.synced) {
+                match File::open(self.blobs.join(name)) {
+                    // sled has replaced the value meanwhile.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    file => file?.sync_all()?,
+                }
+            }
+            files::sync_folder(&self.blobs)?;
+            self.synced = there;
+        }
+        Ok(())
+    }
+}
+
+/// Wakes a thread.
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
