@@ -66,3 +66,11 @@ pub(crate) fn corrupt() -> StoreError {
 pub(crate) fn closed() -> StoreError {
     StoreError::new(StoreErrorKind::Closed, CLOSED)
 }
+
+/// A write of which it is not known whether it is in the file.
+pub(crate) fn unknown() -> StoreError {
+    StoreError::new(
+        StoreErrorKind::Unknown,
+        "writing failed and it is not known what is on disk; open the store again to see",
+    )
+}

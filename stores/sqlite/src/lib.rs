@@ -3,10 +3,13 @@
 //! Open one with [`SqliteStore::open`]. The file can be read by any SQLite tool: a sync table is an SQL
 //! table of the same name with a column for each declared field. Times are 100 ns ticks since 1970, dates are
 //! days since 1970, words of an enum are their position in its list; `__json` keeps the members that have no column.
+//!
+//! [`SqliteKv`] is another kind of file, with bytes only: encrypted stores are built on it.
 
 mod catalogue;
 mod error;
 mod explain;
+mod kv;
 mod layout;
 mod open;
 mod pool;
@@ -17,4 +20,5 @@ mod sql;
 mod store;
 mod writer;
 
+pub use kv::{SqliteKv, SqliteKvBuilder};
 pub use store::{SqliteBuilder, SqliteStore};

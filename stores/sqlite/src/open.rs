@@ -15,10 +15,28 @@ use crate::catalogue;
 use crate::error::describe;
 use crate::sql::functions;
 
-/// `PRAGMA application_id` of our files: "sync" in ASCII.
-const APPLICATION_ID: u32 = 0x7379_6e63;
-/// `PRAGMA user_version` of our files: the format this release writes.
-const FORMAT: u32 = 1;
+/// What a file of ours is for, and how it is told from others.
+struct Kind {
+    /// `PRAGMA application_id`.
+    application: u32,
+    /// `PRAGMA user_version`: the format this release writes.
+    format: u32,
+    /// Makes the tables of a new file.
+    create: &'static str,
+}
+
+/// Files with tables of columns; "sync" in ASCII.
+const STORE: Kind = Kind {
+    application: 0x7379_6e63,
+    format: 1,
+    create: catalogue::CREATE,
+};
+/// Files with one table of bytes; "synk" in ASCII.
+const KV: Kind = Kind {
+    application: 0x7379_6e6b,
+    format: 1,
+    create: "CREATE TABLE kv (key BLOB PRIMARY KEY NOT NULL, value BLOB NOT NULL) STRICT, WITHOUT ROWID;",
+};
 /// Older versions of SQLite can damage a WAL file that two connections reset at once.
 const MIN_SQLITE: i32 = 3_051_003;
 /// Statements that each connection keeps prepared.
@@ -36,6 +54,35 @@ pub(crate) struct Options {
 
 /// Opens the store's first connection, the one that writes; makes the file where it is missing and wanted.
 pub(crate) fn open(options: &Options) -> Result<Connection, StoreError> {
+    open_file(&STORE, options, |conn| {
+        // Opens the log.
+        conn.query_row(catalogue::GENERATION, [], |_| Ok(()))
+    })
+}
+
+/// Opens the only connection to a file of keys and values; makes the file where it is missing and wanted.
+pub(crate) fn open_kv(path: &Path, create: bool, cache: usize) -> Result<Connection, StoreError> {
+    let options = Options {
+        path: path.to_owned(),
+        create,
+        cache,
+        readers: 0,
+        wait: Duration::ZERO,
+    };
+    open_file(&KV, &options, |conn| {
+        conn.pragma_update(None, "secure_delete", "ON")?;
+        // Before the first read: then it holds for the log, too.
+        conn.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+        // A write takes the lock, which is kept from now on.
+        conn.execute_batch("BEGIN IMMEDIATE; ROLLBACK")
+    })
+}
+
+fn open_file(
+    kind: &Kind,
+    options: &Options,
+    begin: impl FnOnce(&Connection) -> rusqlite::Result<()>,
+) -> Result<Connection, StoreError> {
     if rusqlite::version_number() < MIN_SQLITE {
         return Err(StoreError::new(
             StoreErrorKind::Unsupported,
@@ -48,10 +95,10 @@ pub(crate) fn open(options: &Options) -> Result<Connection, StoreError> {
             return Err(files::missing(path));
         }
         files::make(path, |draft| {
-            build(draft).map_err(|error| not_permitted(path, error))
+            build(kind, draft).map_err(|error| not_permitted(path, error))
         })?;
     }
-    check(options)?;
+    check(kind, options)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let conn = Connection::open_with_flags(path, flags).map_err(|error| at_path(path, error))?;
     let set_up = || {
@@ -60,11 +107,10 @@ pub(crate) fn open(options: &Options) -> Result<Connection, StoreError> {
             return Ok(false);
         }
         set_up(&conn, options)?;
-        // The writer looks after the log itself.
+        // Who writes looks after the log.
         conn.pragma_update(None, "wal_autocheckpoint", 0)?;
         conn.pragma_update(None, "synchronous", "FULL")?;
-        // Opens the log.
-        conn.query_row(catalogue::GENERATION, [], |_| Ok(()))?;
+        begin(&conn)?;
         Ok(true)
     };
     if set_up().map_err(|error| not_permitted(path, error))? {
@@ -105,15 +151,15 @@ fn not_permitted(path: &Path, error: rusqlite::Error) -> StoreError {
     }
 }
 
-fn build(draft: &Path) -> rusqlite::Result<()> {
+fn build(kind: &Kind, draft: &Path) -> rusqlite::Result<()> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
         | OpenFlags::SQLITE_OPEN_CREATE
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let conn = Connection::open_with_flags(draft, flags)?;
     conn.pragma_update(None, "synchronous", "EXTRA")?;
     conn.execute_batch(&format!(
-        "BEGIN; PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FORMAT}; {} COMMIT;",
-        catalogue::CREATE
+        "BEGIN; PRAGMA application_id = {}; PRAGMA user_version = {}; {} COMMIT;",
+        kind.application, kind.format, kind.create
     ))?;
     conn.pragma_update(None, "journal_mode", "WAL")?;
     conn.close().map_err(|(_, error)| error)
@@ -123,7 +169,7 @@ fn build(draft: &Path) -> rusqlite::Result<()> {
 ///
 /// All of it goes through SQLite: opening and closing the file here would let go of the locks that other
 /// handles of this process hold on it.
-fn check(options: &Options) -> Result<(), StoreError> {
+fn check(kind: &Kind, options: &Options) -> Result<(), StoreError> {
     let path = &options.path;
     let length = fs::metadata(path)
         .map_err(|error| io_error(path, error))?
@@ -140,10 +186,16 @@ fn check(options: &Options) -> Result<(), StoreError> {
         Ok((number("application_id")?, number("user_version")?, size))
     };
     let (application, format, size) = read().map_err(|error| cannot_open(path, error))?;
-    if application != APPLICATION_ID {
-        return Err(not_ours(path, "an SQLite file of another program"));
+    if application != kind.application {
+        let other = [STORE, KV].iter().any(|it| it.application == application);
+        let what = if other {
+            "a store of another kind, encrypted or not"
+        } else {
+            "an SQLite file of another program"
+        };
+        return Err(not_ours(path, what));
     }
-    if format > FORMAT {
+    if format > kind.format {
         return Err(StoreError::new(
             StoreErrorKind::FormatTooNew,
             format!(

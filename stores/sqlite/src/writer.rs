@@ -12,7 +12,7 @@ use synctable_core::store::{
 use synctable_core::{RecordId, Schema, TableName};
 
 use crate::catalogue::{self, Catalogue};
-use crate::error::{describe, from_sqlite};
+use crate::error::{describe, from_sqlite, unknown};
 use crate::layout::TableLayout;
 use crate::pool::Shared;
 use crate::{read, rows};
@@ -375,13 +375,6 @@ pub(crate) fn run(conn: &Connection, sql: &str) -> Result<(), StoreError> {
         .and_then(|mut statement| statement.execute([]))
         .map(|_| ())
         .map_err(from_sqlite)
-}
-
-fn unknown() -> StoreError {
-    StoreError::new(
-        StoreErrorKind::Unknown,
-        "writing failed and it is not known what is on disk; open the store again to see",
-    )
 }
 
 #[cfg(test)]

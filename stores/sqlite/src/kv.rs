@@ -1,0 +1,272 @@
+//! An SQLite file as a key-value engine.
+
+use std::fmt;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard};
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OptionalExtension, params};
+use synctable_core::store::{Durability, StoreCapabilities, StoreError, StoreErrorKind};
+use synctable_kv::files::io_error;
+use synctable_kv::{Entry, KvBackend, KvBatch, KvSnapshot};
+
+use crate::error::{closed, describe, from_sqlite, unknown};
+use crate::open;
+
+/// About how many pages of the write-ahead log are many: they are copied into the file then.
+const LONG_LOG: usize = 4000;
+
+/// A [`KvBackend`] in one SQLite file with one table of bytes: what an encrypted store in SQLite is built on.
+///
+/// For records that are not encrypted [`SqliteStore`](crate::SqliteStore) is the better store; neither opens the files
+/// of the other. One process at a time may open one. What is deleted or replaced is overwritten with zeros.
+///
+/// ```
+/// use synctable_kv::KvStore;
+/// use synctable_sqlite::SqliteKv;
+///
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let path = folder.path().join("app.db");
+/// let store = KvStore::open(SqliteKv::open(&path).unwrap()).unwrap();
+/// assert!(SqliteKv::open(&path).is_err(), "it is open already");
+/// ```
+pub struct SqliteKv {
+    path: PathBuf,
+    /// `None` once it is closed. Who reads holds writers off.
+    file: RwLock<Option<Mutex<File>>>,
+}
+
+/// How to open a [`SqliteKv`]; made by [`SqliteKv::builder`].
+///
+/// ```
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let path = folder.path().join("app.db");
+/// use synctable_sqlite::SqliteKv;
+/// assert!(SqliteKv::builder(&path).create(false).open().is_err());
+/// let backend = SqliteKv::builder(&path).cache(64 << 20).open().unwrap();
+/// ```
+#[derive(Debug, Clone)]
+pub struct SqliteKvBuilder {
+    path: PathBuf,
+    create: bool,
+    cache: usize,
+}
+
+impl SqliteKv {
+    /// Opens the file at `path`; makes it where there is none.
+    ///
+    /// # Errors
+    /// Of the kinds [`NotAStore`](StoreErrorKind::NotAStore), `Corrupt`, `FormatTooNew`, `Permission`, `Locked`, `Full`
+    /// or `Io`.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
+        Self::builder(path).open()
+    }
+
+    /// Settings for opening the file at `path`.
+    pub fn builder(path: impl AsRef<Path>) -> SqliteKvBuilder {
+        SqliteKvBuilder {
+            path: path.as_ref().to_owned(),
+            create: true,
+            cache: 16 << 20,
+        }
+    }
+}
+
+impl SqliteKvBuilder {
+    /// Whether a missing file is made (the default) or an error.
+    #[must_use]
+    pub fn create(mut self, create: bool) -> Self {
+        self.create = create;
+        self
+    }
+
+    /// How many bytes of the file are kept in memory at most. Default 16 MiB.
+    #[must_use]
+    pub fn cache(mut self, bytes: usize) -> Self {
+        self.cache = bytes;
+        self
+    }
+
+    /// Opens the file.
+    pub fn open(self) -> Result<SqliteKv, StoreError> {
+        let path = std::path::absolute(&self.path).map_err(|error| io_error(&self.path, error))?;
+        let conn = open::open_kv(&path, self.create, self.cache)?;
+        Ok(SqliteKv {
+            path,
+            file: RwLock::new(Some(Mutex::new(File {
+                conn,
+                durability: Durability::Immediate,
+                pages: 0,
+                broken: false,
+            }))),
+        })
+    }
+}
+
+impl fmt::Debug for SqliteKv {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteKv")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
+}
+
+impl KvBackend for SqliteKv {
+    fn snapshot(&self) -> Result<Box<dyn KvSnapshot + '_>, StoreError> {
+        let file = self.file.read().unwrap_or_else(PoisonError::into_inner);
+        if file.is_none() {
+            return Err(closed());
+        }
+        Ok(Box::new(Snapshot(file)))
+    }
+
+    fn write(&self, batch: &KvBatch) -> Result<(), StoreError> {
+        let mut file = self.file.write().unwrap_or_else(PoisonError::into_inner);
+        let file = file.as_mut().ok_or_else(closed)?;
+        let file = file.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if file.broken {
+            return Err(unknown());
+        }
+        file.write(batch).map_err(|error| file.failed(error))
+    }
+
+    fn capabilities(&self) -> StoreCapabilities {
+        StoreCapabilities::default()
+            .with_persistent(true)
+            .with_durable(true)
+    }
+
+    fn close(&self) -> Result<(), StoreError> {
+        let mut file = self.file.write().unwrap_or_else(PoisonError::into_inner);
+        let Some(file) = file.take() else {
+            return Ok(());
+        };
+        let file = file.into_inner().unwrap_or_else(PoisonError::into_inner);
+        if file.broken {
+            return Err(unknown());
+        }
+        file.checkpoint("TRUNCATE").map_err(from_sqlite)?;
+        file.conn.close().map_err(|(_, error)| from_sqlite(error))
+    }
+}
+
+/// The connection, and what is to be known about it.
+struct File {
+    conn: Connection,
+    /// What `PRAGMA synchronous` is set to: `FULL` or `NORMAL`.
+    durability: Durability,
+    /// About how many pages are in the write-ahead log.
+    pages: usize,
+    /// It is not known what is in the file.
+    broken: bool,
+}
+
+impl File {
+    fn write(&mut self, batch: &KvBatch) -> rusqlite::Result<()> {
+        // Not within the commit: there nobody would learn of a failure.
+        if self.pages >= LONG_LOG {
+            self.checkpoint("PASSIVE")?;
+            self.pages = 0;
+        }
+        if self.durability != batch.durability() {
+            // With FULL a commit syncs the whole log, also what was written before with NORMAL.
+            let level = match batch.durability() {
+                Durability::Immediate => "FULL",
+                Durability::Eventual => "NORMAL",
+            };
+            self.conn.pragma_update(None, "synchronous", level)?;
+            self.durability = batch.durability();
+        }
+        let transaction = self.conn.transaction()?;
+        {
+            let mut put = transaction.prepare_cached(
+                "INSERT INTO kv (key, value) VALUES (?1, ?2) \
+                 ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+            )?;
+            let mut delete = transaction.prepare_cached("DELETE FROM kv WHERE key = ?1")?;
+            for (key, value) in batch.writes() {
+                match value {
+                    Some(value) => put.execute([key, value])?,
+                    None => delete.execute([key])?,
+                };
+                self.pages += 1 + value.map_or(0, <[u8]>::len) / 4096;
+            }
+        }
+        transaction.commit()
+    }
+
+    fn checkpoint(&self, mode: &str) -> rusqlite::Result<()> {
+        let sql = format!("PRAGMA wal_checkpoint({mode})");
+        self.conn.query_row(&sql, [], |_| Ok(()))
+    }
+
+    /// What a failed write means. The transaction is over; unless a call of the system failed, it is undone.
+    fn failed(&mut self, error: rusqlite::Error) -> StoreError {
+        if describe(&error).0 != StoreErrorKind::Io && self.conn.is_autocommit() {
+            return from_sqlite(error);
+        }
+        self.broken = true;
+        // What the system may have dropped is not copied out of the log. If this fails, so will the copying.
+        let _ = self
+            .conn
+            .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+        unknown().with_source(error)
+    }
+}
+
+/// Holds writers off while it lives; its reads take turns with those of others.
+struct Snapshot<'a>(RwLockReadGuard<'a, Option<Mutex<File>>>);
+
+impl fmt::Debug for Snapshot<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Snapshot").finish_non_exhaustive()
+    }
+}
+
+impl Snapshot<'_> {
+    fn read<T>(
+        &self,
+        read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreError> {
+        let file = self.0.as_ref().ok_or_else(closed)?.lock();
+        read(&file.unwrap_or_else(PoisonError::into_inner).conn).map_err(from_sqlite)
+    }
+
+    fn entries(
+        &self,
+        keys: Range<&[u8]>,
+        limit: usize,
+        sql: &str,
+    ) -> Result<Vec<Entry>, StoreError> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        self.read(|conn| {
+            let mut select = conn.prepare_cached(sql)?;
+            let rows = select.query_map(params![keys.start, keys.end, limit], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })?;
+            rows.collect()
+        })
+    }
+}
+
+impl KvSnapshot for Snapshot<'_> {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.read(|conn| {
+            conn.prepare_cached("SELECT value FROM kv WHERE key = ?1")?
+                .query_row([key], |row| row.get(0))
+                .optional()
+        })
+    }
+
+    fn scan(&self, keys: Range<&[u8]>, limit: usize) -> Result<Vec<Entry>, StoreError> {
+        let sql = "SELECT key, value FROM kv WHERE key >= ?1 AND key < ?2 ORDER BY key LIMIT ?3";
+        self.entries(keys, limit, sql)
+    }
+
+    fn scan_back(&self, keys: Range<&[u8]>, limit: usize) -> Result<Vec<Entry>, StoreError> {
+        let sql =
+            "SELECT key, value FROM kv WHERE key >= ?1 AND key < ?2 ORDER BY key DESC LIMIT ?3";
+        self.entries(keys, limit, sql)
+    }
+}

@@ -1,0 +1,216 @@
+//! Keys and values in an SQLite file: the conformance kit, and what is opened and refused.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking"
+)]
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use rusqlite::Connection;
+use synctable_core::query::Query;
+use synctable_core::store::{
+    Durability, LocalStore, LocalStoreExt, StoreError, StoreErrorKind, WriteBatch,
+};
+use synctable_core::{Record, Schema, TableName, TableSchema};
+use synctable_kv::{KvBackend, KvBatch, KvStore};
+use synctable_sqlite::{SqliteKv, SqliteStore};
+use synctable_testkit::{FolderHarness, InFolder, async_trait, store_tests};
+
+struct Kv;
+
+#[async_trait]
+impl FolderHarness for Kv {
+    async fn open_in(folder: &Path) -> Result<Arc<dyn LocalStore>, StoreError> {
+        let backend = SqliteKv::open(folder.join("store.db"))?;
+        Ok(Arc::new(KvStore::open(backend)?))
+    }
+}
+
+store_tests!(InFolder<Kv>; base, model, concurrent, cancel, persistent, kill, fault, power_cut);
+
+/// The sync engine over it.
+mod engine {
+    use super::{InFolder, Kv};
+
+    synctable_testkit::engine_tests!(InFolder<Kv>);
+}
+
+/// Opening must fail, leave the bytes alone, leave no other file behind and say so in one line.
+fn refused<T: std::fmt::Debug>(path: &Path, opened: Result<T, StoreError>) -> StoreErrorKind {
+    let error = opened.unwrap_err();
+    let names: Vec<_> = fs::read_dir(path.parent().unwrap()).unwrap().collect();
+    assert_eq!(names.len(), 1, "files were made: {names:?}");
+    let text = error.to_string();
+    assert!(!text.contains(char::is_control), "{text}");
+    assert!(
+        text.contains(path.file_name().unwrap().to_str().unwrap()),
+        "{text}"
+    );
+    error.kind()
+}
+
+fn put(backend: &SqliteKv, durability: Durability, key: &[u8], value: &[u8]) {
+    let mut batch = KvBatch::new(durability);
+    batch.put(key.to_vec(), value.to_vec());
+    backend.write(&batch).unwrap();
+}
+
+#[test]
+fn the_two_kinds_of_files_refuse_each_other_and_stay_as_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.db");
+    drop(SqliteStore::open(&path).unwrap());
+    let bytes = fs::read(&path).unwrap();
+    assert_eq!(
+        refused(&path, SqliteKv::open(&path)),
+        StoreErrorKind::NotAStore
+    );
+    assert_eq!(fs::read(&path).unwrap(), bytes);
+    fs::remove_file(&path).unwrap();
+    SqliteKv::open(&path).unwrap().close().unwrap();
+    let bytes = fs::read(&path).unwrap();
+    assert_eq!(
+        refused(&path, SqliteStore::open(&path)),
+        StoreErrorKind::NotAStore
+    );
+    assert_eq!(fs::read(&path).unwrap(), bytes);
+}
+
+#[test]
+fn foreign_short_and_newer_files_are_refused_and_stay_as_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.db");
+    for bytes in [&b""[..], b"x", &[0; 5000], b"SQLite format 3\0"] {
+        fs::write(&path, bytes).unwrap();
+        assert_eq!(
+            refused(&path, SqliteKv::open(&path)),
+            StoreErrorKind::NotAStore
+        );
+        assert_eq!(fs::read(&path).unwrap(), bytes);
+    }
+    fs::remove_file(&path).unwrap();
+    SqliteKv::open(&path).unwrap().close().unwrap();
+    let whole = fs::read(&path).unwrap();
+    for length in [512, 4096, whole.len() - 1] {
+        fs::write(&path, &whole[..length]).unwrap();
+        assert_eq!(
+            refused(&path, SqliteKv::open(&path)),
+            StoreErrorKind::Corrupt
+        );
+        assert_eq!(fs::read(&path).unwrap(), &whole[..length]);
+    }
+    fs::write(&path, &whole).unwrap();
+    let newer = Connection::open(&path).unwrap();
+    newer.pragma_update(None, "user_version", 2).unwrap();
+    newer.close().unwrap();
+    assert_eq!(
+        refused(&path, SqliteKv::open(&path)),
+        StoreErrorKind::FormatTooNew
+    );
+}
+
+#[test]
+fn missing_files_are_made_only_when_wanted_and_never_without_their_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.db");
+    let error = SqliteKv::builder(&path).create(false).open().unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Io);
+    assert!(!path.exists());
+    let error = SqliteKv::open(folder.path().join("no/a.db")).unwrap_err();
+    assert!(error.to_string().contains("no folder"), "{error}");
+    let error = SqliteKv::open(folder.path()).unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::NotAStore);
+}
+
+#[test]
+fn a_second_opener_is_refused_until_the_first_is_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.db");
+    let first = SqliteKv::open(&path).unwrap();
+    // Before the first write, after it, and when the write-ahead log is there.
+    for value in 0..3 {
+        let error = SqliteKv::open(&path).unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Locked, "{error}");
+        put(&first, Durability::Immediate, b"k", &[value]);
+    }
+    drop(first);
+    let second = SqliteKv::open(&path).unwrap();
+    let value = second.snapshot().unwrap().get(b"k").unwrap();
+    assert_eq!(value, Some(vec![2]));
+}
+
+/// A second snapshot of one thread must not wait for the first.
+#[test]
+fn snapshots_do_not_wait_for_each_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let backend = SqliteKv::open(folder.path().join("a.db")).unwrap();
+    put(&backend, Durability::Eventual, b"k", b"v");
+    let (a, b) = (backend.snapshot().unwrap(), backend.snapshot().unwrap());
+    assert_eq!(a.get(b"k").unwrap(), b.get(b"k").unwrap());
+    let back = a.scan_back(b"a"..b"z", 1).unwrap();
+    assert_eq!(back, b.scan(b"a"..b"z", 1).unwrap());
+}
+
+#[test]
+fn what_is_deleted_or_replaced_is_not_left_in_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.db");
+    let backend = SqliteKv::open(&path).unwrap();
+    let secret = b"a word that nobody is to read";
+    put(&backend, Durability::Immediate, b"deleted", secret);
+    put(&backend, Durability::Immediate, b"replaced", secret);
+    let mut batch = KvBatch::new(Durability::Immediate);
+    batch.delete(b"deleted".to_vec());
+    batch.put(b"replaced".to_vec(), b"short".to_vec());
+    backend.write(&batch).unwrap();
+    backend.close().unwrap();
+    let names: Vec<_> = fs::read_dir(folder.path()).unwrap().collect();
+    assert_eq!(names.len(), 1, "a closed file lies alone: {names:?}");
+    let bytes = fs::read(&path).unwrap();
+    let found = bytes.windows(secret.len()).any(|part| part == secret);
+    assert!(!found, "the word is still there");
+}
+
+/// Whatever byte of a file is wrong: an error or an answer, never a panic, and the process goes on.
+#[tokio::test]
+async fn damaged_files_end_in_errors() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.db");
+    let todo = TableName::new("todo").unwrap();
+    let record = |text| Record::from_json(text).unwrap();
+    let store = KvStore::open(SqliteKv::open(&path).unwrap()).unwrap();
+    let schema = Schema::new().with_table(todo.clone(), TableSchema::new());
+    store.define(&schema).await.unwrap();
+    let milk = record(r#"{"id":"a","title":"Milk"}"#);
+    store
+        .commit(WriteBatch::new().put(&todo, milk))
+        .await
+        .unwrap();
+    store.close().await.unwrap();
+    let whole = fs::read(&path).unwrap();
+    let mut refused = 0;
+    let places = (0..whole.len()).filter(|at| whole[*at] != 0);
+    for at in places {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 0xff;
+        fs::write(&path, &bytes).unwrap();
+        let used = async {
+            let store = KvStore::open(SqliteKv::open(&path)?)?;
+            store.query_all(&todo, &Query::all()).await?;
+            let bread = record(r#"{"id":"b","title":"Bread"}"#);
+            store.commit(WriteBatch::new().put(&todo, bread)).await?;
+            store.close().await
+        };
+        if let Err(error) = used.await {
+            refused += 1;
+            let text = error.to_string();
+            assert!(!text.contains(char::is_control), "{text}");
+        }
+        let _ = fs::remove_file(folder.path().join("a.db-wal"));
+    }
+    assert!(refused > 30, "{refused} refused");
+}
