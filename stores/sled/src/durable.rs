@@ -27,11 +27,21 @@ pub(crate) struct Open {
     blobs: PathBuf,
     /// The files in `blobs` that are on the disk.
     synced: BTreeSet<OsString>,
-    _lock: File,
+    _lock: Lock,
+}
+
+/// A locked file. The lock is let go of by name: a process that this one is just starting has the file open, too.
+pub(crate) struct Lock(pub(crate) File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // If this fails, closing the file will do.
+        let _ = self.0.unlock();
+    }
 }
 
 impl Open {
-    pub(crate) fn new(path: &Path, db: sled::Db, log: File, lock: File) -> Self {
+    pub(crate) fn new(path: &Path, db: sled::Db, log: File, lock: Lock) -> Self {
         Self {
             db,
             log,

@@ -12,7 +12,7 @@ use synctable_kv::files::{self, io_error, not_ours, shown};
 use synctable_kv::{KvBackend, KvStore};
 
 use crate::backend::{SledBackend, caught};
-use crate::durable::{LOG, Open};
+use crate::durable::{LOG, Lock, Open};
 use crate::error::{damaged, from_sled};
 use crate::store::SledStore;
 
@@ -119,7 +119,7 @@ fn build(draft: &Path, path: &Path, cache: u64) -> Result<(), StoreError> {
         let mut mark = File::create_new(draft.join(MARK))?;
         write!(mark, "{MARK_NAME}{FORMAT}")?;
         mark.sync_all()?;
-        Ok(mark)
+        Ok(Lock(mark))
     };
     let mark = mark().map_err(|error| io_error(path, error))?;
     SledBackend::new(draft.to_owned(), start(draft, cache, mark)?).close()?;
@@ -150,7 +150,7 @@ fn remove(draft: &Path) -> Result<(), StoreError> {
 }
 
 /// Reads the mark and locks it.
-fn claim(path: &Path) -> Result<File, StoreError> {
+fn claim(path: &Path) -> Result<Lock, StoreError> {
     let mark = path.join(MARK);
     let mut options = File::options();
     let mut file = match options.read(true).write(true).open(&mark) {
@@ -180,7 +180,7 @@ fn claim(path: &Path) -> Result<File, StoreError> {
         None => return Err(not_ours(path, "a folder of another program")),
     }
     match file.try_lock() {
-        Ok(()) => Ok(file),
+        Ok(()) => Ok(Lock(file)),
         Err(TryLockError::WouldBlock) => Err(locked(path)),
         Err(TryLockError::Error(error)) => Err(io_error(path, error)),
     }
@@ -198,7 +198,7 @@ fn remove_drafts(path: &Path) -> io::Result<()> {
 }
 
 /// Opens the folder, whose lock this process holds.
-fn start(path: &Path, cache: u64, lock: File) -> Result<Open, StoreError> {
+fn start(path: &Path, cache: u64, lock: Lock) -> Result<Open, StoreError> {
     let mut options = File::options();
     let log = options.write(true).create(true).truncate(false);
     let log = log
