@@ -9,6 +9,7 @@
 mod common;
 mod operations;
 mod paging;
+mod replay;
 mod sequence;
 mod sockets;
 mod sqlite;
