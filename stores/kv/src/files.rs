@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use synctable_core::store::{StoreError, StoreErrorKind};
@@ -97,16 +97,51 @@ pub fn make(
     path: &Path,
     build: impl FnOnce(&Path) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
-    static DRAFTS: AtomicU32 = AtomicU32::new(0);
-    let draft = DRAFTS.fetch_add(1, Ordering::Relaxed);
-    let mut name = path.file_name().unwrap_or_default().to_os_string();
-    name.push(format!(".new-{}-{draft}", std::process::id()));
-    let draft = path.with_file_name(name);
+    let draft = draft_of(path);
     remove(&draft)?;
     let made =
         build(&draft).and_then(|()| place(&draft, path).map_err(|error| io_error(path, error)));
     let removed = remove(&draft);
     made.and(removed)
+}
+
+/// Makes a new folder: `build` makes it under another name, with all in it closed and synced; then it gets its name.
+/// So a crash leaves no half-made folder, and processes that start together end up with one.
+///
+/// ```
+/// # let path = std::env::temp_dir().join(format!("synctable-doc-{}", std::process::id()));
+/// use synctable_kv::files;
+/// files::make_folder(&path, |draft| {
+///     std::fs::create_dir(draft).map_err(|error| files::io_error(draft, error))
+/// })
+/// .unwrap();
+/// assert!(path.is_dir());
+/// # std::fs::remove_dir(&path).unwrap();
+/// ```
+pub fn make_folder(
+    path: &Path,
+    build: impl FnOnce(&Path) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let draft = draft_of(path);
+    remove_folder(&draft)?;
+    let made = build(&draft).and_then(|()| match fs::rename(&draft, path) {
+        // Another process was faster: its store is as good.
+        Err(_) if path.is_dir() => Ok(()),
+        renamed => renamed
+            .and_then(|()| path.parent().map_or(Ok(()), sync_folder))
+            .map_err(|error| io_error(path, error)),
+    });
+    let removed = remove_folder(&draft);
+    made.and(removed)
+}
+
+/// A name that no other call and no other process uses.
+fn draft_of(path: &Path) -> PathBuf {
+    static DRAFTS: AtomicU32 = AtomicU32::new(0);
+    let draft = DRAFTS.fetch_add(1, Ordering::Relaxed);
+    let mut name = path.file_name().unwrap_or_default().to_os_string();
+    name.push(format!(".new-{}-{draft}", std::process::id()));
+    path.with_file_name(name)
 }
 
 fn place(draft: &Path, path: &Path) -> io::Result<()> {
@@ -131,6 +166,13 @@ pub fn sync_folder(folder: &Path) -> io::Result<()> {
 
 fn remove(draft: &Path) -> Result<(), StoreError> {
     match fs::remove_file(draft) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(io_error(draft, error)),
+        _ => Ok(()),
+    }
+}
+
+fn remove_folder(draft: &Path) -> Result<(), StoreError> {
+    match fs::remove_dir_all(draft) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(io_error(draft, error)),
         _ => Ok(()),
     }

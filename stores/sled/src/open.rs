@@ -3,7 +3,6 @@
 use std::fs::{self, File, TryLockError};
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -77,7 +76,7 @@ impl SledBuilder {
             if !self.create {
                 return Err(files::missing(&path));
             }
-            make(&path, self.cache)?;
+            files::make_folder(&path, |draft| build(draft, &path, self.cache))?;
         }
         let lock = claim(&path)?;
         remove_drafts(&path).map_err(|error| io_error(&path, error))?;
@@ -99,20 +98,7 @@ fn exists(path: &Path) -> Result<bool, StoreError> {
     }
 }
 
-/// Makes a new store under another name and moves it into place, so that a crash leaves no half-made folder
-/// and processes that start together end up with one store.
-fn make(path: &Path, cache: u64) -> Result<(), StoreError> {
-    static DRAFTS: AtomicU32 = AtomicU32::new(0);
-    let draft = DRAFTS.fetch_add(1, Ordering::Relaxed);
-    let mut name = path.file_name().unwrap_or_default().to_os_string();
-    name.push(format!(".new-{}-{draft}", std::process::id()));
-    let draft = path.with_file_name(name);
-    remove(&draft)?;
-    let made = build(&draft, path, cache).and_then(|()| place(&draft, path));
-    let removed = remove(&draft);
-    made.and(removed)
-}
-
+/// Makes an empty store at `draft`.
 fn build(draft: &Path, path: &Path, cache: u64) -> Result<(), StoreError> {
     fs::create_dir(draft).map_err(|error| io_error(path, error))?;
     let mark = || {
@@ -130,23 +116,6 @@ fn build(draft: &Path, path: &Path, cache: u64) -> Result<(), StoreError> {
         files::sync_folder(draft)
     };
     sync().map_err(|error| io_error(path, error))
-}
-
-fn place(draft: &Path, path: &Path) -> Result<(), StoreError> {
-    match fs::rename(draft, path) {
-        // Another process was faster: its store is as good.
-        Err(_) if path.join(MARK).exists() => Ok(()),
-        result => result
-            .and_then(|()| path.parent().map_or(Ok(()), files::sync_folder))
-            .map_err(|error| io_error(path, error)),
-    }
-}
-
-fn remove(draft: &Path) -> Result<(), StoreError> {
-    match fs::remove_dir_all(draft) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(io_error(draft, error)),
-        _ => Ok(()),
-    }
 }
 
 /// Reads the mark and locks it.
