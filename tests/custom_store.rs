@@ -3,29 +3,30 @@
 #[path = "../examples/custom_store.rs"]
 mod custom_store;
 
-use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use custom_store::LogFile;
+use custom_store::Fjall;
 use synctable::kv::KvStore;
-use synctable::store::{LocalStore, StoreError, StoreErrorKind};
-use synctable_testkit::{FolderHarness, InFolder, async_trait, store_tests};
+use synctable::store::{LocalStore, StoreError};
+use synctable_testkit::{FolderHarness, InFolder, async_trait, engine_tests, store_tests};
 
 struct Mine;
 
 #[async_trait]
 impl FolderHarness for Mine {
     async fn open_in(folder: &Path) -> Result<Arc<dyn LocalStore>, StoreError> {
-        let engine = LogFile::open(&folder.join("store.log")).map_err(|error| {
-            let kind = match error.kind() {
-                io::ErrorKind::WouldBlock => StoreErrorKind::Locked,
-                _ => StoreErrorKind::Io,
-            };
-            StoreError::new(kind, "the log does not open").with_source(error)
-        })?;
-        Ok(Arc::new(KvStore::open(engine)?))
+        Ok(Arc::new(KvStore::open(Fjall::open(
+            &folder.join("store"),
+        )?)?))
     }
 }
 
 store_tests!(InFolder<Mine>; base, model, concurrent, cancel, persistent, kill, fault, power_cut);
+
+/// The sync engine over it.
+mod engine {
+    use super::{InFolder, Mine, engine_tests};
+
+    engine_tests!(InFolder<Mine>);
+}
