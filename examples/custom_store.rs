@@ -179,7 +179,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         notes.insert(&serde_json::json!({"text": text})).await?;
         println!("wrote {text:?}, and it is on the disk");
         for note in notes.query().await?.records {
-            println!("  the store has {}", note["text"]);
+            println!("  the store has {}", note.get("text").ok_or("no text")?);
         }
         println!("  changes to push: {}", sync.pending_count());
     }
