@@ -15,3 +15,4 @@ mod sequence;
 mod sockets;
 mod sqlite;
 mod status;
+mod types;
