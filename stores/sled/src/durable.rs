@@ -107,3 +107,26 @@ impl Wake for Unpark {
         self.0.unpark();
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_values_are_synced_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = sled::open(folder.path()).unwrap();
+        let file = |name| File::create(folder.path().join(name)).unwrap();
+        let log = File::options().write(true).open(folder.path().join(LOG));
+        let lock = Lock(file("lock"));
+        let mut open = Open::new(folder.path(), db, log.unwrap(), lock);
+        open.db.insert("large", vec![7; 2 << 20]).unwrap();
+        assert!(open.synced.is_empty());
+        open.sync().unwrap();
+        let blobs = fs::read_dir(folder.path().join(BLOBS)).unwrap();
+        let blobs: BTreeSet<OsString> = blobs.map(|blob| blob.unwrap().file_name()).collect();
+        assert!(!blobs.is_empty(), "sled keeps the value in its log");
+        assert_eq!(open.synced, blobs);
+    }
+}
