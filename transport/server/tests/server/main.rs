@@ -16,3 +16,4 @@ mod sockets;
 mod sqlite;
 mod status;
 mod types;
+mod zumo;
