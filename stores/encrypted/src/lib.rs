@@ -34,13 +34,24 @@
 
 mod cipher;
 mod derive;
+mod directory;
 mod header;
 mod kdf;
 mod key;
+mod layout;
+mod manifest;
+mod open;
+mod rotate;
+mod sealed;
 mod slot;
 #[cfg(test)]
 mod vectors;
+mod verify;
+mod view;
 
 pub use kdf::Argon2Params;
 pub use key::{KeyProvider, Passphrase, RawKey, Secret};
+pub use open::SealedBuilder;
+pub use sealed::Sealed;
 pub use slot::{SlotInfo, SlotKind};
+pub use verify::{SealFinding, VerifyReport};

@@ -19,7 +19,9 @@ mod linux {
     use std::fs::{File, read_to_string};
     use std::os::unix::fs::FileExt;
 
-    use synctable_encrypted::{Passphrase, RawKey};
+    use synctable_encrypted::{Passphrase, RawKey, Sealed};
+    use synctable_memory::MemoryBackend;
+    use zeroize::Zeroizing;
 
     const MASK: u8 = 0xA5;
 
@@ -105,10 +107,11 @@ mod linux {
         assert_eq!(heap.holds(&masked), 0, "a dropped key is wiped");
 
         let key = RawKey::random().unwrap();
+        let digit = |half| char::from_digit(u32::from(half), 16).unwrap();
         let digits: String = key
             .as_bytes()
             .iter()
-            .map(|byte| format!("{byte:02x}"))
+            .flat_map(|byte| [digit(byte >> 4), digit(byte & 15)])
             .collect();
         drop(key);
         let key = RawKey::parse(digits.as_bytes()).unwrap();
@@ -128,5 +131,17 @@ mod linux {
         assert_eq!(heap.holds(&given), 0, "the text that was given is wiped");
         drop(passphrase);
         assert_eq!(heap.holds(&kept), 0, "a dropped passphrase is wiped");
+
+        // A store is open without the secret that opened it.
+        let key = RawKey::random().unwrap();
+        let masked = Masked::new(key.as_bytes());
+        let engine = MemoryBackend::new();
+        let made = Sealed::builder(engine.clone()).raw_key(key).open().unwrap();
+        assert_eq!(heap.holds(&masked), 0, "the key of a new store is wiped");
+        drop(made);
+        let again = RawKey::parse(&Zeroizing::new(masked.reveal())).unwrap();
+        let opened = Sealed::builder(engine).raw_key(again).open().unwrap();
+        assert!(opened.verify(None).unwrap().is_sound());
+        assert_eq!(heap.holds(&masked), 0, "the key of an open store is wiped");
     }
 }

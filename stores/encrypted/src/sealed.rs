@@ -1,0 +1,318 @@
+//! The sealed store: a backend over a backend.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+
+use synctable_core::store::{Durability, StoreCapabilities, StoreError, StoreErrorKind};
+use synctable_kv::{Indexes, KvBackend, KvBatch, KvSnapshot};
+
+use crate::cipher::{Aad, EpochKeys, Kind, blob_epoch, tampered};
+use crate::derive::StoreId;
+use crate::directory::Directory;
+use crate::header::{Header, KeyRing};
+use crate::kdf::Argon2Params;
+use crate::key::Secret;
+use crate::layout::{HEADER, Layout, MANIFEST, text};
+use crate::manifest::Manifest;
+use crate::open::SealedBuilder;
+use crate::slot::SlotInfo;
+use crate::view::View;
+
+/// A [`KvBackend`] that seals what it writes to another one. Clones share one store, so an application keeps one to change
+/// keys with while a [`KvStore`](synctable_kv::KvStore) uses another.
+///
+/// Reading in the order of ids takes a list of the ids of a table in memory, which is made when the table is first
+/// scanned: about a hundred bytes a record. Reading by id does without.
+///
+/// ```
+/// use synctable_encrypted::{RawKey, Sealed};
+/// use synctable_kv::KvStore;
+/// use synctable_memory::MemoryBackend;
+///
+/// # fn main() -> Result<(), synctable_core::store::StoreError> {
+/// let engine = MemoryBackend::new(); // any engine
+/// let key = RawKey::random()?;
+/// let again = RawKey::from_bytes(*key.as_bytes());
+///
+/// let sealed = Sealed::builder(engine.clone()).raw_key(key).open()?;
+/// let store = KvStore::open(sealed.clone())?;
+/// // ... use the store; verify it now and then
+/// assert!(sealed.verify(None)?.is_sound());
+/// drop((store, sealed));
+///
+/// assert!(KvStore::open(engine.clone()).is_err(), "not without the key");
+/// Sealed::builder(engine).raw_key(again).open()?;
+/// # Ok(()) }
+/// ```
+pub struct Sealed<B>(Arc<Inner<B>>);
+
+pub(crate) struct Inner<B> {
+    pub(crate) backend: B,
+    pub(crate) layout: Layout,
+    pub(crate) store_id: StoreId,
+    /// Written only while the writer is held, and together with the header in the engine.
+    pub(crate) opened: RwLock<Opened>,
+    /// Held by whoever writes: the store above, or a change of keys.
+    pub(crate) writer: Mutex<Writer>,
+    pub(crate) directory: Mutex<Directory>,
+}
+
+/// The header and the keys it holds.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) header: Header,
+    pub(crate) ring: Arc<KeyRing>,
+}
+
+impl Opened {
+    pub(crate) fn new(header: Header, ring: KeyRing) -> Self {
+        Self {
+            header,
+            ring: Arc::new(ring),
+        }
+    }
+}
+
+/// What the next write starts from.
+#[derive(Debug)]
+pub(crate) enum Writer {
+    Ready(Manifest),
+    /// The outcome of a write is not known.
+    Broken,
+}
+
+impl Writer {
+    pub(crate) fn manifest(&self) -> Result<&Manifest, StoreError> {
+        match self {
+            Self::Ready(manifest) => Ok(manifest),
+            Self::Broken => {
+                let message =
+                    "it is not known whether an earlier write was done; open the store again";
+                Err(StoreError::new(StoreErrorKind::Unknown, message))
+            }
+        }
+    }
+}
+
+/// Takes a lock; whoever panicked while holding it left nothing half done in it.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<B: KvBackend> Sealed<B> {
+    /// Settings for opening the store that `backend` holds.
+    pub fn builder(backend: B) -> SealedBuilder<B> {
+        SealedBuilder::new(backend)
+    }
+
+    pub(crate) fn new(inner: Inner<B>) -> Self {
+        Self(Arc::new(inner))
+    }
+
+    pub(crate) fn inner(&self) -> &Inner<B> {
+        &self.0
+    }
+
+    /// How often the store was written. Kept outside of the store (in a key chain, say), it shows later whether someone has put
+    /// back an older copy: see [`verify`](Self::verify).
+    pub fn counter(&self) -> Result<u64, StoreError> {
+        Ok(lock(&self.0.writer).manifest()?.counter)
+    }
+
+    /// The key slots.
+    pub fn slots(&self) -> Vec<SlotInfo> {
+        self.0.opened().header.slots().collect()
+    }
+
+    /// Puts `new` in the place of `old`. Only the header is written: records stay sealed under the same data key, so a copy of the
+    /// old header still opens with `old`; [`rotate`](Self::rotate) ends that. Whatever cuts it off, one of the two opens the store.
+    pub fn rekey(&self, old: &Secret, new: &Secret, kdf: &Argon2Params) -> Result<(), StoreError> {
+        self.0
+            .change_header(|opened| opened.header.rekeyed(old, new, kdf))
+    }
+
+    /// Lets `new` open the store, too; `known` opens it already. Up to eight secrets do.
+    pub fn add_key(
+        &self,
+        known: &Secret,
+        new: &Secret,
+        kdf: &Argon2Params,
+    ) -> Result<(), StoreError> {
+        self.0
+            .change_header(|opened| opened.header.with_key(known, new, kdf))
+    }
+
+    /// Removes a key slot; the last one stays.
+    pub fn remove_key(&self, slot: usize) -> Result<(), StoreError> {
+        self.0
+            .change_header(|opened| opened.header.without_slot(&opened.ring, slot))
+    }
+}
+
+impl<B> Clone for Sealed<B> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<B: fmt::Debug> fmt::Debug for Sealed<B> {
+    /// Shows neither keys nor contents.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sealed")
+            .field("backend", &self.0.backend)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<B: KvBackend> KvBackend for Sealed<B> {
+    fn snapshot(&self) -> Result<Box<dyn KvSnapshot + '_>, StoreError> {
+        Ok(Box::new(View::open(&self.0)?))
+    }
+
+    fn write(&self, batch: &KvBatch) -> Result<(), StoreError> {
+        self.0.write(batch)
+    }
+
+    fn indexes(&self) -> Indexes {
+        if self.0.layout.equality {
+            Indexes::Equality
+        } else {
+            Indexes::None
+        }
+    }
+
+    fn capabilities(&self) -> StoreCapabilities {
+        self.0.backend.capabilities()
+    }
+
+    fn close(&self) -> Result<(), StoreError> {
+        self.0.backend.close()
+    }
+}
+
+impl<B: KvBackend> Inner<B> {
+    pub(crate) fn opened(&self) -> RwLockReadGuard<'_, Opened> {
+        self.opened.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self, batch: &KvBatch) -> Result<(), StoreError> {
+        let mut writer = lock(&self.writer);
+        // Nobody changes the keys while the writer is held.
+        let ring = Arc::clone(&self.opened().ring);
+        let mut manifest = writer.manifest()?.clone();
+        let mut sealed = KvBatch::new(batch.durability());
+        {
+            let snapshot = self.backend.snapshot()?;
+            for (plain, value) in batch.writes() {
+                for keys in std::iter::once(ring.current()).chain(ring.older()) {
+                    let physical = self.layout.physical(keys, plain);
+                    if let Some(blob) = snapshot.get(&physical)? {
+                        manifest.remove(keys, &physical, &blob)?;
+                        sealed.delete(physical);
+                    }
+                }
+                if let Some(value) = value {
+                    let keys = ring.current();
+                    let physical = self.layout.physical(keys, plain);
+                    let blob = self.seal(keys, &physical, &text(plain, value))?;
+                    manifest.add(keys, &physical, &blob)?;
+                    sealed.put(physical, blob);
+                }
+            }
+        }
+        let mut directory = lock(&self.directory);
+        directory.enter();
+        for (plain, value) in batch.writes() {
+            if value.is_some() {
+                directory.put(plain);
+            }
+        }
+        drop(directory);
+        let written = self.commit(&mut writer, ring.current(), manifest, sealed);
+        let mut directory = lock(&self.directory);
+        if written.is_ok() {
+            for (plain, value) in batch.writes() {
+                if value.is_none() {
+                    directory.removed(plain);
+                }
+            }
+        }
+        directory.leave();
+        written
+    }
+
+    /// Writes a batch together with the manifest that counts it.
+    pub(crate) fn commit(
+        &self,
+        writer: &mut Writer,
+        keys: &EpochKeys,
+        mut manifest: Manifest,
+        mut batch: KvBatch,
+    ) -> Result<(), StoreError> {
+        manifest.counter += 1;
+        batch.put(MANIFEST.to_vec(), manifest.seal(keys, &self.store_id)?);
+        let written = self.backend.write(&batch);
+        match &written {
+            Ok(()) => *writer = Writer::Ready(manifest),
+            Err(error) if error.kind() == StoreErrorKind::Unknown => *writer = Writer::Broken,
+            Err(_) => {}
+        }
+        written
+    }
+
+    /// Writes another header over the same data keys.
+    fn change_header(
+        &self,
+        change: impl FnOnce(&Opened) -> Result<Header, StoreError>,
+    ) -> Result<(), StoreError> {
+        let mut writer = lock(&self.writer);
+        writer.manifest()?;
+        let header = change(&self.opened())?;
+        let mut batch = KvBatch::new(Durability::Immediate);
+        batch.put(HEADER.to_vec(), header.encode());
+        self.backend.write(&batch).inspect_err(|error| {
+            if error.kind() == StoreErrorKind::Unknown {
+                *writer = Writer::Broken;
+            }
+        })?;
+        let mut opened = self.opened.write().unwrap_or_else(PoisonError::into_inner);
+        opened.header = header;
+        Ok(())
+    }
+
+    pub(crate) fn seal(
+        &self,
+        keys: &EpochKeys,
+        physical: &[u8],
+        text: &[u8],
+    ) -> Result<Vec<u8>, StoreError> {
+        keys.seal(&self.aad(keys, physical), text)
+    }
+
+    /// The text of an entry, under the keys of the epoch that its place and its blob name.
+    pub(crate) fn open_entry(
+        &self,
+        ring: &KeyRing,
+        physical: &[u8],
+        blob: &[u8],
+    ) -> Result<zeroize::Zeroizing<Vec<u8>>, StoreError> {
+        let epoch = blob_epoch(blob)?;
+        let keys = ring.of(epoch).ok_or_else(tampered)?;
+        keys.open(&self.aad(keys, physical), blob)
+    }
+
+    fn aad<'a>(&'a self, keys: &EpochKeys, physical: &'a [u8]) -> Aad<'a> {
+        Aad {
+            store_id: &self.store_id,
+            kind: Kind::Entry,
+            physical,
+            epoch: keys.epoch(),
+        }
+    }
+}
+
+/// The smallest range that holds `keys`, borrowed.
+pub(crate) fn borrowed(keys: &Range<Vec<u8>>) -> Range<&[u8]> {
+    keys.start.as_slice()..keys.end.as_slice()
+}

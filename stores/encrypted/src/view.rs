@@ -1,0 +1,237 @@
+//! A snapshot of a sealed store: entries are looked up by their tokens and opened; order comes from the directory.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::ops::{Bound, Range};
+use std::sync::Arc;
+
+use synctable_core::store::StoreError;
+use synctable_kv::{Entry, KvBackend, KvSnapshot};
+
+use crate::cipher::tampered;
+use crate::header::KeyRing;
+use crate::layout::{ENTRIES, Group, parts};
+use crate::sealed::{Inner, borrowed, lock};
+
+/// Physical entries that are read at once.
+const PAGE: usize = 256;
+
+type Entries = BTreeMap<Vec<u8>, Vec<u8>>;
+
+pub(crate) struct View<'a, B: KvBackend> {
+    inner: &'a Inner<B>,
+    snapshot: Box<dyn KvSnapshot + 'a>,
+    ring: Arc<KeyRing>,
+    /// The entries with the values that were asked for last: pages of one value come one after the other.
+    same_values: RefCell<Option<(Range<Vec<u8>>, Entries)>>,
+    _live: Live<'a, B>,
+}
+
+/// Keeps what older snapshots see in the directory.
+struct Live<'a, B: KvBackend>(&'a Inner<B>);
+
+impl<B: KvBackend> Drop for Live<'_, B> {
+    fn drop(&mut self) {
+        lock(&self.0.directory).leave();
+    }
+}
+
+impl<'a, B: KvBackend> View<'a, B> {
+    pub(crate) fn open(inner: &'a Inner<B>) -> Result<Self, StoreError> {
+        lock(&inner.directory).enter();
+        let live = Live(inner);
+        // Both at once: the keys are those of all entries in the snapshot.
+        let opened = inner.opened();
+        let snapshot = inner.backend.snapshot()?;
+        Ok(Self {
+            inner,
+            snapshot,
+            ring: Arc::clone(&opened.ring),
+            same_values: RefCell::new(None),
+            _live: live,
+        })
+    }
+
+    /// Reads the entries in physical ranges and hands on each plain key with its value.
+    fn read(
+        &self,
+        ranges: impl IntoIterator<Item = Range<Vec<u8>>>,
+        mut take: impl FnMut(&[u8], &[u8]),
+    ) -> Result<(), StoreError> {
+        for mut range in ranges {
+            loop {
+                let page = self.snapshot.scan(borrowed(&range), PAGE)?;
+                for (physical, blob) in &page {
+                    let text = self.inner.open_entry(&self.ring, physical, blob)?;
+                    let (plain, value) = parts(&text)?;
+                    take(plain, value);
+                }
+                match page.last() {
+                    Some((last, _)) if page.len() == PAGE => {
+                        range.start = last.clone();
+                        range.start.push(0);
+                    }
+                    _ => break,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn epochs(&self) -> impl Iterator<Item = &crate::cipher::EpochKeys> {
+        std::iter::once(self.ring.current()).chain(self.ring.older())
+    }
+
+    /// Entries of a range, from either end.
+    fn entries(
+        &self,
+        keys: &Range<&[u8]>,
+        limit: usize,
+        backwards: bool,
+    ) -> Result<Vec<Entry>, StoreError> {
+        if keys.is_empty() || limit == 0 {
+            return Ok(Vec::new());
+        }
+        if let Some(found) = self.of_one_value(keys, limit, backwards)? {
+            return Ok(found);
+        }
+        match Group::of_range(keys) {
+            Some(group) => self.of_group(group, keys, limit, backwards),
+            None => {
+                // Only asked of a store that holds next to nothing: whether there is anything at all.
+                let all = ENTRIES.start.to_vec()..ENTRIES.end.to_vec();
+                let mut found = Entries::new();
+                self.read([all], |plain, value| {
+                    if keys.contains(&plain) {
+                        found.insert(plain.to_vec(), value.to_vec());
+                    }
+                })?;
+                Ok(some_of(&found, keys, limit, backwards))
+            }
+        }
+    }
+
+    /// Entries of an index with equal values, where these are neighbours.
+    fn of_one_value(
+        &self,
+        keys: &Range<&[u8]>,
+        limit: usize,
+        backwards: bool,
+    ) -> Result<Option<Vec<Entry>>, StoreError> {
+        let places = self
+            .epochs()
+            .map(|epoch| self.inner.layout.same_values(epoch, keys))
+            .collect::<Option<Vec<_>>>();
+        let Some((places, first)) = places.and_then(|places| {
+            let first = places.first().cloned()?;
+            Some((places, first))
+        }) else {
+            return Ok(None);
+        };
+        let mut kept = self.same_values.borrow_mut();
+        if kept.as_ref().is_none_or(|(place, _)| *place != first) {
+            let mut found = Entries::new();
+            self.read(places, |plain, value| {
+                found.insert(plain.to_vec(), value.to_vec());
+            })?;
+            *kept = Some((first, found));
+        }
+        let found = kept.as_ref().map(|(_, found)| found);
+        Ok(found.map(|found| some_of(found, keys, limit, backwards)))
+    }
+
+    /// Entries of a group, in the order of the directory.
+    fn of_group(
+        &self,
+        group: Group,
+        keys: &Range<&[u8]>,
+        limit: usize,
+        backwards: bool,
+    ) -> Result<Vec<Entry>, StoreError> {
+        if !lock(&self.inner.directory).is_loaded(&group) {
+            let places: Vec<_> = self
+                .epochs()
+                .map(|epoch| self.inner.layout.group(epoch, &group))
+                .collect();
+            let mut plain_keys = BTreeSet::new();
+            self.read(places, |plain, _| {
+                plain_keys.insert(plain.to_vec());
+            })?;
+            lock(&self.inner.directory).load(group.clone(), plain_keys);
+        }
+        let mut found = Vec::new();
+        let (mut start, mut end) = (keys.start.to_vec(), keys.end.to_vec());
+        while found.len() < limit {
+            let rest = start.as_slice()..end.as_slice();
+            let wanted = (limit - found.len()).min(PAGE);
+            let directory = lock(&self.inner.directory);
+            let candidates = if backwards {
+                directory.last(&group, &rest, wanted)
+            } else {
+                directory.first(&group, &rest, wanted)
+            };
+            drop(directory);
+            let Some(last) = candidates.last().cloned() else {
+                break;
+            };
+            for plain in candidates {
+                // Another snapshot may see it, this one need not.
+                if let Some(value) = self.get(&plain)? {
+                    found.push((plain, value));
+                }
+            }
+            if backwards {
+                end = last;
+            } else {
+                start = last;
+                start.push(0);
+            }
+        }
+        Ok(found)
+    }
+}
+
+fn some_of(found: &Entries, keys: &Range<&[u8]>, limit: usize, backwards: bool) -> Vec<Entry> {
+    let bounds = (Bound::Included(keys.start), Bound::Excluded(keys.end));
+    let range = found.range::<[u8], _>(bounds);
+    let owned = |(key, value): (&Vec<u8>, &Vec<u8>)| (key.clone(), value.clone());
+    if backwards {
+        range.rev().take(limit).map(owned).collect()
+    } else {
+        range.take(limit).map(owned).collect()
+    }
+}
+
+impl<B: KvBackend> fmt::Debug for View<'_, B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("View").finish_non_exhaustive()
+    }
+}
+
+impl<B: KvBackend> KvSnapshot for View<'_, B> {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        for keys in self.epochs() {
+            let physical = self.inner.layout.physical(keys, key);
+            let Some(blob) = self.snapshot.get(&physical)? else {
+                continue;
+            };
+            let text = self.inner.open_entry(&self.ring, &physical, &blob)?;
+            let (plain, value) = parts(&text)?;
+            return if plain == key {
+                Ok(Some(value.to_vec()))
+            } else {
+                Err(tampered())
+            };
+        }
+        Ok(None)
+    }
+
+    fn scan(&self, keys: Range<&[u8]>, limit: usize) -> Result<Vec<Entry>, StoreError> {
+        self.entries(&keys, limit, false)
+    }
+
+    fn scan_back(&self, keys: Range<&[u8]>, limit: usize) -> Result<Vec<Entry>, StoreError> {
+        self.entries(&keys, limit, true)
+    }
+}

@@ -1,0 +1,31 @@
+//! Sealed stores pass the conformance kit, over every engine of ours.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking"
+)]
+
+mod engines;
+
+use synctable_testkit::{InFolder, store_tests};
+
+mod memory {
+    use super::*;
+    store_tests!(engines::Memory; base, model, concurrent, cancel);
+}
+
+mod memory_with_equality_indexes {
+    use super::*;
+    store_tests!(engines::MemoryWithIndexes; base, model, concurrent, cancel);
+}
+
+mod redb {
+    use super::*;
+    store_tests!(InFolder<engines::Redb>; base, model, concurrent, cancel, persistent, kill, fault, power_cut);
+}
+
+mod sled {
+    use super::*;
+    store_tests!(InFolder<engines::Sled>; base, model, concurrent, cancel, persistent, kill, fault, power_cut);
+}

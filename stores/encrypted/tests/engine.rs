@@ -1,0 +1,26 @@
+//! The sync engine over sealed stores.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking"
+)]
+
+mod engines;
+
+use synctable_testkit::{InFolder, engine_tests};
+
+mod memory {
+    use super::*;
+    engine_tests!(engines::Memory);
+}
+
+mod redb {
+    use super::*;
+    engine_tests!(InFolder<engines::Redb>);
+}
+
+mod sled {
+    use super::*;
+    engine_tests!(InFolder<engines::Sled>);
+}
