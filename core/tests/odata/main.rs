@@ -6,6 +6,7 @@
     reason = "tests fail by panicking"
 )]
 
+mod bytes;
 mod errors;
 mod filters;
 mod limits;
