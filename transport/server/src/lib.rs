@@ -11,6 +11,7 @@
 //! - a change sent with `X-Operation-Id` takes effect once: a repeat within 30 days is answered with the outcome it
 //!   had (announced as `Synctable-Operation-Ids: 1`).
 //!
+//! [`dialects`] says what is the same in which dialect and what differs on purpose.
 //! An [`Access`] hook says who may read and write which records; [`Limits`] bound what a client can use up.
 
 mod access;
@@ -39,3 +40,6 @@ pub use access::{Access, AccessRequest, Action, Grant, Refusal};
 pub use builder::TableServerBuilder;
 pub use limits::Limits;
 pub use server::TableServer;
+
+#[doc = include_str!("../DIALECTS.md")]
+pub mod dialects {}
