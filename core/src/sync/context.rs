@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{RwLock, broadcast};
 
 use super::conflict::ConflictPolicy;
+use super::copy;
 use super::event::{Event, Events};
 use super::locks::RecordLocks;
 use super::operation::Operation;
@@ -159,6 +160,9 @@ impl ContextBuilder {
     /// Opens the context: defines the tables and reads the queue.
     pub async fn open(self) -> Result<SyncContext, Error> {
         self.schema.check()?;
+        if copy::is_unfinished(self.store.as_ref()).await? {
+            return Err(copy::unfinished().into());
+        }
         self.store.define(&system::schema()).await?;
         let store_id = introduce(&self).await?;
         let schema = declare(self.store.as_ref(), &self.schema).await?;

@@ -7,6 +7,7 @@ mod audit;
 mod cancel;
 mod conflict;
 mod context;
+mod copy;
 mod deliver;
 mod delta;
 mod event;
@@ -33,6 +34,7 @@ pub use conflict::{
     ConflictDecision, ConflictDetails, ConflictHandler, ConflictPolicy, HandlerError,
 };
 pub use context::{ContextBuilder, SyncContext};
+pub use copy::{CopyReport, copy_store};
 pub use event::{Event, Events, Origin, RecordChange};
 pub use inspect::{Finding, Inspection, PullToken, TableStatus};
 pub use merge::{Merged, merge};

@@ -1,0 +1,252 @@
+//! Copying a store into another one, of whatever kind.
+
+use serde::{Deserialize, Serialize};
+
+use super::system::{META, OPERATIONS};
+use crate::error::Error;
+use crate::name::{RecordId, TableName};
+use crate::query::{Cursor, Query, SortKey};
+use crate::record::{Record, SystemProperties};
+use crate::schema::{Schema, TableSchema};
+use crate::store::{
+    Durability, LocalStore, LocalStoreExt, StoreError, StoreErrorKind, Write, WriteBatch,
+};
+
+/// Records that are copied in one commit.
+const PAGE: u32 = 500;
+/// The row that is in the target while it is not a whole copy.
+const STATE: &str = "state";
+/// The row by which processes take turns at a queue; it means nothing in another store.
+const CLAIM: &str = "claim";
+
+/// What was copied.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CopyReport {
+    /// Tables, the engine's own left out.
+    pub tables: u64,
+    /// Records in them.
+    pub records: u64,
+    /// Queued operations, parked ones too.
+    pub operations: u64,
+}
+
+/// How far a copy got.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Progress {
+    table: TableName,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    after: Option<RecordId>,
+}
+
+fn table() -> TableName {
+    TableName::system("__copy")
+}
+
+fn state() -> RecordId {
+    RecordId::system(STATE)
+}
+
+/// Copies everything: declarations, records, queued operations with their bases, parked conflicts, positions of pulls, settings. `progress` hears
+/// how many rows are done.
+///
+/// The target must be new, or hold the beginning of a copy that was cut off: it goes on there. Until the copy is whole
+/// [`SyncContext`](super::SyncContext) refuses to open the target. At the end both stores are compared row by row. If someone
+/// changed the source meanwhile that fails, nothing is lost in the source, and the next call begins anew.
+///
+/// Afterwards both stores hold the same operations under the same names: go on with one of them and put the other away. (A server that
+/// recognises repeats does an operation once even if both send it.) Dropping the future is safe at any time.
+///
+/// # Errors
+/// [`NotAStore`](StoreErrorKind::NotAStore) if the target holds something else, [`Other`](StoreErrorKind::Other) if the source changed, and those
+/// of the stores.
+///
+/// ```
+/// # use synctable_core::{Error, store::LocalStore, sync::copy_store};
+/// async fn encrypt(plain: &dyn LocalStore, sealed: &dyn LocalStore) -> Result<(), Error> {
+///     let report = copy_store(plain, sealed, |rows| println!("{rows} rows")).await?;
+///     println!("{} records, {} operations", report.records, report.operations);
+///     Ok(())
+/// }
+/// ```
+pub async fn copy_store(
+    from: &dyn LocalStore,
+    to: &dyn LocalStore,
+    mut progress: impl FnMut(u64) + Send,
+) -> Result<CopyReport, Error> {
+    if is_unfinished(from).await? {
+        return Err(unfinished().into());
+    }
+    let schema = without_marks(&from.schema().await?);
+    let begun = begin(to, &schema).await?;
+    let mut report = CopyReport::default();
+    let mut done = 0;
+    for (name, _) in schema.tables() {
+        let after = match &begun {
+            Some(begun) if *name < begun.table => continue,
+            Some(begun) if *name == begun.table => begun.after.clone(),
+            _ => None,
+        };
+        let mut query = Query::all().page(PAGE).after(after.map(behind));
+        loop {
+            let page = from.query(name, &query).await?;
+            if let Some(last) = page.records.last() {
+                done += page.records.len() as u64;
+                let mark = Progress {
+                    table: name.clone(),
+                    after: Some(last.id().clone()),
+                };
+                let mut batch = WriteBatch::new().durability(Durability::Eventual);
+                for record in &page.records {
+                    if is_copied(name, record) {
+                        batch = batch.put(name, record.clone());
+                    }
+                }
+                to.commit(batch.put(&table(), mark.to_row()?)).await?;
+                progress(done);
+            }
+            match page.next {
+                Some(next) => query.after = Some(next),
+                None => break,
+            }
+        }
+    }
+    for (name, _) in schema.tables() {
+        let rows = same_rows(from, to, name).await?;
+        let Some(rows) = rows else {
+            return start_over(to, &schema).await;
+        };
+        if name.is_system() {
+            report.operations += if *name == *OPERATIONS { rows } else { 0 };
+        } else {
+            report.tables += 1;
+            report.records += rows;
+        }
+    }
+    to.commit(WriteBatch::new().delete(&table(), &state()))
+        .await?;
+    Ok(report)
+}
+
+/// True when a copy into this store was begun and did not end.
+pub(crate) async fn is_unfinished(store: &dyn LocalStore) -> Result<bool, StoreError> {
+    match store.get_one(&table(), &state()).await {
+        Ok(row) => Ok(row.is_some()),
+        Err(error) if error.kind() == StoreErrorKind::UnknownTable => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// What is said of a store that is not a whole copy.
+pub(crate) fn unfinished() -> StoreError {
+    let message = "the store is a copy that was cut off; copy again, or remove it";
+    StoreError::new(StoreErrorKind::NotAStore, message)
+}
+
+/// Makes the target ready: how far an earlier copy got.
+async fn begin(to: &dyn LocalStore, schema: &Schema) -> Result<Option<Progress>, Error> {
+    let there = to.schema().await?;
+    if is_unfinished(to).await? {
+        to.define(schema).await?;
+        let row = to.get_one(&table(), &state()).await?;
+        return Ok(row.as_ref().and_then(Progress::from_row));
+    }
+    for (name, _) in there.tables() {
+        if to.count(name, &Query::all()).await? > 0 {
+            let message = "the target holds records already; give a new one";
+            return Err(StoreError::new(StoreErrorKind::NotAStore, message).into());
+        }
+    }
+    let marks = Schema::new().with_table(table(), TableSchema::new());
+    to.define(&marks).await?;
+    // Marked before anything else is there. A cut before this leaves an empty store, one after it a copy to go on with.
+    to.commit(WriteBatch::new().put(&table(), Record::new(state(), "{}")?))
+        .await?;
+    to.define(schema).await?;
+    Ok(None)
+}
+
+/// The number of rows if both stores hold the same in a table.
+async fn same_rows(
+    from: &dyn LocalStore,
+    to: &dyn LocalStore,
+    name: &TableName,
+) -> Result<Option<u64>, Error> {
+    let mut rows = 0;
+    let mut query = Query::all().page(PAGE);
+    loop {
+        let page = from.query(name, &query).await?;
+        let source: Vec<&Record> = page
+            .records
+            .iter()
+            .filter(|record| is_copied(name, record))
+            .collect();
+        let ids: Vec<RecordId> = source.iter().map(|record| record.id().clone()).collect();
+        let copies = to.get(name, &ids).await?;
+        let same = source
+            .iter()
+            .zip(&copies)
+            .all(|(source, copy)| copy.as_ref() == Some(*source));
+        if !same {
+            return Ok(None);
+        }
+        rows += source.len() as u64;
+        match page.next {
+            Some(next) => query.after = Some(next),
+            None => break,
+        }
+    }
+    // Nothing that the source does not have any more.
+    let copied = to.count(name, &Query::all()).await?;
+    Ok((copied == rows).then_some(rows))
+}
+
+async fn start_over<T>(to: &dyn LocalStore, schema: &Schema) -> Result<T, Error> {
+    let mut batch = WriteBatch::new();
+    for (name, _) in schema.tables() {
+        batch.push(Write::Clear {
+            table: name.clone(),
+        });
+    }
+    to.commit(batch.put(&table(), Record::new(state(), "{}")?))
+        .await?;
+    let message = "the source was changed while it was copied; close what uses it and copy again";
+    Err(StoreError::new(StoreErrorKind::Other, message).into())
+}
+
+fn is_copied(table: &TableName, record: &Record) -> bool {
+    *table != *META || record.id().as_str() != CLAIM
+}
+
+fn without_marks(schema: &Schema) -> Schema {
+    let marks = table();
+    schema
+        .tables()
+        .filter(|(name, _)| **name != marks)
+        .fold(Schema::new(), |schema, (name, table)| {
+            schema.with_table(name.clone(), table.clone())
+        })
+}
+
+fn behind(id: RecordId) -> Cursor {
+    let values = Vec::new();
+    Cursor::new(&SortKey { values, id }, None)
+}
+
+impl Progress {
+    fn to_row(&self) -> Result<Record, Error> {
+        let text = serde_json::to_string(self).map_err(|error| {
+            StoreError::corrupt("the state of the copy cannot be written").with_source(error)
+        })?;
+        Ok(Record::from_stored(
+            state(),
+            SystemProperties::default(),
+            text,
+        ))
+    }
+
+    /// `None` for the mark of a copy that has no row yet.
+    fn from_row(row: &Record) -> Option<Self> {
+        serde_json::from_str(row.body()).ok()
+    }
+}
