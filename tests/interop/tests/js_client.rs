@@ -1,0 +1,293 @@
+//! The genuine JavaScript client, each device with its own SQLite store, against this project's server.
+//!
+//! Needs node and the packages of `package.json`; without them the test says so on standard error and is done.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking"
+)]
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::Request;
+use serde_json::{Value, json};
+use synctable_core::{FieldType, TableName, TableSchema};
+use synctable_memory::MemoryStore;
+use synctable_server::TableServer;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::net::TcpListener;
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+
+const TABLE: &str = "/tables/todoitem";
+
+/// Where the packages are: beside this crate, or where `SYNCTABLE_PEERS` says.
+fn packages() -> Option<PathBuf> {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folder = std::env::var_os("SYNCTABLE_PEERS").map_or(here.to_owned(), PathBuf::from);
+    let packages = folder.join("node_modules");
+    let node = std::process::Command::new("node").arg("--version").output();
+    let missing = match node {
+        Err(error) => format!("node cannot be run: {error}"),
+        Ok(_) if !packages.join("azure-mobile-apps-client").is_dir() => {
+            format!("{} has no azure-mobile-apps-client", packages.display())
+        }
+        Ok(_) => return Some(packages),
+    };
+    eprintln!("skipped: {missing}; see tests/interop");
+    None
+}
+
+/// The server on a socket of its own.
+struct Server {
+    tables: TableServer,
+    url: String,
+}
+
+impl Server {
+    async fn start() -> Self {
+        let rows = TableSchema::new()
+            .with_soft_delete()
+            .with_field("text", FieldType::String)
+            .with_field("complete", FieldType::Boolean);
+        let tables = TableServer::builder(Arc::new(MemoryStore::new()))
+            .table(TableName::new("todoitem").unwrap(), rows)
+            .build()
+            .await
+            .unwrap();
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let serving = tables.clone();
+        tokio::spawn(async move { serving.serve(listener, std::future::pending::<()>()).await });
+        Self { tables, url }
+    }
+
+    async fn insert(&self, row: Value) {
+        let request = Request::post(TABLE).header("content-type", "application/json");
+        let request = request.body(Bytes::from(row.to_string())).unwrap();
+        assert_eq!(self.tables.handle(request).await.status(), 201);
+    }
+
+    /// The texts of the rows that are not deleted, by id.
+    async fn rows(&self) -> BTreeMap<String, Value> {
+        let request = Request::get(format!("{TABLE}?$top=1000&zumo-api-version=2.0.0"));
+        let answer = self
+            .tables
+            .handle(request.body(Bytes::new()).unwrap())
+            .await;
+        texts(&serde_json::from_slice(answer.body()).unwrap())
+    }
+}
+
+fn texts(rows: &Value) -> BTreeMap<String, Value> {
+    let rows = rows.as_array().expect("rows");
+    rows.iter()
+        .map(|row| (row["id"].as_str().unwrap().to_owned(), row["text"].clone()))
+        .collect()
+}
+
+/// A process with the genuine client.
+struct Device {
+    commands: ChildStdin,
+    answers: Lines<BufReader<ChildStdout>>,
+    _process: Child,
+}
+
+impl Device {
+    fn start(server: &Server, packages: &Path, store: &Path) -> Self {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("js/device.js");
+        let mut process = Command::new("node")
+            .arg(script)
+            .args([&server.url, store.to_str().unwrap()])
+            .env("NODE_PATH", packages)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        Self {
+            commands: process.stdin.take().unwrap(),
+            answers: BufReader::new(process.stdout.take().unwrap()).lines(),
+            _process: process,
+        }
+    }
+
+    /// The whole answer to a command.
+    async fn ask(&mut self, command: Value) -> Value {
+        let line = format!("{command}\n");
+        self.commands.write_all(line.as_bytes()).await.unwrap();
+        let answer = self.answers.next_line().await.unwrap();
+        let answer = answer.unwrap_or_else(|| panic!("{command}: the device is gone"));
+        serde_json::from_str(&answer).unwrap()
+    }
+
+    /// The value that a command gives.
+    #[track_caller]
+    fn done(&mut self, command: Value) -> impl Future<Output = Value> {
+        let place = std::panic::Location::caller();
+        async move {
+            let mut answer = self.ask(command.clone()).await;
+            assert!(
+                answer.get("error").is_none(),
+                "{place}: {command}: {answer}"
+            );
+            answer["ok"].take()
+        }
+    }
+
+    async fn rows(&mut self) -> BTreeMap<String, Value> {
+        texts(&self.done(json!(["read"])).await)
+    }
+
+    /// Pushes; all operations must be taken.
+    async fn push_all(&mut self) {
+        let pushed = self.done(json!(["push", "report"])).await;
+        assert_eq!(pushed["conflicts"], json!([]));
+        assert_eq!(self.done(json!(["pending"])).await, json!([]));
+    }
+}
+
+#[tokio::test]
+async fn the_genuine_javascript_client_syncs_with_this_server() {
+    let Some(packages) = packages() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start().await;
+    let device = |name: &str| Device::start(&server, &packages, &folder.path().join(name));
+    let (mut a, mut b, mut c) = (device("a.db"), device("b.db"), device("c.db"));
+
+    // Work without the server, then push and pull.
+    for row in [
+        json!({"id": "one", "text": "one", "complete": false}),
+        json!({"id": "two", "text": "two", "complete": true}),
+        json!({"text": "no id"}),
+        json!({"id": "o'b q", "text": "ä \" '' \u{1F600}"}),
+    ] {
+        a.done(json!(["insert", row])).await;
+    }
+    assert_eq!(server.rows().await.len(), 0);
+    a.push_all().await;
+    b.done(json!(["pull", "all"])).await;
+    assert_eq!(server.rows().await.len(), 4);
+    assert_eq!(a.rows().await, server.rows().await);
+    assert_eq!(b.rows().await, server.rows().await);
+
+    // An edit meets an edit: the server's row is told; then it is taken.
+    b.done(json!(["update", {"id": "one", "text": "by b"}]))
+        .await;
+    b.done(json!(["delete", "two"])).await;
+    b.push_all().await;
+    a.done(json!(["update", {"id": "one", "text": "by a"}]))
+        .await;
+    let pushed = a.done(json!(["push", "report"])).await;
+    assert_eq!(pushed["conflicts"][0]["status"], 412);
+    assert_eq!(pushed["conflicts"][0]["theirs"]["text"], "by b");
+    a.done(json!(["pull", "all"])).await;
+    assert_eq!(
+        a.rows().await["one"],
+        "by a",
+        "the pull leaves what is pending"
+    );
+    assert!(!a.rows().await.contains_key("two"), "the deletion arrived");
+    a.done(json!(["push", "server"])).await;
+    assert_eq!(a.rows().await, server.rows().await);
+
+    // An edit is put over another one.
+    b.done(json!(["update", {"id": "one", "text": "again by b"}]))
+        .await;
+    b.push_all().await;
+    a.done(json!(["update", {"id": "one", "text": "again by a"}]))
+        .await;
+    let pushed = a.done(json!(["push", "client"])).await;
+    assert_eq!(pushed["handled"][0]["theirs"]["text"], "again by b");
+    assert_eq!(server.rows().await["one"], "again by a");
+
+    // A deletion meets an edit, and is done again on the new version.
+    b.done(json!(["delete", "one"])).await;
+    let pushed = b.done(json!(["push", "report"])).await;
+    assert_eq!(pushed["conflicts"][0]["status"], 412);
+    b.done(json!(["push", "client"])).await;
+    assert!(!server.rows().await.contains_key("one"));
+
+    // An edit of a row that another device deleted stops this client, until it is dropped.
+    a.done(json!(["update", {"id": "one", "text": "too late"}]))
+        .await;
+    a.done(json!(["insert", {"id": "behind", "text": "behind it"}]))
+        .await;
+    let stopped = a.ask(json!(["push", "report"])).await;
+    assert_eq!(stopped["status"], 404, "{stopped}");
+    a.done(json!(["push", "server"])).await;
+    assert_eq!(server.rows().await["behind"], "behind it");
+    a.done(json!(["pull", "all"])).await;
+
+    // Ids that are taken, by a row and by a deleted one.
+    c.done(json!(["insert", {"id": "behind", "text": "by c"}]))
+        .await;
+    c.done(json!(["insert", {"id": "two", "text": "by c"}]))
+        .await;
+    let pushed = c.done(json!(["push", "report"])).await;
+    let statuses: Vec<_> = [0, 1]
+        .map(|n| pushed["conflicts"][n]["status"].clone())
+        .into();
+    assert_eq!(statuses, [409, 409]);
+    c.done(json!(["push", "client"])).await;
+    assert_eq!(server.rows().await["behind"], "by c");
+
+    // Pages, from the start and from where the last pull ended.
+    for n in 0..230 {
+        server
+            .insert(json!({"id": format!("r{n}"), "text": format!("row {n}")}))
+            .await;
+    }
+    for device in [&mut a, &mut b, &mut c] {
+        device.done(json!(["pull", "all"])).await;
+        device.done(json!(["push", "report"])).await;
+    }
+    let all = server.rows().await;
+    assert_eq!(all.len(), 233);
+    c.done(json!(["purge"])).await;
+    assert_eq!(c.rows().await.len(), 0);
+    c.done(json!(["pull", "all"])).await;
+    for device in [&mut a, &mut b, &mut c] {
+        assert_eq!(device.rows().await, all);
+        assert_eq!(device.done(json!(["pending"])).await, json!([]));
+    }
+
+    // Questions straight to the server.
+    for (query, count, first) in [
+        ("$filter=substringof('ow 22',text)&$orderby=id", 11, "r22"),
+        (
+            "$filter=startswith(text,'row')&$orderby=text%20desc&$top=3",
+            3,
+            "r99",
+        ),
+        ("$filter=length(text)%20eq%205&$skip=2&$orderby=id", 9, "r1"),
+        (
+            "$filter=updatedAt%20ge%20datetime'2020-01-01T00:00:00.000Z'&$top=1000&$orderby=id",
+            233,
+            "behind",
+        ),
+        (
+            "$filter=(deleted%20eq%20true)&__includeDeleted=true&$orderby=id",
+            2,
+            "one",
+        ),
+    ] {
+        let rows = c.done(json!(["there.query", query])).await;
+        assert_eq!(rows.as_array().unwrap().len(), count, "{query}");
+        assert_eq!(rows[0]["id"], first, "{query}");
+    }
+    let counted = c
+        .done(json!(["there.query", "$inlinecount=allpages&$top=2"]))
+        .await;
+    assert_eq!(counted["count"], 233);
+    assert_eq!(counted["rows"].as_array().unwrap().len(), 2);
+    let refused = c.ask(json!(["there.query", "$filter=text%20eq"])).await;
+    assert_eq!(refused["status"], 400, "{refused}");
+    let gone = c.ask(json!(["there.get", "one"])).await;
+    assert_eq!(gone["status"], 404, "{gone}");
+}
