@@ -27,6 +27,10 @@
 //! | `sqlite` (default) | [`SqliteStore`], the recommended store |
 //! | `http` (default) | [`http::HttpTransport`], the way to a table server |
 //! | `memory` | [`MemoryStore`], and [`kv`] for stores over engines of your own |
+//! | `redb` | [`RedbStore`], one file in Rust alone |
+//! | `sled` | [`SledStore`], for those who have sled folders already |
+//! | `encrypted` | [`encrypted::Sealed`], records sealed over any key-value engine |
+//! | `testkit` | [`testkit`], which tests stores of your own |
 //! | `server` | [`server::TableServer`], the reference table server |
 //! | `full` | all of these |
 //!
@@ -38,36 +42,40 @@
 //! [queue](guides::queue), [conflicts](guides::conflicts), [pull](guides::pull), [stores](guides::stores),
 //! the [server](guides::server), [errors and cancellation](guides::errors_and_cancellation), and the
 //! [command line](guides::command_line).
-#![cfg_attr(
-    not(all(
-        feature = "sqlite",
-        feature = "http",
-        feature = "memory",
-        feature = "server"
-    )),
-    allow(rustdoc::broken_intra_doc_links)
-)]
+#![cfg_attr(not(feature = "full"), allow(rustdoc::broken_intra_doc_links))]
 
 pub use synctable_core::*;
 
+#[cfg(feature = "encrypted")]
+pub use synctable_encrypted as encrypted;
 #[cfg(feature = "http")]
 pub use synctable_http as http;
-#[cfg(feature = "memory")]
+#[cfg(any(
+    feature = "memory",
+    feature = "sqlite",
+    feature = "redb",
+    feature = "sled",
+    feature = "encrypted"
+))]
 pub use synctable_kv as kv;
 #[cfg(feature = "memory")]
 pub use synctable_memory::MemoryStore;
+#[cfg(feature = "redb")]
+pub use synctable_redb::RedbStore;
 #[cfg(feature = "server")]
 pub use synctable_server as server;
+#[cfg(feature = "sled")]
+pub use synctable_sled::SledStore;
 #[cfg(feature = "sqlite")]
 pub use synctable_sqlite::SqliteStore;
+#[cfg(feature = "testkit")]
+pub use synctable_testkit as testkit;
+
+mod open;
+pub use open::{Missing, OpenedStore, StoreKind, StoreUrl, UrlError, open_store};
 
 /// Guides, task by task. Their code is tested.
-#[cfg(all(
-    feature = "sqlite",
-    feature = "http",
-    feature = "memory",
-    feature = "server"
-))]
+#[cfg(feature = "full")]
 pub mod guides {
     #[doc = include_str!("docs/first_app.md")]
     pub mod first_app {}

@@ -7,9 +7,7 @@ use clap::{ArgGroup, Args, Parser, Subcommand};
 use synctable::http::Dialect;
 use synctable::query::odata::{ODataError, parse_filter, percent_decode};
 use synctable::query::{Expr, Query};
-use synctable::{NameError, QueryId, RecordId, TableName};
-
-use crate::store_url::StoreUrl;
+use synctable::{NameError, QueryId, RecordId, StoreUrl, TableName};
 
 /// Tables that work offline and sync with a table server.
 #[derive(Debug, Parser)]
@@ -41,7 +39,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Options of every command")]
 pub(crate) struct Globals {
-    /// The local store: memory: or sqlite:PATH
+    /// The local store: memory:, sqlite:PATH, redb:PATH, sled:PATH, or encrypted+ in front of one with a path
     #[arg(
         long,
         global = true,
@@ -233,15 +231,25 @@ pub(crate) enum Verb {
         after_help = "With --remote the records are compared with the server's, too. Example:\n  synctable verify --remote"
     )]
     Verify,
-    /// Copy the store to another kind of store (comes with a later release)
-    #[command(after_help = "Example:\n  synctable copy --to redb:other.redb")]
-    Copy(Later),
-    /// Change the key or passphrase of an encrypted store (comes with a later release)
-    #[command(after_help = "Example:\n  synctable rekey --new-key-file new.key")]
-    Rekey(Later),
-    /// Give an encrypted store a new data key (comes with a later release)
-    #[command(after_help = "Example:\n  synctable rotate-key")]
-    RotateKey(Later),
+    /// Copy everything to another store, of any kind
+    #[command(
+        after_help = "Records, queued operations, parked conflicts and positions of pulls come along. The target must be new; a copy that was \
+        cut off goes on. Use one of the two stores afterwards. Example:\n  \
+        synctable copy --to encrypted+redb:app.redb --to-key-file app.key"
+    )]
+    Copy(CopyArgs),
+    /// Change the key or passphrase of an encrypted store
+    #[command(
+        after_help = "Records stay as they are. Copies made before still open with the old key; see rotate-key. Example:\n  \
+        synctable rekey --store encrypted+redb:app.redb --key-file old.key --new-passphrase-env PHRASE"
+    )]
+    Rekey(RekeyArgs),
+    /// Seal all records of an encrypted store under a new data key
+    #[command(
+        after_help = "The key or passphrase stays; other keys of the store are dropped. May be cut off: the next run goes on. Example:\n  \
+        synctable rotate-key --store encrypted+redb:app.redb --key-file app.key"
+    )]
+    RotateKey,
     /// Run a table server over the store
     #[command(after_help = "Runs until it gets SIGTERM or SIGINT. Example:\n  \
         synctable serve --store sqlite:server.db --listen 127.0.0.1:8080 --table todoitem:soft-delete")]
@@ -316,11 +324,27 @@ pub(crate) enum Deletes {
     Kept,
 }
 
-/// Whatever is given to a verb that does not exist yet.
 #[derive(Debug, Args)]
-pub(crate) struct Later {
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
-    rest: Vec<std::ffi::OsString>,
+pub(crate) struct CopyArgs {
+    /// The new store
+    #[arg(long, value_name = "URL")]
+    pub(crate) to: StoreUrl,
+    /// The key of the new store: 32 raw bytes or 64 hex digits
+    #[arg(long, value_name = "PATH", conflicts_with = "to_passphrase_env")]
+    pub(crate) to_key_file: Option<PathBuf>,
+    /// The environment variable with the passphrase of the new store
+    #[arg(long, value_name = "VAR")]
+    pub(crate) to_passphrase_env: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RekeyArgs {
+    /// The new key: 32 raw bytes or 64 hex digits
+    #[arg(long, value_name = "PATH", conflicts_with = "new_passphrase_env")]
+    pub(crate) new_key_file: Option<PathBuf>,
+    /// The environment variable with the new passphrase
+    #[arg(long, value_name = "VAR")]
+    pub(crate) new_passphrase_env: Option<String>,
 }
 
 fn table(text: &str) -> Result<TableName, NameError> {

@@ -3,16 +3,18 @@
 use std::fs;
 use std::sync::Arc;
 
+use synctable::encrypted::Sealed;
 use synctable::http::{AuthHeader, Dialect, HttpTransport};
+use synctable::kv::KvBackend;
 use synctable::query::Query;
 use synctable::store::{LocalStore, StoreErrorKind};
 use synctable::sync::SyncContext;
 use synctable::transport::{Retry, RetryPolicy};
-use synctable::{Schema, TableName};
+use synctable::{Missing, OpenedStore, Schema, TableName};
 
 use crate::args::Globals;
 use crate::errors::{Failure, NO_REMOTE};
-use crate::store_url::Missing;
+use crate::store_url::KeyOptions;
 
 /// The settings under which a store remembers its server.
 const REMOTE: &str = "remote";
@@ -26,9 +28,19 @@ pub(crate) type Remote = Arc<Retry<HttpTransport>>;
 pub(crate) struct Device {
     pub(crate) sync: SyncContext,
     remote: Option<Remote>,
+    /// The seal of an encrypted store.
+    pub(crate) sealed: Option<Sealed<Arc<dyn KvBackend>>>,
 }
 
 impl Device {
+    fn new(sync: SyncContext, remote: Option<Remote>) -> Self {
+        Self {
+            sync,
+            remote,
+            sealed: None,
+        }
+    }
+
     pub(crate) fn remote(&self) -> Result<&Remote, Failure> {
         self.remote
             .as_ref()
@@ -64,16 +76,31 @@ impl Globals {
             Access::Inspect | Access::Compare => Missing::Refuse,
             _ => Missing::Make,
         };
-        let store = self.store.open(missing)?;
+        let opened = self.open_store(missing)?;
+        let store = opened.store;
         if matches!(access, Access::Write | Access::Sync) {
             refuse_server_store(&*store).await?;
         }
-        let device = self.open(store, schema, given, access).await?;
+        let mut device = self.open(store, schema, given, access).await?;
+        device.sealed = opened.sealed;
         let result = work(&device).await;
         let closed = device.sync.close().await;
         let result = result?;
         closed?;
         Ok(result)
+    }
+
+    /// The options that name the key of the store.
+    pub(crate) fn keys(&self) -> KeyOptions<'_> {
+        KeyOptions {
+            file: self.key_file.as_deref(),
+            passphrase_env: self.passphrase_env.as_deref(),
+        }
+    }
+
+    /// Opens the store of `--store` with its key.
+    pub(crate) fn open_store(&self, missing: Missing) -> Result<OpenedStore, Failure> {
+        self.keys().open(&self.store, missing)
     }
 
     async fn open(
@@ -89,16 +116,15 @@ impl Globals {
             let sync = builder().transport(Arc::clone(&remote)).open().await?;
             remember(&sync, REMOTE, self.remote.as_deref()).await?;
             remember(&sync, DIALECT, dialect.as_deref()).await?;
-            let remote = Some(remote);
-            return Ok(Device { sync, remote });
+            return Ok(Device::new(sync, Some(remote)));
         }
         let sync = builder().open().await?;
         remember(&sync, DIALECT, dialect.as_deref()).await?;
         if !matches!(access, Access::Sync | Access::Compare) {
-            return Ok(Device { sync, remote: None });
+            return Ok(Device::new(sync, None));
         }
         let Some(url) = sync.setting(REMOTE).await? else {
-            return Ok(Device { sync, remote: None });
+            return Ok(Device::new(sync, None));
         };
         let dialect = match sync.setting(DIALECT).await? {
             Some(name) => name.parse().map_err(|_| {
@@ -108,8 +134,7 @@ impl Globals {
         };
         let remote = self.transport(&url, dialect)?;
         let sync = builder().transport(Arc::clone(&remote)).open().await?;
-        let remote = Some(remote);
-        Ok(Device { sync, remote })
+        Ok(Device::new(sync, Some(remote)))
     }
 
     /// The tables of `--schema`.

@@ -9,7 +9,7 @@ use crate::args::{Cli, Verb};
 use crate::errors::{Done, Failure};
 use crate::log;
 use crate::output::Output;
-use crate::verbs::{admin, demo, import_export, queue, records, serve, sync, verify};
+use crate::verbs::{admin, demo, import_export, keys, queue, records, serve, sync, verify};
 
 pub(crate) fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -61,11 +61,6 @@ fn usage(error: &clap::Error) -> ExitCode {
 
 async fn run(cli: &Cli, output: &mut Output) -> Result<Done, Failure> {
     let globals = &cli.globals;
-    if globals.key_file.is_some() || globals.passphrase_env.is_some() {
-        return Err(Failure::bad_input(
-            "encrypted stores come with a later release; leave out --key-file and --passphrase-env",
-        ));
-    }
     if globals.remote.as_deref() == Some("") && !matches!(cli.verb, Verb::Verify) {
         return Err(Failure::bad_input("--remote needs the URL of a server"));
     }
@@ -112,9 +107,9 @@ async fn run(cli: &Cli, output: &mut Output) -> Result<Done, Failure> {
         } => admin::purge(globals, output, table, filter.as_ref(), *discard_pending).await,
         Verb::Inspect => admin::inspect(globals, output).await,
         Verb::Verify => verify::verify(globals, output).await,
-        Verb::Copy(_) | Verb::Rekey(_) | Verb::RotateKey(_) => Err(Failure::bad_input(
-            "this command comes with a later release",
-        )),
+        Verb::Copy(args) => keys::copy(globals, output, args).await,
+        Verb::Rekey(args) => keys::rekey(globals, output, args).await,
+        Verb::RotateKey => keys::rotate(globals, output).await,
         Verb::Serve(args) => serve::serve(globals, output, args).await,
         Verb::Demo { records, dir } => demo::demo(output, *records, dir.as_deref()).await,
     }

@@ -1,98 +1,58 @@
-//! `--store`: which kind of store, and where.
+//! `--store` and `--to`, and the keys that go with them.
 
-use std::fmt;
-use std::path::PathBuf;
-use std::str::FromStr;
-use std::sync::Arc;
+use std::fs;
+use std::path::Path;
 
-use synctable::store::{LocalStore, StoreError};
-use synctable::{MemoryStore, SqliteStore};
+use synctable::encrypted::{Passphrase, RawKey, Secret};
+use synctable::{Missing, OpenedStore, StoreUrl};
 
-/// A store as the command line names it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum StoreUrl {
-    /// Gone when the command ends.
-    Memory,
-    Sqlite(PathBuf),
+use crate::errors::Failure;
+
+/// The options that name a key.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct KeyOptions<'a> {
+    pub(crate) file: Option<&'a Path>,
+    pub(crate) passphrase_env: Option<&'a str>,
 }
 
-/// What to do where there is no store yet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Missing {
-    Make,
-    Refuse,
-}
-
-const LATER: [&str; 5] = [
-    "sled",
-    "redb",
-    "encrypted+sqlite",
-    "encrypted+sled",
-    "encrypted+redb",
-];
-
-impl FromStr for StoreUrl {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let Some((scheme, path)) = text.split_once(':') else {
-            return Err(format!("it names no kind of store; write sqlite:{text}"));
+impl KeyOptions<'_> {
+    /// The secret that the options name, if any.
+    pub(crate) fn secret(self) -> Result<Option<Secret>, Failure> {
+        if let Some(path) = self.file {
+            let shown = path.display();
+            let bytes = fs::read(path).map_err(|error| {
+                Failure::bad_input(format!("the key file {shown} cannot be read: {error}"))
+            })?;
+            let key = RawKey::parse(&bytes)
+                .map_err(|error| Failure::bad_input(format!("the key file {shown}: {error}")))?;
+            return Ok(Some(Secret::Raw(key)));
+        }
+        let Some(variable) = self.passphrase_env else {
+            return Ok(None);
         };
-        match scheme {
-            "memory" if path.is_empty() => Ok(Self::Memory),
-            "memory" => Err("a memory store has no path; write memory:".into()),
-            "sqlite" if path.is_empty() => Err("the path is missing; write sqlite:PATH".into()),
-            "sqlite" => Ok(Self::Sqlite(path.into())),
-            _ if LATER.contains(&scheme) => Err(format!(
-                "{scheme} stores come with a later release; use sqlite:PATH"
-            )),
-            _ => Err("there is no such kind of store; write sqlite:PATH or memory:".into()),
-        }
+        let text = std::env::var(variable).map_err(|_| {
+            Failure::bad_input(format!(
+                "the environment variable {variable} with the passphrase is not set"
+            ))
+        })?;
+        let passphrase = Passphrase::new(text)
+            .map_err(|error| Failure::bad_input(format!("{variable}: {error}")))?;
+        Ok(Some(Secret::Passphrase(passphrase)))
     }
-}
 
-impl fmt::Display for StoreUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Memory => f.write_str("memory:"),
-            Self::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
+    /// Opens a store with the key that the options name.
+    pub(crate) fn open(self, url: &StoreUrl, missing: Missing) -> Result<OpenedStore, Failure> {
+        let secret = self.secret()?;
+        if url.is_encrypted() && secret.is_none() {
+            return Err(Failure::bad_input(format!(
+                "{url} is encrypted; give --key-file or --passphrase-env (for a second store --to-key-file or --to-passphrase-env)"
+            )));
         }
-    }
-}
-
-impl StoreUrl {
-    pub(crate) fn open(&self, missing: Missing) -> Result<Arc<dyn LocalStore>, StoreError> {
-        Ok(match self {
-            Self::Memory => Arc::new(MemoryStore::new()),
-            Self::Sqlite(path) => Arc::new(
-                SqliteStore::builder(path)
-                    .create(missing == Missing::Make)
-                    .open()?,
-            ),
-        })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_url_names_its_kind_of_store() {
-        let path = StoreUrl::Sqlite("dir/a:b.db".into());
-        assert_eq!("sqlite:dir/a:b.db".parse(), Ok(path.clone()));
-        assert_eq!(path.to_string().parse(), Ok(path));
-        assert_eq!("memory:".parse(), Ok(StoreUrl::Memory));
-        for bad in [
-            "",
-            "app.db",
-            "sqlite:",
-            "memory:x",
-            "redb:x",
-            "encrypted+sqlite:x",
-            "ftp:x",
-        ] {
-            assert!(bad.parse::<StoreUrl>().is_err(), "{bad}");
+        if !url.is_encrypted() && secret.is_some() {
+            return Err(Failure::bad_input(format!(
+                "a key is given, but {url} is not encrypted; leave it out, or put encrypted+ in front"
+            )));
         }
+        Ok(url.open(secret, missing)?)
     }
 }

@@ -14,7 +14,6 @@ use crate::device::refuse_device_store;
 use crate::errors::{Done, Failure};
 use crate::output::Output;
 use crate::signals;
-use crate::store_url::Missing;
 
 pub(crate) async fn serve(
     globals: &Globals,
@@ -37,7 +36,7 @@ pub(crate) async fn serve(
     let listener = TcpListener::bind(addresses.as_slice())
         .await
         .map_err(|error| cannot_listen(address, &error))?;
-    let store = globals.store.open(Missing::Make)?;
+    let store = globals.open_store(synctable::Missing::Make)?.store;
     refuse_device_store(&*store).await?;
     let server = TableServer::builder(Arc::clone(&store))
         .schema(schema)

@@ -49,6 +49,12 @@ pub(crate) async fn verify(globals: &Globals, output: &mut Output) -> Result<Don
             .iter()
             .map(|found| Finding::new(&found.table, found.id.as_ref(), &found.problem))
             .collect();
+        if let Some(sealed) = &device.sealed {
+            let table = TableName::system("__store");
+            for found in sealed.verify(None)?.findings {
+                findings.push(Finding::new(&table, None, &found.to_string()));
+            }
+        }
         if access == Access::Compare {
             compare(device, &mut findings).await?;
         }

@@ -10,6 +10,7 @@ mod bad_input;
 mod conflicts;
 mod crash;
 mod demo;
+mod encrypted;
 mod import_export;
 mod kit;
 mod network;

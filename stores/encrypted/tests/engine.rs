@@ -20,6 +20,11 @@ mod redb {
     engine_tests!(InFolder<engines::Redb>);
 }
 
+mod sqlite {
+    use super::*;
+    engine_tests!(InFolder<engines::Sqlite>);
+}
+
 mod sled {
     use super::*;
     engine_tests!(InFolder<engines::Sled>);

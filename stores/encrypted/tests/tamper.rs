@@ -179,11 +179,6 @@ fn removed_added_and_older_entries_are_found() {
         let mut without = now.clone();
         without.remove(place);
         let report = verified(engine_of(&without)).unwrap();
-        let expected = SealFinding::Entries {
-            found: 11,
-            expected: 12 - 1,
-        };
-        let _ = expected;
         assert!(
             matches!(report.findings[..], [SealFinding::Entries { found, expected }] if found + 1 == expected),
             "{:?} {:?}",
@@ -253,8 +248,10 @@ proptest! {
         let mut entries = raw(&store(10));
         let place = place % entries.len();
         let value = &mut entries[place].1;
+        let before = value.clone();
         value.truncate(start);
         value.extend(rest);
+        prop_assume!(*value != before);
         let _ = readable(engine_of(&entries));
         if let Ok(report) = verified(engine_of(&entries)) {
             prop_assert!(!report.is_sound());

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::{self, Debug};
 use std::ops::{Bound, Range};
+use std::sync::Arc;
 
 use synctable_core::store::{Durability, StoreCapabilities, StoreError};
 
@@ -41,6 +42,25 @@ pub trait KvBackend: Debug + Send + Sync + 'static {
     /// Makes everything durable and lets go of files. Called at most once, and no other method after it.
     fn close(&self) -> Result<(), StoreError> {
         Ok(())
+    }
+}
+
+#[deny(clippy::missing_trait_methods)]
+impl<B: KvBackend + ?Sized> KvBackend for Arc<B> {
+    fn snapshot(&self) -> Result<Box<dyn KvSnapshot + '_>, StoreError> {
+        (**self).snapshot()
+    }
+    fn write(&self, batch: &KvBatch) -> Result<(), StoreError> {
+        (**self).write(batch)
+    }
+    fn indexes(&self) -> Indexes {
+        (**self).indexes()
+    }
+    fn capabilities(&self) -> StoreCapabilities {
+        (**self).capabilities()
+    }
+    fn close(&self) -> Result<(), StoreError> {
+        (**self).close()
     }
 }
 

@@ -10,6 +10,7 @@ use synctable_kv::{KvBackend, KvStore};
 use synctable_memory::MemoryBackend;
 use synctable_redb::RedbStore;
 use synctable_sled::SledStore;
+use synctable_sqlite::SqliteKv;
 use synctable_testkit::{FolderHarness, Harness, async_trait};
 
 pub(crate) fn key() -> RawKey {
@@ -52,6 +53,15 @@ impl FolderHarness for Redb {
         store(builder(
             RedbStore::builder(folder.join("store.redb")).backend()?,
         ))
+    }
+}
+
+pub(crate) struct Sqlite;
+
+#[async_trait]
+impl FolderHarness for Sqlite {
+    async fn open_in(folder: &Path) -> Result<Arc<dyn LocalStore>, StoreError> {
+        store(builder(SqliteKv::open(folder.join("store.db"))?))
     }
 }
 

@@ -1,0 +1,127 @@
+//! Copying a store, and changing its keys.
+
+use serde::Serialize;
+use serde_json::json;
+use synctable::Missing;
+use synctable::encrypted::{Argon2Params, Secret};
+use synctable::store::LocalStore as _;
+use synctable::sync::copy_store;
+
+use crate::args::{CopyArgs, Globals, RekeyArgs};
+use crate::errors::{Done, Failure};
+use crate::output::Output;
+use crate::store_url::KeyOptions;
+
+pub(crate) async fn copy(
+    globals: &Globals,
+    output: &mut Output,
+    args: &CopyArgs,
+) -> Result<Done, Failure> {
+    #[derive(Serialize)]
+    struct Copied {
+        records: u64,
+        operations: u64,
+    }
+    if args.to == globals.store {
+        return Err(Failure::bad_input(
+            "--to names the store itself; give another one",
+        ));
+    }
+    let keys = KeyOptions {
+        file: args.to_key_file.as_deref(),
+        passphrase_env: args.to_passphrase_env.as_deref(),
+    };
+    // A bad key for the target is told before the source is opened.
+    keys.secret()?;
+    let from = globals.open_store(Missing::Refuse)?.store;
+    let to = keys.open(&args.to, Missing::Make)?.store;
+    let copied = copy_store(&*from, &*to, |_| ()).await;
+    let closed = (from.close().await, to.close().await);
+    let report = copied?;
+    closed.0?;
+    closed.1?;
+    let line = Copied {
+        records: report.records,
+        operations: report.operations,
+    };
+    output.summary(&line, || {
+        format!(
+            "{} records and {} queued operations copied to {}; go on with one of the two stores",
+            line.records, line.operations, args.to
+        )
+    })?;
+    Ok(Done::All)
+}
+
+pub(crate) async fn rekey(
+    globals: &Globals,
+    output: &mut Output,
+    args: &RekeyArgs,
+) -> Result<Done, Failure> {
+    let new = KeyOptions {
+        file: args.new_key_file.as_deref(),
+        passphrase_env: args.new_passphrase_env.as_deref(),
+    };
+    let new = new
+        .secret()?
+        .ok_or_else(|| Failure::bad_input("give --new-key-file or --new-passphrase-env"))?;
+    let old = secret(globals)?;
+    let opened = globals.open_store(Missing::Refuse)?;
+    let changed = match &opened.sealed {
+        Some(sealed) => sealed.rekey(&old, &new, &Argon2Params::default()),
+        None => return Err(not_encrypted()),
+    };
+    let closed = opened.store.close().await;
+    changed?;
+    closed?;
+    output.summary(&json!({"ok": true}), || {
+        "the key is changed; copies of the store made before still open with the old one".into()
+    })?;
+    Ok(Done::All)
+}
+
+pub(crate) async fn rotate(globals: &Globals, output: &mut Output) -> Result<Done, Failure> {
+    let secret = secret(globals)?;
+    let opened = globals.open_store(Missing::Refuse)?;
+    let Some(sealed) = opened.sealed.clone() else {
+        return Err(not_encrypted());
+    };
+    let mut entries = 0;
+    let (rotated, lines) = {
+        let mut lines = Vec::new();
+        let rotated = sealed.rotate(&secret, |done| {
+            // A line now and then shows that it goes on.
+            if done / 10_000 > entries / 10_000 {
+                lines.push(done);
+            }
+            entries = done;
+        });
+        (rotated, lines)
+    };
+    for done in lines {
+        output.summary(&json!({"entries": done}), || format!("{done} entries"))?;
+    }
+    let closed = opened.store.close().await;
+    rotated?;
+    closed?;
+    output.summary(&json!({"ok": true, "entries": entries}), || {
+        format!("{entries} entries are sealed under a new data key; the old one is gone")
+    })?;
+    Ok(Done::All)
+}
+
+/// The key that opens the store of `--store`.
+fn secret(globals: &Globals) -> Result<Secret, Failure> {
+    if !globals.store.is_encrypted() {
+        return Err(not_encrypted());
+    }
+    globals.keys().secret()?.ok_or_else(|| {
+        Failure::bad_input("the store is encrypted; give --key-file or --passphrase-env")
+    })
+}
+
+fn not_encrypted() -> Failure {
+    Failure::bad_input(
+        "the store is not encrypted, so it has no key; copy it to an encrypted one with copy --to",
+    )
+}

@@ -1,0 +1,172 @@
+//! Stores of every kind by URL, encrypted ones with their keys.
+
+use std::fs;
+
+use serde_json::json;
+
+use crate::kit::{Device, command};
+
+const KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+const OTHER: &str = "ff0102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\n";
+
+fn device() -> Device {
+    let device = Device::new();
+    fs::write(device.folder().join("app.key"), KEY).unwrap();
+    fs::write(device.folder().join("other.key"), OTHER).unwrap();
+    device
+}
+
+#[test]
+fn every_kind_of_store_keeps_records() {
+    let device = device();
+    for url in ["sqlite:a.db", "redb:a.redb", "sled:a.sled"] {
+        device.ok(&["--store", url, "insert", "todo", r#"{"id":"a","n":1}"#]);
+        let found = device.ok(&["--store", url, "get", "todo", "a"]).line();
+        assert_eq!(found["n"], 1, "{url}");
+    }
+    for engine in ["sqlite", "redb", "sled"] {
+        let url = format!("encrypted+{engine}:b.{engine}");
+        let store = ["--store", &url, "--key-file", "app.key"];
+        let run = |args: &[&str]| device.run(&[&store[..], args].concat());
+        run(&[
+            "insert",
+            "todo",
+            r#"{"id":"secret-id","note":"secret-note"}"#,
+        ])
+        .expect(0);
+        let found = run(&["get", "todo", "secret-id"]).expect(0).line();
+        assert_eq!(found["note"], "secret-note", "{url}");
+        assert_eq!(run(&["verify"]).expect(0).line(), json!({"ok": true}));
+        assert_eq!(run(&["inspect"]).expect(0).line()["store"], url.as_str());
+        // A wrong key, none, and one for a store that has none.
+        device
+            .run(&["--store", &url, "--key-file", "other.key", "export", "todo"])
+            .expect(1);
+        device.run(&["--store", &url, "export", "todo"]).expect(2);
+        device
+            .run(&[
+                "--store",
+                &url,
+                "--passphrase-env",
+                "HOME",
+                "export",
+                "todo",
+            ])
+            .expect(1);
+        device
+            .run(&[
+                "--store",
+                "sqlite:a.db",
+                "--key-file",
+                "app.key",
+                "export",
+                "todo",
+            ])
+            .expect(2);
+    }
+    for entry in walk(device.folder()) {
+        let bytes = fs::read(&entry).unwrap();
+        let secret = bytes.windows(6).any(|window| window == b"secret");
+        assert!(!secret, "{}", entry.display());
+    }
+}
+
+fn walk(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(walk(&path));
+        } else {
+            files.push(path);
+        }
+    }
+    files
+}
+
+#[test]
+fn keys_are_changed_and_rotated() {
+    let device = device();
+    let store = ["--store", "encrypted+redb:a.redb"];
+    let run = |args: &[&str]| device.run(&[&store[..], args].concat());
+    run(&["--key-file", "app.key", "insert", "todo", r#"{"id":"a"}"#]).expect(0);
+    run(&[
+        "--key-file",
+        "app.key",
+        "rekey",
+        "--new-key-file",
+        "other.key",
+    ])
+    .expect(0);
+    run(&["--key-file", "app.key", "get", "todo", "a"]).expect(1);
+    let rotated = run(&["--key-file", "other.key", "rotate-key"])
+        .expect(0)
+        .line();
+    assert_eq!(rotated["ok"], true);
+    run(&["--key-file", "other.key", "get", "todo", "a"]).expect(0);
+    let mut phrase = command(device.folder());
+    phrase
+        .env("PHRASE", "correct horse")
+        .args(["--json"])
+        .args(store);
+    phrase.args([
+        "--key-file",
+        "other.key",
+        "rekey",
+        "--new-passphrase-env",
+        "PHRASE",
+    ]);
+    crate::kit::Ran::of(&mut phrase).expect(0);
+    let mut get = command(device.folder());
+    get.env("PHRASE", "correct horse")
+        .args(["--json"])
+        .args(store);
+    get.args(["--passphrase-env", "PHRASE", "get", "todo", "a"]);
+    assert_eq!(crate::kit::Ran::of(&mut get).expect(0).line()["id"], "a");
+    device
+        .run(&["--store", "sqlite:b.db", "rotate-key"])
+        .expect(2);
+    device
+        .run(&[
+            "--store",
+            "sqlite:b.db",
+            "rekey",
+            "--new-key-file",
+            "app.key",
+        ])
+        .expect(2);
+}
+
+#[test]
+fn stores_are_copied_with_their_queue() {
+    let device = device();
+    for n in 0..3 {
+        device.ok(&["insert", "todo", &json!({"id": n.to_string()}).to_string()]);
+    }
+    let to = "encrypted+redb:copy.redb";
+    let copied = device
+        .ok(&["copy", "--to", to, "--to-key-file", "app.key"])
+        .line();
+    assert_eq!(copied, json!({"records": 3, "operations": 3}));
+    let copy = ["--store", to, "--key-file", "app.key"];
+    let run = |args: &[&str]| device.run(&[&copy[..], args].concat()).expect(0);
+    assert_eq!(run(&["export", "todo"]).out, device.export("todo"));
+    assert_eq!(run(&["pending"]).out, device.ok(&["pending"]).out);
+    device
+        .run(&["copy", "--to", to, "--to-key-file", "app.key"])
+        .expect(1);
+    device
+        .run(&["copy", "--to", "sqlite:synctable.db"])
+        .expect(2);
+    device
+        .run(&["copy", "--store", "sqlite:missing.db", "--to", "redb:x"])
+        .expect(1);
+    let back = ["copy", "--to", "sqlite:back.db"];
+    run(&back);
+    assert_eq!(
+        device
+            .ok(&["--store", "sqlite:back.db", "export", "todo"])
+            .out,
+        device.export("todo")
+    );
+}

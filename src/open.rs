@@ -1,0 +1,316 @@
+//! Opening a store that is named by a URL.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::Arc;
+
+use crate::store::{LocalStore, StoreError, StoreErrorKind};
+
+#[cfg(feature = "encrypted")]
+use crate::encrypted::{Sealed, Secret};
+#[cfg(feature = "encrypted")]
+use crate::kv::{KvBackend, KvStore};
+
+/// A store as a URL names it: `memory:`, `sqlite:PATH`, `redb:PATH`, `sled:PATH`, and `encrypted+sqlite:PATH`, `encrypted+redb:PATH`,
+/// `encrypted+sled:PATH`.
+///
+/// ```
+/// use synctable::{StoreKind, StoreUrl};
+/// let url: StoreUrl = "encrypted+redb:app.redb".parse().unwrap();
+/// assert_eq!((url.kind(), url.is_encrypted()), (StoreKind::Redb, true));
+/// assert_eq!(url.to_string(), "encrypted+redb:app.redb");
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreUrl {
+    kind: StoreKind,
+    encrypted: bool,
+    path: PathBuf,
+}
+
+/// The engines that a URL can name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum StoreKind {
+    /// In memory, gone with the program.
+    Memory,
+    /// An SQLite file.
+    Sqlite,
+    /// A redb file.
+    Redb,
+    /// A sled folder.
+    Sled,
+}
+
+/// Text that names no store; the message says what does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UrlError(String);
+
+impl fmt::Display for UrlError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for UrlError {}
+
+/// What to do where there is no store yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Missing {
+    /// Make one.
+    Make,
+    /// That is an error.
+    Refuse,
+}
+
+impl StoreKind {
+    /// The name in URLs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Sqlite => "sqlite",
+            Self::Redb => "redb",
+            Self::Sled => "sled",
+        }
+    }
+}
+
+impl StoreUrl {
+    /// The engine.
+    pub fn kind(&self) -> StoreKind {
+        self.kind
+    }
+
+    /// True when it names an encrypted store.
+    pub fn is_encrypted(&self) -> bool {
+        self.encrypted
+    }
+
+    /// The file or folder; empty for one in memory.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl FromStr for StoreUrl {
+    type Err = UrlError;
+
+    fn from_str(text: &str) -> Result<Self, UrlError> {
+        let error = |message: String| Err(UrlError(message));
+        let Some((scheme, path)) = text.split_once(':') else {
+            return error(format!("it names no kind of store; write sqlite:{text}"));
+        };
+        let (encrypted, engine) = match scheme.strip_prefix("encrypted+") {
+            Some(engine) => (true, engine),
+            None => (false, scheme),
+        };
+        let kind = match engine {
+            "memory" if encrypted => {
+                return error("a store in memory is not encrypted; write memory:".into());
+            }
+            "memory" => StoreKind::Memory,
+            "sqlite" => StoreKind::Sqlite,
+            "redb" => StoreKind::Redb,
+            "sled" => StoreKind::Sled,
+            _ => {
+                return error(
+                    "there is no such kind of store; write memory:, or sqlite:PATH, redb:PATH, sled:PATH, each with \
+                     encrypted+ in front if it is to be encrypted"
+                        .into(),
+                );
+            }
+        };
+        match (kind, path.is_empty()) {
+            (StoreKind::Memory, false) => error("a memory store has no path; write memory:".into()),
+            (StoreKind::Memory, true) | (_, false) => Ok(Self {
+                kind,
+                encrypted,
+                path: path.into(),
+            }),
+            (_, true) => error(format!("the path is missing; write {scheme}:PATH")),
+        }
+    }
+}
+
+impl fmt::Display for StoreUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let prefix = if self.encrypted { "encrypted+" } else { "" };
+        write!(f, "{prefix}{}:{}", self.kind.as_str(), self.path.display())
+    }
+}
+
+/// A store, and the handle to change its keys with if it is encrypted.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct OpenedStore {
+    /// The store.
+    pub store: Arc<dyn LocalStore>,
+    /// Its seal: to verify it, and to change or rotate its keys.
+    #[cfg(feature = "encrypted")]
+    pub sealed: Option<Sealed<Arc<dyn KvBackend>>>,
+}
+
+/// Opens the store that a URL names; makes it where there is none.
+///
+/// An encrypted store needs a key, and no other takes one: both are told apart, as
+/// [`KeyNeeded`](StoreErrorKind::KeyNeeded) and [`NotEncrypted`](StoreErrorKind::NotEncrypted).
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let folder = folder.path().display();
+/// use synctable::encrypted::{RawKey, Secret};
+/// use synctable::open_store;
+///
+/// let plain = open_store(&format!("sqlite:{folder}/app.db"), None)?;
+/// let key = RawKey::random()?; // kept in the key chain of the system, say
+/// let sealed = open_store(&format!("encrypted+redb:{folder}/app.redb"), Some(Secret::Raw(key)))?;
+/// # Ok(()) }
+/// ```
+///
+/// # Errors
+/// [`Unsupported`](StoreErrorKind::Unsupported) for a URL that names no store, or one whose feature is off, and the errors of the store.
+#[cfg(feature = "encrypted")]
+pub fn open_store(url: &str, key: Option<Secret>) -> Result<Arc<dyn LocalStore>, StoreError> {
+    let url: StoreUrl = url.parse().map_err(no_url)?;
+    Ok(url.open(key, Missing::Make)?.store)
+}
+
+/// Opens the store that a URL names; makes it where there is none. With the feature `encrypted` it takes a key as well.
+///
+/// # Errors
+/// [`Unsupported`](StoreErrorKind::Unsupported) for a URL that names no store, or one whose feature is off, and the errors of the store.
+#[cfg(not(feature = "encrypted"))]
+pub fn open_store(url: &str) -> Result<Arc<dyn LocalStore>, StoreError> {
+    let url: StoreUrl = url.parse().map_err(no_url)?;
+    Ok(url.open(Missing::Make)?.store)
+}
+
+fn no_url(error: UrlError) -> StoreError {
+    let message = format!("the URL of the store cannot be used: {error}");
+    StoreError::new(StoreErrorKind::Unsupported, message)
+}
+
+#[cfg(not(all(
+    feature = "memory",
+    feature = "sqlite",
+    feature = "redb",
+    feature = "sled",
+    feature = "encrypted"
+)))]
+fn feature_off(feature: &str) -> StoreError {
+    let message = format!(
+        "this program was built without stores of this kind; build it with the feature {feature} of synctable"
+    );
+    StoreError::new(StoreErrorKind::Unsupported, message)
+}
+
+impl StoreUrl {
+    /// Opens the store.
+    ///
+    /// # Errors
+    /// As those of [`open_store`].
+    #[cfg(feature = "encrypted")]
+    pub fn open(&self, key: Option<Secret>, missing: Missing) -> Result<OpenedStore, StoreError> {
+        if !self.encrypted {
+            if key.is_some() {
+                let message = "a key is given, but the URL names a store that is not encrypted; leave out the key, or put encrypted+ in front";
+                return Err(StoreError::new(StoreErrorKind::NotEncrypted, message));
+            }
+            let (store, sealed) = (self.plain(missing)?, None);
+            return Ok(OpenedStore { store, sealed });
+        }
+        let Some(key) = key else {
+            let message = "the store is encrypted; give its key or passphrase";
+            return Err(StoreError::new(StoreErrorKind::KeyNeeded, message));
+        };
+        let create = missing == Missing::Make;
+        let sealed = Sealed::builder(self.engine(create)?)
+            .secret(key)
+            .create(create)
+            .open()?;
+        Ok(OpenedStore {
+            store: Arc::new(KvStore::open(sealed.clone())?),
+            sealed: Some(sealed),
+        })
+    }
+
+    /// Opens the store.
+    ///
+    /// # Errors
+    /// As those of [`open_store`].
+    #[cfg(not(feature = "encrypted"))]
+    pub fn open(&self, missing: Missing) -> Result<OpenedStore, StoreError> {
+        if self.encrypted {
+            return Err(feature_off("encrypted"));
+        }
+        let store = self.plain(missing)?;
+        Ok(OpenedStore { store })
+    }
+
+    #[allow(unused_variables, reason = "without features there is nothing to make")]
+    fn plain(&self, missing: Missing) -> Result<Arc<dyn LocalStore>, StoreError> {
+        let create = missing == Missing::Make;
+        match self.kind {
+            #[cfg(feature = "memory")]
+            StoreKind::Memory => Ok(Arc::new(crate::MemoryStore::new())),
+            #[cfg(feature = "sqlite")]
+            StoreKind::Sqlite => Ok(Arc::new(
+                crate::SqliteStore::builder(&self.path)
+                    .create(create)
+                    .open()?,
+            )),
+            #[cfg(feature = "redb")]
+            StoreKind::Redb => Ok(Arc::new(
+                crate::RedbStore::builder(&self.path)
+                    .create(create)
+                    .open()?,
+            )),
+            #[cfg(feature = "sled")]
+            StoreKind::Sled => Ok(Arc::new(
+                crate::SledStore::builder(&self.path)
+                    .create(create)
+                    .open()?,
+            )),
+            #[cfg(not(all(
+                feature = "memory",
+                feature = "sqlite",
+                feature = "redb",
+                feature = "sled"
+            )))]
+            kind => Err(feature_off(kind.as_str())),
+        }
+    }
+
+    /// The engine under an encrypted store.
+    #[cfg(feature = "encrypted")]
+    #[allow(unused_variables, reason = "without features there is nothing to make")]
+    fn engine(&self, create: bool) -> Result<Arc<dyn KvBackend>, StoreError> {
+        match self.kind {
+            #[cfg(feature = "sqlite")]
+            StoreKind::Sqlite => Ok(Arc::new(
+                synctable_sqlite::SqliteKv::builder(&self.path)
+                    .create(create)
+                    .open()?,
+            )),
+            #[cfg(feature = "redb")]
+            StoreKind::Redb => Ok(Arc::new(
+                crate::RedbStore::builder(&self.path)
+                    .create(create)
+                    .backend()?,
+            )),
+            #[cfg(feature = "sled")]
+            StoreKind::Sled => Ok(Arc::new(
+                crate::SledStore::builder(&self.path)
+                    .create(create)
+                    .backend()?,
+            )),
+            #[cfg(not(all(feature = "sqlite", feature = "redb", feature = "sled")))]
+            kind if kind != StoreKind::Memory => Err(feature_off(kind.as_str())),
+            _ => Err(StoreError::new(
+                StoreErrorKind::Unsupported,
+                "a store in memory is not encrypted",
+            )),
+        }
+    }
+}
