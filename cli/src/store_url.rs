@@ -40,19 +40,22 @@ impl KeyOptions<'_> {
         Ok(Some(Secret::Passphrase(passphrase)))
     }
 
+    /// The secret for a store: none for one that is not encrypted, and one for one that is.
+    pub(crate) fn secret_of(self, url: &StoreUrl) -> Result<Option<Secret>, Failure> {
+        let secret = self.secret()?;
+        match (url.is_encrypted(), &secret) {
+            (true, None) => Err(Failure::bad_input(format!(
+                "{url} is encrypted; give --key-file or --passphrase-env (for a second store --to-key-file or --to-passphrase-env)"
+            ))),
+            (false, Some(_)) => Err(Failure::bad_input(format!(
+                "a key is given, but {url} is not encrypted; leave it out, or put encrypted+ in front"
+            ))),
+            _ => Ok(secret),
+        }
+    }
+
     /// Opens a store with the key that the options name.
     pub(crate) fn open(self, url: &StoreUrl, missing: Missing) -> Result<OpenedStore, Failure> {
-        let secret = self.secret()?;
-        if url.is_encrypted() && secret.is_none() {
-            return Err(Failure::bad_input(format!(
-                "{url} is encrypted; give --key-file or --passphrase-env (for a second store --to-key-file or --to-passphrase-env)"
-            )));
-        }
-        if !url.is_encrypted() && secret.is_some() {
-            return Err(Failure::bad_input(format!(
-                "a key is given, but {url} is not encrypted; leave it out, or put encrypted+ in front"
-            )));
-        }
-        Ok(url.open(secret, missing)?)
+        Ok(url.open(self.secret_of(url)?, missing)?)
     }
 }

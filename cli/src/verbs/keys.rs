@@ -32,7 +32,7 @@ pub(crate) async fn copy(
         passphrase_env: args.to_passphrase_env.as_deref(),
     };
     // A bad key for the target is told before the source is opened.
-    keys.secret()?;
+    keys.secret_of(&args.to)?;
     let from = globals.open_store(Missing::Refuse)?.store;
     let to = keys.open(&args.to, Missing::Make)?.store;
     let copied = copy_store(&*from, &*to, |_| ()).await;
