@@ -160,7 +160,15 @@ async fn the_genuine_javascript_client_syncs_with_this_server() {
     let device = |name: &str| Device::start(&server, &packages, &folder.path().join(name));
     let (mut a, mut b, mut c) = (device("a.db"), device("b.db"), device("c.db"));
 
-    // Work without the server, then push and pull.
+    offline_work(&server, &mut a, &mut b).await;
+    conflicts(&server, &mut a, &mut b).await;
+    taken_ids(&server, &mut c).await;
+    pages(&server, [&mut a, &mut b, &mut c]).await;
+    questions(&mut c).await;
+}
+
+/// Work without the server, then push and pull.
+async fn offline_work(server: &Server, a: &mut Device, b: &mut Device) {
     for row in [
         json!({"id": "one", "text": "one", "complete": false}),
         json!({"id": "two", "text": "two", "complete": true}),
@@ -175,7 +183,10 @@ async fn the_genuine_javascript_client_syncs_with_this_server() {
     assert_eq!(server.rows().await.len(), 4);
     assert_eq!(a.rows().await, server.rows().await);
     assert_eq!(b.rows().await, server.rows().await);
+}
 
+/// Edits and deletions meet those of another device.
+async fn conflicts(server: &Server, a: &mut Device, b: &mut Device) {
     // An edit meets an edit: the server's row is told; then it is taken.
     b.done(json!(["update", {"id": "one", "text": "by b"}]))
         .await;
@@ -223,8 +234,10 @@ async fn the_genuine_javascript_client_syncs_with_this_server() {
     a.done(json!(["push", "server"])).await;
     assert_eq!(server.rows().await["behind"], "behind it");
     a.done(json!(["pull", "all"])).await;
+}
 
-    // Ids that are taken, by a row and by a deleted one.
+/// New rows with ids that are taken, by a row and by a deleted one.
+async fn taken_ids(server: &Server, c: &mut Device) {
     c.done(json!(["insert", {"id": "behind", "text": "by c"}]))
         .await;
     c.done(json!(["insert", {"id": "two", "text": "by c"}]))
@@ -236,14 +249,17 @@ async fn the_genuine_javascript_client_syncs_with_this_server() {
     assert_eq!(statuses, [409, 409]);
     c.done(json!(["push", "client"])).await;
     assert_eq!(server.rows().await["behind"], "by c");
+}
 
-    // Pages, from the start and from where the last pull ended.
+/// Pulls from the start, and from where the last one ended; all stores are equal then.
+async fn pages(server: &Server, devices: [&mut Device; 3]) {
     for n in 0..230 {
         server
             .insert(json!({"id": format!("r{n}"), "text": format!("row {n}")}))
             .await;
     }
-    for device in [&mut a, &mut b, &mut c] {
+    let [a, b, c] = devices;
+    for device in [&mut *a, &mut *b, &mut *c] {
         device.done(json!(["pull", "all"])).await;
         device.done(json!(["push", "report"])).await;
     }
@@ -252,12 +268,14 @@ async fn the_genuine_javascript_client_syncs_with_this_server() {
     c.done(json!(["purge"])).await;
     assert_eq!(c.rows().await.len(), 0);
     c.done(json!(["pull", "all"])).await;
-    for device in [&mut a, &mut b, &mut c] {
+    for device in [a, b, c] {
         assert_eq!(device.rows().await, all);
         assert_eq!(device.done(json!(["pending"])).await, json!([]));
     }
+}
 
-    // Questions straight to the server.
+/// Questions straight to the server.
+async fn questions(c: &mut Device) {
     for (query, count, first) in [
         ("$filter=substringof('ow 22',text)&$orderby=id", 11, "r22"),
         (
@@ -267,9 +285,9 @@ async fn the_genuine_javascript_client_syncs_with_this_server() {
         ),
         ("$filter=length(text)%20eq%205&$skip=2&$orderby=id", 9, "r1"),
         (
-            "$filter=updatedAt%20ge%20datetime'2020-01-01T00:00:00.000Z'&$top=1000&$orderby=id",
+            "$filter=updatedAt%20ge%20datetime'2020-01-01T00:00:00.000Z'&$top=1000&$orderby=id%20desc",
             233,
-            "behind",
+            "r99",
         ),
         (
             "$filter=(deleted%20eq%20true)&__includeDeleted=true&$orderby=id",
