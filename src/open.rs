@@ -172,7 +172,7 @@ pub struct OpenedStore {
 /// [`Unsupported`](StoreErrorKind::Unsupported) for a URL that names no store, or one whose feature is off, and the errors of the store.
 #[cfg(feature = "encrypted")]
 pub fn open_store(url: &str, key: Option<Secret>) -> Result<Arc<dyn LocalStore>, StoreError> {
-    let url: StoreUrl = url.parse().map_err(no_url)?;
+    let url: StoreUrl = url.parse().map_err(|error| no_url(&error))?;
     Ok(url.open(key, Missing::Make)?.store)
 }
 
@@ -182,11 +182,11 @@ pub fn open_store(url: &str, key: Option<Secret>) -> Result<Arc<dyn LocalStore>,
 /// [`Unsupported`](StoreErrorKind::Unsupported) for a URL that names no store, or one whose feature is off, and the errors of the store.
 #[cfg(not(feature = "encrypted"))]
 pub fn open_store(url: &str) -> Result<Arc<dyn LocalStore>, StoreError> {
-    let url: StoreUrl = url.parse().map_err(no_url)?;
+    let url: StoreUrl = url.parse().map_err(|error| no_url(&error))?;
     Ok(url.open(Missing::Make)?.store)
 }
 
-fn no_url(error: UrlError) -> StoreError {
+fn no_url(error: &UrlError) -> StoreError {
     let message = format!("the URL of the store cannot be used: {error}");
     StoreError::new(StoreErrorKind::Unsupported, message)
 }

@@ -69,7 +69,7 @@ impl<'a, B: KvBackend> View<'a, B> {
                 }
                 match page.last() {
                     Some((last, _)) if page.len() == PAGE => {
-                        range.start = last.clone();
+                        range.start.clone_from(last);
                         range.start.push(0);
                     }
                     _ => break,
@@ -97,7 +97,7 @@ impl<'a, B: KvBackend> View<'a, B> {
             return Ok(found);
         }
         match Group::of_range(keys) {
-            Some(group) => self.of_group(group, keys, limit, backwards),
+            Some(group) => self.of_group(&group, keys, limit, backwards),
             None => {
                 // Only asked of a store that holds next to nothing: whether there is anything at all.
                 let all = ENTRIES.start.to_vec()..ENTRIES.end.to_vec();
@@ -144,15 +144,15 @@ impl<'a, B: KvBackend> View<'a, B> {
     /// Entries of a group, in the order of the directory.
     fn of_group(
         &self,
-        group: Group,
+        group: &Group,
         keys: &Range<&[u8]>,
         limit: usize,
         backwards: bool,
     ) -> Result<Vec<Entry>, StoreError> {
-        if !lock(&self.inner.directory).is_loaded(&group) {
+        if !lock(&self.inner.directory).is_loaded(group) {
             let places: Vec<_> = self
                 .epochs()
-                .map(|epoch| self.inner.layout.group(epoch, &group))
+                .map(|epoch| self.inner.layout.group(epoch, group))
                 .collect();
             let mut plain_keys = BTreeSet::new();
             self.read(places, |plain, _| {
@@ -167,9 +167,9 @@ impl<'a, B: KvBackend> View<'a, B> {
             let wanted = (limit - found.len()).min(PAGE);
             let directory = lock(&self.inner.directory);
             let candidates = if backwards {
-                directory.last(&group, &rest, wanted)
+                directory.last(group, &rest, wanted)
             } else {
-                directory.first(&group, &rest, wanted)
+                directory.first(group, &rest, wanted)
             };
             drop(directory);
             let Some(last) = candidates.last().cloned() else {

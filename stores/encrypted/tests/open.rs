@@ -15,7 +15,9 @@ use synctable_core::store::{
     Durability, LocalStore, LocalStoreExt, StoreError, StoreErrorKind, WriteBatch,
 };
 use synctable_core::{Record, Schema, TableName, TableSchema};
-use synctable_encrypted::{Argon2Params, KeyProvider, Passphrase, RawKey, Sealed, Secret};
+use synctable_encrypted::{
+    Argon2Params, KeyProvider, Passphrase, RawKey, Sealed, Secret, SlotInfo,
+};
 use synctable_kv::{KvBackend, KvBatch, KvStore};
 use synctable_memory::MemoryBackend;
 
@@ -158,7 +160,7 @@ fn keys_come_and_go_and_records_stay() {
         kind(sealed.rekey(&Secret::Raw(key()), &phrase(), &cheap())),
         StoreErrorKind::WrongKey
     );
-    let numbers: Vec<usize> = sealed.slots().iter().map(|slot| slot.number()).collect();
+    let numbers: Vec<usize> = sealed.slots().iter().map(SlotInfo::number).collect();
     sealed.remove_key(numbers[0]).unwrap();
     assert_eq!(
         kind(opens(Secret::Raw(other_key()))),

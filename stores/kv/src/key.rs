@@ -156,11 +156,6 @@ pub(crate) fn all_tables() -> Range<Vec<u8>> {
     vec![TABLE]..vec![TABLE + 1]
 }
 
-/// The keys of all states of indexes.
-pub(crate) fn all_states() -> Range<Vec<u8>> {
-    vec![STATE]..vec![STATE + 1]
-}
-
 /// The keys of all records of a table.
 pub(crate) fn all_records(table: &TableName) -> Range<Vec<u8>> {
     let bound = |end: u8| [&[RECORD], table.as_str().as_bytes(), &[end]].concat();
@@ -168,6 +163,7 @@ pub(crate) fn all_records(table: &TableName) -> Range<Vec<u8>> {
 }
 
 /// The keys of all entries of an index.
+#[cfg(test)]
 pub(crate) fn all_entries(table: &str, index: &str) -> Range<Vec<u8>> {
     index_start(table, index, 0)..index_start(table, index, 1)
 }

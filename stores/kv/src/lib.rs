@@ -62,6 +62,13 @@ mod key;
 mod scan;
 mod store;
 mod value;
+#[cfg_attr(
+    not(test),
+    expect(
+        dead_code,
+        reason = "the layout of indexes is fixed, their entries are not written yet"
+    )
+)]
 mod values;
 
 pub use backend::{Entry, Indexes, KvBackend, KvBatch, KvSnapshot};

@@ -132,9 +132,9 @@ fn text_length(bytes: &[u8]) -> Option<usize> {
     let mut at = 0;
     loop {
         at += bytes.get(at..)?.iter().position(|byte| *byte == 0)? + 2;
-        match bytes.get(at - 1)? {
-            &ESCAPED => {}
-            &TEXT_END => return Some(at),
+        match *bytes.get(at - 1)? {
+            ESCAPED => {}
+            TEXT_END => return Some(at),
             _ => return None,
         }
     }

@@ -161,7 +161,15 @@ fn build(kind: &Kind, draft: &Path) -> rusqlite::Result<()> {
         "BEGIN; PRAGMA application_id = {}; PRAGMA user_version = {}; {} COMMIT;",
         kind.application, kind.format, kind.create
     ))?;
-    conn.pragma_update(None, "journal_mode", "WAL")?;
+    // A sync that fails here leaves the journal as it was, without an error.
+    let mode: String =
+        conn.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
+    if mode != "wal" {
+        return Err(rusqlite::Error::SqliteFailure(
+            rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR),
+            Some(format!("the journal stays in the mode {mode}")),
+        ));
+    }
     conn.close().map_err(|(_, error)| error)
 }
 
