@@ -30,3 +30,27 @@ mod engine {
 
     engine_tests!(InFolder<Mine>);
 }
+
+/// The same store with its records sealed: nothing of the engine has to know of it.
+mod sealed {
+    use synctable::encrypted::{RawKey, Sealed};
+
+    use super::{
+        Arc, Fjall, FolderHarness, InFolder, KvStore, LocalStore, Path, StoreError, async_trait,
+        store_tests,
+    };
+
+    struct Mine;
+
+    #[async_trait]
+    impl FolderHarness for Mine {
+        async fn open_in(folder: &Path) -> Result<Arc<dyn LocalStore>, StoreError> {
+            let engine = Fjall::open(&folder.join("store"))?;
+            let key = RawKey::from_bytes([7; 32]);
+            let sealed = Sealed::builder(engine).raw_key(key).open()?;
+            Ok(Arc::new(KvStore::open(sealed)?))
+        }
+    }
+
+    store_tests!(InFolder<Mine>; base, model, concurrent, cancel, persistent, kill, fault, power_cut);
+}
