@@ -147,13 +147,18 @@ fn name(bytes: &[u8]) -> Option<(&str, &[u8])> {
     Some((std::str::from_utf8(name).ok()?, rest.get(1..)?))
 }
 
-fn index_start(table: &str, index: &str, end: u8) -> Vec<u8> {
+pub(crate) fn index_start(table: &str, index: &str, end: u8) -> Vec<u8> {
     [&[INDEX], table.as_bytes(), &[0], index.as_bytes(), &[end]].concat()
 }
 
 /// The keys of all declarations.
 pub(crate) fn all_tables() -> Range<Vec<u8>> {
     vec![TABLE]..vec![TABLE + 1]
+}
+
+/// The keys of all states of indexes.
+pub(crate) fn all_states() -> Range<Vec<u8>> {
+    vec![STATE]..vec![STATE + 1]
 }
 
 /// The keys of all records of a table.
@@ -163,7 +168,6 @@ pub(crate) fn all_records(table: &TableName) -> Range<Vec<u8>> {
 }
 
 /// The keys of all entries of an index.
-#[cfg(test)]
 pub(crate) fn all_entries(table: &str, index: &str) -> Range<Vec<u8>> {
     index_start(table, index, 0)..index_start(table, index, 1)
 }

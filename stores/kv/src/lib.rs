@@ -57,18 +57,15 @@
 //! ```
 
 mod backend;
+mod catalogue;
+mod changes;
 pub mod files;
+mod index;
 mod key;
+mod plan;
 mod scan;
 mod store;
 mod value;
-#[cfg_attr(
-    not(test),
-    expect(
-        dead_code,
-        reason = "the layout of indexes is fixed, their entries are not written yet"
-    )
-)]
 mod values;
 
 pub use backend::{Entry, Indexes, KvBackend, KvBatch, KvSnapshot};

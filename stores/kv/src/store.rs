@@ -1,39 +1,42 @@
 //! The store over a backend: catalogue, checks, writes and queries.
 
-use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use async_trait::async_trait;
-use synctable_core::query::{Evaluator, Query, SortKey, Window, page_of};
+use synctable_core::query::{Evaluator, Query, Window, page_of};
 use synctable_core::store::{
-    Check, Durability, Expect, LocalStore, Page, StoreCapabilities, StoreError, StoreErrorKind,
-    Write, WriteBatch,
+    Access, Check, Durability, Expect, LocalStore, Page, Plan as Explained, StoreCapabilities,
+    StoreError, StoreErrorKind, Write, WriteBatch,
 };
-use synctable_core::{Record, RecordId, Schema, TableName, TableSchema};
+use synctable_core::{IndexSpec, Record, RecordId, Schema, TableName, TableSchema};
 
-use crate::backend::{KvBackend, KvBatch, KvSnapshot};
-use crate::key::{Key, all_records, all_tables, behind};
+use crate::backend::{Indexes, KvBackend, KvBatch, KvSnapshot};
+use crate::catalogue::{Catalogue, State};
+use crate::changes::Changes;
+use crate::index::{self, PageOf, Walker};
+use crate::key::{Key, all_entries, all_records, behind};
+use crate::plan::{Plan, plan};
 use crate::scan::{Entries, records};
 use crate::value;
 
-/// What the entry [`Key::Format`] holds, before the number of the format.
-const FORMAT_NAME: &str = "synctable kv ";
-const FORMAT: u32 = 1;
-/// What the same entry of a sealed store begins with.
-const SEALED_NAME: &[u8] = b"synctable sealed ";
+/// Records of which index entries are written in one batch while an index is built.
+const BUILD: usize = 500;
 
 /// A [`LocalStore`] over a [`KvBackend`].
 ///
 /// A batch is judged and written under one lock, in one write of the backend. Reads take one snapshot
-/// each and do not wait for that lock. A query without an order runs along the ids and ends with its page;
-/// one with an order reads the whole table.
+/// each and do not wait for that lock.
+///
+/// Declared indexes are kept in the same write as the records, and used for equality, ranges and order; a query without one runs along
+/// the ids and ends with its page, or, with an order, reads the whole table. An index that is declared for a table with records is
+/// built by [`define`](LocalStore::define), which holds writers up meanwhile; if it is cut off, the next one goes on.
 ///
 /// The work is done in the first poll of each call, on the thread that polls.
 #[derive(Debug)]
 pub struct KvStore<B> {
     backend: B,
     /// The declared tables; `None` once the store is closed.
-    catalogue: RwLock<Option<Arc<Schema>>>,
+    catalogue: RwLock<Option<Arc<Catalogue>>>,
     /// Held from the checks of a batch to the end of its write.
     writer: Mutex<Writer>,
 }
@@ -54,16 +57,16 @@ impl<B: KvBackend> KvStore<B> {
     /// [`KeyNeeded`](StoreErrorKind::KeyNeeded) if it holds a sealed store,
     /// [`FormatTooNew`](StoreErrorKind::FormatTooNew) if a newer release wrote it, and what the backend reports.
     pub fn open(backend: B) -> Result<Self, StoreError> {
-        let catalogue = read_catalogue(&*backend.snapshot()?)?;
+        let catalogue = Catalogue::read(&*backend.snapshot()?)?;
         Ok(Self::with_catalogue(backend, catalogue))
     }
 
     /// A new store over a backend that is known to hold nothing.
     pub fn empty(backend: B) -> Self {
-        Self::with_catalogue(backend, Schema::new())
+        Self::with_catalogue(backend, Catalogue::default())
     }
 
-    fn with_catalogue(backend: B, catalogue: Schema) -> Self {
+    fn with_catalogue(backend: B, catalogue: Catalogue) -> Self {
         Self {
             backend,
             catalogue: RwLock::new(Some(Arc::new(catalogue))),
@@ -71,7 +74,7 @@ impl<B: KvBackend> KvStore<B> {
         }
     }
 
-    fn catalogue(&self) -> Result<Arc<Schema>, StoreError> {
+    fn catalogue(&self) -> Result<Arc<Catalogue>, StoreError> {
         let catalogue = self
             .catalogue
             .read()
@@ -82,7 +85,7 @@ impl<B: KvBackend> KvStore<B> {
         })
     }
 
-    fn set_catalogue(&self, catalogue: Option<Arc<Schema>>) {
+    fn set_catalogue(&self, catalogue: Option<Arc<Catalogue>>) {
         *self
             .catalogue
             .write()
@@ -108,29 +111,94 @@ impl<B: KvBackend> KvStore<B> {
     fn define_now(&self, schema: &Schema) -> Result<(), StoreError> {
         let mut writer = self.writer();
         let old = self.catalogue()?;
-        let new = old
+        let merged = old
+            .schema
             .merged(schema)
             .map_err(|error| StoreError::new(StoreErrorKind::Schema, error.to_string()))?;
-        if new == *old {
+        let mut new = (*old).clone();
+        new.schema = merged;
+        let keeps = self.backend.indexes() != Indexes::None;
+        let unready = if keeps { new.unready() } else { Vec::new() };
+        if new.schema == old.schema && unready.is_empty() {
             return Ok(());
         }
         let mut batch = KvBatch::new(Durability::Immediate);
-        batch.put(
-            Key::Format.encode(),
-            format!("{FORMAT_NAME}{FORMAT}").into_bytes(),
-        );
-        for (table, declared) in new.tables() {
-            if old.table(table) != Some(declared) {
-                let text = serde_json::to_vec(declared).map_err(|error| {
-                    let message = format!("table {table}: its declaration cannot be written");
-                    StoreError::new(StoreErrorKind::Schema, message).with_source(error)
-                })?;
-                batch.put(Key::Table(table.as_str()).encode(), text);
+        new.declare(&old.schema, &mut batch)?;
+        for (table, spec, state) in &unready {
+            if state.is_none() {
+                let keys = all_records(table);
+                let snapshot = self.backend.snapshot()?;
+                let empty = snapshot.scan(&keys.start..&keys.end, 1)?.is_empty();
+                let state = if empty {
+                    State::Ready
+                } else {
+                    State::Building(None)
+                };
+                // Entries of an earlier life of this index, when it was not written for a while, are of no use.
+                let entries = all_entries(table.as_str(), &index::name(spec));
+                for entry in Entries::new(&*snapshot, entries) {
+                    batch.delete(entry?.0);
+                }
+                new.set(&mut batch, table, spec, state);
             }
         }
         self.write(&mut writer, &batch)?;
-        self.set_catalogue(Some(Arc::new(new)));
+        self.set_catalogue(Some(Arc::new(new.clone())));
+        for (table, spec, _) in new.unready().iter().filter(|_| keeps) {
+            self.build(&mut writer, &mut new, table, spec)?;
+        }
         Ok(())
+    }
+
+    /// Writes the missing entries of an index, some in each batch together with how far it got. A cut leaves an index that is
+    /// kept but not used; the next `define` goes on behind the last batch.
+    fn build(
+        &self,
+        writer: &mut Writer,
+        catalogue: &mut Catalogue,
+        table: &TableName,
+        spec: &IndexSpec,
+    ) -> Result<(), StoreError> {
+        let mut after =
+            catalogue
+                .unready()
+                .into_iter()
+                .find_map(|(name, other, state)| {
+                    match state.filter(|_| name == *table && other == *spec) {
+                        Some(State::Building(after)) => after,
+                        _ => None,
+                    }
+                });
+        loop {
+            let mut batch = KvBatch::new(Durability::Eventual);
+            let mut count = 0;
+            {
+                let snapshot = self.backend.snapshot()?;
+                let schema = catalogue.table(table)?;
+                let mut keys = all_records(table);
+                if let Some(after) = &after {
+                    keys.start = behind(Key::record(table, after).encode());
+                }
+                for record in records(&*snapshot, table, keys).take(BUILD) {
+                    let record = record?;
+                    batch.put(index::entry(table, schema, spec, &record), Vec::new());
+                    after = Some(record.id().clone());
+                    count += 1;
+                }
+            }
+            let done = count < BUILD;
+            let state = if done {
+                State::Ready
+            } else {
+                State::Building(after.clone())
+            };
+            catalogue.set(&mut batch, table, spec, state);
+            self.write(writer, &batch)?;
+            self.set_catalogue(Some(Arc::new(catalogue.clone())));
+            if done {
+                return Ok(());
+            }
+        }
     }
 
     fn get_now(
@@ -138,77 +206,142 @@ impl<B: KvBackend> KvStore<B> {
         table: &TableName,
         ids: &[RecordId],
     ) -> Result<Vec<Option<Record>>, StoreError> {
-        declared(&*self.catalogue()?, table)?;
+        self.catalogue()?.table(table)?;
         let snapshot = self.backend.snapshot()?;
         ids.iter().map(|id| get(&*snapshot, table, id)).collect()
     }
 
     fn query_now(&self, table: &TableName, query: &Query) -> Result<Page, StoreError> {
         let catalogue = self.catalogue()?;
-        let schema = declared(&catalogue, table)?;
+        let schema = catalogue.table(table)?;
         let snapshot = self.backend.snapshot()?;
-        if query.order.is_empty() {
-            page_by_id(&*snapshot, table, schema, query)
-        } else {
-            page_of(
+        match plan(
+            query,
+            schema,
+            catalogue.ready(table),
+            self.backend.indexes(),
+        ) {
+            Plan::Id(id) => {
+                let found = get(&*snapshot, table, &id)?;
+                page_of(query, schema, found.map(Ok))
+            }
+            Plan::Index(walk) => {
+                let walker = Walker {
+                    snapshot: &*snapshot,
+                    table,
+                    schema,
+                    walk: &walk,
+                };
+                if let Some(direction) = walk.order
+                    && let Some(page) = walker.page(query, direction)?
+                {
+                    return Ok(page);
+                }
+                page_of(query, schema, walker.records())
+            }
+            Plan::Table if query.order.is_empty() => page_by_id(&*snapshot, table, schema, query),
+            Plan::Table => page_of(
                 query,
                 schema,
                 records(&*snapshot, table, all_records(table)),
-            )
+            ),
         }
+    }
+
+    fn explain_now(&self, table: &TableName, query: &Query) -> Result<Explained, StoreError> {
+        let catalogue = self.catalogue()?;
+        let schema = catalogue.table(table)?;
+        let plan = plan(
+            query,
+            schema,
+            catalogue.ready(table),
+            self.backend.indexes(),
+        );
+        Ok(match plan {
+            Plan::Id(_) => Explained::new(Access::Ids, true),
+            Plan::Index(walk) => {
+                let access = Access::Index {
+                    fields: walk.index.fields.clone(),
+                    equal: walk.equal,
+                    range: walk.bounds.is_some(),
+                };
+                Explained::new(access, walk.order.is_some())
+            }
+            Plan::Table => Explained::new(Access::Scan, query.order.is_empty()),
+        })
     }
 
     fn count_now(&self, table: &TableName, query: &Query) -> Result<u64, StoreError> {
         let catalogue = self.catalogue()?;
-        let schema = declared(&catalogue, table)?;
+        let schema = catalogue.table(table)?;
         let snapshot = self.backend.snapshot()?;
         let keys = all_records(table);
-        if query.filter.is_none() {
-            Entries::new(&*snapshot, keys)
+        let Some(filter) = &query.filter else {
+            return Entries::new(&*snapshot, keys)
                 .map(|entry| entry.map(|_| 1))
-                .sum()
-        } else {
-            matching(&*snapshot, table, schema, query, keys)
-                .map(|record| record.map(|_| 1))
-                .sum()
+                .sum();
+        };
+        let evaluator = Evaluator::new(schema);
+        let one = |record: Result<Record, StoreError>| {
+            record.map(|record| u64::from(evaluator.matches(filter, &record)))
+        };
+        let unordered = Query::all().filter(filter.clone());
+        match plan(
+            &unordered,
+            schema,
+            catalogue.ready(table),
+            self.backend.indexes(),
+        ) {
+            Plan::Id(id) => Ok(get(&*snapshot, table, &id)?
+                .map_or(0, |record| u64::from(evaluator.matches(filter, &record)))),
+            Plan::Index(walk) => {
+                let walker = Walker {
+                    snapshot: &*snapshot,
+                    table,
+                    schema,
+                    walk: &walk,
+                };
+                walker.records().map(one).sum()
+            }
+            Plan::Table => records(&*snapshot, table, keys).map(one).sum(),
         }
     }
 
     fn commit_now(&self, batch: &WriteBatch) -> Result<(), StoreError> {
         let mut writer = self.writer();
-        let batch = self.judged(batch)?;
-        self.write(&mut writer, &batch)
+        let mut catalogue = self.catalogue()?;
+        let mut plan = self.judged(&catalogue, batch)?;
+        if self.backend.indexes() == Indexes::None && catalogue.keeps_any() {
+            // From this write on they would miss records.
+            let mut forgetful = (*catalogue).clone();
+            forgetful.forget_indexes(&mut plan);
+            catalogue = Arc::new(forgetful);
+        }
+        self.write(&mut writer, &plan)?;
+        self.set_catalogue(Some(catalogue));
+        Ok(())
     }
 
     /// Judges the checks and says what to write. The snapshot is gone when it returns.
-    fn judged(&self, batch: &WriteBatch) -> Result<KvBatch, StoreError> {
-        let catalogue = self.catalogue()?;
+    fn judged(&self, catalogue: &Catalogue, batch: &WriteBatch) -> Result<KvBatch, StoreError> {
         let checked = batch.checks().iter().map(|check| &check.table);
         for table in checked.chain(batch.writes().iter().map(Write::table)) {
-            declared(&catalogue, table)?;
+            catalogue.table(table)?;
         }
         let snapshot = self.backend.snapshot()?;
         for check in batch.checks() {
             judge(&*snapshot, check)?;
         }
-        let mut plan = KvBatch::new(batch.get_durability());
+        let keeps = self.backend.indexes() != Indexes::None;
+        let mut changes = Changes::new(&*snapshot, catalogue, keeps, batch.get_durability());
         for write in batch.writes() {
             match write {
-                Write::Put { table, record } => plan.put(
-                    Key::record(table, record.id()).encode(),
-                    value::encode(record),
-                ),
-                Write::Delete { table, id } => plan.delete(Key::record(table, id).encode()),
-                Write::Clear { table } => {
-                    let keys = all_records(table);
-                    plan.delete_written(&keys.start..&keys.end);
-                    for entry in Entries::new(&*snapshot, keys) {
-                        plan.delete(entry?.0);
-                    }
-                }
+                Write::Put { table, record } => changes.put(table, record)?,
+                Write::Delete { table, id } => changes.delete(table, id)?,
+                Write::Clear { table } => changes.clear(table)?,
             }
         }
-        Ok(plan)
+        Ok(changes.batch)
     }
 
     fn close_now(&self) -> Result<(), StoreError> {
@@ -228,7 +361,7 @@ impl<B: KvBackend> LocalStore for KvStore<B> {
     }
 
     async fn schema(&self) -> Result<Schema, StoreError> {
-        Ok((*self.catalogue()?).clone())
+        Ok(self.catalogue()?.schema.clone())
     }
 
     async fn get(
@@ -248,11 +381,18 @@ impl<B: KvBackend> LocalStore for KvStore<B> {
     }
 
     fn capabilities(&self) -> StoreCapabilities {
-        self.backend.capabilities().with_ordered_commits(true)
+        self.backend
+            .capabilities()
+            .with_ordered_commits(true)
+            .with_indexes(self.backend.indexes() == Indexes::Ordered)
     }
 
     async fn count(&self, table: &TableName, query: &Query) -> Result<u64, StoreError> {
         self.count_now(table, query)
+    }
+
+    async fn explain(&self, table: &TableName, query: &Query) -> Result<Explained, StoreError> {
+        self.explain_now(table, query)
     }
 
     async fn close(&self) -> Result<(), StoreError> {
@@ -260,13 +400,7 @@ impl<B: KvBackend> LocalStore for KvStore<B> {
     }
 }
 
-fn declared<'a>(catalogue: &'a Schema, table: &TableName) -> Result<&'a TableSchema, StoreError> {
-    catalogue
-        .table(table)
-        .ok_or_else(|| StoreError::unknown_table(table))
-}
-
-fn get(
+pub(crate) fn get(
     snapshot: &dyn KvSnapshot,
     table: &TableName,
     id: &RecordId,
@@ -306,83 +440,17 @@ fn page_by_id(
     if let Some(place) = &window.start {
         keys.start = behind(Key::record(table, &place.id).encode());
     }
-    let mut left_out = 0;
-    let mut page: Vec<Record> = Vec::new();
-    for record in matching(snapshot, table, schema, query, keys) {
-        let record = record?;
-        if left_out < window.skip {
-            left_out += 1;
-        } else if page.len() < window.length {
-            page.push(record);
-        } else {
-            let last = page.last().map(|last| SortKey {
-                values: Vec::new(),
-                id: last.id().clone(),
-            });
-            let next = window.next(last.as_ref(), page.len());
-            return Ok(Page::new(page, next));
-        }
-    }
-    Ok(Page::new(page, None))
-}
-
-/// The records in `keys` that match the filter, by ascending id.
-fn matching<'a>(
-    snapshot: &'a dyn KvSnapshot,
-    table: &'a TableName,
-    schema: &'a TableSchema,
-    query: &'a Query,
-    keys: Range<Vec<u8>>,
-) -> impl Iterator<Item = Result<Record, StoreError>> + 'a {
-    let evaluator = Evaluator::new(schema);
-    records(snapshot, table, keys).filter(move |record| match (record, &query.filter) {
-        (Ok(record), Some(filter)) => evaluator.matches(filter, record),
-        _ => true,
-    })
-}
-
-fn read_catalogue(snapshot: &dyn KvSnapshot) -> Result<Schema, StoreError> {
-    let Some(format) = snapshot.get(&Key::Format.encode())? else {
-        let anything = snapshot.scan(&[][..]..&[u8::MAX; 64][..], 1)?;
-        return if anything.is_empty() {
-            Ok(Schema::new())
-        } else {
-            Err(not_a_store())
-        };
+    let mut page = PageOf {
+        query,
+        window: &window,
+        evaluator: Evaluator::new(schema),
+        left_out: 0,
+        records: Vec::new(),
     };
-    if format.starts_with(SEALED_NAME) {
-        let message = "the store is encrypted; open it with its key";
-        return Err(StoreError::new(StoreErrorKind::KeyNeeded, message));
-    }
-    let number = std::str::from_utf8(&format)
-        .ok()
-        .and_then(|text| text.strip_prefix(FORMAT_NAME)?.parse::<u32>().ok());
-    match number {
-        Some(FORMAT) => {}
-        Some(newer) => {
-            let message = format!(
-                "the store has format {newer}, this release reads up to {FORMAT}; update the program"
-            );
-            return Err(StoreError::new(StoreErrorKind::FormatTooNew, message));
+    for record in records(snapshot, table, keys) {
+        if page.add(record?) {
+            break;
         }
-        None => return Err(not_a_store()),
     }
-    let mut catalogue = Schema::new();
-    for entry in Entries::new(snapshot, all_tables()) {
-        let (key, text) = entry?;
-        let damaged = || StoreError::corrupt("the stored declaration of a table is damaged");
-        let Some(Key::Table(table)) = Key::decode(&key) else {
-            return Err(damaged());
-        };
-        let table = TableName::stored(table).map_err(|error| damaged().with_source(error))?;
-        let declared =
-            serde_json::from_slice(&text).map_err(|error| damaged().with_source(error))?;
-        catalogue = catalogue.with_table(table, declared);
-    }
-    Ok(catalogue)
-}
-
-fn not_a_store() -> StoreError {
-    let message = "the database holds something other than a synctable store; choose another path";
-    StoreError::new(StoreErrorKind::NotAStore, message)
+    Ok(page.end())
 }

@@ -7,6 +7,10 @@ use synctable_core::query::SortValue;
 
 /// Ends a list.
 const END: u8 = 0x01;
+/// Ends a list of which a text was cut: engines do not take keys of any length.
+const CUT_END: u8 = 0x02;
+/// The most bytes of a text.
+const MOST: usize = 512;
 const NULL: u8 = 0x10;
 const FALSE: u8 = 0x11;
 const TRUE: u8 = 0x12;
@@ -25,11 +29,18 @@ const TEXT_END: u8 = 0x01;
 /// The bytes of a whole list.
 pub(crate) fn encode<'v>(values: impl IntoIterator<Item = &'v SortValue>) -> Vec<u8> {
     let mut out = Vec::new();
+    let mut cut = false;
     for value in values {
         push(&mut out, value);
+        cut |= matches!(value, SortValue::Text(text) if text.len() > MOST);
     }
-    out.push(END);
+    out.push(if cut { CUT_END } else { END });
     out
+}
+
+/// True for a whole list of which a text was cut: it does not tell the order among those that begin alike.
+pub(crate) fn is_cut(list: &[u8]) -> bool {
+    list.last() == Some(&CUT_END)
 }
 
 /// Appends one value: the beginning of lists that start with it.
@@ -58,21 +69,16 @@ pub(crate) fn push(out: &mut Vec<u8>, value: &SortValue) {
             out.extend(position.to_be_bytes());
         }
         SortValue::Text(text) => {
-            push_text_start(out, text);
+            out.push(TEXT);
+            for byte in text.bytes().take(MOST) {
+                out.push(byte);
+                if byte == 0 {
+                    out.push(ESCAPED);
+                }
+            }
             out.extend([0, TEXT_END]);
         }
         SortValue::Other => out.push(OTHER),
-    }
-}
-
-/// Appends the beginning of every text that starts with `text`.
-pub(crate) fn push_text_start(out: &mut Vec<u8>, text: &str) {
-    out.push(TEXT);
-    for byte in text.bytes() {
-        out.push(byte);
-        if byte == 0 {
-            out.push(ESCAPED);
-        }
     }
 }
 
@@ -116,7 +122,7 @@ pub(crate) fn length(bytes: &[u8]) -> Option<usize> {
         let tag = *bytes.get(at)?;
         at += 1;
         at += match tag {
-            END => return Some(at),
+            END | CUT_END => return Some(at),
             NULL | FALSE | TRUE | OTHER => 0,
             NUMBER => 10,
             DATE_TIME | DATE | TIME => 8,
@@ -194,6 +200,17 @@ mod tests {
             if let Some(length) = length(&bytes) {
                 prop_assert!(length <= bytes.len());
             }
+        }
+
+        #[test]
+        fn long_texts_are_cut_and_say_so(start in "[a-c]{500,530}", rest in "[a-c]{0,9}") {
+            let (short, long) = (SortValue::Text(start.clone()), SortValue::Text(start.clone() + &rest));
+            let (a, b) = (encode([&short]), encode([&long]));
+            prop_assert_eq!(is_cut(&a), start.len() > MOST);
+            let list = |bytes: &[u8]| bytes[..bytes.len() - 1].to_vec();
+            prop_assert!(list(&a) <= list(&b));
+            prop_assert!(a.len() <= MOST + 4);
+            prop_assert_eq!(length(&b), Some(b.len()));
         }
 
         #[test]

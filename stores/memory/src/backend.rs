@@ -79,4 +79,15 @@ impl KvSnapshot for Snapshot<'_> {
             .map(|(key, value)| (key.clone(), value.clone()))
             .collect())
     }
+
+    fn scan_back(&self, keys: Range<&[u8]>, limit: usize) -> Result<Vec<Entry>, StoreError> {
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let bounds = (Bound::Included(keys.start), Bound::Excluded(keys.end));
+        let entries = self.0.range::<[u8], _>(bounds).rev().take(limit);
+        Ok(entries
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect())
+    }
 }

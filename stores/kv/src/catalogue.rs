@@ -1,0 +1,212 @@
+//! What a store knows of its tables: their declarations, and which of their indexes are kept.
+
+use std::collections::BTreeMap;
+
+use synctable_core::store::{StoreError, StoreErrorKind};
+use synctable_core::{IndexSpec, RecordId, Schema, TableName, TableSchema};
+
+use crate::backend::{KvBatch, KvSnapshot};
+use crate::index;
+use crate::key::{Key, all_states, all_tables};
+use crate::scan::Entries;
+
+/// What the entry [`Key::Format`] holds, before the number of the format.
+const FORMAT_NAME: &str = "synctable kv ";
+const FORMAT: u32 = 1;
+/// What the same entry of a sealed store begins with.
+const SEALED_NAME: &[u8] = b"synctable sealed ";
+
+/// Declared tables and the state of their indexes.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Catalogue {
+    pub(crate) schema: Schema,
+    /// Indexes whose entries are written with every record; others are declared at most.
+    kept: BTreeMap<(TableName, String), State>,
+}
+
+/// How far an index is.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum State {
+    /// Entries of records behind this id may be missing.
+    Building(Option<RecordId>),
+    /// Every record has its entry.
+    Ready,
+}
+
+const READY: &[u8] = b"ready";
+const BUILDING: &[u8] = b"building ";
+
+impl State {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        match self {
+            Self::Ready => READY.to_vec(),
+            Self::Building(after) => {
+                let after = after.as_ref().map_or("", RecordId::as_str);
+                [BUILDING, after.as_bytes()].concat()
+            }
+        }
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        if bytes == READY {
+            return Some(Self::Ready);
+        }
+        let after = std::str::from_utf8(bytes.strip_prefix(BUILDING)?).ok()?;
+        Some(Self::Building(
+            (!after.is_empty()).then(|| RecordId::system(after)),
+        ))
+    }
+}
+
+impl Catalogue {
+    pub(crate) fn table(&self, table: &TableName) -> Result<&TableSchema, StoreError> {
+        self.schema
+            .table(table)
+            .ok_or_else(|| StoreError::unknown_table(table))
+    }
+
+    /// The indexes of a table whose entries are written.
+    pub(crate) fn kept<'a>(&'a self, table: &TableName) -> impl Iterator<Item = &'a IndexSpec> {
+        self.of_state(table, |_| true)
+    }
+
+    /// The indexes of a table that answer queries.
+    pub(crate) fn ready<'a>(&'a self, table: &TableName) -> impl Iterator<Item = &'a IndexSpec> {
+        self.of_state(table, |state| *state == State::Ready)
+    }
+
+    fn of_state<'a>(
+        &'a self,
+        table: &TableName,
+        wanted: fn(&State) -> bool,
+    ) -> impl Iterator<Item = &'a IndexSpec> {
+        let declared = self.schema.table(table).map(|table| table.indexes.iter());
+        let table = table.clone();
+        declared.into_iter().flatten().filter(move |spec| {
+            let key = (table.clone(), index::name(spec));
+            self.kept.get(&key).is_some_and(wanted)
+        })
+    }
+
+    /// The declared indexes that are not ready, with what is known of them.
+    pub(crate) fn unready(&self) -> Vec<(TableName, IndexSpec, Option<State>)> {
+        let mut unready = Vec::new();
+        for (name, table) in self.schema.tables() {
+            for spec in &table.indexes {
+                let state = self.kept.get(&(name.clone(), index::name(spec)));
+                if state != Some(&State::Ready) {
+                    unready.push((name.clone(), spec.clone(), state.cloned()));
+                }
+            }
+        }
+        unready
+    }
+
+    /// Sets the state of an index here and in a batch.
+    pub(crate) fn set(
+        &mut self,
+        batch: &mut KvBatch,
+        table: &TableName,
+        spec: &IndexSpec,
+        state: State,
+    ) {
+        let index = index::name(spec);
+        let key = Key::IndexState {
+            table: table.as_str(),
+            index: &index,
+        };
+        batch.put(key.encode(), state.encode());
+        self.kept.insert((table.clone(), index), state);
+    }
+
+    /// Forgets all indexes, here and in a batch: their entries are not written any more.
+    pub(crate) fn forget_indexes(&mut self, batch: &mut KvBatch) {
+        for (table, index) in self.kept.keys() {
+            let table = table.as_str();
+            batch.delete(Key::IndexState { table, index }.encode());
+        }
+        self.kept.clear();
+    }
+
+    pub(crate) fn keeps_any(&self) -> bool {
+        !self.kept.is_empty()
+    }
+
+    /// Notes the format and the declarations that `old` lacks.
+    pub(crate) fn declare(&self, old: &Schema, batch: &mut KvBatch) -> Result<(), StoreError> {
+        batch.put(
+            Key::Format.encode(),
+            format!("{FORMAT_NAME}{FORMAT}").into_bytes(),
+        );
+        for (table, declared) in self.schema.tables() {
+            if old.table(table) != Some(declared) {
+                let text = serde_json::to_vec(declared).map_err(|error| {
+                    let message = format!("table {table}: its declaration cannot be written");
+                    StoreError::new(StoreErrorKind::Schema, message).with_source(error)
+                })?;
+                batch.put(Key::Table(table.as_str()).encode(), text);
+            }
+        }
+        Ok(())
+    }
+
+    /// What is stored; nothing in a backend that holds nothing.
+    pub(crate) fn read(snapshot: &dyn KvSnapshot) -> Result<Self, StoreError> {
+        let Some(format) = snapshot.get(&Key::Format.encode())? else {
+            let anything = snapshot.scan(&[][..]..&[u8::MAX; 64][..], 1)?;
+            return if anything.is_empty() {
+                Ok(Self::default())
+            } else {
+                Err(not_a_store())
+            };
+        };
+        check_format(&format)?;
+        let damaged = || StoreError::corrupt("the stored declaration of a table is damaged");
+        let mut catalogue = Self::default();
+        for entry in Entries::new(snapshot, all_tables()) {
+            let (key, text) = entry?;
+            let Some(Key::Table(table)) = Key::decode(&key) else {
+                return Err(damaged());
+            };
+            let table = TableName::stored(table).map_err(|error| damaged().with_source(error))?;
+            let declared =
+                serde_json::from_slice(&text).map_err(|error| damaged().with_source(error))?;
+            catalogue.schema = catalogue.schema.with_table(table, declared);
+        }
+        for entry in Entries::new(snapshot, all_states()) {
+            let (key, text) = entry?;
+            let Some(Key::IndexState { table, index }) = Key::decode(&key) else {
+                return Err(damaged());
+            };
+            let table = TableName::stored(table).map_err(|error| damaged().with_source(error))?;
+            let state = State::decode(&text).ok_or_else(damaged)?;
+            catalogue.kept.insert((table, index.to_owned()), state);
+        }
+        Ok(catalogue)
+    }
+}
+
+fn check_format(format: &[u8]) -> Result<(), StoreError> {
+    if format.starts_with(SEALED_NAME) {
+        let message = "the store is encrypted; open it with its key";
+        return Err(StoreError::new(StoreErrorKind::KeyNeeded, message));
+    }
+    let number = std::str::from_utf8(format)
+        .ok()
+        .and_then(|text| text.strip_prefix(FORMAT_NAME)?.parse::<u32>().ok());
+    match number {
+        Some(FORMAT) => Ok(()),
+        Some(newer) => {
+            let message = format!(
+                "the store has format {newer}, this release reads up to {FORMAT}; update the program"
+            );
+            Err(StoreError::new(StoreErrorKind::FormatTooNew, message))
+        }
+        None => Err(not_a_store()),
+    }
+}
+
+fn not_a_store() -> StoreError {
+    let message = "the database holds something other than a synctable store; choose another path";
+    StoreError::new(StoreErrorKind::NotAStore, message)
+}

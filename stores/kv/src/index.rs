@@ -1,0 +1,230 @@
+//! Secondary indexes: their entries, which are written together with the records, and walks along them.
+
+use std::ops::Range;
+
+use synctable_core::query::{Direction, Evaluator, FieldPath, OrderBy, Query, SortKey, Window};
+use synctable_core::store::{Page, StoreError};
+use synctable_core::{IndexSpec, Record, RecordId, TableName, TableSchema};
+
+use crate::backend::KvSnapshot;
+use crate::key::{Key, behind, index_start, same_values, successor};
+use crate::plan::Walk;
+use crate::scan::Entries;
+use crate::value;
+use crate::values;
+
+/// The name of an index: its fields, in which no `/` occurs.
+pub(crate) fn name(index: &IndexSpec) -> String {
+    index.fields.join("/")
+}
+
+/// The key of a record's entry.
+pub(crate) fn entry(
+    table: &TableName,
+    schema: &TableSchema,
+    index: &IndexSpec,
+    record: &Record,
+) -> Vec<u8> {
+    let terms: Vec<OrderBy> = index
+        .fields
+        .iter()
+        .map(|field| OrderBy {
+            path: FieldPath::new(field),
+            direction: Direction::Ascending,
+        })
+        .collect();
+    let key = Evaluator::new(schema).sort_key(&terms, record);
+    let values = values::encode(&key.values);
+    Key::Index {
+        table: table.as_str(),
+        index: &name(index),
+        values: &values,
+        id: record.id().as_str(),
+    }
+    .encode()
+}
+
+/// A walk in one snapshot.
+pub(crate) struct Walker<'a> {
+    pub(crate) snapshot: &'a dyn KvSnapshot,
+    pub(crate) table: &'a TableName,
+    pub(crate) schema: &'a TableSchema,
+    pub(crate) walk: &'a Walk<'a>,
+}
+
+impl Walker<'_> {
+    /// The keys of all entries of the walk.
+    fn keys(&self) -> Range<Vec<u8>> {
+        let start = index_start(self.table.as_str(), &name(self.walk.index), 0);
+        if let Some(values) = &self.walk.exact {
+            return same_values(self.table.as_str(), &name(self.walk.index), values);
+        }
+        let with = |bytes: &[u8]| [start.as_slice(), &self.walk.fixed, bytes].concat();
+        match &self.walk.bounds {
+            Some((lower, upper)) => with(lower)..successor(with(upper)),
+            None if self.walk.equal == 0 => {
+                start.clone()..index_start(self.table.as_str(), &name(self.walk.index), 1)
+            }
+            // The next byte is that of another value, or the end of the list: never 255.
+            None => with(&[])..with(&[u8::MAX]),
+        }
+    }
+
+    /// The records of the walk, in the order of the index.
+    pub(crate) fn records(&self) -> impl Iterator<Item = Result<Record, StoreError>> + '_ {
+        self.records_in(self.keys())
+    }
+
+    fn records_in(
+        &self,
+        keys: Range<Vec<u8>>,
+    ) -> impl Iterator<Item = Result<Record, StoreError>> + '_ {
+        Entries::new(self.snapshot, keys).map(move |entry| self.record(&entry?.0))
+    }
+
+    /// The record of an entry.
+    fn record(&self, entry: &[u8]) -> Result<Record, StoreError> {
+        let damaged = || {
+            StoreError::corrupt(format!(
+                "table {}: an index names a record that is not there",
+                self.table
+            ))
+        };
+        let Some(Key::Index { id, .. }) = Key::decode(entry) else {
+            return Err(damaged());
+        };
+        let id = RecordId::system(id);
+        let bytes = self.snapshot.get(&Key::record(self.table, &id).encode())?;
+        value::decode(self.table, id, &bytes.ok_or_else(damaged)?)
+    }
+
+    /// A page of a query whose order is that of the walk. `None` where an entry does not tell the order, because its values are cut.
+    pub(crate) fn page(
+        &self,
+        query: &Query,
+        direction: Direction,
+    ) -> Result<Option<Page>, StoreError> {
+        let window = Window::of(query)?;
+        if window.length == 0 {
+            return Ok(Some(Page::default()));
+        }
+        let evaluator = Evaluator::new(self.schema);
+        let mut keys = self.keys();
+        let mut page = PageOf {
+            query,
+            window: &window,
+            evaluator,
+            left_out: 0,
+            records: Vec::new(),
+        };
+        let mut first = None;
+        if let Some(start) = &window.start {
+            let mut values = self.walk.fixed.clone();
+            values.extend(values::encode(&start.values));
+            if values::is_cut(&values) {
+                return Ok(None);
+            }
+            let index = name(self.walk.index);
+            let group = same_values(self.table.as_str(), &index, &values);
+            let id = [group.start.as_slice(), start.id.as_str().as_bytes()].concat();
+            match direction {
+                Direction::Ascending => keys.start = behind(id).max(keys.start),
+                Direction::Descending => {
+                    keys.end = group.start.clone().min(keys.end);
+                    first = Some(behind(id)..group.end);
+                }
+            }
+        }
+        if direction == Direction::Ascending {
+            return self
+                .take(keys, &mut page)
+                .map(|done| done.map(|_| page.end()));
+        }
+        // Groups of equal values from the last to the first, each by ascending id.
+        loop {
+            let group = match first.take() {
+                Some(rest) => rest,
+                None => {
+                    let last = self.snapshot.scan_back(&keys.start..&keys.end, 1)?;
+                    let Some((last, _)) = last.first() else {
+                        return Ok(Some(page.end()));
+                    };
+                    let Some(Key::Index {
+                        table,
+                        index,
+                        values,
+                        ..
+                    }) = Key::decode(last)
+                    else {
+                        return Ok(None);
+                    };
+                    let group = same_values(table, index, values);
+                    keys.end.clone_from(&group.start);
+                    group
+                }
+            };
+            match self.take(group, &mut page)? {
+                None => return Ok(None),
+                Some(true) => return Ok(Some(page.end())),
+                Some(false) => {}
+            }
+        }
+    }
+
+    /// Fills a page; true when it is full, `None` at an entry whose values are cut.
+    fn take(
+        &self,
+        keys: Range<Vec<u8>>,
+        page: &mut PageOf<'_>,
+    ) -> Result<Option<bool>, StoreError> {
+        for entry in Entries::new(self.snapshot, keys) {
+            let (key, _) = entry?;
+            if matches!(Key::decode(&key), Some(Key::Index { values, .. }) if values::is_cut(values))
+            {
+                return Ok(None);
+            }
+            if page.add(self.record(&key)?) {
+                return Ok(Some(true));
+            }
+        }
+        Ok(Some(false))
+    }
+}
+
+/// A page that is being filled.
+pub(crate) struct PageOf<'a> {
+    pub(crate) query: &'a Query,
+    pub(crate) window: &'a Window,
+    pub(crate) evaluator: Evaluator<'a>,
+    pub(crate) left_out: usize,
+    pub(crate) records: Vec<Record>,
+}
+
+impl PageOf<'_> {
+    /// Takes the next record of the order in; true when one more than the page holds was seen.
+    pub(crate) fn add(&mut self, record: Record) -> bool {
+        let matches = |filter| self.evaluator.matches(filter, &record);
+        if !self.query.filter.as_ref().is_none_or(matches) {
+            return false;
+        }
+        if self.left_out < self.window.skip {
+            self.left_out += 1;
+            return false;
+        }
+        self.records.push(record);
+        self.records.len() > self.window.length
+    }
+
+    pub(crate) fn end(mut self) -> Page {
+        if self.records.len() <= self.window.length {
+            return Page::new(self.records, None);
+        }
+        self.records.truncate(self.window.length);
+        let last: Option<SortKey> = self
+            .records
+            .last()
+            .map(|last| self.evaluator.sort_key(&self.query.order, last));
+        let next = self.window.next(last.as_ref(), self.records.len());
+        Page::new(self.records, next)
+    }
+}
