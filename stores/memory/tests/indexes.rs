@@ -380,8 +380,9 @@ fn ranges_are_answered_right() {
                     plain.clone().order_by("title"),
                     plain.order_by_desc("title").skip(2).top(9),
                 ] {
-                    let answer = compare_query(&store, &table(), &movies(), &records, &query);
-                    answer.await.unwrap();
+                    compare_query(&store, &table(), &movies(), &records, &query)
+                        .await
+                        .unwrap();
                 }
             }
         }
