@@ -72,7 +72,7 @@ pub use synctable_sqlite::SqliteStore;
 pub use synctable_testkit as testkit;
 
 mod open;
-pub use open::{Missing, OpenedStore, StoreKind, StoreUrl, UrlError, open_store};
+pub use open::{Missing, OpenedStore, StoreKey, StoreKind, StoreUrl, UrlError, open_store};
 
 /// Guides, task by task. Their code is tested.
 #[cfg(feature = "full")]

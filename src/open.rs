@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::store::{LocalStore, StoreError, StoreErrorKind};
 
 #[cfg(feature = "encrypted")]
-use crate::encrypted::{Sealed, Secret};
+use crate::encrypted::Sealed;
 #[cfg(feature = "encrypted")]
 use crate::kv::{KvBackend, KvStore};
 
@@ -150,40 +150,42 @@ pub struct OpenedStore {
     pub sealed: Option<Sealed<Arc<dyn KvBackend>>>,
 }
 
-/// Opens the store that a URL names; makes it where there is none.
+/// What opens an encrypted store: a raw key, a passphrase, or where to ask for a key.
+#[cfg(feature = "encrypted")]
+pub use crate::encrypted::Secret as StoreKey;
+
+/// What opens an encrypted store. Without the feature `encrypted` there is none, so that code that gives no key builds with and without it.
+#[cfg(not(feature = "encrypted"))]
+#[derive(Debug)]
+pub enum StoreKey {}
+
+/// Opens the store that a URL names; makes it where there is none. [`StoreUrl::open`] leaves the choice.
 ///
 /// An encrypted store needs a key, and no other takes one: both are told apart, as
 /// [`KeyNeeded`](StoreErrorKind::KeyNeeded) and [`NotEncrypted`](StoreErrorKind::NotEncrypted).
 ///
+/// Not asynchronous: files are opened, and a key is derived from a passphrase, before it returns.
+///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # #[cfg(feature = "full")] {
 /// # let folder = tempfile::tempdir()?;
 /// # let folder = folder.path().display();
-/// use synctable::encrypted::{RawKey, Secret};
-/// use synctable::open_store;
+/// use synctable::encrypted::RawKey;
+/// use synctable::{StoreKey, open_store};
 ///
 /// let plain = open_store(&format!("sqlite:{folder}/app.db"), None)?;
 /// let key = RawKey::random()?; // kept in the key chain of the system, say
-/// let sealed = open_store(&format!("encrypted+redb:{folder}/app.redb"), Some(Secret::Raw(key)))?;
+/// let sealed = open_store(&format!("encrypted+redb:{folder}/app.redb"), Some(StoreKey::Raw(key)))?;
+/// # }
 /// # Ok(()) }
 /// ```
 ///
 /// # Errors
 /// [`Unsupported`](StoreErrorKind::Unsupported) for a URL that names no store, or one whose feature is off, and the errors of the store.
-#[cfg(feature = "encrypted")]
-pub fn open_store(url: &str, key: Option<Secret>) -> Result<Arc<dyn LocalStore>, StoreError> {
+pub fn open_store(url: &str, key: Option<StoreKey>) -> Result<Arc<dyn LocalStore>, StoreError> {
     let url: StoreUrl = url.parse().map_err(|error| no_url(&error))?;
     Ok(url.open(key, Missing::Make)?.store)
-}
-
-/// Opens the store that a URL names; makes it where there is none. With the feature `encrypted` it takes a key as well.
-///
-/// # Errors
-/// [`Unsupported`](StoreErrorKind::Unsupported) for a URL that names no store, or one whose feature is off, and the errors of the store.
-#[cfg(not(feature = "encrypted"))]
-pub fn open_store(url: &str) -> Result<Arc<dyn LocalStore>, StoreError> {
-    let url: StoreUrl = url.parse().map_err(|error| no_url(&error))?;
-    Ok(url.open(Missing::Make)?.store)
 }
 
 fn no_url(error: &UrlError) -> StoreError {
@@ -210,16 +212,23 @@ impl StoreUrl {
     ///
     /// # Errors
     /// As those of [`open_store`].
-    #[cfg(feature = "encrypted")]
-    pub fn open(&self, key: Option<Secret>, missing: Missing) -> Result<OpenedStore, StoreError> {
-        if !self.encrypted {
-            if key.is_some() {
-                let message = "a key is given, but the URL names a store that is not encrypted; leave out the key, or put encrypted+ in front";
-                return Err(StoreError::new(StoreErrorKind::NotEncrypted, message));
-            }
-            let (store, sealed) = (self.plain(missing)?, None);
-            return Ok(OpenedStore { store, sealed });
+    pub fn open(&self, key: Option<StoreKey>, missing: Missing) -> Result<OpenedStore, StoreError> {
+        if self.encrypted {
+            return self.sealed(key, missing);
         }
+        if key.is_some() {
+            let message = "a key is given, but the URL names a store that is not encrypted; leave out the key, or put encrypted+ in front";
+            return Err(StoreError::new(StoreErrorKind::NotEncrypted, message));
+        }
+        Ok(OpenedStore {
+            store: self.plain(missing)?,
+            #[cfg(feature = "encrypted")]
+            sealed: None,
+        })
+    }
+
+    #[cfg(feature = "encrypted")]
+    fn sealed(&self, key: Option<StoreKey>, missing: Missing) -> Result<OpenedStore, StoreError> {
         let Some(key) = key else {
             let message = "the store is encrypted; give its key or passphrase";
             return Err(StoreError::new(StoreErrorKind::KeyNeeded, message));
@@ -235,17 +244,10 @@ impl StoreUrl {
         })
     }
 
-    /// Opens the store.
-    ///
-    /// # Errors
-    /// As those of [`open_store`].
     #[cfg(not(feature = "encrypted"))]
-    pub fn open(&self, missing: Missing) -> Result<OpenedStore, StoreError> {
-        if self.encrypted {
-            return Err(feature_off("encrypted"));
-        }
-        let store = self.plain(missing)?;
-        Ok(OpenedStore { store })
+    #[expect(clippy::unused_self, reason = "as with the feature")]
+    fn sealed(&self, _: Option<StoreKey>, _: Missing) -> Result<OpenedStore, StoreError> {
+        Err(feature_off("encrypted"))
     }
 
     #[allow(unused_variables, reason = "without features there is nothing to make")]

@@ -10,6 +10,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use proptest::prelude::{Just, Strategy as _, prop_oneof};
 use serde_json::{Value, json};
 use synctable::encrypted::{RawKey, Secret};
 use synctable::query::Query;
@@ -18,11 +19,11 @@ use synctable::store::{
     WriteBatch,
 };
 use synctable::sync::{SyncContext, copy_store};
-use synctable::testkit::async_trait;
 use synctable::testkit::engine::TestServer;
+use synctable::testkit::{arb, async_trait, for_all};
 use synctable::{
-    Error, FieldType, MemoryStore, Missing, Record, RecordId, Schema, StoreUrl, TableName,
-    TableSchema,
+    Error, FieldType, MemoryStore, Missing, Record, RecordId, Schema, SqliteStore, StoreUrl,
+    TableName, TableSchema,
 };
 
 const TODO: &str = "todo";
@@ -176,7 +177,7 @@ impl Stopping {
 async fn a_copy_that_was_cut_off_goes_on() {
     let source = device().await;
     let expected = contents(&*source).await;
-    let mut cuts = 0;
+    let (mut cuts, mut left) = (0, u64::MAX);
     loop {
         let target: Arc<dyn LocalStore> = Arc::new(MemoryStore::new());
         let stopping = Stopping {
@@ -200,11 +201,18 @@ async fn a_copy_that_was_cut_off_goes_on() {
                 "after {cuts} writes it is no device"
             );
         }
-        copy_store(&*source, &*target, |_| ()).await.unwrap();
+        let mut rows = 0;
+        copy_store(&*source, &*target, |done| rows = done)
+            .await
+            .unwrap();
         assert_eq!(contents(&*target).await, expected, "after {cuts} writes");
+        // What is there already is not copied again.
+        assert!(rows <= left, "{rows} rows after {cuts} writes");
+        left = rows;
         cuts += 1;
     }
     assert!(cuts > 8, "{cuts} cuts");
+    assert_eq!(left, 0, "the last cut leaves the end alone");
 }
 
 #[tokio::test]
@@ -228,7 +236,7 @@ async fn a_source_that_changes_is_noticed() {
         if done > 1_000
             && let Some(batch) = change.take()
         {
-            futures_executor(other.commit(batch)).unwrap();
+            ready(other.commit(batch)).unwrap();
         }
     })
     .await
@@ -238,8 +246,166 @@ async fn a_source_that_changes_is_noticed() {
     assert_eq!(contents(&target).await, contents(&*source).await);
 }
 
+#[tokio::test]
+async fn a_source_that_changes_between_two_attempts_is_noticed() {
+    let source = device().await;
+    let changed = Record::from_json(r#"{"id":"0000","n":77}"#).unwrap();
+    let table = TableName::new(TODO).unwrap();
+    let target = begun(&source).await;
+    source
+        .commit(WriteBatch::new().put(&table, changed))
+        .await
+        .unwrap();
+    let refused = copy_store(&*source, &*target, |_| ()).await.unwrap_err();
+    assert!(refused.to_string().contains("changed while"), "{refused}");
+    copy_store(&*source, &*target, |_| ()).await.unwrap();
+    assert_eq!(contents(&*target).await, contents(&*source).await);
+}
+
+#[tokio::test]
+async fn the_beginning_of_a_copy_is_not_mixed_with_another_store() {
+    let (source, other) = (device().await, device().await);
+    let target = begun(&source).await;
+    let refused = copy_store(&*other, &*target, |_| ()).await.unwrap_err();
+    assert!(refused.to_string().contains("another store"), "{refused}");
+    // Nor is it a source itself.
+    let refused = copy_store(&*target, &MemoryStore::new(), |_| ()).await;
+    assert!(
+        refused.unwrap_err().to_string().contains("cut off"),
+        "{target:?}"
+    );
+    copy_store(&*source, &*target, |_| ()).await.unwrap();
+    assert_eq!(contents(&*target).await, contents(&*source).await);
+
+    // Stores that were never devices have no identity: what is too much in the copy tells.
+    let plain = |name: &'static str| async move {
+        let store: Arc<dyn LocalStore> = Arc::new(MemoryStore::new());
+        let table = TableName::new(name).unwrap();
+        let schema = Schema::new().with_table(table.clone(), TableSchema::new());
+        store.define(&schema).await.unwrap();
+        for n in 0..600 {
+            let row = Record::from_json(&format!(r#"{{"id":"{n:03}"}}"#)).unwrap();
+            let batch = WriteBatch::new().put(&table, row);
+            store.commit(batch).await.unwrap();
+        }
+        store
+    };
+    let (one, two) = (plain("one").await, plain("two").await);
+    let target = begun(&one).await;
+    copy_store(&*two, &*target, |_| ()).await.unwrap_err();
+    copy_store(&*two, &*target, |_| ()).await.unwrap();
+    let one = TableName::new("one").unwrap();
+    assert_eq!(target.count(&one, &Query::all()).await.unwrap(), 0);
+}
+
+/// A target that has the first records of a copy, but not all.
+async fn begun(source: &Arc<dyn LocalStore>) -> Arc<dyn LocalStore> {
+    let target: Arc<dyn LocalStore> = Arc::new(MemoryStore::new());
+    loop {
+        let stopping = Stopping {
+            store: Arc::clone(&target),
+            left: AtomicUsize::new(3),
+        };
+        let cut = copy_store(&**source, &stopping, |_| ()).await.unwrap_err();
+        assert!(cut.to_string().contains("the disk is gone"), "{cut}");
+        let schema = target.schema().await.unwrap();
+        for (table, _) in schema.tables().filter(|(table, _)| !table.is_system()) {
+            if target.count(table, &Query::all()).await.unwrap() > 0 {
+                return target;
+            }
+        }
+    }
+}
+
+/// What a random device does to its records, by their place in the table.
+#[derive(Debug, Clone)]
+enum Change {
+    Update(usize),
+    Replace(usize),
+    Delete(usize),
+    Insert,
+}
+
+#[tokio::test]
+async fn random_stores_are_equal_after_a_copy_there_and_back() {
+    let change = prop_oneof![
+        (0..9usize).prop_map(Change::Update),
+        (0..9usize).prop_map(Change::Replace),
+        (0..9usize).prop_map(Change::Delete),
+        Just(Change::Insert),
+    ];
+    let changes = proptest::collection::vec(change, 0..12);
+    let cases = (arb::schema(), changes).prop_flat_map(|(schema, changes)| {
+        let records = arb::records(&schema, 9);
+        (Just(schema), records, Just(changes))
+    });
+    for_all(60, cases, async |(schema, records, changes)| {
+        let source: Arc<dyn LocalStore> = Arc::new(MemoryStore::new());
+        let table = TableName::new(TODO).unwrap();
+        let schema = Schema::new().with_table(table.clone(), schema);
+        source.define(&schema).await.unwrap();
+        let pulled = records.iter().cloned();
+        let batch = pulled.fold(WriteBatch::new(), |batch, row| batch.put(&table, row));
+        source.commit(batch).await.unwrap();
+        let sync = SyncContext::builder(Arc::clone(&source))
+            .open()
+            .await
+            .unwrap();
+        let todos = sync.table::<Record>(TODO).unwrap();
+        for change in changes {
+            // Some fail: their record is gone or was never there, or holds what may not be written.
+            let _ = match change {
+                Change::Insert => todos
+                    .insert(&Record::from_json(r#"{"id":"new"}"#).unwrap())
+                    .await
+                    .map(drop),
+                Change::Update(at) | Change::Replace(at) | Change::Delete(at)
+                    if at >= records.len() =>
+                {
+                    Ok(())
+                }
+                Change::Update(at) => todos
+                    .update(records[at].id(), &json!({"free": at}))
+                    .await
+                    .map(drop),
+                Change::Replace(at) => {
+                    let row = Record::new(records[at].id().clone(), r#"{"free":null}"#).unwrap();
+                    todos.replace(&row).await.map(drop)
+                }
+                Change::Delete(at) => todos.delete(records[at].id()).await,
+            };
+        }
+        let expected = contents(&*source).await;
+        let folder = tempfile::tempdir().unwrap();
+        let between = SqliteStore::open(folder.path().join("between.db")).unwrap();
+        let copied = copy_store(&*source, &between, |_| ())
+            .await
+            .map_err(|error| error.to_string())?;
+        let back = MemoryStore::new();
+        let again = copy_store(&between, &back, |_| ())
+            .await
+            .map_err(|error| error.to_string())?;
+        if copied != again || copied.operations != sync.pending_count() {
+            return Err(format!(
+                "{copied:?} and {again:?} of {} operations",
+                sync.pending_count()
+            ));
+        }
+        for (place, found) in [
+            ("between", contents(&between).await),
+            ("back", contents(&back).await),
+        ] {
+            if found != expected {
+                return Err(format!("{place}: {found:#?}\ninstead of {expected:#?}"));
+            }
+        }
+        Ok(())
+    })
+    .await;
+}
+
 /// Ends a future that needs no waiting.
-fn futures_executor<T>(future: impl Future<Output = T>) -> T {
+fn ready<T>(future: impl Future<Output = T>) -> T {
     let mut future = std::pin::pin!(future);
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
     loop {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::system::{META, OPERATIONS};
+use super::system::{META, OPERATIONS, meta_value};
 use crate::error::Error;
 use crate::name::{RecordId, TableName};
 use crate::query::{Cursor, Query, SortKey};
@@ -31,12 +31,15 @@ pub struct CopyReport {
     pub operations: u64,
 }
 
-/// How far a copy got.
+/// Whose copy it is, and how far it got.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Progress {
-    table: TableName,
+    /// The identity of the source, if it has one: that of a device has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    after: Option<RecordId>,
+    source: Option<String>,
+    /// Table and id of the last row that was copied; none before the first. As text: both may be the engine's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    last: Option<(String, String)>,
 }
 
 fn table() -> TableName {
@@ -50,15 +53,17 @@ fn state() -> RecordId {
 /// Copies everything: declarations, records, queued operations with their bases, parked conflicts, positions of pulls, settings. `progress` hears
 /// how many rows are done.
 ///
-/// The target must be new, or hold the beginning of a copy that was cut off: it goes on there. Until the copy is whole
-/// [`SyncContext`](super::SyncContext) refuses to open the target. At the end both stores are compared row by row. If someone
-/// changed the source meanwhile that fails, nothing is lost in the source, and the next call begins anew.
+/// The target must be new, or hold the beginning of a copy of the same store that was cut off: it goes on there. Dropping the future is as
+/// safe as a cut. Until the copy is whole [`SyncContext`](super::SyncContext) refuses to open the target.
 ///
-/// Afterwards both stores hold the same operations under the same names: go on with one of them and put the other away. (A server that
-/// recognises repeats does an operation once even if both send it.) Dropping the future is safe at any time.
+/// At the end both stores are compared row by row, so the copy is the source as it was at that time. If someone changed the
+/// source after it was read, that fails, and the next call begins anew.
+///
+/// The copy has the identity of the source: both hold the same operations under the same names. Go on with one of them and put the other
+/// away. (A server that recognises repeats does an operation once even if both send it.)
 ///
 /// # Errors
-/// [`NotAStore`](StoreErrorKind::NotAStore) if the target holds something else, [`Other`](StoreErrorKind::Other) if the source changed, and those
+/// [`NotAStore`](StoreErrorKind::NotAStore) if the target holds something else or the source is no whole store, [`Other`](StoreErrorKind::Other) if the source changed, and those
 /// of the stores.
 ///
 /// ```
@@ -78,23 +83,23 @@ pub async fn copy_store(
         return Err(unfinished().into());
     }
     let schema = without_marks(&from.schema().await?);
-    let begun = begin(to, &schema).await?;
-    let mut report = CopyReport::default();
+    let source = identity(from).await?;
+    let begun = begin(to, &schema, source.as_ref()).await?;
     let mut done = 0;
     for (name, _) in schema.tables() {
         let after = match &begun {
-            Some(begun) if *name < begun.table => continue,
-            Some(begun) if *name == begun.table => begun.after.clone(),
+            Some((table, _)) if name < table => continue,
+            Some((table, id)) if name == table => Some(behind(id.clone())),
             _ => None,
         };
-        let mut query = Query::all().page(PAGE).after(after.map(behind));
+        let mut query = Query::all().page(PAGE).after(after);
         loop {
             let page = from.query(name, &query).await?;
             if let Some(last) = page.records.last() {
                 done += page.records.len() as u64;
                 let mark = Progress {
-                    table: name.clone(),
-                    after: Some(last.id().clone()),
+                    source: source.clone(),
+                    last: Some((name.to_string(), last.id().to_string())),
                 };
                 let mut batch = WriteBatch::new().durability(Durability::Eventual);
                 for record in &page.records {
@@ -111,14 +116,21 @@ pub async fn copy_store(
             }
         }
     }
-    for (name, _) in schema.tables() {
-        let rows = same_rows(from, to, name).await?;
-        let Some(rows) = rows else {
-            return start_over(to, &schema).await;
+    // With the tables that the target alone has: an earlier attempt may have left rows there.
+    let copied = without_marks(&to.schema().await?);
+    let mut report = CopyReport::default();
+    for (name, _) in copied.tables() {
+        let rows = match schema.table(name) {
+            Some(_) => same_rows(from, to, name).await?,
+            None if to.count(name, &Query::all()).await? == 0 => Some(0),
+            None => None,
         };
-        if name.is_system() {
-            report.operations += if *name == *OPERATIONS { rows } else { 0 };
-        } else {
+        let Some(rows) = rows else {
+            return start_over(to, &copied, source).await;
+        };
+        if *name == *OPERATIONS {
+            report.operations = rows;
+        } else if !name.is_system() && schema.table(name).is_some() {
             report.tables += 1;
             report.records += rows;
         }
@@ -126,6 +138,15 @@ pub async fn copy_store(
     to.commit(WriteBatch::new().delete(&table(), &state()))
         .await?;
     Ok(report)
+}
+
+/// The identity of the store of a device.
+async fn identity(store: &dyn LocalStore) -> Result<Option<String>, StoreError> {
+    match store.get_one(&META, &RecordId::system("store")).await {
+        Ok(row) => row.as_ref().map(meta_value).transpose(),
+        Err(error) if error.kind() == StoreErrorKind::UnknownTable => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// True when a copy into this store was begun and did not end.
@@ -143,13 +164,23 @@ pub(crate) fn unfinished() -> StoreError {
     StoreError::new(StoreErrorKind::NotAStore, message)
 }
 
-/// Makes the target ready: how far an earlier copy got.
-async fn begin(to: &dyn LocalStore, schema: &Schema) -> Result<Option<Progress>, Error> {
+/// Makes the target ready: the last row of an earlier attempt.
+async fn begin(
+    to: &dyn LocalStore,
+    schema: &Schema,
+    source: Option<&String>,
+) -> Result<Option<(TableName, RecordId)>, Error> {
     let there = to.schema().await?;
-    if is_unfinished(to).await? {
+    if there.table(&table()).is_some()
+        && let Some(row) = to.get_one(&table(), &state()).await?
+    {
+        let begun = Progress::from_row(&row)?;
+        if begun.source.as_ref() != source {
+            let message = "the target is the beginning of a copy of another store; remove it, or give a new one";
+            return Err(StoreError::new(StoreErrorKind::NotAStore, message).into());
+        }
         to.define(schema).await?;
-        let row = to.get_one(&table(), &state()).await?;
-        return Ok(row.as_ref().and_then(Progress::from_row));
+        return begun.last();
     }
     for (name, _) in there.tables() {
         if to.count(name, &Query::all()).await? > 0 {
@@ -160,7 +191,7 @@ async fn begin(to: &dyn LocalStore, schema: &Schema) -> Result<Option<Progress>,
     let marks = Schema::new().with_table(table(), TableSchema::new());
     to.define(&marks).await?;
     // Marked before anything else is there. A cut before this leaves an empty store, one after it a copy to go on with.
-    to.commit(WriteBatch::new().put(&table(), Record::new(state(), "{}")?))
+    to.commit(WriteBatch::new().put(&table(), Progress::start(source.cloned()).to_row()?))
         .await?;
     to.define(schema).await?;
     Ok(None)
@@ -201,14 +232,18 @@ async fn same_rows(
     Ok((copied == rows).then_some(rows))
 }
 
-async fn start_over<T>(to: &dyn LocalStore, schema: &Schema) -> Result<T, Error> {
+async fn start_over<T>(
+    to: &dyn LocalStore,
+    copied: &Schema,
+    source: Option<String>,
+) -> Result<T, Error> {
     let mut batch = WriteBatch::new();
-    for (name, _) in schema.tables() {
+    for (name, _) in copied.tables() {
         batch.push(Write::Clear {
             table: name.clone(),
         });
     }
-    to.commit(batch.put(&table(), Record::new(state(), "{}")?))
+    to.commit(batch.put(&table(), Progress::start(source).to_row()?))
         .await?;
     let message = "the source was changed while it was copied; close what uses it and copy again";
     Err(StoreError::new(StoreErrorKind::Other, message).into())
@@ -234,7 +269,12 @@ fn behind(id: RecordId) -> Cursor {
 }
 
 impl Progress {
-    fn to_row(&self) -> Result<Record, Error> {
+    /// Nothing is copied yet.
+    fn start(source: Option<String>) -> Self {
+        Self { source, last: None }
+    }
+
+    fn to_row(&self) -> Result<Record, StoreError> {
         let text = serde_json::to_string(self).map_err(|error| {
             StoreError::corrupt("the state of the copy cannot be written").with_source(error)
         })?;
@@ -245,8 +285,19 @@ impl Progress {
         ))
     }
 
-    /// `None` for the mark of a copy that has no row yet.
-    fn from_row(row: &Record) -> Option<Self> {
-        serde_json::from_str(row.body()).ok()
+    fn from_row(row: &Record) -> Result<Self, StoreError> {
+        serde_json::from_str(row.body()).map_err(|error| damaged().with_source(error))
     }
+
+    fn last(&self) -> Result<Option<(TableName, RecordId)>, Error> {
+        let Some((table, id)) = &self.last else {
+            return Ok(None);
+        };
+        let table = TableName::stored(table).map_err(|error| damaged().with_source(error))?;
+        Ok(Some((table, RecordId::system(id))))
+    }
+}
+
+fn damaged() -> StoreError {
+    StoreError::corrupt("the state of the copy is damaged; remove the target")
 }
