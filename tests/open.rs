@@ -14,8 +14,8 @@ use synctable::{
     Missing, Record, Schema, StoreKey, StoreKind, StoreUrl, TableName, TableSchema, open_store,
 };
 
-fn key(byte: u8) -> Option<StoreKey> {
-    Some(StoreKey::Raw(RawKey::from_bytes([byte; 32])))
+fn key(byte: u8) -> StoreKey {
+    StoreKey::Raw(RawKey::from_bytes([byte; 32]))
 }
 
 #[test]
@@ -64,7 +64,7 @@ async fn each_store_opens_as_what_it_is_and_as_nothing_else() {
             let plain = format!("{engine}:{}", path.display());
             let sealed = format!("encrypted+{plain}");
             let url: StoreUrl = if encrypted { &sealed } else { &plain }.parse().unwrap();
-            let own = || encrypted.then(|| key(1)).flatten();
+            let own = || encrypted.then(|| key(1));
 
             let missing = url.open(own(), Missing::Refuse).unwrap_err();
             assert_eq!(missing.kind(), StoreErrorKind::Io, "{url}: {missing}");
@@ -89,13 +89,13 @@ async fn each_store_opens_as_what_it_is_and_as_nothing_else() {
             if encrypted {
                 assert_eq!(kind(&plain, None), other, "{plain}");
                 assert_eq!(kind(&sealed, None), StoreErrorKind::KeyNeeded);
-                assert_eq!(kind(&sealed, key(2)), StoreErrorKind::WrongKey);
+                assert_eq!(kind(&sealed, Some(key(2))), StoreErrorKind::WrongKey);
                 let phrase = Passphrase::new("no".to_owned()).unwrap();
                 let phrase = Some(StoreKey::Passphrase(phrase));
                 assert_eq!(kind(&sealed, phrase), StoreErrorKind::WrongKey);
             } else {
-                assert_eq!(kind(&sealed, key(1)), other, "{sealed}");
-                assert_eq!(kind(&plain, key(1)), StoreErrorKind::NotEncrypted);
+                assert_eq!(kind(&sealed, Some(key(1))), other, "{sealed}");
+                assert_eq!(kind(&plain, Some(key(1))), StoreErrorKind::NotEncrypted);
             }
             for engine in ["sqlite", "redb", "sled"] {
                 if engine != url.kind().as_str() {
