@@ -116,11 +116,11 @@ pub(crate) fn explain(
         None => scan.found(),
     };
     let mut statement = conn
-        .prepare(&format!("EXPLAIN QUERY PLAN {sql}"))
+        .prepare_cached(&format!("EXPLAIN QUERY PLAN {sql}"))
         .map_err(from_sqlite)?;
-    let lines = statement
-        .query_map([], |row| row.get::<_, String>("detail"))
-        .and_then(Iterator::collect::<Result<Vec<String>, _>>)
+    let lines: Vec<String> = bound(&mut statement, scan.translator.parameters(), &[])?
+        .mapped(|row| row.get("detail"))
+        .collect::<Result<_, _>>()
         .map_err(from_sqlite)?;
     let lines = lines.iter().map(String::as_str);
     Ok(explain::plan(lines, &layout.schema, order.is_none()))
