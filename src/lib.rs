@@ -61,13 +61,13 @@ pub use synctable_kv as kv;
 #[cfg(feature = "memory")]
 pub use synctable_memory::MemoryStore;
 #[cfg(feature = "redb")]
-pub use synctable_redb::RedbStore;
+pub use synctable_redb::{RedbBackend, RedbStore};
 #[cfg(feature = "server")]
 pub use synctable_server as server;
 #[cfg(feature = "sled")]
-pub use synctable_sled::SledStore;
+pub use synctable_sled::{SledBackend, SledStore};
 #[cfg(feature = "sqlite")]
-pub use synctable_sqlite::SqliteStore;
+pub use synctable_sqlite::{SqliteKv, SqliteStore};
 #[cfg(feature = "testkit")]
 pub use synctable_testkit as testkit;
 

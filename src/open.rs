@@ -291,9 +291,7 @@ impl StoreUrl {
         match self.kind {
             #[cfg(feature = "sqlite")]
             StoreKind::Sqlite => Ok(Arc::new(
-                synctable_sqlite::SqliteKv::builder(&self.path)
-                    .create(create)
-                    .open()?,
+                crate::SqliteKv::builder(&self.path).create(create).open()?,
             )),
             #[cfg(feature = "redb")]
             StoreKind::Redb => Ok(Arc::new(

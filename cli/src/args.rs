@@ -127,6 +127,9 @@ pub(crate) enum Verb {
         /// $filter, $orderby, $skip, $top, $select, $count, joined with &
         #[arg(value_parser = odata)]
         odata: Option<Query>,
+        /// Say how the store would find the records instead of showing them
+        #[arg(long)]
+        explain: bool,
     },
     /// Add or replace records from JSON lines
     #[command(

@@ -14,7 +14,7 @@ use synctable::{Missing, OpenedStore, Schema, TableName};
 
 use crate::args::Globals;
 use crate::errors::{Failure, NO_REMOTE};
-use crate::store_url::KeyOptions;
+use crate::key_options::KeyOptions;
 
 /// The settings under which a store remembers its server.
 const REMOTE: &str = "remote";
@@ -201,8 +201,13 @@ async fn refuse_server_store(store: &dyn LocalStore) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A server over the store of a device would show records that were never pushed.
+/// A server over the store of a device would show records that were never pushed, one over half a copy would miss some.
 pub(crate) async fn refuse_device_store(store: &dyn LocalStore) -> Result<(), Failure> {
+    if has_rows(store, "__copy").await? {
+        return Err(Failure::failed(
+            "the store is a copy that was cut off; copy again, or remove it",
+        ));
+    }
     if has_rows(store, "__operations").await? || has_rows(store, "__delta").await? {
         return Err(Failure::failed(
             "the store is that of a device; choose another --store for the server",

@@ -3,12 +3,12 @@
 mod args;
 mod device;
 mod errors;
+mod key_options;
 mod log;
 mod output;
 mod progress;
 mod run;
 mod signals;
-mod store_url;
 mod verbs;
 
 use std::process::ExitCode;

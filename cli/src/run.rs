@@ -70,8 +70,17 @@ async fn run(cli: &Cli, output: &mut Output) -> Result<Done, Failure> {
         Verb::Replace(args) => records::replace(globals, output, args).await,
         Verb::Get(args) => records::get(globals, output, args).await,
         Verb::Delete(args) => records::delete(globals, output, args).await,
-        Verb::Query { table, odata } => {
-            records::query(globals, output, table, odata.clone().unwrap_or_default()).await
+        Verb::Query {
+            table,
+            odata,
+            explain,
+        } => {
+            let query = odata.clone().unwrap_or_default();
+            if *explain {
+                records::explain(globals, output, table, &query).await
+            } else {
+                records::query(globals, output, table, query).await
+            }
         }
         Verb::Import { table, file } => import_export::import(globals, output, table, file).await,
         Verb::Export { table } => import_export::export(globals, output, table).await,

@@ -94,7 +94,18 @@ pub(crate) async fn inspect(globals: &Globals, output: &mut Output) -> Result<Do
         output.answer(&all, String::new)?;
         return Ok(Done::All);
     }
-    output.answer(&(), || all.store.clone())?;
+    output.answer(&(), || {
+        let url = &globals.store;
+        let encrypted = if url.is_encrypted() {
+            ", encrypted"
+        } else {
+            ""
+        };
+        format!(
+            "{url}: a store of the kind {}{encrypted}",
+            url.kind().as_str()
+        )
+    })?;
     for table in &all.tables {
         output.answer(&(), || {
             format!(

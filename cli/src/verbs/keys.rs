@@ -9,8 +9,12 @@ use synctable::sync::copy_store;
 
 use crate::args::{CopyArgs, Globals, RekeyArgs};
 use crate::errors::{Done, Failure};
+use crate::key_options::KeyOptions;
 use crate::output::Output;
-use crate::store_url::KeyOptions;
+use crate::progress::Progress;
+
+/// Entries between two lines that show that a rotation goes on.
+const LINE: u64 = 1000;
 
 pub(crate) async fn copy(
     globals: &Globals,
@@ -35,7 +39,10 @@ pub(crate) async fn copy(
     keys.secret_of(&args.to)?;
     let from = globals.open_store(Missing::Refuse)?.store;
     let to = keys.open(&args.to, Missing::Make)?.store;
-    let copied = copy_store(&*from, &*to, |_| ()).await;
+    let copied = {
+        let progress = Progress::new(output, "copied", None);
+        copy_store(&*from, &*to, |rows| progress.set(rows)).await
+    };
     let closed = (from.close().await, to.close().await);
     let report = copied?;
     closed.0?;
@@ -87,23 +94,20 @@ pub(crate) async fn rotate(globals: &Globals, output: &mut Output) -> Result<Don
         return Err(not_encrypted());
     };
     let mut entries = 0;
-    let (rotated, lines) = {
-        let mut lines = Vec::new();
-        let rotated = sealed.rotate(&secret, |done| {
-            // A line now and then shows that it goes on.
-            if done / 10_000 > entries / 10_000 {
-                lines.push(done);
-            }
-            entries = done;
-        });
-        (rotated, lines)
-    };
-    for done in lines {
-        output.summary(&json!({"entries": done}), || format!("{done} entries"))?;
-    }
+    // What cannot be printed does not stop it.
+    let mut printed = Ok(());
+    let rotated = sealed.rotate(&secret, |done| {
+        if done / LINE > entries / LINE && printed.is_ok() {
+            printed = output
+                .summary(&json!({"entries": done}), || format!("{done} entries"))
+                .and_then(|()| output.flush());
+        }
+        entries = done;
+    });
     let closed = opened.store.close().await;
     rotated?;
     closed?;
+    printed?;
     output.summary(&json!({"ok": true, "entries": entries}), || {
         format!("{entries} entries are sealed under a new data key; the old one is gone")
     })?;

@@ -129,6 +129,19 @@ pub(crate) async fn query(
     Ok(Done::All)
 }
 
+pub(crate) async fn explain(
+    globals: &Globals,
+    output: &mut Output,
+    table: &TableName,
+    query: &Query,
+) -> Result<Done, Failure> {
+    let work = async |device: &Device| Ok(device.sync.store().explain(table, query).await?);
+    let plan = globals.with_device(Access::Inspect, work).await?;
+    let plan = plan.to_string();
+    output.answer(&json!({"plan": plan}), || plan.clone())?;
+    Ok(Done::All)
+}
+
 /// Hands over the records of a query, a page at a time. A table that nobody used yet has none.
 pub(crate) async fn for_each(
     device: &Device,

@@ -42,18 +42,20 @@ pub(crate) async fn verify(globals: &Globals, output: &mut Output) -> Result<Don
         None => Access::Inspect,
     };
     let work = async |device: &Device| {
-        let mut findings: Vec<Finding> = device
-            .sync
-            .verify()
-            .await?
-            .iter()
-            .map(|found| Finding::new(&found.table, found.id.as_ref(), &found.problem))
-            .collect();
+        let mut findings = Vec::new();
         if let Some(sealed) = &device.sealed {
             let table = TableName::system("__store");
             for found in sealed.verify(None)?.findings {
                 findings.push(Finding::new(&table, None, &found.to_string()));
             }
+        }
+        // What cannot be opened cannot be read either.
+        if !findings.is_empty() {
+            return Ok(findings);
+        }
+        for found in device.sync.verify().await? {
+            let id = found.id.as_ref();
+            findings.push(Finding::new(&found.table, id, &found.problem));
         }
         if access == Access::Compare {
             compare(device, &mut findings).await?;

@@ -1,10 +1,17 @@
 //! Processes that are killed: what was acknowledged is there, and nothing is there by half.
 
+use std::cell::RefCell;
 use std::collections::HashSet;
+use std::fs;
 use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use serde_json::{Value, json};
+use synctable::encrypted::RawKey;
+use synctable::query::Query;
+use synctable::store::{LocalStore as _, LocalStoreExt as _};
+use synctable::{Missing, RecordId, StoreKey, StoreUrl, TableName};
 
 use crate::kit::{Device, Running, Server, command, lines};
 
@@ -92,6 +99,161 @@ fn a_push_that_is_killed_is_finished_by_the_next() {
     assert_eq!(watcher.export("todoitem").lines().count(), 600);
     assert_eq!(watcher.export("todoitem"), device.export("todoitem"));
     assert_eq!(device.ok(&["pending"]).out, "");
+}
+
+#[test]
+fn a_copy_that_is_killed_goes_on() {
+    let device = Device::new();
+    let row = |n| json!({"id": format!("i{n:04}"), "text": "x".repeat(200)});
+    device
+        .feed(&["import", "todoitem", "-"], &lines(4000, row))
+        .expect(0);
+    fs::write(device.folder().join("app.key"), "0a".repeat(32)).unwrap();
+    let all = device.export("todoitem");
+    let mut cuts = 0;
+    for (number, engine) in ["redb", "sqlite", "redb", "sqlite"].iter().enumerate() {
+        let path = format!("copy-{number}");
+        let to = format!("encrypted+{engine}:{path}");
+        let copy = ["copy", "--to", &to, "--to-key-file", "app.key"];
+        let made = Watched::new(device.folder(), &path);
+        let mut killed = Running(command(device.folder()).args(copy).spawn().unwrap());
+        // Killed as soon as the file grew some times, or was made at least.
+        while killed.0.try_wait().unwrap().is_none() && made.changes() < 1 + 3 * number {}
+        drop(killed);
+        let target = |verb: &[&str]| {
+            let store = ["--store", &to, "--key-file", "app.key"];
+            device.run(&[&store[..], verb].concat())
+        };
+        match copied(&device.folder().join(&path), engine) {
+            Copied::Nothing => {}
+            Copied::Begun => {
+                cuts += 1;
+                for verb in [
+                    &["export", "todoitem"][..],
+                    &["insert", "todoitem", "{}"],
+                    &["serve", "--any-table", "--listen", "127.0.0.1:0"],
+                ] {
+                    let refused = target(verb).expect(1);
+                    assert!(refused.err.contains("cut off"), "{refused:?}");
+                }
+            }
+            Copied::All => {
+                device.run(&copy).expect(1);
+                continue;
+            }
+        }
+        let copied = device.ok(&copy).line();
+        assert_eq!(copied, json!({"records": 4000, "operations": 4000}));
+        assert!(target(&["export", "todoitem"]).expect(0).out == all);
+        assert_eq!(target(&["verify"]).expect(0).line(), json!({"ok": true}));
+    }
+    assert!(cuts > 0, "no copy was cut");
+}
+
+enum Copied {
+    Nothing,
+    Begun,
+    All,
+}
+
+/// What is in the target of a copy that was killed; only looks at it.
+fn copied(path: &Path, engine: &str) -> Copied {
+    let url: StoreUrl = format!("encrypted+{engine}:{}", path.display())
+        .parse()
+        .unwrap();
+    let key = StoreKey::Raw(RawKey::from_bytes([10; 32]));
+    let Ok(opened) = url.open(Some(key), Missing::Refuse) else {
+        return Copied::Nothing;
+    };
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let state = RecordId::new("state").unwrap();
+        let store = opened.store;
+        let found = match store.get_one(&TableName::system("__copy"), &state).await {
+            Err(_) => Copied::Nothing,
+            Ok(Some(_)) => Copied::Begun,
+            Ok(None) => {
+                let todos = TableName::new("todoitem").unwrap();
+                match store.count(&todos, &Query::all()).await {
+                    Ok(4000) => Copied::All,
+                    _ => Copied::Nothing,
+                }
+            }
+        };
+        store.close().await.unwrap();
+        found
+    })
+}
+
+/// A file that may grow.
+struct Watched {
+    path: PathBuf,
+    seen: RefCell<(u64, usize)>,
+}
+
+impl Watched {
+    fn new(folder: &Path, name: &str) -> Self {
+        let path = folder.join(name);
+        let seen = RefCell::default();
+        Self { path, seen }
+    }
+
+    /// How often another size was seen.
+    fn changes(&self) -> usize {
+        std::thread::yield_now();
+        let size = |path: &Path| fs::metadata(path).map_or(0, |file| file.len());
+        // SQLite's log grows before its file does.
+        let log = self.path.with_file_name(format!(
+            "{}-wal",
+            self.path.file_name().unwrap().to_str().unwrap()
+        ));
+        let size = size(&self.path) + size(&log);
+        let mut seen = self.seen.borrow_mut();
+        if size != seen.0 {
+            *seen = (size, seen.1 + 1);
+        }
+        seen.1
+    }
+}
+
+#[test]
+fn a_rotation_that_is_killed_goes_on() {
+    let device = Device::new();
+    let store = ["--store", "encrypted+redb:a.redb", "--key-file", "app.key"];
+    let with = |verb: &'static [&'static str]| [&store[..], verb].concat();
+    fs::write(device.folder().join("app.key"), "0a".repeat(32)).unwrap();
+    let rows = lines(3000, |n| json!({"id": format!("i{n:04}"), "n": n}));
+    device
+        .feed(&with(&["import", "todoitem", "-"]), &rows)
+        .expect(0);
+    let all = device.ok(&with(&["export", "todoitem"])).out;
+    let mut rotation = Running(
+        command(device.folder())
+            .arg("--json")
+            .args(with(&["rotate-key"]))
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap(),
+    );
+    let mut line = String::new();
+    BufReader::new(rotation.0.stdout.take().unwrap())
+        .read_line(&mut line)
+        .unwrap();
+    assert!(line.starts_with(r#"{"entries":"#), "{line}");
+    drop(rotation);
+    // In the middle of it the store is as good as ever.
+    assert!(device.ok(&with(&["export", "todoitem"])).out == all);
+    device.ok(&with(&["insert", "todoitem", r#"{"id":"z"}"#]));
+    assert_eq!(device.ok(&with(&["verify"])).line(), json!({"ok": true}));
+    let ended = device.ok(&with(&["rotate-key"])).lines();
+    let last = ended.last().unwrap();
+    assert_eq!(last["ok"], true);
+    // 3001 records and their operations, and what was done before.
+    let entries = last["entries"].as_u64().unwrap();
+    assert!((1..6002).contains(&entries), "{entries}");
+    assert_eq!(device.ok(&with(&["verify"])).line(), json!({"ok": true}));
+    let found = device.ok(&with(&["export", "todoitem"])).lines();
+    assert_eq!(found.len(), 3001);
 }
 
 #[cfg(unix)]

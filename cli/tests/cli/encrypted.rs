@@ -3,6 +3,9 @@
 use std::fs;
 
 use serde_json::json;
+use synctable::RedbStore;
+use synctable::kv::{KvBackend, KvBatch};
+use synctable::store::Durability;
 
 use crate::kit::{Device, command};
 
@@ -169,4 +172,104 @@ fn stores_are_copied_with_their_queue() {
             .out,
         device.export("todo")
     );
+}
+
+#[test]
+fn an_encrypted_store_that_was_changed_is_told() {
+    let device = device();
+    let store = ["--store", "encrypted+redb:a.redb", "--key-file", "app.key"];
+    let run = |verb: &[&str]| device.run(&[&store[..], verb].concat());
+    for n in 0..3 {
+        let row = json!({"id": n.to_string()}).to_string();
+        run(&["insert", "todo", &row]).expect(0);
+    }
+    let change = |change: &dyn Fn(&dyn KvBackend, &mut KvBatch)| {
+        let path = device.folder().join("a.redb");
+        let engine = RedbStore::builder(path).backend().unwrap();
+        let mut batch = KvBatch::new(Durability::Immediate);
+        change(&engine, &mut batch);
+        engine.write(&batch).unwrap();
+    };
+    // An entry is gone: nothing that is read shows it.
+    change(&|engine, batch| {
+        let entries = engine.snapshot().unwrap().scan(&[1]..&[2], 100).unwrap();
+        batch.delete(entries.last().unwrap().0.clone());
+    });
+    let found = run(&["verify"]).expect(1);
+    let problem = found.line()["problem"].to_string();
+    assert!(problem.contains("entries instead of"), "{found:?}");
+    // The manifest does not open.
+    change(&|_, batch| batch.put(vec![0, 1], vec![1; 100]));
+    for verb in [&["verify"][..], &["export", "todo"]] {
+        assert_eq!(run(verb).expect(1).out, "");
+    }
+}
+
+#[test]
+fn a_server_keeps_its_records_encrypted() {
+    let key = std::env::temp_dir().join(format!("synctable-{}.key", std::process::id()));
+    fs::write(&key, KEY).unwrap();
+    let options = ["--store", "encrypted+redb:s.redb", "--key-file"];
+    let table = ["--table", "todo:soft-delete"];
+    let args = [&options[..], &[key.to_str().unwrap()], &table].concat();
+    let server = crate::kit::Server::new(&args);
+    let (a, b) = (
+        crate::kit::Device::of(&server),
+        crate::kit::Device::of(&server),
+    );
+    a.ok(&["insert", "todo", r#"{"id":"a","note":"secret"}"#]);
+    a.ok(&["push"]);
+    b.ok(&["pull", "todo"]);
+    assert_eq!(b.ok(&["get", "todo", "a"]).line()["note"], "secret");
+    fs::remove_file(key).unwrap();
+}
+
+#[test]
+fn stores_say_what_they_are_and_how_they_find() {
+    let device = device();
+    let schema = r#"{"tables":{"todo":{"fields":{"n":"integer"},"indexes":[["n"]]}}}"#;
+    fs::write(device.folder().join("s.json"), schema).unwrap();
+    for (url, kind, encrypted, plan) in [
+        (
+            "sqlite:a.db",
+            "sqlite",
+            false,
+            "index (n), 1 field by equality",
+        ),
+        (
+            "redb:a.redb",
+            "redb",
+            false,
+            "index (n), 1 field by equality",
+        ),
+        ("encrypted+redb:b.redb", "redb", true, "whole table"),
+    ] {
+        let key = if encrypted {
+            &["--key-file", "app.key"][..]
+        } else {
+            &[]
+        };
+        let store = [&["--store", url][..], key].concat();
+        let run = |verb: &[&str]| device.run(&[&store[..], verb].concat()).expect(0);
+        run(&[
+            "--schema",
+            "s.json",
+            "insert",
+            "todo",
+            r#"{"id":"a","n":1}"#,
+        ]);
+        let found = run(&["query", "todo", "n eq 1", "--explain"]).line();
+        let found = found["plan"].as_str().unwrap();
+        assert!(found.starts_with(plan), "{url}: {found}");
+        assert_eq!(run(&["inspect"]).line()["store"], url);
+        let told = command(device.folder())
+            .args(&store)
+            .arg("inspect")
+            .output();
+        let told = String::from_utf8(told.unwrap().stdout).unwrap();
+        let expected = format!("{url}: a store of the kind {kind}");
+        assert!(told.starts_with(&expected), "{told}");
+        assert_eq!(told.contains(", encrypted"), encrypted, "{told}");
+    }
+    device.run(&["query", "nothing", "--explain"]).expect(1);
 }

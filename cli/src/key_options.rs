@@ -1,4 +1,4 @@
-//! `--store` and `--to`, and the keys that go with them.
+//! The keys that go with `--store`, `--to` and `rekey`.
 
 use std::fs;
 use std::path::Path;
