@@ -2,6 +2,7 @@
 //!
 //! `cargo bench -p synctable-encrypted` prints a JSON line a case: medians in microseconds, and how many times as long the sealed one takes.
 #![allow(clippy::unwrap_used, reason = "a bench fails by panicking")]
+#![allow(clippy::cast_precision_loss, reason = "counts are small")]
 
 use std::hint::black_box;
 use std::time::Instant;
