@@ -40,7 +40,7 @@
 //!
 //! The [guides] go through it task by task: [a first app](guides::first_app), [queries](guides::queries), the
 //! [queue](guides::queue), [conflicts](guides::conflicts), [pull](guides::pull), [stores](guides::stores),
-//! the [server](guides::server), [errors and cancellation](guides::errors_and_cancellation), and the
+//! [encryption](guides::encryption), the [server](guides::server), [errors and cancellation](guides::errors_and_cancellation), and the
 //! [command line](guides::command_line).
 #![cfg_attr(not(feature = "full"), allow(rustdoc::broken_intra_doc_links))]
 
@@ -89,6 +89,8 @@ pub mod guides {
     pub mod pull {}
     #[doc = include_str!("docs/stores.md")]
     pub mod stores {}
+    #[doc = include_str!("docs/encryption.md")]
+    pub mod encryption {}
     #[doc = include_str!("docs/server.md")]
     pub mod server {}
     #[doc = include_str!("docs/errors_and_cancellation.md")]
