@@ -216,6 +216,24 @@ async fn a_copy_that_was_cut_off_goes_on() {
 }
 
 #[tokio::test]
+async fn whose_turn_it_is_at_the_queue_stays_with_the_source() {
+    let folder = tempfile::tempdir().unwrap();
+    let source: Arc<dyn LocalStore> =
+        Arc::new(SqliteStore::open(folder.path().join("a.db")).unwrap());
+    let sync = SyncContext::builder(Arc::clone(&source))
+        .open()
+        .await
+        .unwrap();
+    let todos = sync.table::<Value>(TODO).unwrap();
+    todos.insert(&json!({"id": "a"})).await.unwrap();
+    let target = MemoryStore::new();
+    copy_store(&*source, &target, |_| ()).await.unwrap();
+    let (meta, claim) = (TableName::system("__meta"), RecordId::system("claim"));
+    assert!(source.get_one(&meta, &claim).await.unwrap().is_some());
+    assert!(target.get_one(&meta, &claim).await.unwrap().is_none());
+}
+
+#[tokio::test]
 async fn what_is_there_is_never_overwritten() {
     let (source, target) = (device().await, device().await);
     let before = contents(&*target).await;
