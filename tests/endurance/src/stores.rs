@@ -4,10 +4,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use synctable_core::store::{LocalStore, StoreError};
-use synctable_memory::MemoryStore;
+use synctable_encrypted::{RawKey, Sealed};
+use synctable_kv::{KvBackend, KvStore};
+use synctable_memory::{MemoryBackend, MemoryStore};
 use synctable_redb::RedbStore;
 use synctable_sled::SledStore;
-use synctable_sqlite::SqliteStore;
+use synctable_sqlite::{SqliteKv, SqliteStore};
 use synctable_testkit::report::Report;
 use synctable_testkit::{FolderHarness, Harness, InFolder, Lab, async_trait, child_process};
 
@@ -34,7 +36,18 @@ pub(crate) fn stores() -> Vec<Entry> {
         entry::<InFolder<Redb>>("redb"),
         entry::<InFolder<Sled>>("sled"),
         entry::<Memory>("memory"),
+        entry::<InFolder<SealedSqlite>>("sealed-sqlite"),
+        entry::<InFolder<SealedRedb>>("sealed-redb"),
+        entry::<InFolder<SealedSled>>("sealed-sled"),
+        entry::<SealedMemory>("sealed-memory"),
     ]
+}
+
+/// A sealed store over an engine. The key is not what these runs test.
+fn sealed(engine: impl KvBackend) -> Result<Arc<dyn LocalStore>, StoreError> {
+    let key = RawKey::from_bytes([0x5a; 32]);
+    let backend = Sealed::builder(engine).raw_key(key).open()?;
+    Ok(Arc::new(KvStore::open(backend)?))
 }
 
 struct Sqlite;
@@ -71,5 +84,42 @@ struct Memory;
 impl Harness for Memory {
     async fn open(&self) -> Result<Arc<dyn LocalStore>, StoreError> {
         Ok(Arc::new(MemoryStore::new()))
+    }
+}
+
+struct SealedSqlite;
+
+#[async_trait]
+impl FolderHarness for SealedSqlite {
+    async fn open_in(folder: &Path) -> Result<Arc<dyn LocalStore>, StoreError> {
+        sealed(SqliteKv::open(folder.join("store.db"))?)
+    }
+}
+
+struct SealedRedb;
+
+#[async_trait]
+impl FolderHarness for SealedRedb {
+    async fn open_in(folder: &Path) -> Result<Arc<dyn LocalStore>, StoreError> {
+        sealed(RedbStore::builder(folder.join("store.redb")).backend()?)
+    }
+}
+
+struct SealedSled;
+
+#[async_trait]
+impl FolderHarness for SealedSled {
+    async fn open_in(folder: &Path) -> Result<Arc<dyn LocalStore>, StoreError> {
+        sealed(SledStore::builder(folder.join("store.sled")).backend()?)
+    }
+}
+
+#[derive(Default)]
+struct SealedMemory;
+
+#[async_trait]
+impl Harness for SealedMemory {
+    async fn open(&self) -> Result<Arc<dyn LocalStore>, StoreError> {
+        sealed(MemoryBackend::new())
     }
 }
