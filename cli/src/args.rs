@@ -62,8 +62,8 @@ pub(crate) struct Globals {
     // Only `verify` takes it without a URL.
     #[arg(long, global = true, value_name = "URL", num_args = 0..=1, default_missing_value = "")]
     pub(crate) remote: Option<String>,
-    /// What the server speaks: toolkit; the store remembers it
-    #[arg(long, global = true, value_name = "NAME", value_parser = dialect)]
+    /// What the server speaks: toolkit, zumo2 or zumo3; the store remembers it
+    #[arg(long, global = true, value_name = "NAME")]
     pub(crate) dialect: Option<Dialect>,
     /// The environment variable with the token for the server
     #[arg(long, global = true, value_name = "VAR")]
@@ -384,14 +384,6 @@ fn odata(text: &str) -> Result<Query, String> {
         Err(error) => Err(format!(
             "{error}; give a filter, or $filter=..&$orderby=..&$top=.."
         )),
-    }
-}
-
-fn dialect(text: &str) -> Result<Dialect, String> {
-    match text.parse() {
-        Ok(Dialect::Toolkit) => Ok(Dialect::Toolkit),
-        Ok(_) => Err("it comes with a later release; use toolkit".into()),
-        Err(error) => Err(format!("{error}")),
     }
 }
 

@@ -169,7 +169,11 @@ impl Globals {
                     "the environment variable {variable} of --auth-env is not set"
                 ))
             })?;
-            builder = builder.token(token, AuthHeader::Bearer);
+            let header = match dialect {
+                Dialect::Zumo2 | Dialect::Zumo3 => AuthHeader::XZumoAuth,
+                _ => AuthHeader::Bearer,
+            };
+            builder = builder.token(token, header);
         }
         if let Some(time) = self.timeout {
             builder = builder.timeout(time);

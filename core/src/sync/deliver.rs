@@ -267,6 +267,7 @@ impl Inner {
                     .filter(|_| !planted!(NoIfMatch))
                     .cloned(),
             )
+            .with_base(base.cloned())
             .with_operation_id(self.operation_key(sending));
         change.record.clone_from(&sending.record);
         change

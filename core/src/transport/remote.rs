@@ -54,8 +54,8 @@ pub struct Change {
     /// The version on which the change is based. A write without one is only sent for inserts, and for records
     /// of servers that give no versions.
     pub if_match: Option<Version>,
-    /// Members that differ from the base, for servers that take partial updates; `None` when unknown.
-    pub changed: Option<Vec<String>>,
+    /// The server's record on which the change is based, for servers that take the changed members only.
+    pub base: Option<Record>,
     /// A key that is the same whenever this very change is sent again.
     pub operation_id: Option<String>,
 }
@@ -68,7 +68,7 @@ impl Change {
             id,
             record: None,
             if_match: None,
-            changed: None,
+            base: None,
             operation_id: None,
         }
     }
@@ -84,6 +84,13 @@ impl Change {
     #[must_use]
     pub fn with_if_match(mut self, version: Option<Version>) -> Self {
         self.if_match = version;
+        self
+    }
+
+    /// With the server's record on which the change is based.
+    #[must_use]
+    pub fn with_base(mut self, base: Option<Record>) -> Self {
+        self.base = base;
         self
     }
 

@@ -11,14 +11,14 @@ use synctable_core::transport::{TransportError, TransportErrorKind};
 
 use crate::auth::{AuthHeader, FixedToken, TokenProvider};
 use crate::client::{self, Client};
-use crate::dialect::Dialect;
-use crate::header;
+use crate::dialect::{AGENT, Dialect};
+use crate::header::{self, X_ZUMO_INSTALLATION_ID};
 use crate::page::RowLimits;
 use crate::transport::HttpTransport;
 use crate::url::{self, BaseUrl};
 
 /// Headers that frame a request or state its conditions; the transport alone sets them.
-const OWN_HEADERS: [&str; 13] = [
+const OWN_HEADERS: [&str; 14] = [
     "accept-encoding",
     "connection",
     "content-length",
@@ -32,6 +32,7 @@ const OWN_HEADERS: [&str; 13] = [
     "transfer-encoding",
     "upgrade",
     "x-operation-id",
+    "zumo-api-version",
 ];
 
 /// The smallest limit for the head of an answer that the HTTP library takes.
@@ -78,7 +79,7 @@ impl Default for Limits {
 ///     .build();
 /// # assert!(transport.is_ok() || transport.unwrap_err().to_string().contains("root certificates"));
 /// ```
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 #[must_use]
 pub struct HttpTransportBuilder {
     base: String,
@@ -88,9 +89,11 @@ pub struct HttpTransportBuilder {
     paths: Vec<(TableName, String)>,
     roots: Vec<Vec<u8>>,
     limits: Limits,
+    gzip: bool,
 }
 
 /// The value of a header that may be a secret.
+#[derive(Clone)]
 struct HeaderText(String);
 
 impl std::fmt::Debug for HeaderText {
@@ -109,12 +112,47 @@ impl HttpTransportBuilder {
             paths: Vec::new(),
             roots: Vec::new(),
             limits: Limits::default(),
+            gzip: false,
         }
     }
 
     /// With the dialect of the server; [`Dialect::Toolkit`] where not said.
     pub fn dialect(mut self, dialect: Dialect) -> Self {
         self.dialect = dialect;
+        self
+    }
+
+    /// With the dialect that the server's answer to a request for one record of `table` tells, see [`Dialect::detect`].
+    ///
+    /// Applications keep what they found: the server need not be asked, or be there, the next time.
+    ///
+    /// # Errors
+    /// A bad option, a server that cannot be reached, or an answer that does not tell; its message says what came instead.
+    pub async fn detect(self, table: &TableName) -> Result<Self, TransportError> {
+        // Neither version header nor anything else that only one of them would take.
+        let asking = Self {
+            dialect: Dialect::Toolkit,
+            ..self.clone()
+        };
+        let dialect = asking.build()?.ask_dialect(table).await?;
+        Ok(self.dialect(dialect))
+    }
+
+    /// The dialect so far: the one that was set or [detected](Self::detect).
+    pub fn chosen_dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    /// With an id of this installation of the application, for servers of Azure Mobile Apps that send notifications to it
+    /// or tell installations apart in their logs (`X-ZUMO-INSTALLATION-ID`). None is sent where not said.
+    pub fn installation_id(self, id: impl Into<String>) -> Self {
+        self.header(X_ZUMO_INSTALLATION_ID.as_str(), id)
+    }
+
+    /// With answers that the server may compress (`Accept-Encoding: gzip`); not where not said. The
+    /// [limit](Self::body_limit) of a body is for what comes out, so a small answer cannot become a large one.
+    pub fn gzip(mut self, allowed: bool) -> Self {
+        self.gzip = allowed;
         self
     }
 
@@ -201,21 +239,29 @@ impl HttpTransportBuilder {
         Ok(HttpTransport::new(
             base,
             paths,
-            self.dialect.wire()?,
-            headers(self.headers)?,
+            self.dialect.wire(),
+            headers(self.dialect, self.headers)?,
             self.auth,
-            Client::new(&self.limits, tls),
+            Client::new(&self.limits, tls, self.gzip),
             self.limits.row,
         ))
     }
 }
 
-/// The headers of every request: those of the library, then those of the user.
-fn headers(given: Vec<(String, HeaderText)>) -> Result<HeaderMap, TransportError> {
+/// The headers of every request: those of the library and of the dialect, then those of the user.
+fn headers(
+    dialect: Dialect,
+    given: Vec<(String, HeaderText)>,
+) -> Result<HeaderMap, TransportError> {
     let mut headers = HeaderMap::new();
     headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-    let agent = HeaderValue::from_static(concat!("synctable/", env!("CARGO_PKG_VERSION")));
-    headers.insert(USER_AGENT, agent);
+    headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
+    for (name, value) in dialect.wire().habits().headers {
+        headers.insert(
+            HeaderName::from_static(name),
+            HeaderValue::from_static(value),
+        );
+    }
     for (name, text) in given {
         let shown: String = name.chars().take(60).flat_map(char::escape_debug).collect();
         let bad = |why: &str| {

@@ -1,11 +1,13 @@
 //! One request, one answer: sizes and times limited, failures told apart.
 
 use std::error::Error;
-use std::io;
+use std::io::{self, Read};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, StatusCode};
+use flate2::read::MultiGzDecoder;
+use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING};
+use http::{HeaderMap, HeaderValue, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
 use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
@@ -26,6 +28,7 @@ pub(crate) struct Client {
     pool: legacy::Client<Timed<HttpsConnector<HttpConnector>>, Full<Bytes>>,
     total: Duration,
     body_limit: usize,
+    gzip: bool,
 }
 
 /// An answer. Its status is good even where its body is not.
@@ -39,7 +42,7 @@ pub(crate) struct Answer {
 }
 
 impl Client {
-    pub(crate) fn new(limits: &Limits, tls: ClientConfig) -> Self {
+    pub(crate) fn new(limits: &Limits, tls: ClientConfig, gzip: bool) -> Self {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
@@ -62,6 +65,7 @@ impl Client {
             pool,
             total: limits.total,
             body_limit: limits.body,
+            gzip,
         }
     }
 
@@ -70,9 +74,13 @@ impl Client {
     /// A request that a pooled connection never took is sent on another one; anything else is sent once.
     pub(crate) async fn send(
         &self,
-        request: Request<Full<Bytes>>,
+        mut request: Request<Full<Bytes>>,
         place: String,
     ) -> Result<Answer, TransportError> {
+        if self.gzip {
+            let headers = request.headers_mut();
+            headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+        }
         let exchange = async {
             let (head, body) = match self.pool.request(request).await {
                 Ok(response) => response.into_parts(),
@@ -81,7 +89,9 @@ impl Client {
                     return Err(failure(error, connecting, &place));
                 }
             };
-            Ok((head, self.read(body, &place).await))
+            let body = self.read(body, &place).await;
+            let body = body.and_then(|body| self.decoded(&head.headers, body, &place));
+            Ok((head, body))
         };
         match tokio::time::timeout(self.total, exchange).await {
             Ok(Ok((head, body))) => Ok(Answer {
@@ -95,17 +105,53 @@ impl Client {
         }
     }
 
-    async fn read(&self, mut body: Incoming, place: &str) -> Result<Vec<u8>, TransportError> {
-        let too_large = || {
-            let message = format!(
-                "the answer of {place} is larger than {} bytes; ask for smaller pages or raise the limit",
-                self.body_limit
-            );
-            TransportError::new(Kind::TooLarge, message)
+    fn too_large(&self, place: &str) -> TransportError {
+        let message = format!(
+            "the answer of {place} is larger than {} bytes; ask for smaller pages or raise the limit",
+            self.body_limit
+        );
+        TransportError::new(Kind::TooLarge, message)
+    }
+
+    /// The body as it was before the server packed it.
+    fn decoded(
+        &self,
+        headers: &HeaderMap,
+        body: Vec<u8>,
+        place: &str,
+    ) -> Result<Vec<u8>, TransportError> {
+        let encoding = headers.get(CONTENT_ENCODING).map(HeaderValue::as_bytes);
+        let failed = |what: &str| {
+            let message = format!("the server at {place} {what}");
+            TransportError::new(Kind::Protocol, message)
         };
+        match encoding {
+            None => Ok(body),
+            Some(name) if name.eq_ignore_ascii_case(b"identity") || body.is_empty() => Ok(body),
+            Some(name) if name.eq_ignore_ascii_case(b"gzip") && self.gzip => {
+                let most = u64::try_from(self.body_limit).unwrap_or(u64::MAX);
+                let mut out = Vec::new();
+                MultiGzDecoder::new(body.as_slice())
+                    .take(most.saturating_add(1))
+                    .read_to_end(&mut out)
+                    .map_err(|error| {
+                        failed("gave a body that is not well packed").with_source(error)
+                    })?;
+                if out.len() > self.body_limit {
+                    return Err(self.too_large(place));
+                }
+                Ok(out)
+            }
+            Some(_) => Err(failed(
+                "packs its answers in a way that was not asked for; set its compression right",
+            )),
+        }
+    }
+
+    async fn read(&self, mut body: Incoming, place: &str) -> Result<Vec<u8>, TransportError> {
         let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
         if announced > self.body_limit {
-            return Err(too_large());
+            return Err(self.too_large(place));
         }
         let mut bytes = Vec::with_capacity(announced);
         while let Some(frame) = body.frame().await {
@@ -114,7 +160,7 @@ impl Client {
                 continue;
             };
             if data.len() > self.body_limit - bytes.len() {
-                return Err(too_large());
+                return Err(self.too_large(place));
             }
             bytes.extend_from_slice(&data);
         }

@@ -16,6 +16,10 @@ pub const ORDERED: HeaderName = HeaderName::from_static("synctable-ordered");
 /// The older request header for the token of a signed-in user.
 pub const X_ZUMO_AUTH: HeaderName = HeaderName::from_static("x-zumo-auth");
 
+/// Request header that names an installation of an application to older servers.
+pub(crate) const X_ZUMO_INSTALLATION_ID: HeaderName =
+    HeaderName::from_static("x-zumo-installation-id");
+
 /// A version as the value of `If-Match`: quoted, with `\` before each `"` that has none.
 pub(crate) fn entity_tag(version: &Version) -> Result<HeaderValue, TransportError> {
     let mut tag = String::with_capacity(version.as_str().len() + 2);

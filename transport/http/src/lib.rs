@@ -1,7 +1,7 @@
 //! HTTP transport for synctable: the way from the sync engine to a table server.
 //!
-//! [`HttpTransport`] speaks the protocol of the Datasync Toolkit (its dialect, see [`Dialect`]) over HTTP/1.1,
-//! plain or over TLS. It trusts nothing it reads: times and sizes are limited, next links and credentials stay
+//! [`HttpTransport`] speaks the protocol of the Datasync Toolkit and the two of Azure Mobile Apps (see [`Dialect`]) over
+//! HTTP/1.1, plain or over TLS. It trusts nothing it reads: times and sizes are limited, next links and credentials stay
 //! on the origin of the base URL, rows that are no records are set aside, and an answer that cannot be read is
 //! an error which leaves open whether the change took effect.
 
@@ -13,6 +13,7 @@ mod dialect;
 mod header;
 mod outcome;
 mod page;
+mod paging;
 mod text;
 mod transport;
 mod url;

@@ -7,29 +7,36 @@ use synctable_core::transport::{
 use synctable_core::{Record, RecordId};
 
 use crate::client::Answer;
-use crate::header;
+use crate::{header, text};
 
 /// The outcome of a change.
 pub(crate) fn of_change(
     change: &Change,
     answer: Answer,
     record_limit: usize,
+    missing_is_gone: bool,
 ) -> Result<Outcome, TransportError> {
+    let conflict = |server| Ok(Outcome::Conflict(Conflict::new(server)));
     match (answer.status.as_u16(), change.kind) {
         (200 | 201, _) => {
             record(answer, &change.id, record_limit).map(|r| Outcome::Applied(Some(r)))
         }
-        (204, _) | (404 | 410, ChangeKind::Delete) => Ok(Outcome::Applied(None)),
-        (404 | 410, ChangeKind::Replace | ChangeKind::Undelete) => {
-            Ok(Outcome::Conflict(Conflict::new(ServerRecord::Gone)))
-        }
+        (204, _) => Ok(Outcome::Applied(None)),
+        // No table server answers so about a record: there is no such table.
+        (404, _) if text::is_html(&answer.headers) => Err(answer.refusal(Kind::Protocol)),
+        (404 | 410, ChangeKind::Delete) => Ok(Outcome::Applied(None)),
+        (404 | 410, ChangeKind::Replace | ChangeKind::Undelete) => conflict(if missing_is_gone {
+            ServerRecord::Gone
+        } else {
+            ServerRecord::Unknown
+        }),
         (409 | 412, _) => {
             // Without a version it may be an echo of what was sent.
             let server = match record(answer, &change.id, record_limit) {
                 Ok(record) if record.version().is_some() => ServerRecord::Known(record),
                 _ => ServerRecord::Unknown,
             };
-            Ok(Outcome::Conflict(Conflict::new(server)))
+            conflict(server)
         }
         (401 | 403 | 404 | 408 | 429, _) => Err(answer.refusal(Kind::Protocol)),
         (status @ 400..=499, _) => Ok(Outcome::Rejected(Rejection::new(
@@ -48,6 +55,7 @@ pub(crate) fn of_get(
 ) -> Result<Option<Record>, TransportError> {
     match answer.status.as_u16() {
         200 => record(answer, id, record_limit).map(Some),
+        404 if text::is_html(&answer.headers) => Err(answer.refusal(Kind::Protocol)),
         404 | 410 => Ok(None),
         _ => Err(answer.refusal(Kind::BadQuery)),
     }

@@ -12,9 +12,7 @@ const LARGEST: usize = 64 * 1024;
 
 /// What the server says in an error answer: the message in its JSON, its plain text, or else the reason of the status.
 pub(crate) fn words(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> String {
-    let html = headers
-        .get(CONTENT_TYPE)
-        .is_some_and(|ty| ty.as_bytes().starts_with(b"text/html"));
+    let html = is_html(headers);
     let body = if body.len() > LARGEST { &[] } else { body };
     let text = match serde_json::from_slice::<Value>(body) {
         Ok(value) => message(&value).unwrap_or_default(),
@@ -27,6 +25,13 @@ pub(crate) fn words(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Str
         return reason.to_lowercase();
     }
     line
+}
+
+/// True where the body is a page for people.
+pub(crate) fn is_html(headers: &HeaderMap) -> bool {
+    headers
+        .get(CONTENT_TYPE)
+        .is_some_and(|ty| ty.as_bytes().starts_with(b"text/html"))
 }
 
 /// The message in the JSON of an error: a string, `error` (text or an object with a message), `description`,

@@ -2,27 +2,28 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, IF_MATCH};
-use http::{HeaderMap, HeaderValue, Method, Request};
+use http::{HeaderMap, HeaderValue, Request};
 use http_body_util::Full;
 use synctable_core::query::Query;
 use synctable_core::transport::{
-    Change, Outcome, PageCursor, Rejection, RemotePage, Transport, TransportCapabilities,
-    TransportError, TransportErrorKind as Kind,
+    Change, Conflict, Outcome, PageCursor, Rejection, RemotePage, ServerRecord, Transport,
+    TransportCapabilities, TransportError, TransportErrorKind as Kind,
 };
 use synctable_core::{Record, RecordId, TableName};
 
 use crate::auth::{AuthHeader, TokenProvider};
 use crate::builder::HttpTransportBuilder;
 use crate::client::{Answer, Client};
-use crate::dialect::{Call, Wire};
-use crate::header::{self, OPERATION_ID, OPERATION_IDS, ORDERED};
+use crate::dialect::{Call, Dialect, Wire};
+use crate::header::{self, OPERATION_ID, OPERATION_IDS};
 use crate::outcome;
-use crate::page::{self, Listing, ListingError, RowLimits};
+use crate::page::RowLimits;
+use crate::paging::page_call;
 use crate::url::{self, BaseUrl};
 
 /// The way to a table server over HTTP/1.1.
@@ -46,14 +47,16 @@ use crate::url::{self, BaseUrl};
 /// ```
 #[derive(Debug)]
 pub struct HttpTransport {
-    base: BaseUrl,
+    pub(crate) base: BaseUrl,
     paths: BTreeMap<TableName, String>,
-    wire: &'static dyn Wire,
+    pub(crate) wire: &'static dyn Wire,
     headers: HeaderMap,
     auth: Option<(Arc<dyn TokenProvider>, AuthHeader)>,
     client: Client,
-    limits: RowLimits,
+    pub(crate) limits: RowLimits,
     operation_ids: AtomicBool,
+    /// The smallest `$top` that the server has refused.
+    pub(crate) refused_top: AtomicU64,
 }
 
 impl HttpTransport {
@@ -80,11 +83,12 @@ impl HttpTransport {
             client,
             limits,
             operation_ids: AtomicBool::new(false),
+            refused_top: AtomicU64::new(u64::MAX),
         }
     }
 
     /// The path of a table, from the root.
-    fn table_path(&self, table: &TableName) -> String {
+    pub(crate) fn table_path(&self, table: &TableName) -> String {
         match self.paths.get(table) {
             Some(path) => path.clone(),
             None => self.base.path(&format!("/tables/{table}")),
@@ -92,7 +96,7 @@ impl HttpTransport {
     }
 
     /// Sends a request with credentials; a refused token is refreshed once.
-    async fn send(
+    pub(crate) async fn send(
         &self,
         table: &TableName,
         call: &Call,
@@ -159,63 +163,15 @@ impl HttpTransport {
         Ok(answer)
     }
 
-    /// Asks for the first page. A server that refuses a page of the size wished is asked for one of its own size.
-    async fn first_page(
+    /// Sends the one request of a change, or finds out that there is nothing to send.
+    async fn apply_one(
         &self,
         table: &TableName,
-        query: &Query,
-        wish: Option<u64>,
-    ) -> Result<(Call, Answer), TransportError> {
-        let top = [query.top, wish].into_iter().flatten().min();
-        let call = page_call(self.wire.query(query, top)?);
-        let answer = self.send(table, &call, &HeaderMap::new()).await?;
-        if answer.status != 400 || wish.is_none() {
-            return Ok((call, answer));
-        }
-        let call = page_call(self.wire.query(query, query.top)?);
-        let answer = self.send(table, &call, &HeaderMap::new()).await?;
-        Ok((call, answer))
-    }
-
-    /// The most rows wanted in a page, where that is less than all rows wanted.
-    fn wish(&self, query: &Query) -> Option<u64> {
-        let limit = u64::try_from(self.limits.rows).unwrap_or(u64::MAX);
-        let page = u64::from(query.page?).min(limit);
-        query.top.is_none_or(|top| page < top).then_some(page)
-    }
-
-    fn read_page(
-        &self,
-        answer: &mut Answer,
-        table_path: &str,
-    ) -> Result<(Listing, Option<PageCursor>), TransportError> {
-        if answer.status != 200 {
-            return Err(answer.refusal(Kind::BadQuery));
-        }
-        let body = std::mem::replace(&mut answer.body, Ok(Vec::new()))?;
-        let listing = page::listing(&body, self.limits).map_err(|error| match error {
-            ListingError::NotAPage(what) => answer.error(Kind::Protocol, &what),
-            ListingError::TooManyRows => {
-                let what = format!("gave a page of more than {} rows", self.limits.rows);
-                answer.error(Kind::TooLarge, &what)
-            }
-        })?;
-        let next = match &listing.link {
-            Some(link) if listing.linked => {
-                let query = self.base.next_query(table_path, link)?;
-                Some(PageCursor::new(&query))
-            }
-            _ => None,
+        change: &Change,
+    ) -> Result<Outcome, TransportError> {
+        let Some(call) = self.wire.change(change)? else {
+            return self.untouched(table, change).await;
         };
-        Ok((listing, next))
-    }
-}
-
-#[deny(clippy::missing_trait_methods)]
-#[async_trait]
-impl Transport for HttpTransport {
-    async fn apply(&self, table: &TableName, change: &Change) -> Result<Outcome, TransportError> {
-        let call = self.wire.change(change)?;
         let limit = self.limits.bytes;
         if call.body.as_ref().is_some_and(|body| body.len() > limit) {
             let message = format!("the record is larger than {limit} bytes; it was not sent");
@@ -229,7 +185,57 @@ impl Transport for HttpTransport {
             conditions.insert(OPERATION_ID, header::value(key, "the operation id")?);
         }
         let answer = self.send(table, &call, &conditions).await?;
-        outcome::of_change(change, answer, limit)
+        outcome::of_change(change, answer, limit, self.wire.habits().missing_is_gone)
+    }
+
+    /// A change that changes nothing: done, if the server's record still is the one on which it is based.
+    async fn untouched(
+        &self,
+        table: &TableName,
+        change: &Change,
+    ) -> Result<Outcome, TransportError> {
+        Ok(match self.get(table, &change.id).await? {
+            Some(server)
+                if !server.is_deleted()
+                    && (change.if_match.is_none()
+                        || server.version() == change.if_match.as_ref()) =>
+            {
+                Outcome::Applied(Some(server))
+            }
+            Some(server) => Outcome::Conflict(Conflict::new(ServerRecord::Known(server))),
+            None => Outcome::Conflict(Conflict::new(ServerRecord::Gone)),
+        })
+    }
+
+    /// Asks a server of an unknown kind which one it is.
+    pub(crate) async fn ask_dialect(&self, table: &TableName) -> Result<Dialect, TransportError> {
+        let call = page_call("$top=1".to_owned());
+        let answer = self.send(table, &call, &HeaderMap::new()).await?;
+        let body = answer.body.as_deref().unwrap_or_default();
+        Dialect::detect(answer.status, &answer.headers, body).ok_or_else(|| {
+            match answer.status.as_u16() {
+                200..=299 => answer.error(
+                    Kind::Protocol,
+                    "gave something that is not a page; check the base URL",
+                ),
+                _ => answer.refusal(Kind::Protocol),
+            }
+        })
+    }
+}
+
+#[deny(clippy::missing_trait_methods)]
+#[async_trait]
+impl Transport for HttpTransport {
+    async fn apply(&self, table: &TableName, change: &Change) -> Result<Outcome, TransportError> {
+        let outcome = self.apply_one(table, change).await?;
+        if let Outcome::Applied(Some(server)) = &outcome
+            && let Some(rest) = self.wire.rest(change, server)?
+        {
+            // Should this be lost, the server has the record on another version than the change is based on: a conflict.
+            return self.apply_one(table, &rest).await;
+        }
+        Ok(outcome)
     }
 
     async fn get(
@@ -237,9 +243,17 @@ impl Transport for HttpTransport {
         table: &TableName,
         id: &RecordId,
     ) -> Result<Option<Record>, TransportError> {
-        let call = self.wire.get(id);
-        let answer = self.send(table, &call, &HeaderMap::new()).await?;
-        outcome::of_get(id, answer, self.limits.bytes)
+        let call = self.wire.get(id)?;
+        let mut answer = self.send(table, &call, &HeaderMap::new()).await?;
+        if call.id.is_some() {
+            return outcome::of_get(id, answer, self.limits.bytes);
+        }
+        let (listing, _) = self.read_page(&mut answer, &self.table_path(table))?;
+        if let Some(row) = listing.invalid.first() {
+            let what = format!("gave something that is not a record: {}", row.reason);
+            return Err(answer.error(Kind::Protocol, &what));
+        }
+        Ok(listing.records.into_iter().find(|record| record.id() == id))
     }
 
     async fn page(
@@ -248,30 +262,7 @@ impl Transport for HttpTransport {
         query: &Query,
         cursor: Option<&PageCursor>,
     ) -> Result<RemotePage, TransportError> {
-        let path = self.table_path(table);
-        let wish = self.wish(query);
-        let (call, mut answer) = match cursor {
-            Some(cursor) => {
-                let call = page_call(self.base.next_query(&path, cursor.as_str())?);
-                let answer = self.send(table, &call, &HeaderMap::new()).await?;
-                (call, answer)
-            }
-            None => self.first_page(table, query, wish).await?,
-        };
-        let (listing, next) = self.read_page(&mut answer, &path)?;
-        // A page as large as wished ends the request, not the result: no link then says nothing.
-        let as_wished = wish.is_some()
-            && url::top_of(&call.query)
-                .is_some_and(|top| u64::try_from(listing.rows()).is_ok_and(|rows| rows >= top));
-        let mut page = RemotePage::default();
-        page.last = listing.linked && next.is_none() && !as_wished && self.wire.absent_link_ends();
-        page.records = listing.records;
-        page.invalid = listing.invalid;
-        page.next = next;
-        page.total = listing.count;
-        page.server_time = header::date(&answer.headers).and_then(header::timestamp);
-        page.ordered = says(&answer, &ORDERED, "updatedAt");
-        Ok(page)
+        self.read(table, query, cursor).await
     }
 
     fn capabilities(&self) -> TransportCapabilities {
@@ -281,14 +272,7 @@ impl Transport for HttpTransport {
     }
 }
 
-fn page_call(query: String) -> Call {
-    Call {
-        query,
-        ..Call::new(Method::GET, None)
-    }
-}
-
 /// True where a header of the answer has exactly this value.
-fn says(answer: &Answer, name: &http::HeaderName, value: &str) -> bool {
+pub(crate) fn says(answer: &Answer, name: &http::HeaderName, value: &str) -> bool {
     answer.headers.get(name).is_some_and(|found| found == value)
 }

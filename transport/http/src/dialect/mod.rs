@@ -1,16 +1,28 @@
 //! Dialects: what differs between the kinds of table servers, and nothing else.
 
+mod body;
+mod detect;
 mod toolkit;
+mod zumo2;
+mod zumo3;
 
 use std::fmt;
 use std::str::FromStr;
 
 use http::Method;
-use synctable_core::RecordId;
 use synctable_core::query::Query;
+use synctable_core::query::odata::Spelling;
 use synctable_core::transport::{Change, TransportError, TransportErrorKind};
+use synctable_core::{Record, RecordId};
+
+/// What this library calls itself.
+pub(crate) const AGENT: &str = concat!("synctable/", env!("CARGO_PKG_VERSION"));
 
 /// The kind of table server on the other side.
+///
+/// Servers of Azure Mobile Apps are older than the Datasync Toolkit, and differ from it and from each other in verbs,
+/// spelling of queries, statuses and shapes of answers. Where it is not known which kind a server is,
+/// [`HttpTransportBuilder::detect`](crate::HttpTransportBuilder::detect) asks it.
 ///
 /// ```
 /// use synctable_http::Dialect;
@@ -23,9 +35,9 @@ pub enum Dialect {
     /// Datasync Toolkit 8 and later, and the reference server of synctable.
     #[default]
     Toolkit,
-    /// Azure Mobile Apps, protocol version 2.0.0. Comes with a later release.
+    /// Azure Mobile Apps, protocol version 2.0.0: its servers for node and for .NET Framework.
     Zumo2,
-    /// Azure Mobile Apps, protocol version 3.0.0. Comes with a later release.
+    /// Azure Mobile Apps, protocol version 3.0.0: its servers for ASP.NET Core.
     Zumo3,
 }
 
@@ -66,30 +78,56 @@ impl fmt::Display for Dialect {
 
 impl Dialect {
     /// The wire form of this dialect.
-    pub(crate) fn wire(self) -> Result<&'static dyn Wire, TransportError> {
+    pub(crate) fn wire(self) -> &'static dyn Wire {
         match self {
-            Self::Toolkit => Ok(&toolkit::Toolkit),
-            Self::Zumo2 | Self::Zumo3 => Err(TransportError::new(
-                TransportErrorKind::BadRequest,
-                format!("the dialect {self} comes with a later release; use toolkit"),
-            )),
+            Self::Toolkit => &toolkit::Toolkit,
+            Self::Zumo2 => &zumo2::Zumo2,
+            Self::Zumo3 => &zumo3::Zumo3,
         }
     }
 }
 
 /// How a dialect says things on the wire.
 pub(crate) trait Wire: fmt::Debug + Send + Sync {
-    /// The request that sends a change.
-    fn change(&self, change: &Change) -> Result<Call, TransportError>;
+    /// What holds for every request.
+    fn habits(&self) -> Habits;
 
-    /// The request that reads one record, as a tombstone where it is one.
-    fn get(&self, id: &RecordId) -> Call;
+    /// The request that sends a change; `None` where it would change nothing and cannot be sent.
+    fn change(&self, change: &Change) -> Result<Option<Call>, TransportError>;
+
+    /// What is left of a change after its request made the server's record `server`.
+    fn rest(&self, _change: &Change, _server: &Record) -> Result<Option<Change>, TransportError> {
+        Ok(None)
+    }
+
+    /// The request that reads one record, as a tombstone where it is one. Without an id it is a page of at most that record.
+    fn get(&self, id: &RecordId) -> Result<Call, TransportError>;
 
     /// The query string that asks for `query` with `top` as its `$top`.
     fn query(&self, query: &Query, top: Option<u64>) -> Result<String, TransportError>;
+}
 
-    /// True where a page in the newer form (`items`) without a next link is the last one.
-    fn absent_link_ends(&self) -> bool;
+/// What a kind of server does alike with every request.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Habits {
+    /// Headers that each request has.
+    pub(crate) headers: &'static [(&'static str, &'static str)],
+    /// A page in the newer form (`items`) without a next link is the last one.
+    pub(crate) absent_link_ends: bool,
+    /// A record of which it says "not found" is not there, not even as a tombstone.
+    pub(crate) missing_is_gone: bool,
+    /// The largest page that it gives, and `$top=0` means a page of its own size.
+    pub(crate) most_rows: Option<u64>,
+    /// A filter that it cannot take makes it fail (500).
+    pub(crate) fails_on_filters: bool,
+}
+
+/// A query in a spelling, with `top` as its `$top`.
+fn spelled(query: &Query, top: Option<u64>, spelling: Spelling) -> Result<String, TransportError> {
+    let mut sent = query.clone();
+    sent.top = top;
+    sent.to_query_string(spelling)
+        .map_err(|error| TransportError::new(TransportErrorKind::BadQuery, error.to_string()))
 }
 
 /// A request as a dialect forms it; address, conditions and credentials are the same in all dialects.
@@ -114,6 +152,18 @@ impl Call {
             body: None,
         }
     }
+
+    /// With a query string.
+    pub(crate) fn with_query(mut self, query: impl Into<String>) -> Self {
+        self.query = query.into();
+        self
+    }
+
+    /// With a JSON body.
+    pub(crate) fn with_body(mut self, body: String) -> Self {
+        self.body = Some(body);
+        self
+    }
 }
 
 #[cfg(test)]
@@ -124,15 +174,6 @@ mod tests {
     fn names_read_back() {
         for dialect in [Dialect::Toolkit, Dialect::Zumo2, Dialect::Zumo3] {
             assert_eq!(dialect.to_string().parse(), Ok(dialect));
-        }
-    }
-
-    #[test]
-    fn dialects_to_come_are_refused() {
-        assert!(Dialect::Toolkit.wire().is_ok());
-        for dialect in [Dialect::Zumo2, Dialect::Zumo3] {
-            let error = dialect.wire().unwrap_err();
-            assert!(error.to_string().contains("later release"), "{error}");
         }
     }
 }

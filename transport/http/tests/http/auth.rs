@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use synctable_core::query::Query;
 use synctable_core::transport::{ChangeKind, Outcome, Transport, TransportErrorKind as Kind};
-use synctable_http::{AuthHeader, Dialect, HttpTransport, TokenError, TokenProvider};
+use synctable_http::{AuthHeader, HttpTransport, TokenError, TokenProvider};
 
 use crate::server::{Reply, Request, Server};
 use crate::{change, todo};
@@ -233,8 +233,7 @@ fn bad_options_are_refused_before_anything_is_sent() {
         builder().header("Accept-Encoding", "gzip"),
         builder().table_path(todo(), "tasks"),
         builder().table_path(todo(), "/tasks?x=y"),
-        builder().dialect(Dialect::Zumo2),
-        builder().dialect(Dialect::Zumo3),
+        builder().header("ZUMO-API-VERSION", "2.0.0"),
         builder().root_certificates([b"no certificate".to_vec()]),
     ] {
         assert!(!format!("{bad:?}").contains("secret"));

@@ -10,11 +10,13 @@
 mod apply;
 mod auth;
 mod connection;
+mod gzip;
 mod hostile;
 mod links;
 mod page;
 mod read;
 mod server;
+mod zumo;
 
 use synctable_core::transport::{Change, ChangeKind};
 use synctable_core::{Record, RecordId, TableName, Version};

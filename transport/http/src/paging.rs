@@ -1,0 +1,148 @@
+//! Pages: asking for them, and what to make of them.
+
+use std::sync::atomic::Ordering;
+
+use http::{HeaderMap, Method};
+use synctable_core::TableName;
+use synctable_core::query::Query;
+use synctable_core::transport::{
+    PageCursor, RemotePage, TransportError, TransportErrorKind as Kind,
+};
+
+use crate::client::Answer;
+use crate::dialect::Call;
+use crate::header::{self, ORDERED};
+use crate::page::{self, Listing, ListingError};
+use crate::transport::{HttpTransport, says};
+use crate::url;
+
+impl HttpTransport {
+    /// One page: the first one of `query`, or the one at `cursor`.
+    pub(crate) async fn read(
+        &self,
+        table: &TableName,
+        query: &Query,
+        cursor: Option<&PageCursor>,
+    ) -> Result<RemotePage, TransportError> {
+        let path = self.table_path(table);
+        let habits = self.wire.habits();
+        let wish = self.wish(query);
+        let (call, mut answer) = match cursor {
+            Some(cursor) => {
+                let call = page_call(self.base.next_query(&path, cursor.as_str())?);
+                let answer = self.send(table, &call, &HeaderMap::new()).await?;
+                (call, answer)
+            }
+            None => self.first_page(table, query, wish).await?,
+        };
+        let (mut listing, next) = self.read_page(&mut answer, &path)?;
+        // A page as large as wished ends the request, not the result: no link then says nothing.
+        let as_wished = wish.is_some()
+            && url::top_of(&call.query)
+                .is_some_and(|top| u64::try_from(listing.rows()).is_ok_and(|rows| rows >= top));
+        if query.top == Some(0) {
+            listing.records.clear();
+            listing.invalid.clear();
+        }
+        let mut page = RemotePage::default();
+        page.last = listing.linked && next.is_none() && !as_wished && habits.absent_link_ends;
+        page.records = listing.records;
+        page.invalid = listing.invalid;
+        page.next = next;
+        page.total = listing.count;
+        page.server_time = header::date(&answer.headers).and_then(header::timestamp);
+        page.ordered = says(&answer, &ORDERED, "updatedAt");
+        Ok(page)
+    }
+
+    /// Asks for the first page. A server that refuses a page of the size wished is asked for one of its own size.
+    async fn first_page(
+        &self,
+        table: &TableName,
+        query: &Query,
+        wish: Option<u64>,
+    ) -> Result<(Call, Answer), TransportError> {
+        let least = u64::from(self.wire.habits().most_rows.is_some());
+        let top = [query.top, wish]
+            .into_iter()
+            .flatten()
+            .min()
+            .map(|top| top.max(least));
+        let call = page_call(self.wire.query(query, top)?);
+        let answer = self.send(table, &call, &HeaderMap::new()).await?;
+        if answer.status == 500 && self.wire.habits().fails_on_filters && query.filter.is_some() {
+            return Err(self.blame(table, query, answer).await);
+        }
+        let Some(wish) = wish.filter(|_| answer.status == 400) else {
+            return Ok((call, answer));
+        };
+        let call = page_call(self.wire.query(query, query.top)?);
+        let answer = self.send(table, &call, &HeaderMap::new()).await?;
+        if answer.status == 200 {
+            self.refused_top.fetch_min(wish, Ordering::Relaxed);
+        }
+        Ok((call, answer))
+    }
+
+    /// What made the server fail: the filter, if it answers without it.
+    async fn blame(&self, table: &TableName, query: &Query, failed: Answer) -> TransportError {
+        let mut plain = query.clone();
+        plain.filter = None;
+        if let Ok(query) = self.wire.query(&plain, Some(1))
+            && let Ok(answer) = self.send(table, &page_call(query), &HeaderMap::new()).await
+            && answer.status == 200
+        {
+            let what = format!(
+                "cannot take the filter, as it answers without it: {}; use a simpler one",
+                failed.words()
+            );
+            return failed.error(Kind::BadQuery, &what);
+        }
+        failed.refusal(Kind::BadQuery)
+    }
+
+    /// The most rows wanted in a page, where that is less than all rows wanted.
+    fn wish(&self, query: &Query) -> Option<u64> {
+        let limit = u64::try_from(self.limits.rows).unwrap_or(u64::MAX);
+        let most = self.wire.habits().most_rows;
+        let page = query.page.map(u64::from).or(query.top.and(most))?;
+        let page = page.min(limit).min(most.unwrap_or(u64::MAX));
+        let taken = page < self.refused_top.load(Ordering::Relaxed);
+        (taken && query.top.is_none_or(|top| page < top)).then_some(page)
+    }
+
+    /// The rows of an answer, and where the next ones are.
+    pub(crate) fn read_page(
+        &self,
+        answer: &mut Answer,
+        table_path: &str,
+    ) -> Result<(Listing, Option<PageCursor>), TransportError> {
+        if answer.status != 200 {
+            return Err(answer.refusal(Kind::BadQuery));
+        }
+        let body = std::mem::replace(&mut answer.body, Ok(Vec::new()))?;
+        let listing = page::listing(&body, self.limits).map_err(|error| match error {
+            ListingError::NotAPage(what) => answer.error(Kind::Protocol, &what),
+            ListingError::TooManyRows => {
+                let what = format!("gave a page of more than {} rows", self.limits.rows);
+                answer.error(Kind::TooLarge, &what)
+            }
+        })?;
+        let next = match &listing.link {
+            Some(link) if listing.linked => {
+                let query = self.base.next_query(table_path, link)?;
+                Some(PageCursor::new(&query))
+            }
+            _ => None,
+        };
+        Ok((listing, next))
+    }
+}
+
+/// A request for rows of a table.
+pub(crate) fn page_call(query: String) -> Call {
+    Call {
+        query,
+        ..Call::new(Method::GET, None)
+    }
+}
