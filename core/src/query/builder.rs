@@ -166,6 +166,18 @@ macro_rules! derived {
     )*};
 }
 
+macro_rules! combined {
+    ($($(#[$doc:meta])* $name:ident($other:ident) => |$left:ident| $value:expr;)*) => {$(
+        $(#[$doc])*
+        #[must_use]
+        #[allow(clippy::should_implement_trait, reason = "reads as the operator of the filter language")]
+        pub fn $name(self, $other: impl Into<Expr>) -> Self {
+            let ($left, $other) = (self.0, $other.into());
+            Self($value)
+        }
+    )*};
+}
+
 impl Field {
     comparisons! {
         /// Equal; `null` equals `null`.
@@ -206,6 +218,46 @@ impl Field {
         month => Month;
         /// The day of the month, 1 to 31.
         day => Day;
+        /// The hour, 0 to 23.
+        hour => Hour;
+        /// The minute, 0 to 59.
+        minute => Minute;
+        /// The second, 0 to 59.
+        second => Second;
+        /// The next whole number below.
+        floor => Floor;
+        /// The next whole number above.
+        ceiling => Ceiling;
+        /// The nearest whole number.
+        round => Round;
+    }
+
+    combined! {
+        /// The text with `other` behind it.
+        concat(other) => |text| Expr::Call(Function::Concat, vec![text, other]);
+        /// Where `other` starts in the text, counted from 0; -1 where it is not in it.
+        index_of(other) => |text| Expr::Call(Function::IndexOf, vec![text, other]);
+        /// The text from a place on, counted from 0.
+        substring(start) => |text| Expr::Call(Function::Substring, vec![text, start]);
+        /// The kilometres to a point.
+        distance(point) => |place| Expr::Call(Function::GeoDistance, vec![place, point]);
+        /// The sum.
+        add(other) => |number| number.binary(BinaryOp::Add, other);
+        /// The difference.
+        sub(other) => |number| number.binary(BinaryOp::Sub, other);
+        /// The product.
+        mul(other) => |number| number.binary(BinaryOp::Mul, other);
+        /// The quotient; that of two whole numbers is whole.
+        div(other) => |number| number.binary(BinaryOp::Div, other);
+        /// The remainder.
+        rem(other) => |number| number.binary(BinaryOp::Mod, other);
+    }
+
+    /// The text with every `from` turned into `to`.
+    #[must_use]
+    pub fn replace(self, from: impl Into<Expr>, to: impl Into<Expr>) -> Self {
+        let arguments = vec![self.0, from.into(), to.into()];
+        Self(Expr::Call(Function::Replace, arguments))
     }
 
     /// Missing or null.

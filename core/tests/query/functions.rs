@@ -1,6 +1,7 @@
 //! Arithmetic and functions.
 
-use synctable_core::query::{Expr, Function, Literal};
+use synctable_core::query::odata::parse_filter;
+use synctable_core::query::{Expr, Function, Literal, field};
 
 use crate::fixture::{all_hold, equal, matches};
 
@@ -194,4 +195,35 @@ fn rounding_and_distance() {
         // Across the date line.
         "geo.distance(geography'POINT(179.5 0)',geography'POINT(-179.5 0)') lt 112",
     ]);
+}
+
+#[test]
+fn the_builder_has_a_word_for_each_function() {
+    let s = || field("s");
+    let point = Literal::Point {
+        longitude: 2.0,
+        latitude: 48.0,
+    };
+    for (built, text) in [
+        (s().index_of("b").ge(0), "indexof(s,'b') ge 0"),
+        (s().concat("b").eq("ab"), "concat(s,'b') eq 'ab'"),
+        (s().substring(1).eq("b"), "substring(s,1) eq 'b'"),
+        (s().replace("a", "b").eq("b"), "replace(s,'a','b') eq 'b'"),
+        (field("t").hour().lt(7), "hour(t) lt 7"),
+        (field("t").minute().lt(7), "minute(t) lt 7"),
+        (field("t").second().lt(7), "second(t) lt 7"),
+        (field("n").floor().eq(7), "floor(n) eq 7"),
+        (field("n").ceiling().eq(7), "ceiling(n) eq 7"),
+        (field("n").round().eq(7), "round(n) eq 7"),
+        (field("n").add(1).mul(2).gt(7), "(n add 1) mul 2 gt 7"),
+        (field("n").sub(1).gt(7), "n sub 1 gt 7"),
+        (field("n").div(2).gt(7), "n div 2 gt 7"),
+        (field("n").rem(2).eq(1), "n mod 2 eq 1"),
+        (
+            field("p").distance(point).lt(5),
+            "geo.distance(p,geography'POINT(2 48)') lt 5",
+        ),
+    ] {
+        assert_eq!(built, parse_filter(text).unwrap(), "{text}");
+    }
 }

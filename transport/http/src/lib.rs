@@ -10,6 +10,7 @@ mod builder;
 mod client;
 mod connect;
 mod dialect;
+mod doubts;
 mod header;
 mod outcome;
 mod page;

@@ -21,10 +21,9 @@ pub(crate) fn of_change(
         (200 | 201, _) => {
             record(answer, &change.id, record_limit).map(|r| Outcome::Applied(Some(r)))
         }
-        (204, _) => Ok(Outcome::Applied(None)),
         // No table server answers so about a record: there is no such table.
         (404, _) if text::is_html(&answer.headers) => Err(answer.refusal(Kind::Protocol)),
-        (404 | 410, ChangeKind::Delete) => Ok(Outcome::Applied(None)),
+        (204, _) | (404 | 410, ChangeKind::Delete) => Ok(Outcome::Applied(None)),
         (404 | 410, ChangeKind::Replace | ChangeKind::Undelete) => conflict(if missing_is_gone {
             ServerRecord::Gone
         } else {

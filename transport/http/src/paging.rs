@@ -68,6 +68,9 @@ impl HttpTransport {
             .flatten()
             .min()
             .map(|top| top.max(least));
+        if self.wire.habits().fails_on_filters {
+            self.check_functions(table, query).await?;
+        }
         let call = page_call(self.wire.query(query, top)?);
         let answer = self.send(table, &call, &HeaderMap::new()).await?;
         if answer.status == 500 && self.wire.habits().fails_on_filters && query.filter.is_some() {

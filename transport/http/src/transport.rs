@@ -20,6 +20,7 @@ use crate::auth::{AuthHeader, TokenProvider};
 use crate::builder::HttpTransportBuilder;
 use crate::client::{Answer, Client};
 use crate::dialect::{Call, Dialect, Wire};
+use crate::doubts::Trusted;
 use crate::header::{self, OPERATION_ID, OPERATION_IDS};
 use crate::outcome;
 use crate::page::RowLimits;
@@ -57,6 +58,7 @@ pub struct HttpTransport {
     operation_ids: AtomicBool,
     /// The smallest `$top` that the server has refused.
     pub(crate) refused_top: AtomicU64,
+    pub(crate) trusted: Trusted,
 }
 
 impl HttpTransport {
@@ -84,6 +86,7 @@ impl HttpTransport {
             limits,
             operation_ids: AtomicBool::new(false),
             refused_top: AtomicU64::new(u64::MAX),
+            trusted: Trusted::default(),
         }
     }
 

@@ -118,7 +118,7 @@ pub(crate) struct Habits {
     pub(crate) missing_is_gone: bool,
     /// The largest page that it gives, and `$top=0` means a page of its own size.
     pub(crate) most_rows: Option<u64>,
-    /// A filter that it cannot take makes it fail (500).
+    /// A filter that it cannot take makes it fail (500), or find nothing.
     pub(crate) fails_on_filters: bool,
 }
 

@@ -213,7 +213,7 @@ async fn zumo2_pages_are_asked_for_in_the_older_spelling_and_never_say_that_they
     assert_eq!((page.records.len(), page.total), (1, Some(7)));
     assert_eq!((page.next, page.last), (None, false));
     assert_eq!(
-        server.request().target,
+        server.requests().last().unwrap().target,
         "/tables/todo?$filter=substringof%28%27il%27%2Ctitle%29&$top=1000&$inlinecount=allpages&__includeDeleted=true"
     );
 }
@@ -394,4 +394,45 @@ async fn a_version_of_the_older_server_goes_back_as_it_came() {
     let again = edit().with_if_match(row.version().cloned());
     transport.apply(&todo(), &again).await.unwrap();
     assert_eq!(server.requests()[1].header("if-match"), Some("\"MQ==\""));
+}
+
+#[tokio::test]
+async fn zumo2_functions_that_find_nothing_are_named() {
+    let answers = |text: &'static str| {
+        Server::scripted(move |_, request| {
+            if request.target.contains("$filter") {
+                Reply::json(200, text)
+            } else {
+                Reply::json(200, &format!("[{ROW}]"))
+            }
+        })
+    };
+    let query = Query::all().filter(field("done").eq(true).and(field("title").ends_with("k")));
+    let server = answers("[]").await;
+    let error = speaking(&server, Dialect::Zumo2)
+        .page(&todo(), &query, None)
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), Kind::BadQuery);
+    assert!(error.to_string().contains("endswith"), "{error}");
+
+    // Once it is seen to work, it is not asked about again.
+    let server = answers(r#"[{"id":"a"}]"#).await;
+    let transport = speaking(&server, Dialect::Zumo2);
+    for _ in 0..2 {
+        transport.page(&todo(), &query, None).await.unwrap();
+    }
+    let targets: Vec<_> = server.requests().into_iter().map(|r| r.target).collect();
+    assert_eq!(targets.len(), 3);
+    assert!(
+        targets[0].contains("endswith%28id%2C%27%27%29"),
+        "{targets:?}"
+    );
+
+    // In an empty table nothing is left out.
+    let server = Server::always(Reply::json(200, "[]")).await;
+    let page = speaking(&server, Dialect::Zumo2)
+        .page(&todo(), &query, None)
+        .await;
+    assert!(page.unwrap().records.is_empty());
 }
