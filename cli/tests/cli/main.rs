@@ -11,6 +11,7 @@ mod conflicts;
 mod crash;
 mod demo;
 mod encrypted;
+mod genuine;
 mod import_export;
 mod kit;
 mod network;
