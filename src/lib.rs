@@ -40,7 +40,7 @@
 //!
 //! The [guides] go through it task by task: [a first app](guides::first_app), [queries](guides::queries), the
 //! [queue](guides::queue), [conflicts](guides::conflicts), [pull](guides::pull), [stores](guides::stores),
-//! [encryption](guides::encryption), the [server](guides::server), [errors and cancellation](guides::errors_and_cancellation), and the
+//! [encryption](guides::encryption), the [server](guides::server), [servers and clients of others](guides::compatibility), [errors and cancellation](guides::errors_and_cancellation), and the
 //! [command line](guides::command_line).
 #![cfg_attr(not(feature = "full"), allow(rustdoc::broken_intra_doc_links))]
 
@@ -93,6 +93,8 @@ pub mod guides {
     pub mod encryption {}
     #[doc = include_str!("docs/server.md")]
     pub mod server {}
+    #[doc = include_str!("docs/compatibility.md")]
+    pub mod compatibility {}
     #[doc = include_str!("docs/errors_and_cancellation.md")]
     pub mod errors_and_cancellation {}
     #[doc = include_str!("docs/command_line.md")]
