@@ -139,6 +139,9 @@ pub enum Error {
         /// Why it stopped.
         source: Box<Self>,
     },
+    /// Another process that has the store open is pushing its queue, or took over from this one, which had not moved on for a minute.
+    #[error("another process is pushing this store; nothing is lost, push again when it is done")]
+    AnotherPusher,
     /// The call was cancelled by its token.
     #[error("cancelled")]
     Cancelled,

@@ -1,5 +1,6 @@
 //! The store trait, what a store may promise, and conveniences over it.
 
+use std::any::Any;
 use std::fmt::Debug;
 use std::sync::Arc;
 
@@ -83,10 +84,29 @@ pub trait LocalStore: Debug + Send + Sync + 'static {
         Ok(Plan::new(Access::Unknown, false))
     }
 
+    /// Tries to get the one lock that all processes with this store open share. It ends when the guard is dropped, and with
+    /// the process, however that ends. The engine takes it while it pushes, to learn at once that a pusher is gone.
+    ///
+    /// It keeps nobody from reading or writing. Two handles in one process are as two processes.
+    async fn try_lock(&self) -> Result<ProcessLock, StoreError> {
+        Ok(ProcessLock::Unsupported)
+    }
+
     /// Makes everything durable and lets go of files. Later calls fail with [`Closed`](super::StoreErrorKind::Closed).
     async fn close(&self) -> Result<(), StoreError> {
         Ok(())
     }
+}
+
+/// What became of [`LocalStore::try_lock`].
+#[derive(Debug)]
+pub enum ProcessLock {
+    /// It is held until this is dropped.
+    Held(Box<dyn Any + Send + Sync>),
+    /// Another process, or another handle, holds it.
+    Taken,
+    /// The store has no such lock.
+    Unsupported,
 }
 
 /// One page of a query.
@@ -193,6 +213,9 @@ impl<S: LocalStore + ?Sized> LocalStore for Arc<S> {
     }
     async fn explain(&self, table: &TableName, query: &Query) -> Result<Plan, StoreError> {
         (**self).explain(table, query).await
+    }
+    async fn try_lock(&self) -> Result<ProcessLock, StoreError> {
+        (**self).try_lock().await
     }
     async fn close(&self) -> Result<(), StoreError> {
         (**self).close().await

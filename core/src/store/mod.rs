@@ -7,5 +7,5 @@ mod plan;
 
 pub use batch::{Check, Durability, Expect, Write, WriteBatch};
 pub use error::{StoreError, StoreErrorKind};
-pub use local::{LocalStore, LocalStoreExt, Page, StoreCapabilities};
+pub use local::{LocalStore, LocalStoreExt, Page, ProcessLock, StoreCapabilities};
 pub use plan::{Access, Plan};

@@ -9,6 +9,7 @@ use tokio::sync::{RwLock, broadcast};
 use super::conflict::ConflictPolicy;
 use super::copy;
 use super::event::{Event, Events};
+use super::lease::Lease;
 use super::locks::RecordLocks;
 use super::operation::Operation;
 use super::queue::Queue;
@@ -68,6 +69,8 @@ pub(crate) struct Inner {
     pub(crate) turn: RwLock<()>,
     /// One push at a time.
     pub(crate) push_turn: tokio::sync::Mutex<()>,
+    /// One pushing process at a time.
+    pub(crate) lease: Lease,
     /// One pull of a table at a time.
     pull_turns: Mutex<HashMap<TableName, Arc<tokio::sync::Mutex<()>>>>,
     /// One new table at a time, so that no declaration is lost between reading and writing the list.
@@ -183,6 +186,7 @@ impl ContextBuilder {
             gate: RwLock::default(),
             turn: RwLock::default(),
             push_turn: tokio::sync::Mutex::default(),
+            lease: Lease::default(),
             pull_turns: Mutex::default(),
             define_turn: tokio::sync::Mutex::default(),
             schema: Mutex::new(schema),

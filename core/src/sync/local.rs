@@ -219,6 +219,10 @@ impl Inner {
         }
         if !batch.is_empty() {
             self.check_queue(&mut batch);
+            let lease = match origin {
+                Origin::Push => self.renew_in(&mut batch)?,
+                _ => None,
+            };
             let in_flight = InFlight::new(&self.queue, added);
             let result = self.store.commit(batch).await;
             if !result
@@ -228,6 +232,9 @@ impl Inner {
                 in_flight.settled();
             }
             result?;
+            if lease.is_some() {
+                self.lease.set(lease);
+            }
         }
         for slot in slots {
             self.queue
@@ -259,7 +266,12 @@ impl Inner {
             }
             match self.try_slots(keys, durability, origin, &mut plan).await {
                 Ok(result) => return Ok(result),
-                Err(CommitError::Stale) => self.start_over(attempt).await?,
+                Err(CommitError::Stale) => {
+                    if origin == Origin::Push {
+                        self.look_at_lease().await?;
+                    }
+                    self.start_over(attempt).await?;
+                }
                 Err(CommitError::Failed(error)) => return Err(error),
             }
         }

@@ -12,6 +12,7 @@ mod deliver;
 mod delta;
 mod event;
 mod inspect;
+mod lease;
 mod local;
 mod locks;
 mod merge;

@@ -46,6 +46,8 @@ pub struct PushReport {
 /// and the push goes on. Where the server does not know a table, or its answer to one operation is no answer, the others are
 /// sent and the error comes at the end. Dropping the future is safe at any time: what was sent without an answer is found out
 /// before it is sent again.
+///
+/// Of the processes that have one store open one pushes at a time; the push of another is stopped with [`Error::AnotherPusher`].
 #[derive(Debug)]
 #[must_use = "a push does nothing until it is awaited"]
 pub struct Push {
@@ -113,13 +115,30 @@ impl Push {
         let total = inner.queue.len();
         // Changes made while the push runs wait for the next one, so that a push ends.
         let last = inner.queue.last_seq();
-        let mut rounds: HashMap<u64, u32> = HashMap::new();
-        let mut aside = Aside::default();
-        let mut group = self.next_group(last, &aside);
+        let group = self.next_group(last, &Aside::default());
         if group.is_empty() {
             return Ok(());
         }
         let transport = inner.transport()?;
+        let _lock = inner.take_lease().await?;
+        let result = self
+            .send_groups(transport.as_ref(), group, total, last, report)
+            .await;
+        inner.release_lease().await;
+        result
+    }
+
+    async fn send_groups(
+        &self,
+        transport: &dyn Transport,
+        mut group: Vec<(u64, TableName, RecordId)>,
+        total: u64,
+        last: u64,
+        report: &mut PushReport,
+    ) -> Result<(), Error> {
+        let inner = &self.context.inner;
+        let mut rounds: HashMap<u64, u32> = HashMap::new();
+        let mut aside = Aside::default();
         inner.emit(Event::PushStarted { pending: total });
         while !group.is_empty() {
             if self.cancel.is_cancelled() {
@@ -128,7 +147,7 @@ impl Push {
             let _turn = inner.turn.write().await;
             let sendings = inner.mark(&group).await?;
             let (answers, stopped) = self
-                .deliver_all(transport.as_ref(), &sendings, &rounds, &mut aside)
+                .deliver_all(transport, &sendings, &rounds, &mut aside)
                 .await;
             for (answered, settled) in answers.iter().zip(inner.settle(&answers).await?) {
                 match settled {
@@ -252,6 +271,10 @@ impl Push {
     ) {
         let lock = || state.lock().unwrap_or_else(PoisonError::into_inner);
         if lock().stopped.is_some() {
+            return;
+        }
+        if let Err(error) = self.context.inner.keep_lease().await {
+            lock().stopped.get_or_insert(error);
             return;
         }
         lock().set(place, Answer::Unknown);

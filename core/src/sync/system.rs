@@ -93,6 +93,35 @@ impl FailureRow {
     }
 }
 
+/// Who pushes: see [`lease`](super::lease).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct LeaseRow {
+    /// The context.
+    pub(crate) owner: String,
+    /// Which of its pushes.
+    pub(crate) push: u64,
+    /// When it last said that it goes on.
+    pub(crate) renewed: Timestamp,
+    /// It holds the store's lock, which ends with the process.
+    pub(crate) locked: bool,
+}
+
+impl LeaseRow {
+    pub(crate) fn id() -> RecordId {
+        RecordId::system("pusher")
+    }
+
+    pub(crate) fn to_row(&self) -> Result<Record, StoreError> {
+        row(Self::id(), self)
+    }
+
+    /// `None` for what this release cannot read.
+    pub(crate) fn from_row(record: &Record) -> Option<Self> {
+        read(&META, record).ok()
+    }
+}
+
 /// How far a named pull got.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -21,7 +21,9 @@ mod backend;
 
 use async_trait::async_trait;
 use synctable_core::query::Query;
-use synctable_core::store::{LocalStore, Page, Plan, StoreCapabilities, StoreError, WriteBatch};
+use synctable_core::store::{
+    LocalStore, Page, Plan, ProcessLock, StoreCapabilities, StoreError, WriteBatch,
+};
 use synctable_core::{Record, RecordId, Schema, TableName};
 use synctable_kv::KvStore;
 
@@ -74,6 +76,9 @@ impl LocalStore for MemoryStore {
     }
     async fn explain(&self, table: &TableName, query: &Query) -> Result<Plan, StoreError> {
         self.0.explain(table, query).await
+    }
+    async fn try_lock(&self) -> Result<ProcessLock, StoreError> {
+        self.0.try_lock().await
     }
     async fn close(&self) -> Result<(), StoreError> {
         self.0.close().await

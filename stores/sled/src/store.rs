@@ -4,7 +4,9 @@ use std::path::Path;
 
 use async_trait::async_trait;
 use synctable_core::query::Query;
-use synctable_core::store::{LocalStore, Page, Plan, StoreCapabilities, StoreError, WriteBatch};
+use synctable_core::store::{
+    LocalStore, Page, Plan, ProcessLock, StoreCapabilities, StoreError, WriteBatch,
+};
 use synctable_core::{Record, RecordId, Schema, TableName};
 use synctable_kv::KvStore;
 
@@ -85,6 +87,9 @@ impl LocalStore for SledStore {
     }
     async fn explain(&self, table: &TableName, query: &Query) -> Result<Plan, StoreError> {
         self.0.explain(table, query).await
+    }
+    async fn try_lock(&self) -> Result<ProcessLock, StoreError> {
+        self.0.try_lock().await
     }
     async fn close(&self) -> Result<(), StoreError> {
         self.0.close().await

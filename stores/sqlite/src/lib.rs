@@ -11,6 +11,7 @@ mod error;
 mod explain;
 mod kv;
 mod layout;
+mod lock;
 mod open;
 mod pool;
 mod queue;

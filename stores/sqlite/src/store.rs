@@ -9,11 +9,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use rusqlite::Connection;
 use synctable_core::query::Query;
-use synctable_core::store::{LocalStore, Page, Plan, StoreCapabilities, StoreError, WriteBatch};
+use synctable_core::store::{
+    LocalStore, Page, Plan, ProcessLock, StoreCapabilities, StoreError, WriteBatch,
+};
 use synctable_core::{Record, RecordId, Schema, TableName};
 use synctable_kv::files::io_error;
 
 use crate::catalogue::Catalogue;
+use crate::lock;
 use crate::open::{self, Options};
 use crate::pool::{Pool, Shared};
 use crate::queue::Queue;
@@ -226,6 +229,11 @@ impl LocalStore for SqliteStore {
             .with_multi_process(true)
             .with_ordered_commits(true)
             .with_indexes(true)
+    }
+
+    async fn try_lock(&self) -> Result<ProcessLock, StoreError> {
+        self.shared.check_open()?;
+        Ok(lock::try_lock(&self.path))
     }
 
     async fn close(&self) -> Result<(), StoreError> {

@@ -28,6 +28,7 @@ mod device;
 pub mod events;
 pub mod histories;
 pub mod kept;
+pub mod lease;
 pub mod local;
 pub mod merging;
 pub mod pull;

@@ -4,7 +4,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use synctable_core::query::Query;
-use synctable_core::store::{LocalStore, Page, Plan, StoreCapabilities, StoreError, WriteBatch};
+use synctable_core::store::{
+    LocalStore, Page, Plan, ProcessLock, StoreCapabilities, StoreError, WriteBatch,
+};
 use synctable_core::{Record, RecordId, Schema, TableName};
 use tokio::task::yield_now;
 
@@ -156,6 +158,9 @@ impl LocalStore for Slow {
     }
     async fn explain(&self, table: &TableName, query: &Query) -> Result<Plan, StoreError> {
         self.inner.explain(table, query).await
+    }
+    async fn try_lock(&self) -> Result<ProcessLock, StoreError> {
+        self.inner.try_lock().await
     }
     async fn close(&self) -> Result<(), StoreError> {
         self.inner.close().await

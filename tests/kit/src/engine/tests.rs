@@ -129,6 +129,17 @@ macro_rules! engine_tests {
             kept_rows_come_back_after_push
             deleted_insert_that_met_a_stranger
         }
+        $crate::__engine_tests! { $harness, lease:
+            one_process_pushes_at_a_time
+            ended_pushes_give_the_lease_back
+            slow_pushes_keep_the_lease
+            hanging_pushers_are_deposed
+            deposed_pushers_stay_deposed
+            the_lease_dies_with_its_owner
+            dropped_pushes_do_not_lock_their_own_process_out
+            jumps_of_the_clock_double_nothing
+            random_pushers_have_single_effects
+        }
         $crate::__engine_tests! { $harness, purge:
             purge_is_refused_while_operations_wait
             purged_records_come_back_with_a_pull
@@ -192,6 +203,7 @@ mod guard {
         let sources = [
             include_str!("audit.rs"),
             include_str!("kept.rs"),
+            include_str!("lease.rs"),
             include_str!("local.rs"),
             include_str!("queue.rs"),
             include_str!("push.rs"),

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use synctable_core::query::Query;
 use synctable_core::store::{
-    LocalStore, Page, Plan, StoreCapabilities, StoreError, StoreErrorKind, WriteBatch,
+    LocalStore, Page, Plan, ProcessLock, StoreCapabilities, StoreError, StoreErrorKind, WriteBatch,
 };
 use synctable_core::{Record, RecordId, Schema, TableName};
 use tokio::task::yield_now;
@@ -143,6 +143,9 @@ impl LocalStore for Disk {
     }
     async fn explain(&self, table: &TableName, query: &Query) -> Result<Plan, StoreError> {
         self.inner.explain(table, query).await
+    }
+    async fn try_lock(&self) -> Result<ProcessLock, StoreError> {
+        self.inner.try_lock().await
     }
     async fn close(&self) -> Result<(), StoreError> {
         Ok(())

@@ -29,6 +29,7 @@ use synctable_core::store::LocalStore;
 
 use crate::fixture::Store;
 use crate::for_all::setting;
+pub(crate) use dice::Dice;
 use net::Trouble;
 use world::World;
 

@@ -1,0 +1,329 @@
+//! One pusher at a time among the contexts and processes that have a store open.
+//!
+//! The lease is a row of `__meta`: who pushes, in which of its pushes, and when it last said so. A push takes it before
+//! its first group. Every batch that marks or settles a group demands that the row is as this push left it, and
+//! renews it; a push that waits long for answers renews it before it sends more. So whoever takes the lease deposes the one before: it can
+//! neither settle nor mark, and it stops before the next operation that it would send once its lease is half over.
+//! At most what it was sending at that moment still goes out.
+//!
+//! The lease dies with its owner. Where the store has a lock that ends with the process
+//! ([`LocalStore::try_lock`](crate::store::LocalStore::try_lock)), whoever gets the lock knows that the owner is gone. Elsewhere, and for an owner
+//! that hangs, it runs out [`TERM_MILLIS`] after its last renewal.
+//!
+//! The clock may jump. Forward, a lease runs out early. Backward, a renewal seems to lie ahead: if by a term or more the lease is over, if
+//! by less it lasts at most twice as long. Either way only the number of pushers at once is at stake. What
+//! each of them does rests on checks, not on time: operations are marked before they are sent, the next
+//! pusher asks about marked ones, and conditions and keys keep every effect single.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+
+use super::context::Inner;
+use super::system::{LeaseRow, META};
+use crate::clock::IdSource;
+use crate::error::Error;
+use crate::name::RecordId;
+use crate::record::Record;
+use crate::store::{Durability, LocalStoreExt, ProcessLock, StoreErrorKind, WriteBatch};
+use crate::timestamp::Timestamp;
+
+/// How long a lease outlives its last renewal.
+const TERM_MILLIS: i64 = 60_000;
+/// How often a lease that others change at the same time is read again.
+const ATTEMPTS: usize = 64;
+
+/// Whether a push may take the lease. `alone`: it holds the store's lock, so no other process does.
+fn may_take(found: Option<&LeaseRow>, owner: &str, now: Timestamp, alone: bool) -> bool {
+    found.is_none_or(|lease| {
+        let gone = lease.locked && alone;
+        lease.owner == owner || gone || age(lease, now) >= TERM_MILLIS.unsigned_abs()
+    })
+}
+
+/// Milliseconds between the renewal and `now`, whichever is later.
+fn age(lease: &LeaseRow, now: Timestamp) -> u64 {
+    now.millis().abs_diff(lease.renewed.millis())
+}
+
+/// The lease as this context knows it.
+#[derive(Debug, Default)]
+pub(crate) struct Lease {
+    owner: OnceLock<String>,
+    pushes: AtomicU64,
+    held: Mutex<Option<LeaseRow>>,
+}
+
+impl Lease {
+    /// The name of this context; another one in every context.
+    fn owner(&self, ids: &dyn IdSource) -> &str {
+        self.owner.get_or_init(|| ids.next_id().as_str().to_owned())
+    }
+
+    fn slot(&self) -> MutexGuard<'_, Option<LeaseRow>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn held(&self) -> Option<LeaseRow> {
+        self.slot().clone()
+    }
+
+    /// Takes over what a commit made of the lease.
+    pub(crate) fn set(&self, lease: Option<LeaseRow>) {
+        *self.slot() = lease;
+    }
+}
+
+impl Inner {
+    /// Takes the lease for a push, or says that another process has it. The lock is to be kept until the lease is released.
+    pub(crate) async fn take_lease(&self) -> Result<ProcessLock, Error> {
+        self.lease.set(None);
+        if !self.store.capabilities().multi_process {
+            return Ok(ProcessLock::Unsupported);
+        }
+        let lock = self.store.try_lock().await?;
+        let locked = matches!(lock, ProcessLock::Held(_));
+        let owner = self.lease.owner(self.ids.as_ref());
+        let push = self.lease.pushes.fetch_add(1, Ordering::Relaxed);
+        for _ in 0..ATTEMPTS {
+            let found = self.stored_lease().await?;
+            // One that cannot be read binds nobody: to take it over is always safe.
+            let known = found.as_ref().and_then(LeaseRow::from_row);
+            let now = self.clock.now();
+            if !may_take(known.as_ref(), owner, now, locked) {
+                return Err(Error::AnotherPusher);
+            }
+            let lease = LeaseRow {
+                owner: owner.to_owned(),
+                push,
+                renewed: now,
+                locked,
+            };
+            let batch = WriteBatch::new().durability(Durability::Eventual);
+            let batch = match found {
+                Some(row) => batch.expect_same(&META, row),
+                None => batch.expect_absent(&META, &LeaseRow::id()),
+            };
+            if self.done(batch.put(&META, lease.to_row()?)).await? {
+                self.lease.set(Some(lease));
+                return Ok(lock);
+            }
+        }
+        Err(Error::Contended)
+    }
+
+    /// Gives the lease back. One that cannot be given back runs out.
+    pub(crate) async fn release_lease(&self) {
+        let Some(row) = self.lease.held().and_then(|lease| lease.to_row().ok()) else {
+            return;
+        };
+        self.lease.set(None);
+        let batch = WriteBatch::new()
+            .durability(Durability::Eventual)
+            .expect_same(&META, row)
+            .delete(&META, &LeaseRow::id());
+        let _ = self.store.commit(batch).await;
+    }
+
+    /// Demands of a batch of a push that nobody took its lease, and renews it. Returns the lease as it is once the batch is done.
+    pub(crate) fn renew_in(&self, batch: &mut WriteBatch) -> Result<Option<LeaseRow>, Error> {
+        let Some(lease) = self.lease.held() else {
+            return Ok(None);
+        };
+        let renewed = LeaseRow {
+            renewed: self.clock.now(),
+            ..lease.clone()
+        };
+        *batch = std::mem::take(batch)
+            .expect_same(&META, lease.to_row()?)
+            .put(&META, renewed.to_row()?);
+        Ok(Some(renewed))
+    }
+
+    /// Renews a lease that is half over; an error once another process has taken it.
+    pub(crate) async fn keep_lease(&self) -> Result<(), Error> {
+        for _ in 0..ATTEMPTS {
+            let fresh =
+                |lease: LeaseRow| age(&lease, self.clock.now()) < TERM_MILLIS.unsigned_abs() / 2;
+            if self.lease.held().is_none_or(fresh) {
+                return Ok(());
+            }
+            let mut batch = WriteBatch::new().durability(Durability::Eventual);
+            let renewed = self.renew_in(&mut batch)?;
+            if self.done(batch).await? {
+                self.lease.set(renewed);
+                return Ok(());
+            }
+            self.look_at_lease().await?;
+        }
+        Err(Error::Contended)
+    }
+
+    /// After a check that did not hold: an error if another process has taken the lease. A commit of this push that was
+    /// dropped, or done at the same time, may have renewed it.
+    pub(crate) async fn look_at_lease(&self) -> Result<(), Error> {
+        let Some(lease) = self.lease.held() else {
+            return Ok(());
+        };
+        let found = self.stored_lease().await?;
+        match found.as_ref().and_then(LeaseRow::from_row) {
+            Some(found) if (&found.owner, found.push) == (&lease.owner, lease.push) => {
+                self.lease.set(Some(found));
+                Ok(())
+            }
+            _ => Err(Error::AnotherPusher),
+        }
+    }
+
+    async fn stored_lease(&self) -> Result<Option<Record>, Error> {
+        let id: RecordId = LeaseRow::id();
+        Ok(self.store.get_one(&META, &id).await?)
+    }
+
+    /// False when a check of the batch did not hold.
+    async fn done(&self, batch: WriteBatch) -> Result<bool, Error> {
+        match self.store.commit(batch).await {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == StoreErrorKind::CheckFailed => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const TERM: i64 = TERM_MILLIS;
+
+    fn lease(owner: &str, renewed: i64, locked: bool) -> LeaseRow {
+        LeaseRow {
+            owner: owner.into(),
+            push: 0,
+            renewed: Timestamp::from_millis(renewed),
+            locked,
+        }
+    }
+
+    /// Times around each other and far apart.
+    fn millis() -> impl Strategy<Value = i64> {
+        prop_oneof![
+            0..4 * TERM,
+            -4 * TERM..4 * TERM,
+            -60_000_000_000_000..250_000_000_000_000_i64,
+        ]
+    }
+
+    /// One step of processes that use the rule as the engine does: what they write goes through compare-and-set.
+    #[derive(Debug, Clone)]
+    enum Step {
+        Take(usize),
+        Renew(usize),
+        Release(usize),
+        Die(usize),
+        Pass(i64),
+        Jump(i64),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        let who = || 0..3_usize;
+        prop_oneof![
+            3 => who().prop_map(Step::Take),
+            3 => who().prop_map(Step::Renew),
+            1 => who().prop_map(Step::Release),
+            1 => who().prop_map(Step::Die),
+            3 => (0..TERM).prop_map(Step::Pass),
+            1 => millis().prop_map(Step::Jump),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn nobodys_and_ones_own_lease_are_free(now in millis(), renewed in millis(), alone: bool, locked: bool) {
+            let now = Timestamp::from_millis(now);
+            prop_assert!(may_take(None, "a", now, alone));
+            prop_assert!(may_take(Some(&lease("a", renewed, locked)), "a", now, alone));
+        }
+
+        #[test]
+        fn another_owner_is_safe_for_one_term(renewed in millis(), passed in 0..TERM, locked: bool) {
+            let now = Timestamp::from_millis(renewed + passed);
+            prop_assert!(!may_take(Some(&lease("a", renewed, locked)), "b", now, false));
+        }
+
+        #[test]
+        fn who_holds_the_lock_of_the_dead_waits_for_nothing(now in millis(), renewed in millis()) {
+            let now = Timestamp::from_millis(now);
+            prop_assert!(may_take(Some(&lease("a", renewed, true)), "b", now, true));
+        }
+
+        #[test]
+        fn nobody_waits_longer_than_two_terms(now in millis(), renewed in millis(), locked: bool) {
+            let lease = lease("a", renewed, locked);
+            let later = |millis| may_take(Some(&lease), "b", Timestamp::from_millis(now + millis), false);
+            prop_assert!(later(0) || later(TERM) || later(2 * TERM));
+        }
+
+        #[test]
+        fn one_process_at_a_time_believes_rightly(steps in prop::collection::vec(step(), 0..60)) {
+            let names = ["a", "b", "c"];
+            let mut stored: Option<LeaseRow> = None;
+            let mut held: [Option<LeaseRow>; 3] = [None, None, None];
+            let mut lock: Option<usize> = None;
+            let (mut now, mut pushes) = (0_i64, 0);
+            // The last renewal, while no clock has jumped since.
+            let mut quiet_since = None;
+            for step in steps {
+                match step {
+                    Step::Take(who) => {
+                        let at = Timestamp::from_millis(now);
+                        let alone = lock.is_none() || lock == Some(who);
+                        if may_take(stored.as_ref(), names[who], at, alone) {
+                            if let (Some(found), Some(since)) = (&stored, quiet_since) {
+                                let alive = found.owner != names[who] && lock.is_some_and(|l| names[l] == found.owner);
+                                prop_assert!(!alive || now - since >= TERM, "taken from a living owner in time");
+                            }
+                            pushes += 1;
+                            if alone {
+                                lock = Some(who);
+                            }
+                            let taken = LeaseRow { push: pushes, ..lease(names[who], now, alone) };
+                            held[who] = Some(taken.clone());
+                            stored = Some(taken);
+                            quiet_since = Some(now);
+                        }
+                    }
+                    Step::Renew(who) if held[who].is_some() && held[who] == stored => {
+                        let renewed = held[who].clone().map(|held| LeaseRow {
+                            renewed: Timestamp::from_millis(now),
+                            ..held
+                        });
+                        held[who].clone_from(&renewed);
+                        stored = renewed;
+                        quiet_since = Some(now);
+                    }
+                    Step::Release(who) => {
+                        if held[who] == stored {
+                            stored = None;
+                        }
+                        held[who] = None;
+                        lock = lock.filter(|holder| *holder != who);
+                    }
+                    Step::Die(who) => {
+                        held[who] = None;
+                        lock = lock.filter(|holder| *holder != who);
+                    }
+                    Step::Pass(millis) => now += millis,
+                    Step::Jump(to) => {
+                        now = to;
+                        quiet_since = None;
+                    }
+                    Step::Renew(_) => {}
+                }
+                let rightly = held.iter().flatten().filter(|held| Some(*held) == stored.as_ref());
+                prop_assert!(rightly.count() <= 1);
+            }
+        }
+    }
+}
