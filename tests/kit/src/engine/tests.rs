@@ -135,6 +135,7 @@ macro_rules! engine_tests {
             slow_pushes_keep_the_lease
             hanging_pushers_are_deposed
             deposed_pushers_stay_deposed
+            deposed_pushers_with_a_known_queue_store_nothing
             the_lease_dies_with_its_owner
             dropped_pushes_do_not_lock_their_own_process_out
             jumps_of_the_clock_double_nothing
