@@ -9,8 +9,7 @@ use futures_util::future::BoxFuture;
 
 use super::cancel::CancelToken;
 use super::context::{Inner, SyncContext};
-use super::delta::Step;
-use super::pull::{PullReport, check_query};
+use super::pull::{MAX_REQUESTS, PullReport, check_query};
 use super::route::{Route, Then, is_windowed, safe_time};
 use super::settle::tombstone;
 use super::system::{DELTA, DeltaToken};
@@ -196,10 +195,15 @@ struct Run<'a> {
 impl Run<'_> {
     /// Reads all rows of the server by id and compares them.
     async fn server_rows(&mut self) -> Result<(), Error> {
-        let mut route = Route::Everything(Step::Ids { after: None });
+        let mut route = Route::everything();
         loop {
             let (mut query, cursor) = route.request(&self.audit.query);
             query.page = query.page.or(Some(self.inner.options.pull_page));
+            if self.report.requests >= MAX_REQUESTS {
+                return Err(Error::NoProgress {
+                    table: self.audit.table.clone(),
+                });
+            }
             self.report.requests += 1;
             // Held until the page is stored, so that no push's answer is put back by an older row.
             let _turn = self.inner.turn.read().await;

@@ -14,7 +14,7 @@ use crate::query::{Expr, Query, field};
 use crate::timestamp::Timestamp;
 
 /// A request of a pull.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Step {
     /// Changes from a time on (all without one), by time.
     Range {

@@ -16,8 +16,8 @@ use crate::query::Query;
 use crate::record::Record;
 use crate::transport::{InvalidRow, RemotePage, Transport};
 
-/// Requests of one pull after which it is given up.
-const MAX_REQUESTS: u64 = 1_000_000;
+/// Requests of one pull, or one audit, after which it is given up.
+pub(crate) const MAX_REQUESTS: u64 = 1_000_000;
 /// Bad rows that a report lists.
 const MAX_INVALID: usize = 100;
 /// Pages that may wait while others are stored.

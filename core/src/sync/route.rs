@@ -1,6 +1,7 @@
 //! The way of a pull through the server's pages: what to ask for, and what to make of an answer.
 
 use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::context::Inner;
 use super::delta::{Next, Seen, Step, next_step};
@@ -14,6 +15,9 @@ use crate::store::LocalStoreExt;
 use crate::timestamp::Timestamp;
 use crate::transport::{PageCursor, RemotePage};
 
+/// Pages of a window that may come again in a row: a few may, as rows move while they are read.
+const REPEATS: u32 = 8;
+
 const DAY_MILLIS: i64 = 24 * 3600 * 1000;
 
 /// Where a pull is.
@@ -22,18 +26,33 @@ pub(crate) enum Route {
     /// Follows the changes since the last pull under a name.
     Changes(Box<Changes>),
     /// Reads all rows, by id.
-    Everything(Step),
+    Everything(Way),
     /// Reads the window that the application's own order, skip and top describe, by the server's pages.
     Window {
         query: Query,
         cursor: Option<PageCursor>,
+        pages: Pages,
     },
+}
+
+/// The requests of a pull so far. A server that leads to the same one twice leads in a circle.
+#[derive(Debug)]
+pub(crate) struct Way {
+    step: Step,
+    asked: HashSet<Step>,
+}
+
+/// Hashes of the pages of a window, and how many of the last ones were there before.
+#[derive(Debug, Default)]
+pub(crate) struct Pages {
+    seen: HashSet<u64>,
+    repeated: u32,
 }
 
 /// The state of an incremental pull.
 #[derive(Debug)]
 pub(crate) struct Changes {
-    step: Step,
+    way: Way,
     token: DeltaToken,
     /// The token's row as it is stored.
     stored: Option<Record>,
@@ -82,17 +101,23 @@ impl Route {
             None if is_windowed(query) => Ok(Self::Window {
                 query: query.clone().include_deleted(),
                 cursor: None,
+                pages: Pages::default(),
             }),
-            None => Ok(Self::Everything(Step::Ids { after: None })),
+            None => Ok(Self::everything()),
         }
+    }
+
+    /// The way through all rows.
+    pub(crate) fn everything() -> Self {
+        Self::Everything(Way::new(Step::Ids { after: None }))
     }
 
     /// The next request; `base` holds the application's filter.
     pub(crate) fn request(&self, base: &Query) -> (Query, Option<PageCursor>) {
         match self {
-            Self::Changes(changes) => (changes.step.query(base), None),
-            Self::Everything(step) => (step.query(base), None),
-            Self::Window { query, cursor } => (query.clone(), cursor.clone()),
+            Self::Changes(changes) => (changes.way.step.query(base), None),
+            Self::Everything(way) => (way.step.query(base), None),
+            Self::Window { query, cursor, .. } => (query.clone(), cursor.clone()),
         }
     }
 
@@ -102,22 +127,26 @@ impl Route {
         let lost = page.records.is_empty() && !page.invalid.is_empty() && !page.last;
         let mut taken = match self {
             Self::Changes(changes) => changes.take(page)?,
-            Self::Everything(step) => {
-                let next = next_step(step, &seen(&page));
+            Self::Everything(way) => {
+                let next = next_step(&way.step, &seen(&page));
                 let rows = page.records;
                 Taken {
                     rows,
                     token: None,
-                    then: advance(step, next),
+                    then: way.advance(next),
                 }
             }
-            Self::Window { query, cursor } => {
+            Self::Window {
+                query,
+                cursor,
+                pages,
+            } => {
                 let count = (page.records.len() + page.invalid.len()) as u64;
                 query.skip += count;
                 query.top = query.top.map(|top| top.saturating_sub(count));
                 let then = if count == 0 || page.last || query.top == Some(0) {
                     Then::Done
-                } else if page.next.is_some() && page.next == *cursor {
+                } else if page.next.is_some() && page.next == *cursor || pages.go_round(&page) {
                     Then::NoProgress
                 } else {
                     Then::More
@@ -137,14 +166,42 @@ impl Route {
     }
 }
 
-fn advance(step: &mut Step, next: Next) -> Then {
-    match next {
-        Next::Step(next) => {
-            *step = next;
-            Then::More
+impl Way {
+    fn new(step: Step) -> Self {
+        Self {
+            step,
+            asked: HashSet::new(),
         }
-        Next::Done => Then::Done,
-        Next::NoProgress => Then::NoProgress,
+    }
+
+    fn advance(&mut self, next: Next) -> Then {
+        match next {
+            Next::Step(next) if self.asked.insert(next.clone()) => {
+                self.step = next;
+                Then::More
+            }
+            Next::Done => Then::Done,
+            Next::Step(_) | Next::NoProgress => Then::NoProgress,
+        }
+    }
+}
+
+impl Pages {
+    /// Takes a page in; true when too many in a row were there before.
+    fn go_round(&mut self, page: &RemotePage) -> bool {
+        let mut hasher = DefaultHasher::new();
+        for record in &page.records {
+            (record.id(), record.version()).hash(&mut hasher);
+        }
+        for row in &page.invalid {
+            row.id.hash(&mut hasher);
+        }
+        if self.seen.insert(hasher.finish()) {
+            self.repeated = 0;
+        } else {
+            self.repeated += 1;
+        }
+        self.repeated > REPEATS
     }
 }
 
@@ -192,7 +249,7 @@ impl Changes {
         };
         let trusted = token.ordered;
         Ok(Self {
-            step,
+            way: Way::new(step),
             token,
             stored,
             known: Known::default(),
@@ -205,7 +262,7 @@ impl Changes {
         if std::mem::take(&mut self.trusted) && !page.ordered {
             // Another server than last time: its order is not promised, so the last pull is overlapped after all.
             if let Some(time) = self.token.time {
-                self.step = overlapping(time, self.overlap_millis);
+                self.way.step = overlapping(time, self.overlap_millis);
                 return Ok(Taken {
                     rows: Vec::new(),
                     token: None,
@@ -228,14 +285,14 @@ impl Changes {
         let token =
             (self.token.time.is_some() && self.stored.as_ref() != Some(&row)).then_some(row);
         let rows = self.known.fresh(page.records);
-        let next = next_step(&self.step, &seen);
+        let next = next_step(&self.way.step, &seen);
         if let Next::Step(next) = &next {
             self.known.expect(&rows, next);
         }
         Ok(Taken {
             rows,
             token,
-            then: advance(&mut self.step, next),
+            then: self.way.advance(next),
         })
     }
 }
@@ -321,5 +378,74 @@ impl Known {
             .filter(|row| row.updated_at().is_some_and(|time| time >= from));
         self.0
             .extend(again.map(|row| (row.id().clone(), row.version().cloned())));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page(ids: &[&str]) -> RemotePage {
+        let record = |id: &&str| Record::from_json(&format!(r#"{{"id":"{id}"}}"#)).unwrap();
+        RemotePage {
+            records: ids.iter().map(record).collect(),
+            ..RemotePage::default()
+        }
+    }
+
+    /// How many pages of a server that repeats these are taken, and how it ends.
+    fn follow(mut route: Route, pages: &[&[&str]]) -> (usize, Then) {
+        for (number, ids) in pages.iter().cycle().enumerate() {
+            let taken = route.take(page(ids)).unwrap();
+            if taken.then != Then::More {
+                return (number + 1, taken.then);
+            }
+        }
+        unreachable!()
+    }
+
+    fn window() -> Route {
+        Route::Window {
+            query: Query::all(),
+            cursor: None,
+            pages: Pages::default(),
+        }
+    }
+
+    #[test]
+    fn a_circle_of_any_length_is_found_out() {
+        for (pages, taken) in [
+            (&[&["a"][..]][..], 2),
+            (&[&["a"], &["b"]], 3),
+            (&[&["a"], &["b"], &["c", "d"], &["e"]], 5),
+        ] {
+            assert_eq!(
+                follow(Route::everything(), pages),
+                (taken, Then::NoProgress)
+            );
+        }
+    }
+
+    #[test]
+    fn a_window_of_pages_that_come_again_is_given_up() {
+        let repeats = REPEATS as usize;
+        for pages in [
+            &[&["a"][..]][..],
+            &[&["a"], &["b"]],
+            &[&["a", "b"], &["b"], &["c"]],
+        ] {
+            let taken = pages.len() + repeats + 1;
+            assert_eq!(follow(window(), pages), (taken, Then::NoProgress));
+        }
+    }
+
+    #[test]
+    fn a_few_pages_of_a_window_may_come_again() {
+        let mut route = window();
+        let pages = (0..100).map(|n| format!("r{}", n / 8));
+        for id in pages {
+            assert_eq!(route.take(page(&[&id])).unwrap().then, Then::More, "{id}");
+        }
+        assert_eq!(route.take(page(&[])).unwrap().then, Then::Done);
     }
 }
