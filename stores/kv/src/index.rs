@@ -53,33 +53,34 @@ pub(crate) struct Walker<'a> {
 }
 
 impl Walker<'_> {
-    /// The keys of all entries of the walk.
-    fn keys(&self) -> Range<Vec<u8>> {
-        let start = index_start(self.table.as_str(), &name(self.walk.index), 0);
-        if let Some(values) = &self.walk.exact {
-            return same_values(self.table.as_str(), &name(self.walk.index), values);
+    /// The keys of all entries of the walk: ranges in their order, without overlap.
+    fn keys(&self) -> Vec<Range<Vec<u8>>> {
+        let (table, index) = (self.table.as_str(), name(self.walk.index));
+        if !self.walk.exact.is_empty() {
+            let lists = self.walk.exact.iter();
+            return lists.map(|list| same_values(table, &index, list)).collect();
         }
+        let start = index_start(table, &index, 0);
         let with = |bytes: &[u8]| [start.as_slice(), &self.walk.fixed, bytes].concat();
-        match &self.walk.bounds {
-            Some((lower, upper)) => with(lower)..successor(with(upper)),
-            None if self.walk.equal == 0 => {
-                start.clone()..index_start(self.table.as_str(), &name(self.walk.index), 1)
-            }
+        if self.walk.parts.is_empty() {
             // The next byte is that of another value, or the end of the list: never 255.
-            None => with(&[])..with(&[u8::MAX]),
+            let end = match self.walk.equal {
+                0 => index_start(table, &index, 1),
+                _ => with(&[u8::MAX]),
+            };
+            return vec![with(&[])..end];
         }
+        let parts = self.walk.parts.iter();
+        parts
+            .map(|(lower, upper)| with(lower)..successor(with(upper)))
+            .collect()
     }
 
     /// The records of the walk, in the order of the index.
     pub(crate) fn records(&self) -> impl Iterator<Item = Result<Record, StoreError>> + '_ {
-        self.records_in(self.keys())
-    }
-
-    fn records_in(
-        &self,
-        keys: Range<Vec<u8>>,
-    ) -> impl Iterator<Item = Result<Record, StoreError>> + '_ {
-        Entries::new(self.snapshot, keys).map(move |entry| self.record(&entry?.0))
+        self.keys().into_iter().flat_map(move |keys| {
+            Entries::new(self.snapshot, keys).map(move |entry| self.record(&entry?.0))
+        })
     }
 
     /// The record of an entry.
@@ -109,7 +110,7 @@ impl Walker<'_> {
             return Ok(Some(Page::default()));
         }
         let evaluator = Evaluator::new(self.schema);
-        let mut keys = self.keys();
+        let mut parts = self.keys();
         let mut page = PageOf {
             query,
             window: &window,
@@ -117,56 +118,77 @@ impl Walker<'_> {
             left_out: 0,
             records: Vec::new(),
         };
-        let mut first = None;
         if let Some(start) = &window.start {
             let mut values = self.walk.fixed.clone();
             values.extend(values::encode(&start.values));
             if values::is_cut(&values) {
                 return Ok(None);
             }
-            let index = name(self.walk.index);
-            let group = same_values(self.table.as_str(), &index, &values);
+            let group = same_values(self.table.as_str(), &name(self.walk.index), &values);
             let id = [group.start.as_slice(), start.id.as_str().as_bytes()].concat();
             match direction {
-                Direction::Ascending => keys.start = behind(id).max(keys.start),
+                Direction::Ascending => {
+                    let from = behind(id);
+                    for part in &mut parts {
+                        part.start = part.start.clone().max(from.clone());
+                    }
+                }
                 Direction::Descending => {
-                    keys.end = group.start.clone().min(keys.end);
-                    first = Some(behind(id)..group.end);
+                    // What is left of the group comes first.
+                    match self.take(behind(id)..group.end, &mut page)? {
+                        None => return Ok(None),
+                        Some(true) => return Ok(Some(page.end())),
+                        Some(false) => {}
+                    }
+                    for part in &mut parts {
+                        part.end = part.end.clone().min(group.start.clone());
+                    }
                 }
             }
         }
-        if direction == Direction::Ascending {
-            return self
-                .take(keys, &mut page)
-                .map(|done| done.map(|_| page.end()));
+        parts.retain(|part| part.start < part.end);
+        if direction == Direction::Descending {
+            parts.reverse();
         }
-        // Groups of equal values from the last to the first, each by ascending id.
-        loop {
-            let group = match first.take() {
-                Some(rest) => rest,
-                None => {
-                    let last = self.snapshot.scan_back(&keys.start..&keys.end, 1)?;
-                    let Some((last, _)) = last.first() else {
-                        return Ok(Some(page.end()));
-                    };
-                    let Some(Key::Index {
-                        table,
-                        index,
-                        values,
-                        ..
-                    }) = Key::decode(last)
-                    else {
-                        return Ok(None);
-                    };
-                    let group = same_values(table, index, values);
-                    keys.end.clone_from(&group.start);
-                    group
-                }
+        for part in parts {
+            let done = match direction {
+                Direction::Ascending => self.take(part, &mut page)?,
+                Direction::Descending => self.take_back(part, &mut page)?,
             };
-            match self.take(group, &mut page)? {
+            match done {
                 None => return Ok(None),
-                Some(true) => return Ok(Some(page.end())),
+                Some(true) => break,
                 Some(false) => {}
+            }
+        }
+        Ok(Some(page.end()))
+    }
+
+    /// As [`take`](Self::take), from the last group of equal values to the first, each by ascending id.
+    fn take_back(
+        &self,
+        mut keys: Range<Vec<u8>>,
+        page: &mut PageOf<'_>,
+    ) -> Result<Option<bool>, StoreError> {
+        loop {
+            let last = self.snapshot.scan_back(&keys.start..&keys.end, 1)?;
+            let Some((last, _)) = last.first() else {
+                return Ok(Some(false));
+            };
+            let Some(Key::Index {
+                table,
+                index,
+                values,
+                ..
+            }) = Key::decode(last)
+            else {
+                return Ok(None);
+            };
+            let group = same_values(table, index, values);
+            keys.end.clone_from(&group.start);
+            let done = self.take(group, page)?;
+            if done != Some(false) {
+                return Ok(done);
             }
         }
     }

@@ -179,10 +179,11 @@ pub(crate) fn same_values(table: &str, index: &str, values: &[u8]) -> Range<Vec<
     start..end
 }
 
-/// The first bytes that sort behind everything that starts with `prefix`, whose last byte is not 255.
+/// The first bytes that sort behind everything that starts with `prefix`.
 pub(crate) fn successor(mut prefix: Vec<u8>) -> Vec<u8> {
+    while prefix.pop_if(|last| *last == u8::MAX).is_some() {}
     if let Some(last) = prefix.last_mut() {
-        *last = last.saturating_add(1);
+        *last += 1;
     }
     prefix
 }
@@ -196,6 +197,12 @@ pub(crate) fn behind(mut key: Vec<u8>) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn successors_are_behind_everything_that_starts_alike() {
+        assert_eq!(successor(vec![1, 2]), [1, 3]);
+        assert_eq!(successor(vec![1, 0xff, 0xff]), [2]);
+    }
     use proptest::prelude::*;
     use synctable_core::query::SortValue;
 

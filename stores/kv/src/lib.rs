@@ -59,6 +59,7 @@
 mod backend;
 mod catalogue;
 mod changes;
+mod condition;
 pub mod files;
 mod index;
 mod key;

@@ -263,7 +263,7 @@ impl<B: KvBackend> KvStore<B> {
                 let access = Access::Index {
                     fields: walk.index.fields.clone(),
                     equal: walk.equal,
-                    range: walk.bounds.is_some(),
+                    range: !walk.parts.is_empty(),
                 };
                 Explained::new(access, walk.order.is_some())
             }

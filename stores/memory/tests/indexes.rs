@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use proptest::collection::vec;
 use proptest::prelude::*;
+use synctable_core::query::odata::parse_filter;
 use synctable_core::query::{Query, field};
 use synctable_core::store::{
     Access, LocalStore, LocalStoreExt, Plan, StoreError, StoreErrorKind, WriteBatch,
@@ -292,6 +293,21 @@ fn a_query_says_which_index_it_uses() {
                 Query::all().filter(field("year").eq(1950).or(field("title").eq("x"))),
                 Plan::new(Access::Scan, true),
             ),
+            (
+                Query::all().filter(field("year").is_in([1950, 1940])),
+                Plan::new(index(0, true), false),
+            ),
+            (
+                Query::all()
+                    .filter(field("year").eq(1950).or(field("year").eq(1940)))
+                    .order_by("year")
+                    .order_by("title"),
+                Plan::new(index(0, true), true),
+            ),
+            (
+                Query::all().filter(field("year").eq(1950).and(field("title").is_in(["x", "y"]))),
+                Plan::new(index(1, true), false),
+            ),
         ] {
             assert_eq!(
                 store.explain(&table(), &query).await.unwrap(),
@@ -385,6 +401,62 @@ fn ranges_are_answered_right() {
                         .unwrap();
                 }
             }
+        }
+    });
+}
+
+/// Times, dates and words are ranges of an index, too, and so is a text that does not fit among them.
+#[test]
+fn times_and_words_are_looked_up() {
+    synctable_testkit::run(async {
+        let words = ["low", "high"].map(str::to_owned).to_vec();
+        let schema = TableSchema::new()
+            .with_field("due", FieldType::DateTime)
+            .with_field("day", FieldType::Date)
+            .with_field("rank", FieldType::Enum(words))
+            .with_index(["due"])
+            .with_index(["day"])
+            .with_index(["rank"]);
+        let store = KvStore::open(MemoryBackend::new()).unwrap();
+        store.define(&declared(&schema)).await.unwrap();
+        let mut batch = WriteBatch::new();
+        for (id, due, day, rank) in [
+            ("a", "2026-01-01T10:00:00Z", "2026-01-01", "high"),
+            ("b", "2026-02-01T12:00:00+02:00", "2026-02-01", "low"),
+            // A store takes what it is given: the engine checks what applications write.
+            ("c", "2026-03-01", "some day", "none"),
+            ("d", "never", "2026-04-01", "low"),
+        ] {
+            let row = format!(r#"{{"id":"{id}","due":"{due}","day":"{day}","rank":"{rank}"}}"#);
+            batch = batch.put(&table(), Record::from_json(&row).unwrap());
+        }
+        store.commit(batch).await.unwrap();
+        for (filter, ids) in [
+            (
+                "due ge cast(2026-01-15T00:00:00Z,Edm.DateTimeOffset)",
+                "b c",
+            ),
+            ("due eq cast(2026-02-01T10:00:00Z,Edm.DateTimeOffset)", "b"),
+            ("due eq cast(2026-03-01,Edm.Date)", "c"),
+            ("due lt cast(2026-01-15,Edm.Date)", "a"),
+            ("day le cast(2026-02-01,Edm.Date)", "a b"),
+            (
+                "day in (cast(2026-02-01,Edm.Date),cast(2026-04-01,Edm.Date))",
+                "b d",
+            ),
+            ("rank gt 'low'", "a c"),
+            ("rank eq 'low'", "b d"),
+            ("rank eq null", ""),
+        ] {
+            let query = Query::all().filter(parse_filter(filter).unwrap());
+            let plan = store.explain(&table(), &query).await.unwrap();
+            assert!(
+                matches!(plan.access, Access::Index { .. }),
+                "{filter}: {plan:?}"
+            );
+            let page = store.query(&table(), &query).await.unwrap();
+            let found: Vec<_> = page.records.iter().map(|row| row.id().as_str()).collect();
+            assert_eq!(found.join(" "), ids, "{filter}");
         }
     });
 }

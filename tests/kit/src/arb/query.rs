@@ -1,5 +1,7 @@
 //! Filters, orders and windows.
 
+use std::cmp::Ordering;
+
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -24,6 +26,8 @@ const ARITHMETIC: [BinaryOp; 5] = [
     BinaryOp::Div,
     BinaryOp::Mod,
 ];
+
+type FilterAndOrder = (Option<Expr>, Vec<(FieldPath, Direction)>);
 
 /// A field: declared, system, undeclared or nested.
 fn path(schema: &TableSchema) -> BoxedStrategy<FieldPath> {
@@ -124,6 +128,68 @@ pub fn expr(schema: &TableSchema) -> BoxedStrategy<Expr> {
     .boxed()
 }
 
+/// Conditions and an order that a declared index may serve: its first fields fixed, a range or a list behind them, and an order by
+/// the rest. Sometimes with a further condition, or without one of them, so that it serves only almost.
+fn indexed(schema: &TableSchema) -> BoxedStrategy<FilterAndOrder> {
+    let schema = schema.clone();
+    select(schema.indexes.clone())
+        .prop_flat_map(move |index| {
+            let constant = |field: &String| {
+                let ty = schema.field(field).cloned().unwrap_or(FieldType::Json);
+                prop_oneof![9 => literal_for(&ty), 1 => literal()].prop_map(Expr::Literal)
+            };
+            let constants: Vec<_> = index
+                .fields
+                .iter()
+                .map(|field| proptest::collection::vec(constant(field), 3..=3))
+                .collect();
+            let shape = (
+                0..=index.fields.len(),
+                0..6_usize,
+                0..=index.fields.len(),
+                select(vec![Direction::Ascending, Direction::Descending]),
+                option::weighted(0.2, expr(&schema)),
+            );
+            (Just(index), constants, shape)
+        })
+        .prop_map(
+            |(index, constants, (equal, then, ordered, direction, further))| {
+                let member = |field: &String| Expr::Field(FieldPath::new(field));
+                let mut all: Vec<Expr> = Vec::new();
+                for (place, (field, values)) in index.fields.iter().zip(constants).enumerate() {
+                    let mut values = values.into_iter();
+                    let (Some(a), Some(b), Some(c)) = (values.next(), values.next(), values.next())
+                    else {
+                        continue;
+                    };
+                    let compare = |op, value| binary(op, member(field), value);
+                    match (place.cmp(&equal), then) {
+                        (Ordering::Less, _) => all.push(compare(BinaryOp::Eq, a)),
+                        (Ordering::Equal, 0) => {
+                            all.extend([compare(BinaryOp::Ge, a), compare(BinaryOp::Lt, b)]);
+                        }
+                        (Ordering::Equal, 1) => all.push(compare(BinaryOp::Gt, a)),
+                        (Ordering::Equal, 2) => all.push(compare(BinaryOp::Le, a)),
+                        (Ordering::Equal, 3) => {
+                            all.push(Expr::In(Box::new(member(field)), vec![a, b, c]));
+                        }
+                        (Ordering::Equal, 4) => {
+                            all.push(compare(BinaryOp::Eq, a).or(compare(BinaryOp::Eq, b)));
+                        }
+                        _ => {}
+                    }
+                }
+                let order = index.fields.iter().skip(ordered);
+                let order = order
+                    .map(|field| (FieldPath::new(field), direction))
+                    .collect();
+                let filter = all.into_iter().chain(further).reduce(Expr::and);
+                (filter, order)
+            },
+        )
+        .boxed()
+}
+
 /// A query: filter, order and window. Its pages are small, so that most results have several.
 pub fn query(schema: &TableSchema) -> BoxedStrategy<Query> {
     let term = (
@@ -131,13 +197,19 @@ pub fn query(schema: &TableSchema) -> BoxedStrategy<Query> {
         select(vec![Direction::Ascending, Direction::Descending]),
     );
     let order = proptest::collection::vec(term, 0..=2);
+    let any = (option::of(expr(schema)), order);
+    let conditions = if schema.indexes.is_empty() {
+        any.boxed()
+    } else {
+        prop_oneof![any, indexed(schema)].boxed()
+    };
     let window = (
         prop_oneof![2 => Just(0), 1 => 0..4u64],
         option::of(0..8u64),
         option::of(1..4u32),
     );
-    (option::of(expr(schema)), order, window)
-        .prop_map(|(filter, order, (skip, top, page))| {
+    (conditions, window)
+        .prop_map(|((filter, order), (skip, top, page))| {
             let mut query = Query::all().skip(skip);
             query.filter = filter;
             query.top = top;
