@@ -60,6 +60,8 @@ mod backend;
 mod catalogue;
 mod changes;
 mod condition;
+#[doc(hidden)]
+pub mod delegate;
 pub mod files;
 mod index;
 mod key;

@@ -2,12 +2,7 @@
 
 use std::path::Path;
 
-use async_trait::async_trait;
-use synctable_core::query::Query;
-use synctable_core::store::{
-    LocalStore, Page, Plan, ProcessLock, StoreCapabilities, StoreError, WriteBatch,
-};
-use synctable_core::{Record, RecordId, Schema, TableName};
+use synctable_core::store::StoreError;
 use synctable_kv::KvStore;
 
 use crate::backend::RedbBackend;
@@ -57,41 +52,4 @@ impl RedbStore {
     }
 }
 
-#[deny(clippy::missing_trait_methods)]
-#[async_trait]
-impl LocalStore for RedbStore {
-    async fn define(&self, schema: &Schema) -> Result<(), StoreError> {
-        self.0.define(schema).await
-    }
-    async fn schema(&self) -> Result<Schema, StoreError> {
-        self.0.schema().await
-    }
-    async fn get(
-        &self,
-        table: &TableName,
-        ids: &[RecordId],
-    ) -> Result<Vec<Option<Record>>, StoreError> {
-        self.0.get(table, ids).await
-    }
-    async fn query(&self, table: &TableName, query: &Query) -> Result<Page, StoreError> {
-        self.0.query(table, query).await
-    }
-    async fn commit(&self, batch: WriteBatch) -> Result<(), StoreError> {
-        self.0.commit(batch).await
-    }
-    fn capabilities(&self) -> StoreCapabilities {
-        self.0.capabilities()
-    }
-    async fn count(&self, table: &TableName, query: &Query) -> Result<u64, StoreError> {
-        self.0.count(table, query).await
-    }
-    async fn explain(&self, table: &TableName, query: &Query) -> Result<Plan, StoreError> {
-        self.0.explain(table, query).await
-    }
-    async fn try_lock(&self) -> Result<ProcessLock, StoreError> {
-        self.0.try_lock().await
-    }
-    async fn close(&self) -> Result<(), StoreError> {
-        self.0.close().await
-    }
-}
+synctable_kv::local_store!(RedbStore);

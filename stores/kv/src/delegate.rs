@@ -1,0 +1,85 @@
+//! Stores that are a [`KvStore`](crate::KvStore) under a name of their own.
+
+/// Makes a type whose first field is a [`KvStore`](crate::KvStore) a store, too.
+///
+/// ```
+/// use synctable_kv::{KvBackend, KvStore, local_store};
+///
+/// #[derive(Debug)]
+/// pub struct MyStore(KvStore<std::sync::Arc<dyn KvBackend>>);
+///
+/// local_store!(MyStore);
+/// ```
+#[macro_export]
+macro_rules! local_store {
+    ($store:ty) => {
+        #[deny(clippy::missing_trait_methods)]
+        #[$crate::delegate::async_trait]
+        impl $crate::delegate::LocalStore for $store {
+            async fn define(
+                &self,
+                schema: &$crate::delegate::Schema,
+            ) -> Result<(), $crate::delegate::StoreError> {
+                $crate::delegate::LocalStore::define(&self.0, schema).await
+            }
+            async fn schema(
+                &self,
+            ) -> Result<$crate::delegate::Schema, $crate::delegate::StoreError> {
+                $crate::delegate::LocalStore::schema(&self.0).await
+            }
+            async fn get(
+                &self,
+                table: &$crate::delegate::TableName,
+                ids: &[$crate::delegate::RecordId],
+            ) -> Result<Vec<Option<$crate::delegate::Record>>, $crate::delegate::StoreError> {
+                $crate::delegate::LocalStore::get(&self.0, table, ids).await
+            }
+            async fn query(
+                &self,
+                table: &$crate::delegate::TableName,
+                query: &$crate::delegate::Query,
+            ) -> Result<$crate::delegate::Page, $crate::delegate::StoreError> {
+                $crate::delegate::LocalStore::query(&self.0, table, query).await
+            }
+            async fn commit(
+                &self,
+                batch: $crate::delegate::WriteBatch,
+            ) -> Result<(), $crate::delegate::StoreError> {
+                $crate::delegate::LocalStore::commit(&self.0, batch).await
+            }
+            fn capabilities(&self) -> $crate::delegate::StoreCapabilities {
+                $crate::delegate::LocalStore::capabilities(&self.0)
+            }
+            async fn count(
+                &self,
+                table: &$crate::delegate::TableName,
+                query: &$crate::delegate::Query,
+            ) -> Result<u64, $crate::delegate::StoreError> {
+                $crate::delegate::LocalStore::count(&self.0, table, query).await
+            }
+            async fn explain(
+                &self,
+                table: &$crate::delegate::TableName,
+                query: &$crate::delegate::Query,
+            ) -> Result<$crate::delegate::Plan, $crate::delegate::StoreError> {
+                $crate::delegate::LocalStore::explain(&self.0, table, query).await
+            }
+            async fn try_lock(
+                &self,
+            ) -> Result<$crate::delegate::ProcessLock, $crate::delegate::StoreError> {
+                $crate::delegate::LocalStore::try_lock(&self.0).await
+            }
+            async fn close(&self) -> Result<(), $crate::delegate::StoreError> {
+                $crate::delegate::LocalStore::close(&self.0).await
+            }
+        }
+    };
+}
+
+// What the macro names, so that its user need not depend on more.
+pub use async_trait::async_trait;
+pub use synctable_core::query::Query;
+pub use synctable_core::store::{
+    LocalStore, Page, Plan, ProcessLock, StoreCapabilities, StoreError, WriteBatch,
+};
+pub use synctable_core::{Record, RecordId, Schema, TableName};
