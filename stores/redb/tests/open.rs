@@ -194,6 +194,11 @@ async fn damaged_stores_end_in_errors() {
         let mut bytes = whole.clone();
         bytes[at] ^= 0xff;
         fs::write(&path, &bytes).unwrap();
+        if let Err(error) = RedbStore::open(&path) {
+            let same = fs::read(&path).unwrap() == bytes;
+            assert!(same, "{at}: refused ({error}), but changed");
+        }
+        fs::write(&path, &bytes).unwrap();
         if let Err(error) = used(&path, false).await {
             refused += 1;
             let text = error.to_string();

@@ -216,6 +216,10 @@ async fn damaged_stores_end_in_errors() {
         };
         if let Err(error) = read.await {
             refused += 1;
+            if let Err(error) = SqliteStore::open(&path) {
+                let same = fs::read(&path).unwrap() == bytes;
+                assert!(same, "{at}: refused ({error}), but changed");
+            }
             let text = error.to_string();
             assert!(!text.contains(char::is_control), "{text}");
         }
