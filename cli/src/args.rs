@@ -231,9 +231,13 @@ pub(crate) enum Verb {
     Inspect,
     /// Check that the store holds together
     #[command(
-        after_help = "With --remote the records are compared with the server's, too. Example:\n  synctable verify --remote"
+        after_help = "With --remote the records are compared with the server's, too. Examples:\n  synctable verify --remote\n  synctable verify --heal"
     )]
-    Verify,
+    Verify {
+        /// Make the synced tables equal to the server's, but for changes that were not pushed; implies --remote
+        #[arg(long)]
+        heal: bool,
+    },
     /// Copy everything to another store, of any kind
     #[command(
         after_help = "Records, queued operations, parked conflicts and positions of pulls come along. The target must be new; a copy that was \

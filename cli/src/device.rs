@@ -61,6 +61,8 @@ pub(crate) enum Access {
     Sync,
     /// As `Inspect`, and asks the server.
     Compare,
+    /// As `Compare`, and changes records.
+    Heal,
 }
 
 impl Globals {
@@ -73,12 +75,12 @@ impl Globals {
         let schema = self.schema()?;
         let given = self.given_remote()?;
         let missing = match access {
-            Access::Inspect | Access::Compare => Missing::Refuse,
+            Access::Inspect | Access::Compare | Access::Heal => Missing::Refuse,
             _ => Missing::Make,
         };
         let opened = self.open_store(missing)?;
         let store = opened.store;
-        if matches!(access, Access::Write | Access::Sync) {
+        if matches!(access, Access::Write | Access::Sync | Access::Heal) {
             refuse_server_store(&*store).await?;
         }
         let mut device = self.open(store, schema, given, access).await?;
@@ -120,7 +122,7 @@ impl Globals {
         }
         let sync = builder().open().await?;
         remember(&sync, DIALECT, dialect.as_deref()).await?;
-        if !matches!(access, Access::Sync | Access::Compare) {
+        if !matches!(access, Access::Sync | Access::Compare | Access::Heal) {
             return Ok(Device::new(sync, None));
         }
         let Some(url) = sync.setting(REMOTE).await? else {

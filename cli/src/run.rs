@@ -61,7 +61,7 @@ fn usage(error: &clap::Error) -> ExitCode {
 
 async fn run(cli: &Cli, output: &mut Output) -> Result<Done, Failure> {
     let globals = &cli.globals;
-    if globals.remote.as_deref() == Some("") && !matches!(cli.verb, Verb::Verify) {
+    if globals.remote.as_deref() == Some("") && !matches!(cli.verb, Verb::Verify { .. }) {
         return Err(Failure::bad_input("--remote needs the URL of a server"));
     }
     match &cli.verb {
@@ -115,7 +115,7 @@ async fn run(cli: &Cli, output: &mut Output) -> Result<Done, Failure> {
             discard_pending,
         } => admin::purge(globals, output, table, filter.as_ref(), *discard_pending).await,
         Verb::Inspect => admin::inspect(globals, output).await,
-        Verb::Verify => verify::verify(globals, output).await,
+        Verb::Verify { heal } => verify::verify(globals, output, *heal).await,
         Verb::Copy(args) => keys::copy(globals, output, args).await,
         Verb::Rekey(args) => keys::rekey(globals, output, args).await,
         Verb::RotateKey => keys::rotate(globals, output).await,

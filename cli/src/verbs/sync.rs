@@ -110,7 +110,7 @@ pub(crate) async fn sync(globals: &Globals, output: &mut Output) -> Result<Done,
     globals.with_device(Access::Sync, work).await
 }
 
-fn is_unknown_table(error: &Error) -> bool {
+pub(crate) fn is_unknown_table(error: &Error) -> bool {
     error
         .as_transport()
         .is_some_and(|error| error.kind() == TransportErrorKind::UnknownTable)

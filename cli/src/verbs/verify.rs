@@ -5,18 +5,15 @@ use std::collections::HashSet;
 use serde::Serialize;
 use serde_json::json;
 use synctable::query::Query;
-use synctable::store::LocalStore as _;
-use synctable::transport::{Transport as _, TransportErrorKind};
+use synctable::sync::{AuditReport, DifferenceKind, SyncTable};
 use synctable::{Record, RecordId, TableName};
 
 use super::records::for_each;
+use super::sync::is_unknown_table;
 use crate::args::Globals;
-use crate::device::{Access, Device, Remote};
+use crate::device::{Access, Device};
 use crate::errors::{Done, Failure};
 use crate::output::Output;
-
-/// Records asked for at once.
-const PAGE: u32 = 1000;
 
 /// Something that is not as it should be.
 #[derive(Debug, Serialize)]
@@ -36,8 +33,13 @@ impl Finding {
     }
 }
 
-pub(crate) async fn verify(globals: &Globals, output: &mut Output) -> Result<Done, Failure> {
+pub(crate) async fn verify(
+    globals: &Globals,
+    output: &mut Output,
+    heal: bool,
+) -> Result<Done, Failure> {
     let access = match globals.remote {
+        _ if heal => Access::Heal,
         Some(_) => Access::Compare,
         None => Access::Inspect,
     };
@@ -51,18 +53,19 @@ pub(crate) async fn verify(globals: &Globals, output: &mut Output) -> Result<Don
         }
         // What cannot be opened cannot be read either.
         if !findings.is_empty() {
-            return Ok(findings);
+            return Ok((findings, 0));
         }
         for found in device.sync.verify().await? {
             let id = found.id.as_ref();
             findings.push(Finding::new(&found.table, id, &found.problem));
         }
-        if access == Access::Compare {
-            compare(device, &mut findings).await?;
-        }
-        Ok(findings)
+        let healed = match access {
+            Access::Inspect => 0,
+            _ => compare(device, heal, &mut findings).await?,
+        };
+        Ok((findings, healed))
     };
-    let findings = globals.with_device(access, work).await?;
+    let (findings, healed) = globals.with_device(access, work).await?;
     for finding in &findings {
         output.answer(finding, || match &finding.id {
             Some(id) => format!("{} {id}: {}", finding.table, finding.problem),
@@ -70,91 +73,110 @@ pub(crate) async fn verify(globals: &Globals, output: &mut Output) -> Result<Don
         })?;
     }
     if findings.is_empty() {
-        output.summary(&json!({"ok": true}), || "all is well".into())?;
+        let line = if heal {
+            json!({"ok": true, "healed": healed})
+        } else {
+            json!({"ok": true})
+        };
+        output.summary(&line, || match (heal, healed) {
+            (false, _) | (true, 0) => "all is well".into(),
+            (true, healed) => format!("{healed} differences were healed; all is well"),
+        })?;
         return Ok(Done::All);
     }
     let count = findings.len();
+    let problems = if count == 1 { "problem" } else { "problems" };
+    let also = match healed {
+        0 => String::new(),
+        healed => format!(", and {healed} differences were healed"),
+    };
     Err(Failure::failed(format!(
-        "the store has {count} problems; each is a line of the output"
+        "the store has {count} {problems}{also}; each is a line of the output"
     )))
 }
 
-/// Compares the records of all synced tables with the server's, but for those with changes that were not pushed.
-async fn compare(device: &Device, findings: &mut Vec<Finding>) -> Result<(), Failure> {
-    let remote = device.remote()?;
-    let operations = device.sync.pending().await?;
-    for (table, schema) in device.sync.schema().tables() {
+/// Compares all synced tables with the server's, and heals them if that is asked for. Gives how many records and positions
+/// were healed. Records with changes that were not pushed are left alone.
+async fn compare(device: &Device, heal: bool, findings: &mut Vec<Finding>) -> Result<u64, Failure> {
+    device.remote()?;
+    let mut healed = 0;
+    for (name, schema) in device.sync.schema().tables() {
         if schema.local_only {
             continue;
         }
-        let pending: HashSet<&RecordId> = operations
-            .iter()
-            .filter(|operation| operation.table == *table)
-            .map(|operation| &operation.id)
-            .collect();
-        let mut found = |id: &RecordId, problem: &str| {
-            if !pending.contains(id) {
-                findings.push(Finding::new(table, Some(id), problem));
-            }
-        };
-        let at_server = compare_pages(device, remote, table, &mut found).await?;
-        for_each(device, table, Query::all(), |record, _| {
-            if !at_server.contains(record.id()) {
-                found(record.id(), "it is not at the server; pull the table");
-            }
-            Ok(())
-        })
-        .await?;
-    }
-    Ok(())
-}
-
-/// Compares the server's records with ours, page by page, and gives their ids.
-async fn compare_pages(
-    device: &Device,
-    remote: &Remote,
-    table: &TableName,
-    found: &mut impl FnMut(&RecordId, &str),
-) -> Result<HashSet<RecordId>, Failure> {
-    let mut at_server = HashSet::new();
-    let mut query = Query::all().order_by("id").page(PAGE);
-    let mut cursor = None;
-    loop {
-        let page = match remote.page(table, &query, cursor.as_ref()).await {
-            // A table that the server does not know has no records there.
-            Err(error) if error.kind() == TransportErrorKind::UnknownTable => return Ok(at_server),
-            page => page?,
-        };
-        let known = at_server.len();
-        let ids: Vec<RecordId> = page.records.iter().map(|row| row.id().clone()).collect();
-        let ours = device.sync.store().get(table, &ids).await?;
-        for (theirs, ours) in page.records.iter().zip(&ours) {
-            match ours {
-                None => found(theirs.id(), "it is missing here; pull the table"),
-                Some(ours) if !equal(ours, theirs) => {
-                    found(theirs.id(), "it differs from the server's; pull the table");
+        let table: SyncTable<Record> = device.sync.table(name.as_str())?;
+        let audit = table.audit(Query::all());
+        let audit = if heal { audit } else { audit.compare_only() };
+        match audit.await {
+            Ok(report) => {
+                if heal {
+                    healed += report.missing + report.stale + report.surplus + report.positions;
                 }
-                Some(_) => {}
+                report_findings(name, &report, heal, findings);
             }
+            Err(error) if is_unknown_table(&error) => {
+                if has_more_than_new(device, name).await? {
+                    findings.push(Finding::new(name, None, "the server has no such table"));
+                }
+            }
+            Err(error) => return Err(error.into()),
         }
-        at_server.extend(ids);
-        match page.next {
-            _ if page.last => return Ok(at_server),
-            None if page.records.is_empty() => return Ok(at_server),
-            _ if at_server.len() == known => {
-                return Err(Failure::failed(format!(
-                    "table {table}: the server's pages do not move on"
-                )));
-            }
-            Some(next) => cursor = Some(next),
-            None => {
-                cursor = None;
-                query.skip = at_server.len() as u64;
-            }
-        }
+    }
+    Ok(healed)
+}
+
+/// What is not as at the server; after healing, what could not be healed.
+fn report_findings(
+    table: &TableName,
+    report: &AuditReport,
+    healed: bool,
+    findings: &mut Vec<Finding>,
+) {
+    let mut unlisted = if healed {
+        report.unsent
+    } else {
+        report.missing + report.stale + report.surplus + report.unsent
+    };
+    let differences = report.differences.iter();
+    for left in differences.filter(|it| !healed || it.kind == DifferenceKind::Unsent) {
+        findings.push(Finding::new(table, Some(&left.id), problem(left.kind)));
+        unlisted = unlisted.saturating_sub(1);
+    }
+    if unlisted > 0 {
+        let problem = format!("{unlisted} more records differ and are not listed");
+        findings.push(Finding::new(table, None, &problem));
+    }
+    if report.positions > 0 && !healed {
+        let problem = "a pull is further than anything that the server has; add --heal";
+        findings.push(Finding::new(table, None, problem));
     }
 }
 
-fn equal(ours: &Record, theirs: &Record) -> bool {
-    ours.version() == theirs.version() && ours.same_members(theirs)
+fn problem(kind: DifferenceKind) -> &'static str {
+    match kind {
+        DifferenceKind::Missing => "it is missing here; pull the table, or add --heal",
+        DifferenceKind::Stale => "it differs from the server's; pull the table, or add --heal",
+        DifferenceKind::Surplus => "it is not at the server; pull the table, or add --heal",
+        DifferenceKind::Unsent => {
+            "it was never at the server and nothing will send it; write it again, or purge it"
+        }
+        _ => "it is not as at the server",
+    }
+}
+
+/// True when a table holds records without changes that were not pushed.
+async fn has_more_than_new(device: &Device, table: &TableName) -> Result<bool, Failure> {
+    let operations = device.sync.pending().await?;
+    let pending: HashSet<&RecordId> = operations
+        .iter()
+        .filter(|operation| operation.table == *table)
+        .map(|operation| &operation.id)
+        .collect();
+    let mut more = false;
+    for_each(device, table, Query::all(), |record, _| {
+        more |= !pending.contains(record.id());
+        Ok(())
+    })
+    .await?;
+    Ok(more)
 }

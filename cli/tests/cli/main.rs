@@ -17,3 +17,4 @@ mod kit;
 mod network;
 mod records;
 mod two_devices;
+mod verify;
