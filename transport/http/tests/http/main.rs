@@ -10,8 +10,9 @@
 mod apply;
 mod auth;
 mod connection;
+mod edges;
 mod gzip;
-mod hostile;
+
 mod links;
 mod page;
 mod read;

@@ -1,12 +1,15 @@
 //! A server that answers by a script, byte by byte as it likes.
 
+#![allow(dead_code, reason = "each of the two test targets uses a part of it")]
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use synctable_http::{HttpTransport, HttpTransportBuilder};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::TcpSocket;
 use tokio::task::{JoinHandle, JoinSet};
 
 /// A request as it came over the wire.
@@ -42,6 +45,8 @@ enum Then {
     Hang,
     /// Write the same for ever.
     Repeat,
+    /// Write single spaces for ever, slowly.
+    Drip,
 }
 
 impl Reply {
@@ -89,6 +94,11 @@ impl Reply {
         self.then = Then::Repeat;
         self
     }
+
+    pub(crate) fn and_drip(mut self) -> Self {
+        self.then = Then::Drip;
+        self
+    }
 }
 
 type Script = dyn Fn(usize, &Request) -> Reply + Send + Sync;
@@ -105,6 +115,8 @@ pub(crate) struct Server {
 struct Seen {
     connections: usize,
     requests: Vec<Request>,
+    /// Bytes that the other side's socket took.
+    taken: usize,
 }
 
 impl Server {
@@ -126,8 +138,13 @@ impl Server {
         Self::start(Some(acceptor), Arc::new(move |_, _: &_| reply.clone())).await
     }
 
+    #[expect(clippy::unused_async, reason = "needs a runtime, as its callers do")]
     async fn start(acceptor: Option<tokio_rustls::TlsAcceptor>, script: Arc<Script>) -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let listener = TcpSocket::new_v4().unwrap();
+        // Little is under way at a time, so what a client takes is what it wants.
+        listener.set_send_buffer_size(16 * 1024).unwrap();
+        listener.bind(([127, 0, 0, 1], 0).into()).unwrap();
+        let listener = listener.listen(1024).unwrap();
         let port = listener.local_addr().unwrap().port();
         let scheme = if acceptor.is_some() { "https" } else { "http" };
         let seen = Arc::new(Mutex::new(Seen::default()));
@@ -182,6 +199,11 @@ impl Server {
         self.seen.lock().unwrap().requests.clone()
     }
 
+    /// Bytes that clients took, those that lie in the buffers of their sockets included.
+    pub(crate) fn taken(&self) -> usize {
+        self.seen.lock().unwrap().taken
+    }
+
     /// The only request.
     pub(crate) fn request(&self) -> Request {
         let mut requests = self.requests();
@@ -210,8 +232,7 @@ async fn serve(
             seen.requests.push(request.clone());
             script(number, &request)
         };
-        socket.write_all(&reply.bytes).await.ok()?;
-        socket.flush().await.ok()?;
+        write(&mut socket, &reply.bytes, seen).await?;
         match reply.then {
             Then::Keep => {}
             Then::Close => {
@@ -220,10 +241,28 @@ async fn serve(
             }
             Then::Hang => std::future::pending().await,
             Then::Repeat => loop {
-                socket.write_all(&reply.bytes).await.ok()?;
+                write(&mut socket, &reply.bytes, seen).await?;
+            },
+            Then::Drip => loop {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+                write(&mut socket, b" ", seen).await?;
             },
         }
     }
+}
+
+/// Writes all bytes and counts those that were taken.
+async fn write(
+    socket: &mut (impl AsyncWrite + Unpin),
+    mut bytes: &[u8],
+    seen: &Mutex<Seen>,
+) -> Option<()> {
+    while !bytes.is_empty() {
+        let taken = socket.write(bytes).await.ok()?;
+        seen.lock().unwrap().taken += taken;
+        bytes = bytes.get(taken..)?;
+    }
+    socket.flush().await.ok()
 }
 
 async fn read(socket: &mut (impl AsyncRead + Unpin)) -> Option<Request> {
