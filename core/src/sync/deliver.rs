@@ -20,6 +20,9 @@ use crate::transport::{
     TransportErrorKind,
 };
 
+/// Attempts after which an operation that the server alone cannot do is parked.
+const TRIES: u32 = 3;
+
 /// An operation on its way, with the record as it is sent.
 #[derive(Debug)]
 pub(crate) struct Sending {
@@ -74,6 +77,41 @@ impl Inner {
     }
 
     pub(crate) async fn deliver(
+        &self,
+        transport: &dyn Transport,
+        sending: &Sending,
+        last_round: bool,
+    ) -> Result<Answer, TransportError> {
+        match self.attempt(transport, sending, last_round).await {
+            Err(error) if concerns_operation(&error) && sending.operation.attempts >= TRIES => {
+                self.give_up(transport, sending, last_round, error).await
+            }
+            answer => answer,
+        }
+    }
+
+    /// An operation that failed again and again: it is parked where the server is seen to work, so that it holds up nothing.
+    ///
+    /// An attempt may still be on its way and take effect later, so it stays unsure.
+    async fn give_up(
+        &self,
+        transport: &dyn Transport,
+        sending: &Sending,
+        last_round: bool,
+        error: TransportError,
+    ) -> Result<Answer, TransportError> {
+        let operation = &sending.operation;
+        let Ok(server) = transport.get(&operation.table, &operation.id).await else {
+            return Err(error);
+        };
+        if !untouched(operation, server.as_ref()) {
+            return Ok(self.judge(sending, server, last_round, true).await);
+        }
+        let message = format!("tried {} times: {error}", operation.attempts);
+        Ok(Answer::GaveUp(Rejection::new(error.status(), message)))
+    }
+
+    async fn attempt(
         &self,
         transport: &dyn Transport,
         sending: &Sending,
@@ -144,17 +182,7 @@ impl Inner {
             // The first answer since the program started has told so.
             return Ok(None);
         }
-        let base = operation.base.as_ref();
-        let untouched = match (&server, base) {
-            (None, None) => true,
-            (Some(server), Some(base)) => {
-                server.version().is_some() && server.version() == base.version()
-            }
-            // A server that hides tombstones shows nothing where the operation started from one.
-            (None, Some(base)) => base.is_deleted(),
-            (Some(_), None) => false,
-        };
-        if untouched && !(operation.kind == OperationKind::Delete && server.is_none()) {
+        if untouched(operation, server.as_ref()) {
             return Ok(None);
         }
         Ok(Some(self.judge(sending, server, last_round, true).await))
@@ -298,6 +326,28 @@ impl Inner {
             "{}-{}-{}-{hash:016x}",
             self.store_id, operation.seq, operation.edits
         )
+    }
+}
+
+/// True where an error need not be the fate of the next operation, too, and the request may have been seen by the server.
+pub(crate) fn concerns_operation(error: &TransportError) -> bool {
+    match error.kind() {
+        TransportErrorKind::Protocol | TransportErrorKind::TooLarge => true,
+        // Not 503 and the like, which say that the server is busy.
+        _ => error.status() == Some(500),
+    }
+}
+
+/// True where the server's record still is the one on which the operation is based, so that it had no effect.
+fn untouched(operation: &Operation, server: Option<&Record>) -> bool {
+    match (server, operation.base.as_ref()) {
+        (None, None) => operation.kind != OperationKind::Delete,
+        (Some(server), Some(base)) => {
+            server.version().is_some() && server.version() == base.version()
+        }
+        // A server that hides tombstones shows nothing where the operation started from one.
+        (None, Some(base)) => base.is_deleted() && operation.kind != OperationKind::Delete,
+        (Some(_), None) => false,
     }
 }
 

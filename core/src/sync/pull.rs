@@ -8,13 +8,14 @@ use tokio::sync::RwLockReadGuard;
 
 use super::cancel::CancelToken;
 use super::context::{Inner, SyncContext};
+use super::deliver::concerns_operation;
 use super::event::Event;
 use super::route::{Route, Then, is_windowed};
 use crate::error::Error;
 use crate::name::{NameError, QueryId, TableName};
 use crate::query::Query;
 use crate::record::Record;
-use crate::transport::{InvalidRow, RemotePage, Transport};
+use crate::transport::{InvalidRow, RemotePage, Transport, TransportErrorKind};
 
 /// Requests of one pull, or one audit, after which it is given up.
 pub(crate) const MAX_REQUESTS: u64 = 1_000_000;
@@ -127,7 +128,12 @@ impl Pull {
         let transport = inner.transport()?;
         if self.push_first && inner.queue.is_dirty(&self.table) {
             // All tables: an operation of this one may depend on an earlier one of another.
-            report.pushed = self.context.push().cancel(&self.cancel).await?.pushed;
+            report.pushed = match self.context.push().cancel(&self.cancel).await {
+                Ok(report) => report.pushed,
+                // All that the server takes was sent. The records of what it fails at are left alone.
+                Err(Error::PushStopped { report, source }) if is_aside(&source) => report.pushed,
+                Err(error) => return Err(error),
+            };
         }
         inner.emit(Event::PullStarted {
             table: self.table.clone(),
@@ -147,6 +153,13 @@ impl Pull {
         });
         Ok(report)
     }
+}
+
+/// True where a push left single operations or tables aside.
+fn is_aside(error: &Error) -> bool {
+    error.as_transport().is_some_and(|error| {
+        concerns_operation(error) || error.kind() == TransportErrorKind::UnknownTable
+    })
 }
 
 impl IntoFuture for Pull {

@@ -9,7 +9,7 @@ use futures_util::{FutureExt, StreamExt, stream};
 
 use super::cancel::CancelToken;
 use super::context::SyncContext;
-use super::deliver::Sending;
+use super::deliver::{Sending, concerns_operation};
 use super::event::Event;
 use super::operation::{Operation, OperationState};
 use super::settle::{Answer, Answered, Settled};
@@ -43,8 +43,9 @@ pub struct PushReport {
 ///
 /// Operations go out in the order in which they were queued, over all tables, one after the other. A network,
 /// authentication or store error stops the push ([`Error::PushStopped`]); anything else is kept with its operation
-/// and the push goes on. Where the server does not know a table, or its answer to one operation is no answer, the others are
-/// sent and the error comes at the end. Dropping the future is safe at any time: what was sent without an answer is found out
+/// and the push goes on. Where the server does not know a table, or fails at one operation (500, or an answer that is none), the
+/// others are sent and the error comes at the end; the third time it fails at the same one, that is parked, if the server is
+/// seen to work. Dropping the future is safe at any time: what was sent without an answer is found out
 /// before it is sent again.
 ///
 /// Of the processes that have one store open one pushes at a time; the push of another is stopped with [`Error::AnotherPusher`].
@@ -297,9 +298,7 @@ impl Push {
                     state.set(place, Answer::NotSent);
                     state.aside.push((place, error));
                 }
-                TransportErrorKind::Protocol | TransportErrorKind::TooLarge => {
-                    lock().aside.push((place, error));
-                }
+                _ if concerns_operation(&error) => lock().aside.push((place, error)),
                 _ => {
                     lock().stopped.get_or_insert(error.into());
                 }

@@ -126,10 +126,8 @@ impl SyncContext {
     /// Queues a refused operation again as it is.
     pub async fn retry(&self, seq: u64) -> Result<Option<Record>, Error> {
         self.change(seq, |slot, _, _| {
-            if let Some(operation) = slot.find(seq)
-                && operation.state == OperationState::Rejected
-            {
-                operation.state = OperationState::Pending;
+            if let Some(operation) = slot.find(seq) {
+                operation.retry();
             }
             Ok(())
         })

@@ -46,6 +46,8 @@ pub(crate) enum Answer {
     },
     /// Not done, for good.
     Rejected(Rejection),
+    /// Not done so far, though an attempt may still be on its way; not tried again by itself.
+    GaveUp(Rejection),
     /// Not handed over after all.
     NotSent,
     /// Not known.
@@ -159,17 +161,12 @@ fn settle_one(
                 }
                 return Ok(Settled::Again);
             }
-            operation.state = OperationState::Rejected;
-            let failure = FailureRow {
-                status: rejection.status,
-                message: rejection.message.clone(),
-                server: None,
-            };
-            batch.push(Write::Put {
-                table: FAILURES.clone(),
-                record: failure.to_row(seq)?,
-            });
-            Ok(Settled::Rejected)
+            reject(operation, batch, rejection)
+        }
+        Answer::GaveUp(_) if newer => Ok(Settled::Open),
+        Answer::GaveUp(rejection) => {
+            operation.unsure = true;
+            reject(operation, batch, rejection)
         }
         Answer::Conflict {
             server,
@@ -194,6 +191,25 @@ fn settle_one(
             decide(slot, batch, seq, server.as_ref(), decision, message)
         }
     }
+}
+
+/// Parks an operation with the words of the server.
+fn reject(
+    operation: &mut Operation,
+    batch: &mut WriteBatch,
+    rejection: &Rejection,
+) -> Result<Settled, Error> {
+    operation.state = OperationState::Rejected;
+    let failure = FailureRow {
+        status: rejection.status,
+        message: rejection.message.clone(),
+        server: None,
+    };
+    batch.push(Write::Put {
+        table: FAILURES.clone(),
+        record: failure.to_row(operation.seq)?,
+    });
+    Ok(Settled::Rejected)
 }
 
 /// The operation took effect: it leaves the queue, and the server's answer becomes the record unless it was edited meanwhile.
@@ -302,11 +318,13 @@ fn send_again(slot: &mut Slot, seq: u64, server: Option<&Record>) {
     operation.state = OperationState::Pending;
     operation.edits += 1;
     operation.item = None;
+    // An earlier attempt that is still on its way comes too late, unless the server's record is the one that it was sent for.
+    let version = |record: Option<&Record>| record.and_then(Record::version).cloned();
+    operation.unsure &= version(operation.base.as_ref()) == version(server);
     if !planted!(OldBaseAfterDecision) {
         operation.base = server.cloned();
     }
     operation.shadow = None;
-    operation.unsure = false;
     // The decision was made over the deletion, so the tombstone of it is not another conflict.
     operation.follows_delete = server.is_none();
     operation.kind = match (operation.kind, server) {

@@ -178,6 +178,8 @@ impl Slot {
                 OperationState::Pending
             }
             _ if planted!(CollapseInFlight) => OperationState::Pending,
+            // It may be at the server after all, as one that met a record there.
+            _ if last.state == OperationState::Rejected && last.unsure => OperationState::Conflict,
             _ => last.state,
         };
         match collapse(last.kind, state, kind) {
@@ -366,8 +368,17 @@ impl Operation {
     /// Notes that the content changed; a refused operation gets another chance.
     pub(crate) fn edited(&mut self) {
         self.edits += 1;
+        self.retry();
+    }
+
+    /// Another chance for a refused operation; where an attempt may have had its effect after all, that is found out first.
+    pub(crate) fn retry(&mut self) {
         if self.state == OperationState::Rejected {
-            self.state = OperationState::Pending;
+            self.state = if self.unsure {
+                OperationState::Attempted
+            } else {
+                OperationState::Pending
+            };
         }
     }
 }

@@ -38,6 +38,7 @@ pub mod queue;
 mod rows;
 mod server;
 mod slow;
+pub mod stuck;
 mod tests;
 
 pub use server::{Call, Fault, Request, ServerOptions, TestServer};

@@ -86,6 +86,8 @@ pub enum Fault {
     Unauthorized,
     /// The server asks to come back later.
     Unavailable,
+    /// The server fails at it (500), and nothing is done.
+    Failure,
 }
 
 /// A request that arrived.
@@ -108,7 +110,7 @@ pub enum Call {
     Page(Query),
 }
 
-type Rule = Box<dyn Fn(&TableName, &Change) -> Option<Rejection> + Send>;
+type Rule<T> = Box<dyn Fn(&TableName, &Change) -> Option<T> + Send>;
 
 struct State {
     rows: Rows,
@@ -118,7 +120,8 @@ struct State {
     faults: BTreeMap<usize, Fault>,
     always: Option<Fault>,
     meanwhile: BTreeMap<usize, BoxFuture<'static, ()>>,
-    rule: Option<Rule>,
+    rule: Option<Rule<Rejection>>,
+    fails: Option<Rule<Fault>>,
     invalid: Vec<InvalidRow>,
     effects: BTreeMap<(TableName, RecordId), u64>,
     /// What became of changes, by their operation id.
@@ -161,6 +164,7 @@ impl TestServer {
             always: None,
             meanwhile: BTreeMap::new(),
             rule: None,
+            fails: None,
             invalid: Vec::new(),
             effects: BTreeMap::new(),
             outcomes: BTreeMap::new(),
@@ -239,6 +243,7 @@ impl TestServer {
         state.faults.clear();
         state.meanwhile.clear();
         state.rule = None;
+        state.fails = None;
     }
 
     /// Runs `future` during the next request: its effect is done, or its page is read, but the answer is not out yet.
@@ -256,6 +261,11 @@ impl TestServer {
     /// Refuses the changes for which `rule` gives a reason.
     pub fn reject(&self, rule: impl Fn(&TableName, &Change) -> Option<Rejection> + Send + 'static) {
         self.state().rule = Some(Box::new(rule));
+    }
+
+    /// Something goes wrong with each change for which `rule` says so.
+    pub fn fail(&self, rule: impl Fn(&TableName, &Change) -> Option<Fault> + Send + 'static) {
+        self.state().fails = Some(Box::new(rule));
     }
 
     /// Adds a row to the next page that is no record.
@@ -306,7 +316,11 @@ impl TestServer {
             let mut state = self.state();
             let number = state.made;
             state.made += 1;
-            let fault = state.faults.remove(&number).or(state.always);
+            let by_rule = match (&request.call, &state.fails) {
+                (Call::Apply(change), Some(rule)) => rule(&request.table, change),
+                _ => None,
+            };
+            let fault = state.faults.remove(&number).or(state.always).or(by_rule);
             let meanwhile = state.meanwhile.remove(&number);
             if let Some(error) = fault.and_then(Fault::before) {
                 return Err(error);
@@ -429,6 +443,10 @@ impl Fault {
                 "the credentials are refused",
             ),
             Self::Unavailable => (TransportErrorKind::Unavailable, "the server is busy"),
+            Self::Failure => {
+                let error = TransportError::new(TransportErrorKind::Unavailable, "it fails");
+                return Some(error.with_status(500));
+            }
             Self::LostAnswer | Self::BadAnswer => return None,
         };
         Some(TransportError::new(kind, message))
@@ -439,7 +457,9 @@ impl Fault {
         let (kind, message) = match self {
             Self::LostAnswer => (TransportErrorKind::Timeout, "the answer is lost"),
             Self::BadAnswer => (TransportErrorKind::Protocol, "the answer is cut off"),
-            Self::LostRequest | Self::Unauthorized | Self::Unavailable => return None,
+            Self::LostRequest | Self::Unauthorized | Self::Unavailable | Self::Failure => {
+                return None;
+            }
         };
         Some(TransportError::new(kind, message))
     }

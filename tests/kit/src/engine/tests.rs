@@ -62,6 +62,12 @@ macro_rules! engine_tests {
             long_queues_are_sent
             successors_follow_in_their_order
         }
+        $crate::__engine_tests! { $harness, stuck:
+            failing_operation_is_parked
+            unreadable_answers_are_done_once
+            an_outage_parks_nothing
+            failing_operations_do_not_hold_up_pulls
+        }
         $crate::__engine_tests! { $harness, conflicts:
             server_wins_takes_the_servers_record
             client_wins_sends_the_local_record
@@ -205,6 +211,7 @@ mod guard {
             include_str!("audit.rs"),
             include_str!("kept.rs"),
             include_str!("lease.rs"),
+            include_str!("stuck.rs"),
             include_str!("local.rs"),
             include_str!("queue.rs"),
             include_str!("push.rs"),
