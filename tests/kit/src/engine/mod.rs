@@ -26,6 +26,8 @@ pub mod cancellation;
 pub mod conflicts;
 mod device;
 pub mod events;
+pub mod faults;
+mod faulty;
 pub mod histories;
 pub mod kept;
 pub mod lease;

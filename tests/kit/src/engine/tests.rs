@@ -177,6 +177,14 @@ macro_rules! engine_tests {
             dropped_purge_is_whole_or_absent
             cancelled_push_goes_on
         }
+        $crate::__engine_tests! { $harness, faults:
+            a_call_that_fails_once_disturbs_nothing
+            a_store_that_fails_is_whole_when_opened_again
+            a_store_that_takes_no_writes_loses_nothing
+            commits_of_unknown_outcome_are_found_out
+            a_full_store_is_still_read
+            pushes_make_two_commits_a_group
+        }
         $crate::__engine_tests! { $harness, histories:
             random_histories_converge
         }
@@ -221,6 +229,7 @@ mod guard {
             include_str!("purge.rs"),
             include_str!("events.rs"),
             include_str!("cancellation.rs"),
+            include_str!("faults.rs"),
             include_str!("histories.rs"),
         ];
         for source in sources {

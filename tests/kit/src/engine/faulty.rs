@@ -1,0 +1,181 @@
+//! A store of which one call fails, or every call from one on.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use synctable_core::query::Query;
+use synctable_core::store::{
+    LocalStore, Page, Plan, ProcessLock, StoreCapabilities, StoreError, StoreErrorKind, WriteBatch,
+};
+use synctable_core::{Record, RecordId, Schema, TableName};
+
+use crate::fixture::Store;
+
+/// Which calls fail, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Fault {
+    /// The number of the first call that fails.
+    pub(crate) at: usize,
+    pub(crate) kind: StoreErrorKind,
+    pub(crate) how: How,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum How {
+    /// This call, and no other.
+    Once,
+    /// It and every later one.
+    FromThen,
+    /// As [`FromThen`](Self::FromThen), but reads go on.
+    WritesFromThen,
+    /// As [`WritesFromThen`](Self::WritesFromThen), but the first commit that fails is done all the same.
+    DoneThenWrites,
+}
+
+/// The store under test with a fault.
+#[derive(Debug)]
+pub(crate) struct Faulty {
+    inner: Store,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    calls: usize,
+    commits: usize,
+    fault: Option<Fault>,
+    hit: bool,
+}
+
+/// What the call does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Call {
+    Read,
+    /// It may fail with a check.
+    Commit,
+    Define,
+}
+
+impl Faulty {
+    pub(crate) fn new(inner: Store, fault: Option<Fault>) -> Arc<Self> {
+        let state = State {
+            fault,
+            ..State::default()
+        };
+        Arc::new(Self {
+            inner,
+            state: Mutex::new(state),
+        })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on calls fail; they are counted from the beginning.
+    pub(crate) fn fail(&self, fault: Fault) {
+        self.state().fault = Some(fault);
+    }
+
+    /// No call fails any more.
+    pub(crate) fn recover(&self) {
+        self.state().fault = None;
+    }
+
+    /// True once a call has failed.
+    pub(crate) fn is_hit(&self) -> bool {
+        self.state().hit
+    }
+
+    /// Commits so far.
+    pub(crate) fn commits(&self) -> usize {
+        self.state().commits
+    }
+
+    /// The store without the fault.
+    pub(crate) fn sound(&self) -> Store {
+        Arc::clone(&self.inner)
+    }
+
+    /// The error of this call, and whether it is done all the same.
+    fn verdict(&self, call: Call) -> Option<(StoreError, bool)> {
+        let mut state = self.state();
+        let number = state.calls;
+        state.calls += 1;
+        state.commits += usize::from(call == Call::Commit);
+        let fault = state.fault?;
+        let writes = matches!(fault.how, How::WritesFromThen | How::DoneThenWrites);
+        let due = match fault.how {
+            How::Once => number == fault.at,
+            _ => number >= fault.at,
+        };
+        if !due || writes && call == Call::Read {
+            return None;
+        }
+        let done = fault.how == How::DoneThenWrites && call == Call::Commit && !state.hit;
+        state.hit = true;
+        let kind = match fault.kind {
+            // Only a commit has checks.
+            StoreErrorKind::CheckFailed if call != Call::Commit => StoreErrorKind::Io,
+            kind => kind,
+        };
+        Some((StoreError::new(kind, "the store fails in this test"), done))
+    }
+
+    fn fails(&self, call: Call) -> Result<(), StoreError> {
+        self.verdict(call).map_or(Ok(()), |(error, _)| Err(error))
+    }
+}
+
+#[deny(clippy::missing_trait_methods)]
+#[async_trait]
+impl LocalStore for Faulty {
+    async fn define(&self, schema: &Schema) -> Result<(), StoreError> {
+        self.fails(Call::Define)?;
+        self.inner.define(schema).await
+    }
+    async fn schema(&self) -> Result<Schema, StoreError> {
+        self.fails(Call::Read)?;
+        self.inner.schema().await
+    }
+    async fn get(
+        &self,
+        table: &TableName,
+        ids: &[RecordId],
+    ) -> Result<Vec<Option<Record>>, StoreError> {
+        self.fails(Call::Read)?;
+        self.inner.get(table, ids).await
+    }
+    async fn query(&self, table: &TableName, query: &Query) -> Result<Page, StoreError> {
+        self.fails(Call::Read)?;
+        self.inner.query(table, query).await
+    }
+    async fn commit(&self, batch: WriteBatch) -> Result<(), StoreError> {
+        match self.verdict(Call::Commit) {
+            None => self.inner.commit(batch).await,
+            Some((error, false)) => Err(error),
+            Some((error, true)) => {
+                self.inner.commit(batch).await?;
+                Err(error)
+            }
+        }
+    }
+    fn capabilities(&self) -> StoreCapabilities {
+        self.inner.capabilities()
+    }
+    async fn count(&self, table: &TableName, query: &Query) -> Result<u64, StoreError> {
+        self.fails(Call::Read)?;
+        self.inner.count(table, query).await
+    }
+    async fn explain(&self, table: &TableName, query: &Query) -> Result<Plan, StoreError> {
+        self.fails(Call::Read)?;
+        self.inner.explain(table, query).await
+    }
+    async fn try_lock(&self) -> Result<ProcessLock, StoreError> {
+        self.fails(Call::Read)?;
+        self.inner.try_lock().await
+    }
+    async fn close(&self) -> Result<(), StoreError> {
+        self.inner.close().await
+    }
+}
