@@ -14,7 +14,7 @@ use crate::fixture::Store;
 /// Which calls fail, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Fault {
-    /// The number of the first call that fails.
+    /// The number of the first call that fails, of the first write where only writes do.
     pub(crate) at: usize,
     pub(crate) kind: StoreErrorKind,
     pub(crate) how: How,
@@ -42,6 +42,7 @@ pub(crate) struct Faulty {
 #[derive(Debug, Default)]
 struct State {
     calls: usize,
+    writes: usize,
     commits: usize,
     fault: Option<Fault>,
     hit: bool,
@@ -100,16 +101,17 @@ impl Faulty {
     /// The error of this call, and whether it is done all the same.
     fn verdict(&self, call: Call) -> Option<(StoreError, bool)> {
         let mut state = self.state();
-        let number = state.calls;
+        let (calls, writes) = (state.calls, state.writes);
         state.calls += 1;
+        state.writes += usize::from(call != Call::Read);
         state.commits += usize::from(call == Call::Commit);
         let fault = state.fault?;
-        let writes = matches!(fault.how, How::WritesFromThen | How::DoneThenWrites);
         let due = match fault.how {
-            How::Once => number == fault.at,
-            _ => number >= fault.at,
+            How::Once => calls == fault.at,
+            How::FromThen => calls >= fault.at,
+            How::WritesFromThen | How::DoneThenWrites => call != Call::Read && writes >= fault.at,
         };
-        if !due || writes && call == Call::Read {
+        if !due {
             return None;
         }
         let done = fault.how == How::DoneThenWrites && call == Call::Commit && !state.hit;
