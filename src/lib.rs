@@ -41,7 +41,7 @@
 //! The [guides] go through it task by task: [a first app](guides::first_app), [queries](guides::queries), the
 //! [queue](guides::queue), [conflicts](guides::conflicts), [pull](guides::pull), [stores](guides::stores),
 //! [encryption](guides::encryption), the [server](guides::server), [servers and clients of others](guides::compatibility), [errors and cancellation](guides::errors_and_cancellation), and the
-//! [command line](guides::command_line).
+//! [command line](guides::command_line). What is promised and which tests check it, is in [guarantees](guides::guarantees).
 #![cfg_attr(not(feature = "full"), allow(rustdoc::broken_intra_doc_links))]
 
 pub use synctable_core::*;
@@ -97,6 +97,8 @@ pub mod guides {
     pub mod compatibility {}
     #[doc = include_str!("docs/errors_and_cancellation.md")]
     pub mod errors_and_cancellation {}
+    #[doc = include_str!("docs/guarantees.md")]
+    pub mod guarantees {}
     #[doc = include_str!("docs/command_line.md")]
     pub mod command_line {}
 }
