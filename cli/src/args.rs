@@ -71,7 +71,7 @@ pub(crate) struct Globals {
     /// A header for each request; may be given several times
     #[arg(long, global = true, value_name = "NAME: VALUE", value_parser = header)]
     pub(crate) header: Vec<(String, String)>,
-    /// The longest time for one request and its answer
+    /// The longest time for one request and its answer, and to wait for another process that pushes
     #[arg(long, global = true, value_name = "SECONDS", value_parser = seconds)]
     pub(crate) timeout: Option<Duration>,
     /// A JSON file that declares tables, fields and indexes

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::sync::Arc;
+use std::time::Duration;
 
 use synctable::encrypted::Sealed;
 use synctable::http::{AuthHeader, Dialect, HttpTransport};
@@ -20,6 +21,9 @@ use crate::key_options::KeyOptions;
 const REMOTE: &str = "remote";
 const DIALECT: &str = "dialect";
 
+/// How long to wait while another process pushes, without `--timeout`.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// The way to the server.
 pub(crate) type Remote = Arc<Retry<HttpTransport>>;
 
@@ -28,6 +32,8 @@ pub(crate) type Remote = Arc<Retry<HttpTransport>>;
 pub(crate) struct Device {
     pub(crate) sync: SyncContext,
     remote: Option<Remote>,
+    /// How long to wait while another process pushes the store.
+    pub(crate) patience: Duration,
     /// The seal of an encrypted store.
     pub(crate) sealed: Option<Sealed<Arc<dyn KvBackend>>>,
 }
@@ -37,6 +43,7 @@ impl Device {
         Self {
             sync,
             remote,
+            patience: PATIENCE,
             sealed: None,
         }
     }
@@ -85,6 +92,7 @@ impl Globals {
         }
         let mut device = self.open(store, schema, given, access).await?;
         device.sealed = opened.sealed;
+        device.patience = self.timeout.unwrap_or(PATIENCE);
         let result = work(&device).await;
         let closed = device.sync.close().await;
         let result = result?;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use synctable::query::odata::Spelling;
@@ -19,6 +20,8 @@ use crate::signals;
 
 /// The name of pulls that are given none.
 const DEFAULT_NAME: &str = "default";
+/// How long to wait before looking again whether another process still pushes.
+const LOOK: Duration = Duration::from_millis(100);
 /// How often a push is begun while the server fails in ways that may pass.
 const TRIES: u32 = 3;
 
@@ -128,6 +131,33 @@ fn may_pass(error: &Error) -> bool {
         })
 }
 
+/// Tries again while another process pushes the store, as long as the device is patient.
+async fn in_turn<T>(
+    device: &Device,
+    cancel: &CancelToken,
+    mut attempt: impl AsyncFnMut() -> Result<T, Error>,
+) -> Result<T, Error> {
+    let begun = Instant::now();
+    loop {
+        match attempt().await {
+            Err(error) if is_another_pusher(&error) && begun.elapsed() < device.patience => {}
+            done => return done,
+        }
+        tokio::select! {
+            () = tokio::time::sleep(LOOK) => {}
+            () = cancel.cancelled() => return Err(Error::Cancelled),
+        }
+    }
+}
+
+fn is_another_pusher(error: &Error) -> bool {
+    match error {
+        Error::AnotherPusher => true,
+        Error::PushStopped { source, .. } => is_another_pusher(source),
+        _ => false,
+    }
+}
+
 async fn push_device(
     device: &Device,
     output: &mut Output,
@@ -138,8 +168,18 @@ async fn push_device(
     let mut before = 0;
     let mut attempt = 1;
     let report = loop {
-        let push = device.sync.push().parallel(parallel.into()).cancel(cancel);
-        match push.await {
+        let push = async || {
+            let push = device.sync.push().parallel(parallel.into()).cancel(cancel);
+            let outcome = push.await;
+            if let Err(Error::PushStopped { report, source }) = &outcome
+                && is_another_pusher(source)
+            {
+                // Before the other one took over.
+                before += report.pushed;
+            }
+            outcome
+        };
+        match in_turn(device, cancel, push).await {
             Ok(report) => break report,
             Err(Error::PushStopped { report, source }) if attempt < TRIES && may_pass(&source) => {
                 before += report.pushed;
@@ -190,15 +230,19 @@ async fn pull_table(
         Some(filter) => Query::all().filter(filter.clone()),
         None => Query::all(),
     };
-    let mut pull = match (args.full, args.name) {
-        (true, _) => table.pull_full(query),
-        (false, Some(name)) => table.pull(query, name.as_str()),
-        (false, None) => table.pull(query, &default_name(args.filter)),
+    let pull = async || {
+        let query = query.clone();
+        let mut pull = match (args.full, args.name) {
+            (true, _) => table.pull_full(query),
+            (false, Some(name)) => table.pull(query, name.as_str()),
+            (false, None) => table.pull(query, &default_name(args.filter)),
+        };
+        if let Some(page) = args.page {
+            pull = pull.page(page);
+        }
+        pull.cancel(cancel).await
     };
-    if let Some(page) = args.page {
-        pull = pull.page(page);
-    }
-    pull.cancel(cancel).await
+    in_turn(device, cancel, pull).await
 }
 
 /// A name for a pull that is given none: each filter has its own.

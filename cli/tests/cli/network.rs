@@ -1,6 +1,10 @@
 //! Servers that cannot be reached, refuse, or talk nonsense: nothing is lost.
 
-use crate::kit::{Device, Ran, Scripted, Server, command};
+use std::process::Stdio;
+
+use serde_json::Value;
+
+use crate::kit::{Device, Ran, Running, Scripted, Server, command};
 
 /// A device with one change to push.
 fn device() -> Device {
@@ -95,4 +99,47 @@ fn a_table_that_the_server_does_not_have_exits_1() {
     let ran = device.run(&["pull", "attic"]).expect(1);
     assert!(ran.err.contains("attic"), "{ran:?}");
     assert!(device.remote().starts_with("http://127.0.0.1:"));
+}
+
+/// A `push` as a process, once its first request is at the server.
+fn pushing(device: &Device, server: &Scripted) -> Running {
+    let before = server.requests();
+    let mut push = command(device.folder());
+    push.args(["push", "--remote", &server.url, "--timeout", "100"]);
+    let push = Running(
+        push.stderr(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap(),
+    );
+    while server.requests() == before {
+        std::thread::yield_now();
+    }
+    push
+}
+
+#[test]
+fn one_process_pushes_at_a_time_and_another_waits_until_it_is_gone() {
+    let (silent, server) = (Scripted::new(None), Server::todos());
+    let device = device();
+    let first = pushing(&device, &silent);
+    let refused = device
+        .run(&["push", "--remote", &server.url(), "--timeout", "0.1"])
+        .expect(1);
+    assert!(
+        refused.err.contains("another process is pushing"),
+        "{refused:?}"
+    );
+    assert_eq!(device.ok(&["pending"]).line()["state"], "attempted");
+    let mut pull = command(device.folder());
+    let pull = pull
+        .args(["--json", "pull", "todoitem"])
+        .stdout(Stdio::piped());
+    let pull = pull.spawn().unwrap();
+    // Killed.
+    drop(first);
+    let pulled = pull.wait_with_output().unwrap();
+    let line: Value = serde_json::from_slice(&pulled.stdout).unwrap();
+    assert_eq!(line["pushed"], 1, "{pulled:?}");
+    assert_eq!(device.ok(&["verify", "--remote"]).line()["ok"], true);
 }
