@@ -149,7 +149,7 @@ impl Inner {
                 Answer::Applied(transport.get(&operation.table, &operation.id).await?),
             ),
             // What the server remembers of the first attempt may be overtaken by what others did since.
-            Outcome::Applied(Some(record)) if sending.recheck => Ok(Answer::AppliedEarlier {
+            Outcome::Applied(record) if sending.recheck => Ok(Answer::AppliedEarlier {
                 now: transport.get(&operation.table, &operation.id).await?,
                 record,
             }),

@@ -35,7 +35,10 @@ pub(crate) enum Answer {
     /// Done; the record as the server now has it, where it said so.
     Applied(Option<Record>),
     /// Done by an earlier attempt, whose answer the server remembers; and the record as the server has it now.
-    AppliedEarlier { record: Record, now: Option<Record> },
+    AppliedEarlier {
+        record: Option<Record>,
+        now: Option<Record>,
+    },
     /// Not done, and how the conflict was decided.
     Conflict {
         server: Option<Record>,
@@ -143,7 +146,7 @@ fn settle_one(
             Ok(Settled::Done)
         }
         Answer::AppliedEarlier { record, now } => {
-            applied(slot, seq, Some(record));
+            applied(slot, seq, record.as_ref());
             match slot.operations.first_mut() {
                 // It meets what others did since; should it be cancelled, that is restored.
                 Some(next) => next.shadow = now.clone().or_else(|| Some(tombstone(&slot.id))),

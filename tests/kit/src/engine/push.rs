@@ -499,3 +499,21 @@ pub async fn remembered_answer_is_overtaken<H: Harness>(harness: &H) {
     device.sync.cancel(seq).await.expect("the conflict ends");
     device.is_in_sync().await;
 }
+
+/// The server remembers that it deleted the record, but others have made it anew since: that is what is here then.
+pub async fn remembered_deletion_is_overtaken<H: Harness>(harness: &H) {
+    let server = TestServer::new();
+    server.configure(|options| options.operation_ids = true);
+    server.set("a", 1);
+    let device = Device::new(harness, &server).await;
+    device.pull().await;
+    device.delete("a").await;
+    server.fault(Fault::LostAnswer);
+    device.push_stops().await;
+    server.set("a", 9);
+    // The position moves on: no later pull brings the row again.
+    device.pull_only().await;
+    device.push().await;
+    assert_eq!(device.n("a").await, Some(9));
+    device.is_in_sync().await;
+}

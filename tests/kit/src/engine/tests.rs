@@ -50,6 +50,7 @@ macro_rules! engine_tests {
             lost_requests_and_answers_have_one_effect
             lost_answer_then_another_writer
             remembered_answer_is_overtaken
+            remembered_deletion_is_overtaken
             lost_request_then_another_writer
             equal_content_is_no_conflict
             stopped_push_loses_nothing
