@@ -42,9 +42,10 @@ pub async fn failing_operation_is_parked<H: Harness>(harness: &H) {
 }
 
 /// An operation that the server does, but whose answer can never be read, is found to be done.
-pub async fn unreadable_answers_are_done_once<H: Harness>(harness: &H) {
+pub async fn unreadable_answers_are_done_once<H: Harness>(_: &H) {
     for server in servers() {
-        let device = Device::new(harness, &server).await;
+        let place = H::default();
+        let device = Device::new(&place, &server).await;
         server.set("old", 1);
         device.pull().await;
         for (id, change) in [("new", "insert"), ("old", "set"), ("old", "delete")] {
@@ -71,9 +72,10 @@ pub async fn unreadable_answers_are_done_once<H: Harness>(harness: &H) {
 }
 
 /// While the server fails at everything, nothing is parked: it is not the fault of the operations.
-pub async fn an_outage_parks_nothing<H: Harness>(harness: &H) {
+pub async fn an_outage_parks_nothing<H: Harness>(_: &H) {
     for fault in [Fault::Failure, Fault::BadAnswer] {
-        let device = Device::new(harness, &TestServer::foreign()).await;
+        let place = H::default();
+        let device = Device::new(&place, &TestServer::foreign()).await;
         for n in 0..3 {
             device.insert(&format!("r{n}"), 1).await;
         }
