@@ -130,10 +130,7 @@ impl Core {
         }
         let verb = Verb::of(request.method(), id, dialect).ok_or_else(|| Failure {
             status: StatusCode::METHOD_NOT_ALLOWED,
-            message: format!(
-                "{} is not possible here; use one of {allow}",
-                request.method()
-            ),
+            message: format!("this method is not possible here; use one of {allow}"),
             allow: Some(allow),
         })?;
         let name = Tables::name(&target.table)?;
