@@ -114,3 +114,26 @@ async fn a_record_without_members_is_made_edited_and_deleted() {
     b.pull().await;
     assert!(b.rows().await.is_empty());
 }
+
+#[tokio::test]
+async fn a_record_at_which_the_server_fails_holds_up_nothing() {
+    let Some(server) = NodeServer::start().await else {
+        return;
+    };
+    let a = Device::new(&server.url, Dialect::Zumo2).await;
+    // It makes a column of a new member, but has none for objects.
+    a.insert(json!({"id": "object", "shape": {"a": 1}})).await;
+    a.insert(json!({"id": "text", "text": "goes through"}))
+        .await;
+    let error = a.push().await.unwrap_err();
+    assert_eq!(cause(&error), Some(TransportErrorKind::Unavailable));
+    assert_eq!(a.sync.pending_count(), 1);
+    // A pull pushes first, and is not held up by it.
+    assert_eq!(a.pull().await.unchanged, 1);
+    let report = a.push().await.unwrap();
+    assert_eq!((report.pushed, report.rejected), (0, 1));
+    assert_eq!(a.sync.parked().await.unwrap()[0].status, Some(500));
+    let row = json!({"id": "object", "text": "text now"});
+    a.todo.replace(&row).await.unwrap();
+    a.push_all().await;
+}
