@@ -1,4 +1,5 @@
 //! Many histories of the simulator: `cargo run --release -p synctable-testkit --example simulate -- [SEEDS] [STEPS] [FIRST]`.
+//! With `SYNCTABLE_SEED` it tells one history.
 
 use std::sync::Arc;
 use std::thread;
@@ -17,21 +18,25 @@ fn main() {
     let seeds = numbers.next().unwrap_or(1_000);
     let steps = numbers.next().unwrap_or(500);
     let first = numbers.next().unwrap_or(0);
+    let simulation = Simulation::new(|| Arc::new(MemoryStore::new()))
+        .steps(usize::try_from(steps).unwrap_or(usize::MAX));
+    if simulation.replay_asked() {
+        return;
+    }
     let threads = thread::available_parallelism().map_or(1, usize::from);
     let begun = Instant::now();
     // Each thread takes every n-th seed; a bad history ends the run with its seed and how to replay it.
     let workers: Vec<_> = (0..threads as u64)
         .map(|thread| {
+            let simulation = simulation.clone();
             thread::spawn(move || {
-                let simulation = Simulation::new(|| Arc::new(MemoryStore::new()))
-                    .steps(usize::try_from(steps).unwrap_or(usize::MAX));
                 let (mut bad, mut changes) = (0_u64, 0_u64);
                 for seed in (first + thread..first + seeds).step_by(threads) {
                     let summary = simulation.run(seed);
                     changes += summary.changes as u64;
                     if !summary.findings.is_empty() {
                         bad += 1;
-                        println!("seed {seed}: {}", summary.findings.join("; "));
+                        println!("{}", simulation.report(seed));
                     }
                 }
                 (bad, changes)

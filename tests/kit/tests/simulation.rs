@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use synctable_core::planted::{Bug, plant};
 use synctable_memory::MemoryStore;
-use synctable_testkit::sim::Simulation;
+use synctable_testkit::sim::{History, Simulation};
 
 fn simulation() -> Simulation {
     Simulation::new(|| Arc::new(MemoryStore::new()))
@@ -58,4 +58,35 @@ fn planted_mistakes_are_found() {
         missed.is_empty(),
         "not found in {most} histories: {missed:?}"
     );
+}
+
+/// A bad history is made small, and its text replays it.
+#[test]
+fn bad_histories_are_shrunk() {
+    let simulation = simulation();
+    for bug in [
+        Bug::NotMarked,
+        Bug::CountsUnsureChanges,
+        Bug::PullOverPending,
+    ] {
+        plant(Some(bug));
+        let seed = (0..1_000).find(|seed| !simulation.run(*seed).findings.is_empty());
+        let seed = seed.expect("the bug is found");
+        let (history, summary) = simulation
+            .shrink(&History::of(seed))
+            .expect("it is bad still");
+        let report = simulation.report(seed);
+        let read: History = history.to_string().parse().expect("a history is read");
+        let again = simulation.replay(&read);
+        plant(None);
+        println!("{bug:?}: {report}");
+        assert!(summary.steps <= 40, "{bug:?}: {history}: {summary:?}");
+        assert_eq!(again, summary);
+        let end = format!(
+            "replay with: SYNCTABLE_SEED={history} cargo test -p synctable-testkit \
+             bad_histories_are_shrunk -- --exact --nocapture"
+        );
+        assert!(report.ends_with(&end), "{report}");
+        assert_eq!(simulation.replay(&read).findings, [""; 0]);
+    }
 }

@@ -11,16 +11,17 @@ use synctable_core::store::StoreErrorKind;
 use synctable_core::sync::{
     ConflictPolicy, OperationState, ParkedOperation, Purge, Resolution, SyncContext,
 };
+use synctable_core::transport::Transport;
 use synctable_core::{
-    Clock, Draft, Error, IdSource, MergeRule, RecordId, Schema, TableSchema, Timestamp,
+    Clock, Draft, Error, IdSource, MergeRule, RecordId, Schema, TableName, TableSchema, Timestamp,
 };
 
 use tokio::task::yield_now;
 
+use super::application::Users;
 use super::dice::Dice;
 use super::disk::Disk;
 use super::ledger::Ledger;
-use super::net::Net;
 use crate::fixture::{Store, table};
 
 /// The table whose changes all have to count: its records are never deleted.
@@ -42,12 +43,15 @@ pub(crate) enum Action {
     DeleteWild(u8),
     Push,
     PushParallel,
-    Pull(bool),
-    PullInFull(bool),
-    Audit(bool),
-    Purge(bool),
+    /// The number picks a table.
+    Pull(usize),
+    PullInFull(usize),
+    Audit(usize),
+    Purge(usize),
     Resolve,
     CancelWild,
+    /// The application's users do something; the number makes their dice.
+    Theirs(u64),
 }
 
 /// A clock that jumps.
@@ -77,14 +81,15 @@ struct Ids(Arc<Mutex<Dice>>);
 impl IdSource for Ids {
     fn next_id(&self) -> RecordId {
         let mut dice = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        RecordId::system(&format!("{:016x}{:016x}", dice.next(), dice.next()))
+        RecordId::system(&format!("{:016x}{:016x}", dice.draw(), dice.draw()))
     }
 }
 
 #[derive(Debug)]
 pub(crate) struct Client {
     store: Store,
-    net: Net,
+    way: Arc<dyn Transport>,
+    schema: Schema,
     dice: Arc<Mutex<Dice>>,
     policy: ConflictPolicy,
     pub(crate) watch: Arc<Watch>,
@@ -101,7 +106,8 @@ pub(crate) type Start = BoxFuture<'static, Result<Running, Error>>;
 /// What a simulation gives each of its clients.
 pub(crate) struct Parts {
     pub(crate) store: Store,
-    pub(crate) net: Net,
+    pub(crate) way: Arc<dyn Transport>,
+    pub(crate) schema: Schema,
     pub(crate) dice: Arc<Mutex<Dice>>,
     pub(crate) policy: ConflictPolicy,
     pub(crate) disk_trouble: u32,
@@ -112,7 +118,8 @@ impl Client {
     pub(crate) fn new(parts: Parts) -> Self {
         Self {
             store: parts.store,
-            net: parts.net,
+            way: parts.way,
+            schema: parts.schema,
             dice: parts.dice,
             policy: parts.policy,
             watch: Arc::default(),
@@ -142,8 +149,8 @@ impl Client {
             Arc::clone(&self.calm),
         );
         let builder = SyncContext::builder(Arc::clone(&disk) as Store)
-            .transport(self.net.clone())
-            .schema(schema())
+            .transport(Arc::clone(&self.way))
+            .schema(self.schema.clone())
             .conflicts(self.policy.clone())
             .clock(Shared(Arc::clone(&self.watch)))
             .ids(Ids(Arc::clone(&self.dice)))
@@ -156,7 +163,8 @@ impl Client {
     }
 }
 
-fn schema() -> Schema {
+/// The tables of the simulator's own users.
+pub(crate) fn own_schema() -> Schema {
     let kept = TableSchema::new()
         .with_merge("n", MergeRule::Counter)
         .with_merge("log", MergeRule::Set);
@@ -166,15 +174,23 @@ fn schema() -> Schema {
         .with_table(table(PASSING), TableSchema::new())
 }
 
+/// What the things that clients do have in common.
+#[derive(Debug, Clone)]
+pub(crate) struct Shareds {
+    pub(crate) tables: Arc<[TableName]>,
+    pub(crate) ledger: Arc<Mutex<Ledger>>,
+    pub(crate) users: Users,
+}
+
 /// Does one thing. An error is what the application would see; only what may not be is a finding.
 pub(crate) fn act(
     sync: SyncContext,
     action: Action,
-    ledger: Arc<Mutex<Ledger>>,
+    shared: Shareds,
     told: Option<(usize, usize)>,
 ) -> BoxFuture<'static, Result<(), String>> {
     async move {
-        let outcome = run(&sync, action, &ledger).await;
+        let outcome = run(&sync, action, &shared).await;
         if let Some((step, number)) = told {
             println!("     client {number}: {action:?} of step {step}: {outcome:?}");
         }
@@ -215,9 +231,10 @@ fn books(ledger: &Mutex<Ledger>) -> MutexGuard<'_, Ledger> {
     ledger.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn run(sync: &SyncContext, action: Action, ledger: &Mutex<Ledger>) -> Result<(), Error> {
-    let (kept, wild) = (sync.table::<Value>(KEPT)?, sync.table::<Value>(WILD)?);
-    let of = |wanted: bool| if wanted { &kept } else { &wild };
+async fn run(sync: &SyncContext, action: Action, shared: &Shareds) -> Result<(), Error> {
+    let ledger = &*shared.ledger;
+    let table = |name: &str| sync.table::<Value>(name);
+    let of = |number: usize| table(shared.tables[number].as_str());
     match action {
         Action::EditKept(which) => {
             let id = format!("k{which}");
@@ -226,6 +243,7 @@ async fn run(sync: &SyncContext, action: Action, ledger: &Mutex<Ledger>) -> Resu
                 let tag = tag.clone();
                 move |mut record: Value| tagged(&mut record, &tag)
             };
+            let kept = table(KEPT)?;
             match kept.modify(&id, changes).await {
                 Err(Error::NotFound { .. }) => {
                     let new = json!({"id": id, "n": 1, "log": [tag]});
@@ -236,7 +254,7 @@ async fn run(sync: &SyncContext, action: Action, ledger: &Mutex<Ledger>) -> Resu
             books(ledger).acknowledge(&tag);
         }
         Action::Pass(turns) => {
-            let passing = sync.table::<Value>(PASSING)?;
+            let passing = table(PASSING)?;
             let id = books(ledger).come();
             passing.insert(&json!({"id": id, "n": 0})).await?;
             books(ledger).came(&id);
@@ -253,21 +271,21 @@ async fn run(sync: &SyncContext, action: Action, ledger: &Mutex<Ledger>) -> Resu
         }
         Action::PutWild(which) => {
             let new = json!({"id": format!("w{which}"), "n": which});
-            wild.upsert(&new).await?;
+            table(WILD)?.upsert(&new).await?;
         }
         Action::UpdateWild(which) => {
             let id = format!("w{which}");
             let change = |record: Value| json!({"n": record["n"].as_i64().unwrap_or(0) + 1});
-            wild.modify(&id, change).await?;
+            table(WILD)?.modify(&id, change).await?;
         }
-        Action::DeleteWild(which) => wild.delete(format!("w{which}")).await?,
+        Action::DeleteWild(which) => table(WILD)?.delete(format!("w{which}")).await?,
         Action::Push => _ = sync.push().await?,
         Action::PushParallel => _ = sync.push().parallel(3).await?,
-        Action::Pull(which) => _ = of(which).pull(Query::all(), "all").without_push().await?,
-        Action::PullInFull(which) => _ = of(which).pull_full(Query::all()).await?,
-        Action::Audit(which) => _ = of(which).audit(Query::all()).await?,
-        Action::Purge(which) => _ = of(which).purge(Purge::all()).await?,
-        Action::Resolve => resolve(sync).await?,
+        Action::Pull(which) => _ = of(which)?.pull(Query::all(), "all").without_push().await?,
+        Action::PullInFull(which) => _ = of(which)?.pull_full(Query::all()).await?,
+        Action::Audit(which) => _ = of(which)?.audit(Query::all()).await?,
+        Action::Purge(which) => _ = of(which)?.purge(Purge::all()).await?,
+        Action::Resolve => resolve(sync, &shared.users).await?,
         Action::CancelWild => {
             let pending = sync.pending().await?;
             let wild = pending
@@ -275,6 +293,11 @@ async fn run(sync: &SyncContext, action: Action, ledger: &Mutex<Ledger>) -> Resu
                 .find(|operation| operation.table.as_str() == WILD);
             if let Some(operation) = wild {
                 sync.cancel(operation.seq).await?;
+            }
+        }
+        Action::Theirs(seed) => {
+            if let Users::Theirs(application) = &shared.users {
+                application.act(sync, &mut Dice::new(seed)).await?;
             }
         }
     }
@@ -289,27 +312,36 @@ pub(crate) fn tagged(record: &mut Value, tag: &str) -> Value {
     json!({"n": n, "log": log})
 }
 
-/// Ends every parked conflict and queues again what was refused. Where rules do not decide, the server's side stays; but a
-/// change of a kept record that may be in already is looked up in the log, as an application would.
-pub(crate) async fn resolve(sync: &SyncContext) -> Result<(), Error> {
+/// Ends every parked conflict and queues again what was refused.
+pub(crate) async fn resolve(sync: &SyncContext, users: &Users) -> Result<(), Error> {
     for parked in sync.conflicts().await? {
-        match sync.resolve_parked(&parked, Resolution::Merge).await {
-            Err(Error::CannotMerge { .. }) => {
-                let resolution = if parked.operation.table.as_str() == KEPT {
-                    assert!(parked.operation.unsure, "rules decide: {parked:?}");
-                    Resolution::With(counted(&parked))
-                } else {
-                    Resolution::Server
-                };
-                sync.resolve_parked(&parked, resolution).await?;
-            }
-            done => _ = done?,
+        match users {
+            Users::Tagging => decide(sync, &parked).await?,
+            Users::Theirs(application) => application.resolve(sync, &parked).await?,
         }
     }
     for operation in sync.pending().await? {
         if operation.state == OperationState::Rejected {
             sync.retry(operation.seq).await?;
         }
+    }
+    Ok(())
+}
+
+/// Where rules do not decide, the server's side stays; but a change of a kept record that may be in already is looked up in
+/// the log, as an application would.
+async fn decide(sync: &SyncContext, parked: &ParkedOperation) -> Result<(), Error> {
+    match sync.resolve_parked(parked, Resolution::Merge).await {
+        Err(Error::CannotMerge { .. }) => {
+            let resolution = if parked.operation.table.as_str() == KEPT {
+                assert!(parked.operation.unsure, "rules decide: {parked:?}");
+                Resolution::With(counted(parked))
+            } else {
+                Resolution::Server
+            };
+            sync.resolve_parked(parked, resolution).await?;
+        }
+        done => _ = done?,
     }
     Ok(())
 }

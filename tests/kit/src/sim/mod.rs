@@ -14,40 +14,58 @@
 //! let totals = simulation.check(0..5);
 //! assert_eq!(totals.seeds, 5);
 //! ```
+//!
+//! Three things can be your own: the store (any [`LocalStore`]), the server (a [`FarSide`]), and the tables with their
+//! conflicts and users (an [`Application`]). A history that ends badly is made smaller: steps, clients and kinds of trouble that
+//! do not matter are left out. The message has the command that replays what is left, step by step.
 
+mod application;
 mod client;
 mod dice;
 mod disk;
+mod far;
+mod history;
 mod ledger;
-mod net;
+mod line;
+mod shrink;
+mod trouble;
 mod world;
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
+use synctable_core::Schema;
 use synctable_core::store::LocalStore;
 
 use crate::fixture::Store;
-use crate::for_all::setting;
-pub(crate) use dice::Dice;
-use net::Trouble;
+pub use application::Application;
+use application::Users;
+pub use dice::Dice;
+pub use far::FarSide;
+pub use history::History;
+pub use line::{Answer, Errand, Line, NoAnswer};
+use shrink::Shrinker;
+pub use trouble::Trouble;
 use world::World;
 
 /// Clients over stores of one kind, a server, and everything that goes wrong between them.
 #[derive(Clone)]
 pub struct Simulation {
     open: Arc<dyn Fn() -> Store + Send + Sync>,
+    server: ServerMaker,
+    users: Arc<dyn Fn() -> Users + Send + Sync>,
     setting: Setting,
 }
+
+type ServerMaker = Arc<dyn Fn(&Schema, &mut Dice) -> Arc<dyn FarSide> + Send + Sync>;
 
 /// What may happen, and for how long.
 #[derive(Debug, Clone)]
 pub(crate) struct Setting {
     pub(crate) clients: usize,
     pub(crate) steps: usize,
-    pub(crate) crashes: bool,
-    pub(crate) disk: bool,
-    pub(crate) without: Vec<Trouble>,
+    pub(crate) without: BTreeSet<Trouble>,
     /// The story is printed.
     pub(crate) told: bool,
 }
@@ -58,7 +76,7 @@ pub(crate) struct Setting {
 pub struct Summary {
     /// Steps that were taken.
     pub steps: usize,
-    /// Changes of kept records that were acknowledged.
+    /// Changes of kept records that were acknowledged; those of an [`Application`] are not counted.
     pub changes: usize,
     /// A hash of all that happened: the same seed gives the same.
     pub trace: u64,
@@ -91,12 +109,12 @@ impl Simulation {
     pub fn new<S: LocalStore>(open: impl Fn() -> Arc<S> + Send + Sync + 'static) -> Self {
         Self {
             open: Arc::new(move || open() as Store),
+            server: Arc::new(|_, dice| far::modelled(dice)),
+            users: Arc::new(|| Users::Tagging),
             setting: Setting {
                 clients: 3,
                 steps: 500,
-                crashes: true,
-                disk: true,
-                without: Vec::new(),
+                without: BTreeSet::new(),
                 told: false,
             },
         }
@@ -116,36 +134,70 @@ impl Simulation {
         self
     }
 
-    /// Runs one history.
-    pub fn run(&self, seed: u64) -> Summary {
-        let stores: Vec<Store> = (0..self.setting.clients).map(|_| (self.open)()).collect();
-        World::new(&self.setting, &stores, seed).run()
+    /// Without one kind of trouble.
+    #[must_use]
+    pub fn without(mut self, trouble: Trouble) -> Self {
+        self.setting.without.insert(trouble);
+        self
     }
 
-    /// Runs the histories of all `seeds`, every 50th of them twice, and panics at the first that ends badly: with the seed, what is
-    /// wrong, and the smallest number of steps after which it is.
+    /// With a server of your own in place of the modelled one: `make` starts an empty one with these tables for each history.
+    #[must_use]
+    pub fn server(
+        mut self,
+        make: impl Fn(&Schema, &mut Dice) -> Arc<dyn FarSide> + Send + Sync + 'static,
+    ) -> Self {
+        self.server = Arc::new(make);
+        self
+    }
+
+    /// With an application of your own in place of the simulator's tables and users: `make` makes one for each history.
+    #[must_use]
+    pub fn application<A: Application>(
+        mut self,
+        make: impl Fn() -> A + Send + Sync + 'static,
+    ) -> Self {
+        self.users = Arc::new(move || Users::Theirs(Arc::new(make())));
+        self
+    }
+
+    /// Runs the history of a seed.
+    pub fn run(&self, seed: u64) -> Summary {
+        self.replay(&History::of(seed))
+    }
+
+    /// Runs a history, or what is left of it.
+    pub fn replay(&self, history: &History) -> Summary {
+        let stores: Vec<Store> = (0..self.setting.clients).map(|_| (self.open)()).collect();
+        World::new(
+            &self.setting,
+            history,
+            &stores,
+            (self.users)(),
+            &*self.server,
+        )
+        .run()
+    }
+
+    /// The smallest part of a bad history that was found to be bad in the same way, and what came of it; `None` if it ends well.
+    pub fn shrink(&self, history: &History) -> Option<(History, Summary)> {
+        let run = |history: &History| self.replay(history);
+        let shrinker = Shrinker::new(&run, history)?;
+        Some(shrinker.shrink(self.setting.clients, self.setting.steps))
+    }
+
+    /// Runs the histories of all `seeds`, every 50th of them twice, and panics at the first that ends badly: with what is
+    /// wrong, and the command that replays the smallest part of the history that shows it.
     ///
     /// With `SYNCTABLE_SEED` only that history is run, and told on standard output.
     pub fn check(&self, seeds: Range<u64>) -> Totals {
-        if let Some(seed) = setting("SYNCTABLE_SEED") {
-            let mut told = self.clone();
-            told.setting.told = true;
-            let summary = told.run(seed);
-            assert!(
-                summary.findings.is_empty(),
-                "{}",
-                summary.findings.join("\n")
-            );
+        if self.replay_asked() {
             return Totals::default();
         }
         let mut totals = Totals::default();
         for seed in seeds {
             let summary = self.run(seed);
-            assert!(
-                summary.findings.is_empty(),
-                "{}",
-                self.shrunk(seed, &summary)
-            );
+            assert!(summary.findings.is_empty(), "{}", self.report(seed));
             if totals.seeds % 50 == 0 {
                 let again = self.run(seed);
                 assert_eq!(summary, again, "seed {seed} did not go the same way twice");
@@ -157,19 +209,47 @@ impl Simulation {
         totals
     }
 
-    /// The shortest beginning of a bad history that is bad as well.
-    fn shrunk(&self, seed: u64, summary: &Summary) -> String {
-        let shortest = (0..summary.steps).find_map(|steps| {
-            let summary = self.clone().steps(steps).run(seed);
-            (!summary.findings.is_empty()).then_some(summary)
-        });
-        let shortest = shortest.as_ref().unwrap_or(summary);
-        format!(
-            "after {} steps: {}\nreplay with SYNCTABLE_SEED={seed}; {} of {} steps are enough",
-            shortest.steps,
-            shortest.findings.join("\n"),
-            shortest.steps,
-            self.setting.steps
-        )
+    /// Tells the history in `SYNCTABLE_SEED` and panics if it ends badly; false if there is none.
+    pub fn replay_asked(&self) -> bool {
+        let Ok(text) = std::env::var("SYNCTABLE_SEED") else {
+            return false;
+        };
+        let history = text.parse::<History>();
+        let history = history.unwrap_or_else(|error| panic!("SYNCTABLE_SEED: {error}"));
+        let mut told = self.clone();
+        told.setting.told = true;
+        let findings = told.replay(&history).findings;
+        assert!(findings.is_empty(), "{}", findings.join("\n"));
+        true
+    }
+
+    /// What is wrong with the history of a seed, made as small as possible, and how to replay it.
+    pub fn report(&self, seed: u64) -> String {
+        match self.shrink(&History::of(seed)) {
+            None => format!("seed {seed} ends well"),
+            Some((history, summary)) => format!(
+                "seed {seed}, {} steps of it: {}\nreplay with: {}",
+                summary.steps,
+                summary.findings.join("\n"),
+                command(&history)
+            ),
+        }
+    }
+}
+
+/// The command that runs the same test, or the same program, for one history.
+fn command(history: &History) -> String {
+    let thread = std::thread::current();
+    let package = std::env::var("CARGO_PKG_NAME");
+    match (package, thread.name()) {
+        (Ok(package), Some(test)) if test != "main" => {
+            format!(
+                "SYNCTABLE_SEED={history} cargo test -p {package} {test} -- --exact --nocapture"
+            )
+        }
+        _ => {
+            let words: Vec<String> = std::env::args().collect();
+            format!("SYNCTABLE_SEED={history} {}", words.join(" "))
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! One history: clients, server, network and disks, in the order that the dice say.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
@@ -12,14 +12,20 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 use synctable_core::sync::{ConflictPolicy, SyncContext};
-use synctable_core::{Error, Record};
+use synctable_core::transport::Transport;
+use synctable_core::{Error, Record, RecordId, Schema};
 
-use super::client::{Action, Client, KEPT, PASSING, Parts, Start, WILD, act, resolve, tagged};
+use super::application::Users;
+use super::client::{
+    Action, Client, KEPT, PASSING, Parts, Shareds, Start, WILD, act, own_schema, resolve, tagged,
+};
 use super::dice::Dice;
+use super::far::{self, FarSide};
+use super::history::History;
 use super::ledger::Ledger;
-use super::net::{Net, Trouble, Weather};
+use super::line::{Line, Weather};
+use super::trouble::Trouble;
 use super::{Setting, Summary};
-use crate::engine::TestServer;
 use crate::fixture::{Store, record, table};
 
 /// Things that a client does at the same time.
@@ -29,36 +35,53 @@ const PATIENCE: usize = 1_000_000;
 /// Rounds of push, resolve and pull in which all clients have to become equal.
 const ROUNDS: usize = 12;
 
+/// The part of a history after its steps.
+const AT_THE_END: usize = usize::MAX;
+
 type Task = BoxFuture<'static, Result<(), String>>;
 
 pub(crate) struct World {
     setting: Setting,
+    history: History,
+    /// The choices of this step, and those of requests and disks while it lasts.
     dice: Dice,
-    server: TestServer,
+    shared: Arc<Mutex<Dice>>,
+    server: Arc<dyn FarSide>,
+    /// How others reach the server.
+    others: Arc<dyn Transport>,
     weather: Arc<Mutex<Weather>>,
     calm: Arc<AtomicBool>,
     clients: Vec<Client>,
     /// What is under way, and for whom; late requests are for nobody.
     tasks: Vec<(Option<usize>, Task)>,
     starting: BTreeMap<usize, Start>,
-    ledger: Arc<Mutex<Ledger>>,
+    shareds: Shareds,
     trace: DefaultHasher,
     pub(crate) findings: Vec<String>,
     steps: usize,
 }
 
 impl World {
-    pub(crate) fn new(setting: &Setting, stores: &[Store], seed: u64) -> Self {
-        let mut dice = Dice::new(seed);
-        let server = server(&mut dice);
+    pub(crate) fn new(
+        setting: &Setting,
+        history: &History,
+        stores: &[Store],
+        users: Users,
+        server: &dyn Fn(&Schema, &mut Dice) -> Arc<dyn FarSide>,
+    ) -> Self {
+        let mut dice = Dice::new(history.seed);
+        let schema = match &users {
+            Users::Tagging => own_schema(),
+            Users::Theirs(application) => application.schema(),
+        };
+        let server = server(&schema, &mut dice);
         let calm = Arc::new(AtomicBool::new(false));
+        let mut setting = setting.clone();
+        setting.without.extend(&history.without);
         // Each history has its own kinds of trouble: rare combinations are met more often so.
-        let troubles: Vec<Trouble> = Trouble::ALL
+        let troubles: Vec<Trouble> = Trouble::OF_REQUESTS
             .into_iter()
-            .filter(|trouble| {
-                let chosen = dice.permille(500);
-                chosen && !setting.without.contains(trouble)
-            })
+            .filter(|trouble| dice.permille(500) && !setting.without.contains(trouble))
             .collect();
         let weather = Arc::new(Mutex::new(Weather {
             troubles,
@@ -66,38 +89,53 @@ impl World {
             delay: dice.below(6),
             ..Weather::default()
         }));
-        let shared = Arc::new(Mutex::new(Dice::new(dice.next())));
+        let shared = Arc::new(Mutex::new(Dice::new(dice.draw())));
         let disk_trouble = [0, 0, 5, 30][dice.below(4)];
-        let disk_trouble = if setting.disk { disk_trouble } else { 0 };
+        let disk_trouble = if setting.without.contains(&Trouble::Disk) {
+            0
+        } else {
+            disk_trouble
+        };
         let clients = stores
             .iter()
             .map(|store| {
-                let net = Net::new(
-                    Arc::new(server.clone()),
-                    Arc::clone(&weather),
-                    Arc::clone(&shared),
-                );
                 let policy = [ConflictPolicy::Merge, ConflictPolicy::Park][dice.below(2)].clone();
+                let line = Line::new(Arc::clone(&weather), Arc::clone(&shared));
                 Client::new(Parts {
                     store: Arc::clone(store),
-                    net,
+                    way: server.connect(line),
+                    schema: schema.clone(),
                     dice: Arc::clone(&shared),
-                    policy,
+                    policy: match &users {
+                        Users::Tagging => policy,
+                        Users::Theirs(application) => application.conflicts(),
+                    },
                     disk_trouble,
                     calm: Arc::clone(&calm),
                 })
             })
             .collect();
+        let tables = match &users {
+            Users::Tagging => [KEPT, WILD, PASSING].map(table).into(),
+            Users::Theirs(_) => schema.tables().map(|(name, _)| name.clone()).collect(),
+        };
         Self {
-            setting: setting.clone(),
+            setting,
+            history: history.clone(),
             dice,
+            shared,
+            others: server.connect(Line::calm()),
             server,
             weather,
             calm,
             clients,
             tasks: Vec::new(),
             starting: BTreeMap::new(),
-            ledger: Arc::default(),
+            shareds: Shareds {
+                tables,
+                ledger: Arc::default(),
+                users,
+            },
             trace: DefaultHasher::new(),
             findings: Vec::new(),
             steps: 0,
@@ -111,20 +149,34 @@ impl World {
     /// A line of the story, where it is told.
     fn tell(&self, line: impl FnOnce() -> String) {
         if self.setting.told {
-            println!("{:4} {}", self.steps, line());
+            match self.steps {
+                AT_THE_END => println!(" end {}", line()),
+                step => println!("{step:4} {}", line()),
+            }
         }
     }
 
     fn books(&self) -> MutexGuard<'_, Ledger> {
-        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shareds
+            .ledger
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The whole history; what is wrong at its end is in the summary.
     pub(crate) fn run(mut self) -> Summary {
-        while self.steps < self.setting.steps && self.findings.is_empty() {
+        let steps = self.history.steps.take();
+        let steps = steps.unwrap_or_else(|| (0..self.setting.steps).collect());
+        let mut taken = 0;
+        for step in steps {
+            self.part(step);
             self.step();
-            self.steps += 1;
+            taken += 1;
+            if !self.findings.is_empty() {
+                break;
+            }
         }
+        self.part(AT_THE_END);
         if self.findings.is_empty() {
             self.settle();
         }
@@ -133,31 +185,57 @@ impl World {
         }
         let changes = self.books().len();
         Summary {
-            steps: self.steps,
+            steps: taken,
             changes,
             trace: self.trace.finish(),
             findings: self.findings,
         }
     }
 
+    /// A part of the history begins. Its choices are its own, so that it goes much the same way without those before it.
+    fn part(&mut self, number: usize) {
+        self.steps = number;
+        self.dice = Dice::of_part(self.history.seed, number as u64);
+        *self.shared.lock().unwrap_or_else(PoisonError::into_inner) =
+            Dice::of_part(!self.history.seed, number as u64);
+    }
+
+    fn has(&self, trouble: Trouble) -> bool {
+        !self.setting.without.contains(&trouble)
+    }
+
+    /// The clients that take part.
+    fn numbers(&self) -> BTreeSet<usize> {
+        let chosen = |number: &usize| {
+            let clients = self.history.clients.as_ref();
+            clients.is_none_or(|clients| clients.contains(number))
+        };
+        (0..self.clients.len()).filter(chosen).collect()
+    }
+
     fn step(&mut self) {
         let number = self.dice.below(self.clients.len());
+        let takes_part = self.numbers().contains(&number);
         match self.dice.below(100) {
             0..=44 => {
                 for _ in 0..=self.dice.below(12) {
                     self.turn();
                 }
             }
-            45..=84 => self.begin(number),
-            85..=90 => self.other(),
-            91..=93 if self.setting.crashes => self.crash(number),
-            94..=95 => {
+            45..=84 if takes_part => self.begin(number),
+            85..=90 if self.has(Trouble::Others) => self.other(),
+            91..=93 if takes_part && self.has(Trouble::Crash) => self.crash(number),
+            94..=95 if self.has(Trouble::Clock) => {
                 let hours = [-10 * 365 * 24, -1, 1, 24][self.dice.below(4)];
-                if let Some(client) = self.clients.get(number) {
-                    client.watch.jump(hours * 3_600_000);
+                let at_server = self.dice.permille(250);
+                self.tell(|| format!("a clock jumps by {hours} hours"));
+                match self.clients.get(number) {
+                    Some(client) if !at_server => client.watch.jump(hours * 3_600_000),
+                    _ => self.server.jump(hours * 3_600_000),
                 }
             }
-            _ => self.late(),
+            96.. => self.late(),
+            _ => {}
         }
     }
 
@@ -214,7 +292,7 @@ impl World {
             Some(sync) => {
                 (number, action).hash(&mut self.trace);
                 let told = self.setting.told.then_some((self.steps, number));
-                let task = act(sync.clone(), action, Arc::clone(&self.ledger), told);
+                let task = act(sync.clone(), action, self.shareds.clone(), told);
                 self.tell(|| format!("client {number}: {action:?}"));
                 self.tasks.push((Some(number), task));
             }
@@ -230,49 +308,72 @@ impl World {
 
     fn action(&mut self) -> Action {
         let which = u8::try_from(self.dice.below(3)).unwrap_or_default();
-        let kept = self.dice.permille(700);
+        let of = match &self.shareds.users {
+            Users::Tagging => usize::from(self.dice.permille(300)),
+            Users::Theirs(_) => self.dice.below(self.shareds.tables.len()),
+        };
+        let (own, theirs) = match &self.shareds.users {
+            Users::Tagging => (1, 0),
+            Users::Theirs(_) => (0, 1),
+        };
+        let seed = self.dice.draw();
         self.dice.weighted(&[
-            (30, Action::EditKept(which)),
-            (8, Action::Pass(which)),
-            (6, Action::PutWild(which)),
-            (6, Action::UpdateWild(which)),
-            (6, Action::DeleteWild(which)),
+            (60 * theirs, Action::Theirs(seed)),
+            (30 * own, Action::EditKept(which)),
+            (8 * own, Action::Pass(which)),
+            (6 * own, Action::PutWild(which)),
+            (6 * own, Action::UpdateWild(which)),
+            (6 * own, Action::DeleteWild(which)),
             (16, Action::Push),
             (4, Action::PushParallel),
-            (12, Action::Pull(kept)),
-            (6, Action::PullInFull(kept)),
-            (2, Action::Audit(kept)),
-            (1, Action::Purge(kept)),
+            (12, Action::Pull(of)),
+            (6, Action::PullInFull(of)),
+            (2, Action::Audit(of)),
+            (1, Action::Purge(of)),
             (8, Action::Resolve),
-            (2, Action::CancelWild),
+            (2 * own, Action::CancelWild),
         ])
     }
 
     /// Someone else changes a row at the server.
     fn other(&mut self) {
+        if matches!(self.shareds.users, Users::Theirs(_)) {
+            return self.turn();
+        }
         let which = self.dice.below(3);
         let what = self.dice.below(3);
         self.tell(|| format!("someone else: {what} {which}"));
-        match what {
+        let way = Arc::clone(&self.others);
+        let done = match what {
             0 => {
                 let id = format!("k{which}");
                 let tag = self.books().start(&id);
-                let row = self.server.row(&table(KEPT), &id);
-                let mut members = match row.as_ref().map(Record::to_map) {
-                    Some(members) => Value::Object(members),
-                    None => json!({}),
-                };
-                let mut change = tagged(&mut members, &tag);
-                change["id"] = id.into();
-                self.server.put(&table(KEPT), &record(&change.to_string()));
-                self.books().acknowledge(&tag);
+                let done = finish(async {
+                    let row = way.get(&table(KEPT), &RecordId::system(&id)).await;
+                    let row = row.map_err(|error| format!("stuck: others: {error}"))?;
+                    let mut members = match row.as_ref().map(Record::to_map) {
+                        Some(members) => Value::Object(members),
+                        None => json!({}),
+                    };
+                    let mut change = tagged(&mut members, &tag);
+                    change["id"] = id.into();
+                    Ok(far::put(&*way, &table(KEPT), &record(&change.to_string())).await)
+                });
+                if done == Ok(true) {
+                    self.books().acknowledge(&tag);
+                }
+                done.map(drop)
             }
             1 => {
-                let row = format!(r#"{{"id":"w{which}","n":{}}}"#, self.steps);
-                self.server.put(&table(WILD), &record(&row));
+                let row = record(&format!(r#"{{"id":"w{which}","n":{}}}"#, self.steps));
+                finish(async { Ok(far::put(&*way, &table(WILD), &row).await) }).map(drop)
             }
-            _ => self.server.delete(&table(WILD), &format!("w{which}")),
-        }
+            _ => {
+                let id = RecordId::system(&format!("w{which}"));
+                finish(async { Ok(far::delete(&*way, &table(WILD), &id).await) }).map(drop)
+            }
+        };
+        self.findings.extend(done.err());
     }
 
     fn crash(&mut self, number: usize) {
@@ -325,7 +426,7 @@ impl World {
         }
         for _ in 0..ROUNDS {
             let mut quiet = true;
-            for number in 0..self.clients.len() {
+            for number in self.numbers() {
                 match self.round(number) {
                     Ok(left) => quiet &= left == 0,
                     Err(finding) => self.findings.push(finding),
@@ -346,12 +447,13 @@ impl World {
     fn round(&mut self, number: usize) -> Result<u64, String> {
         let sync = self.program(number)?;
         let error = |error: Error| format!("stuck: client {number}: {error:?}");
+        let shareds = self.shareds.clone();
         finish(async move {
             sync.push().await.map_err(error)?;
-            resolve(&sync).await.map_err(error)?;
+            resolve(&sync, &shareds.users).await.map_err(error)?;
             sync.push().await.map_err(error)?;
-            for name in [KEPT, WILD, PASSING] {
-                let rows = sync.table::<Value>(name).map_err(error)?;
+            for name in shareds.tables.iter() {
+                let rows = sync.table::<Value>(name.as_str()).map_err(error)?;
                 let pull = rows.pull(synctable_core::query::Query::all(), "all");
                 pull.await.map_err(error)?;
             }
@@ -366,7 +468,7 @@ impl World {
 
     /// The last changes of the last client reach the first.
     fn last_pulls(&mut self) {
-        for number in 0..self.clients.len() {
+        for number in self.numbers() {
             if let Err(finding) = self.round(number).and_then(|left| match left {
                 0 => Ok(()),
                 left => Err(format!(
@@ -397,19 +499,23 @@ impl World {
 
     /// Every client holds what the server holds, and the server what the books say.
     fn compare(&mut self) {
-        for name in [KEPT, WILD, PASSING] {
-            let table = table(name);
-            let expected = self.server.live(&table);
-            for number in 0..self.clients.len() {
+        let mut all = BTreeMap::new();
+        for table in Arc::clone(&self.shareds.tables).iter() {
+            let server = Arc::clone(&self.server);
+            let expected = match finish(async { Ok(server.live(table).await) }) {
+                Ok(rows) => rows,
+                Err(error) => return self.findings.push(error),
+            };
+            for number in self.numbers() {
                 let found = match self.program(number) {
                     Ok(sync) => finish(async {
                         let store = Arc::clone(sync.store());
-                        Ok(crate::fixture::all(&store, &table).await)
+                        Ok(crate::fixture::all(&store, table).await)
                     }),
                     Err(error) => Err(error),
                 };
                 match found {
-                    Ok(found) if found == expected => shown(&found).hash(&mut self.trace),
+                    Ok(found) if found == expected => {}
                     Ok(found) => self.findings.push(format!(
                         "diverged: client {number}, table {table}: {} at the server, {} here",
                         shown(&expected),
@@ -418,13 +524,26 @@ impl World {
                     Err(error) => self.findings.push(error),
                 }
             }
+            for row in &expected {
+                // Versions may be random.
+                (row.id().as_str(), row.body(), row.updated_at()).hash(&mut self.trace);
+            }
+            all.insert(table.clone(), expected);
         }
-        let wrong = self.books().check(&self.server.live(&table(KEPT)));
-        self.findings.extend(wrong);
-        let wrong = self
-            .books()
-            .check_passing(&self.server.live(&table(PASSING)));
-        self.findings.extend(wrong);
+        match &self.shareds.users {
+            Users::Tagging => {
+                let of = |name: &str| all.get(&table(name)).map_or(&[][..], Vec::as_slice);
+                let wrong = self.books().check(of(KEPT));
+                self.findings.extend(wrong);
+                let wrong = self.books().check_passing(of(PASSING));
+                self.findings.extend(wrong);
+            }
+            Users::Theirs(application) => {
+                let wrong = application.check(&all).err();
+                self.findings
+                    .extend(wrong.map(|wrong| format!("wrong: {wrong}")));
+            }
+        }
         self.findings.extend(self.server.violations());
     }
 }
@@ -432,27 +551,6 @@ impl World {
 fn shown(rows: &[Record]) -> String {
     let rows: Vec<String> = rows.iter().map(Record::to_json).collect();
     format!("[{}]", rows.join(", "))
-}
-
-/// A server of a random make.
-fn server(dice: &mut Dice) -> TestServer {
-    let server = if dice.permille(500) {
-        TestServer::new()
-    } else {
-        TestServer::foreign()
-    };
-    let page = u32::try_from(1 + dice.below(4)).unwrap_or(1);
-    let ticks = [None, Some(0), Some(3_700)][dice.below(3)];
-    let (shows_tombstones, operation_ids) = (dice.permille(700), dice.permille(400));
-    server.configure(|options| {
-        options.operation_ids = operation_ids;
-        options.page = page;
-        options.shows_tombstones = shows_tombstones;
-        if !options.ordered {
-            options.ticks_per_write = ticks.unwrap_or(options.ticks_per_write);
-        }
-    });
-    server
 }
 
 /// Polls once; a panic is a finding.

@@ -1,0 +1,113 @@
+//! An application in place of the simulator's own tables and users.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use synctable_core::sync::{ConflictPolicy, ParkedOperation, Resolution, SyncContext};
+use synctable_core::{Error, Record, Schema, TableName};
+
+use super::dice::Dice;
+
+/// Your application under simulation: its tables, how it treats conflicts, what its users do, and what has to be true in the end.
+///
+/// The simulator pushes, pulls, crashes and loses answers around it. In the end all clients have to hold what the
+/// server holds, and no operation may be left. A counter that several devices raise:
+///
+/// ```
+/// use std::collections::BTreeMap;
+/// use std::sync::Arc;
+/// use std::sync::atomic::{AtomicI64, Ordering};
+///
+/// use serde_json::{Value, json};
+/// use synctable_core::sync::SyncContext;
+/// use synctable_core::{Error, MergeRule, Record, Schema, TableName, TableSchema};
+/// use synctable_memory::MemoryStore;
+/// use synctable_testkit::async_trait;
+/// use synctable_testkit::sim::{Application, Dice, Simulation};
+///
+/// #[derive(Default)]
+/// struct Votes {
+///     raised: AtomicI64,
+/// }
+///
+/// #[async_trait]
+/// impl Application for Votes {
+///     fn schema(&self) -> Schema {
+///         let votes = TableSchema::new().with_merge("n", MergeRule::Counter);
+///         Schema::new().with_table(TableName::new("votes").unwrap(), votes)
+///     }
+///
+///     async fn act(&self, sync: &SyncContext, _dice: &mut Dice) -> Result<(), Error> {
+///         let votes = sync.table::<Value>("votes")?;
+///         match votes.modify("all", |row| json!({"n": row["n"].as_i64().unwrap_or(0) + 1})).await {
+///             Err(Error::NotFound { .. }) => votes.insert(&json!({"id": "all", "n": 1})).await.map(drop)?,
+///             done => done.map(drop)?,
+///         }
+///         self.raised.fetch_add(1, Ordering::Relaxed);
+///         Ok(())
+///     }
+///
+///     /// No vote that was acknowledged is lost. (A crash may hide from the user that a vote was taken.)
+///     fn check(&self, rows: &BTreeMap<TableName, Vec<Record>>) -> Result<(), String> {
+///         let counted = rows.values().flatten().filter_map(|row| row.member("n")?.as_i64());
+///         let (counted, raised) = (counted.sum::<i64>(), self.raised.load(Ordering::Relaxed));
+///         if counted >= raised { Ok(()) } else { Err(format!("{counted} of {raised} votes")) }
+///     }
+/// }
+///
+/// let simulation = Simulation::new(|| Arc::new(MemoryStore::new())).application(Votes::default);
+/// simulation.steps(100).check(0..10);
+/// ```
+#[async_trait]
+pub trait Application: Send + Sync + 'static {
+    /// The tables, with their rules for merging.
+    fn schema(&self) -> Schema;
+
+    /// What a push does with conflicts.
+    fn conflicts(&self) -> ConflictPolicy {
+        ConflictPolicy::Merge
+    }
+
+    /// A user does something. Choices are those of `dice` alone, else a seed would not be one history.
+    ///
+    /// The program may crash at any await, so what comes after one may never happen. Errors that faults and conflicts
+    /// explain are expected: give them back.
+    async fn act(&self, sync: &SyncContext, dice: &mut Dice) -> Result<(), Error>;
+
+    /// A user ends a conflict that was parked; where nothing else is said by merging, or else by taking the server's side.
+    async fn resolve(&self, sync: &SyncContext, parked: &ParkedOperation) -> Result<(), Error> {
+        match sync.resolve_parked(parked, Resolution::Merge).await {
+            Err(Error::CannotMerge { .. }) => {
+                sync.resolve_parked(parked, Resolution::Server).await?;
+            }
+            done => _ = done?,
+        }
+        Ok(())
+    }
+
+    /// What is wrong with the records that all hold in the end.
+    fn check(&self, rows: &BTreeMap<TableName, Vec<Record>>) -> Result<(), String> {
+        let _ = rows;
+        Ok(())
+    }
+}
+
+/// Who uses the clients of a simulation.
+#[derive(Clone)]
+pub(crate) enum Users {
+    /// Those of the simulator, who tag their changes.
+    Tagging,
+    /// Those of an application.
+    Theirs(Arc<dyn Application>),
+}
+
+impl fmt::Debug for Users {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tagging => "Tagging",
+            Self::Theirs(_) => "Theirs(..)",
+        })
+    }
+}

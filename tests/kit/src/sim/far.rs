@@ -1,0 +1,171 @@
+//! The far side: the server that the clients of a simulation share.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures_util::FutureExt;
+use synctable_core::query::Query;
+use synctable_core::transport::{
+    Change, ChangeKind, Conflict, Outcome, PageCursor, RemotePage, ServerRecord, Transport,
+    TransportCapabilities, TransportError,
+};
+use synctable_core::{Record, RecordId, TableName};
+
+use super::dice::Dice;
+use super::line::{Errand, Line};
+use crate::engine::TestServer;
+
+/// A server under simulation. It runs in the thread of the simulation, as far as it is polled, and takes its time from a
+/// clock of its own.
+#[async_trait]
+pub trait FarSide: Debug + Send + Sync + 'static {
+    /// A client's way to the server: every request goes over `line`.
+    fn connect(&self, line: Line) -> Arc<dyn Transport>;
+
+    /// The records that are not deleted, by ascending id, straight from where the server keeps them.
+    async fn live(&self, table: &TableName) -> Vec<Record>;
+
+    /// The server's clock jumps.
+    fn jump(&self, millis: i64) {
+        let _ = millis;
+    }
+
+    /// What clients did that no client may do, a line each.
+    fn violations(&self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+#[async_trait]
+impl FarSide for TestServer {
+    fn connect(&self, line: Line) -> Arc<dyn Transport> {
+        Arc::new(Way {
+            server: self.clone(),
+            line,
+        })
+    }
+
+    async fn live(&self, table: &TableName) -> Vec<Record> {
+        Self::live(self, table)
+    }
+
+    fn violations(&self) -> Vec<String> {
+        Self::violations(self)
+    }
+}
+
+/// The modelled server behind a line.
+#[derive(Debug)]
+struct Way {
+    server: TestServer,
+    line: Line,
+}
+
+#[async_trait]
+impl Transport for Way {
+    async fn apply(&self, table: &TableName, change: &Change) -> Result<Outcome, TransportError> {
+        let errand = match change.kind {
+            // A server that forgets deleted records cannot tell a late insert from a new one.
+            ChangeKind::Insert => Errand::Change,
+            _ => Errand::ChangeEvenLate,
+        };
+        let serve = || {
+            let (server, table, change) = (self.server.clone(), table.clone(), change.clone());
+            async move { server.apply(&table, &change).await }.boxed()
+        };
+        self.line.carry(errand, serve).await
+    }
+
+    async fn get(
+        &self,
+        table: &TableName,
+        id: &RecordId,
+    ) -> Result<Option<Record>, TransportError> {
+        let serve = || {
+            let (server, table, id) = (self.server.clone(), table.clone(), id.clone());
+            async move { server.get(&table, &id).await }.boxed()
+        };
+        self.line.carry(Errand::Read, serve).await
+    }
+
+    async fn page(
+        &self,
+        table: &TableName,
+        query: &Query,
+        cursor: Option<&PageCursor>,
+    ) -> Result<RemotePage, TransportError> {
+        let serve = || {
+            let (server, table, query) = (self.server.clone(), table.clone(), query.clone());
+            let cursor = cursor.cloned();
+            async move { server.page(&table, &query, cursor.as_ref()).await }.boxed()
+        };
+        self.line.carry(Errand::Read, serve).await
+    }
+
+    fn capabilities(&self) -> TransportCapabilities {
+        self.server.capabilities()
+    }
+}
+
+/// A modelled server of a random make.
+pub(crate) fn modelled(dice: &mut Dice) -> Arc<dyn FarSide> {
+    let server = if dice.permille(500) {
+        TestServer::new()
+    } else {
+        TestServer::foreign()
+    };
+    let page = u32::try_from(1 + dice.below(4)).unwrap_or(1);
+    let ticks = [None, Some(0), Some(3_700)][dice.below(3)];
+    let (shows_tombstones, operation_ids) = (dice.permille(700), dice.permille(400));
+    server.configure(|options| {
+        options.operation_ids = operation_ids;
+        options.page = page;
+        options.shows_tombstones = shows_tombstones;
+        if !options.ordered {
+            options.ticks_per_write = ticks.unwrap_or(options.ticks_per_write);
+        }
+    });
+    Arc::new(server)
+}
+
+/// Someone else writes a record: inserts it, replaces it, or brings it back. False where the server does not let them.
+pub(crate) async fn put(way: &dyn Transport, table: &TableName, record: &Record) -> bool {
+    let Ok(mut row) = way.get(table, record.id()).await else {
+        return false;
+    };
+    for _ in 0..2 {
+        let kind = match &row {
+            None => ChangeKind::Insert,
+            Some(row) if row.is_deleted() => ChangeKind::Undelete,
+            Some(_) => ChangeKind::Replace,
+        };
+        let change = Change::new(kind, record.id().clone())
+            .with_record(record.clone())
+            .with_if_match(row.as_ref().and_then(Record::version).cloned())
+            .with_base(row.take());
+        match way.apply(table, &change).await {
+            Ok(Outcome::Applied(_)) => return true,
+            // A tombstone that is not shown to who asks for it.
+            Ok(Outcome::Conflict(Conflict {
+                server: ServerRecord::Known(tombstone),
+                ..
+            })) => row = Some(tombstone),
+            _ => return false,
+        }
+    }
+    false
+}
+
+/// Someone else deletes a record. False where there is none.
+pub(crate) async fn delete(way: &dyn Transport, table: &TableName, id: &RecordId) -> bool {
+    if let Ok(Some(row)) = way.get(table, id).await
+        && !row.is_deleted()
+    {
+        let change = Change::new(ChangeKind::Delete, id.clone())
+            .with_if_match(row.version().cloned())
+            .with_base(Some(row));
+        return way.apply(table, &change).await.is_ok();
+    }
+    false
+}
