@@ -187,6 +187,9 @@ impl<'de> DeserializeSeed<'de> for Rows<'_> {
 }
 
 #[cfg(test)]
+mod fuzz;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

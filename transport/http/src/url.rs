@@ -135,7 +135,7 @@ impl BaseUrl {
         if query.contains('#') || PathAndQuery::try_from(format!("/?{query}")).is_err() {
             return Err(refuse("holds forbidden characters"));
         }
-        Ok(query)
+        Ok(in_ascii(&query))
     }
 
     fn is_origin_of(&self, other: &Uri) -> bool {
@@ -189,6 +189,19 @@ pub(crate) fn top_of(query: &str) -> Option<u64> {
     })
 }
 
+/// A query with what is not ASCII as escapes, which a server may have left out.
+fn in_ascii(query: &str) -> String {
+    let mut out = String::with_capacity(query.len());
+    for c in query.chars() {
+        if c.is_ascii() {
+            out.push(c);
+        } else {
+            out.push_str(&percent_encode(c.encode_utf8(&mut [0; 4])));
+        }
+    }
+    out
+}
+
 /// True for `SCHEME://..`.
 fn has_scheme(link: &str) -> bool {
     link.split_once("://").is_some_and(|(scheme, _)| {
@@ -202,6 +215,9 @@ fn has_scheme(link: &str) -> bool {
 fn bad(message: &str) -> TransportError {
     TransportError::new(TransportErrorKind::BadRequest, message)
 }
+
+#[cfg(test)]
+mod fuzz;
 
 #[cfg(test)]
 mod tests {
@@ -315,6 +331,12 @@ mod tests {
         ] {
             assert_eq!(base(text).next_query("/t", link).unwrap(), "a=1", "{link}");
         }
+    }
+
+    #[test]
+    fn what_is_not_ascii_in_a_next_link_is_escaped() {
+        let query = base("http://h").next_query("/t", "?$filter=a%20eq%20%27é%27");
+        assert_eq!(query.unwrap(), "$filter=a%20eq%20%27%C3%A9%27");
     }
 
     #[test]

@@ -1,0 +1,117 @@
+//! Inputs that are nearly right: a good one, changed here and there; and how many of them to try.
+//!
+//! Shared with the fuzz tests of the other crates.
+
+#![allow(dead_code, reason = "not every crate uses all of it")]
+
+use std::fmt::Debug;
+
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
+use proptest::test_runner::{Config, TestCaseResult, TestRunner};
+
+/// A change of some bytes.
+#[derive(Debug, Clone)]
+enum Edit {
+    Insert(Index, Vec<u8>),
+    Remove(Index, usize),
+    Replace(Index, u8),
+    Repeat(Index, usize, usize),
+    Cut(Index),
+}
+
+impl Edit {
+    fn apply(&self, bytes: &mut Vec<u8>) {
+        let place = |index: &Index| index.index(bytes.len() + 1);
+        match self {
+            Self::Insert(index, new) => {
+                let at = place(index);
+                bytes.splice(at..at, new.iter().copied());
+            }
+            Self::Remove(index, count) => {
+                let at = place(index);
+                bytes.drain(at..(at + count).min(bytes.len()));
+            }
+            Self::Replace(index, byte) => {
+                let at = place(index);
+                if let Some(old) = bytes.get_mut(at) {
+                    *old = *byte;
+                }
+            }
+            Self::Repeat(index, count, times) => {
+                let at = place(index);
+                let part = bytes[at..(at + count).min(bytes.len())].repeat(*times);
+                bytes.splice(at..at, part);
+            }
+            Self::Cut(index) => bytes.truncate(place(index)),
+        }
+    }
+}
+
+fn edit(words: Vec<&'static str>) -> impl Strategy<Value = Edit> {
+    let place = any::<Index>;
+    prop_oneof![
+        4 => (place(), select(words)).prop_map(|(at, word)| Edit::Insert(at, word.into())),
+        2 => (place(), prop::collection::vec(any::<u8>(), 1..4)).prop_map(|(at, new)| Edit::Insert(at, new)),
+        3 => (place(), 1..12_usize).prop_map(|(at, count)| Edit::Remove(at, count)),
+        3 => (place(), any::<u8>()).prop_map(|(at, byte)| Edit::Replace(at, byte)),
+        1 => (place(), 1..20_usize, 1..40_usize).prop_map(|(at, count, times)| Edit::Repeat(at, count, times)),
+        1 => place().prop_map(Edit::Cut),
+    ]
+}
+
+/// Up to five changes.
+#[derive(Debug, Clone)]
+pub(crate) struct Edits(Vec<Edit>);
+
+impl Edits {
+    pub(crate) fn apply(&self, bytes: &mut Vec<u8>) {
+        for edit in &self.0 {
+            edit.apply(bytes);
+        }
+    }
+}
+
+/// Changes in which `words` are likely.
+pub(crate) fn edits(words: &[&'static str]) -> impl Strategy<Value = Edits> + use<> {
+    prop::collection::vec(edit(words.to_vec()), 0..6).prop_map(Edits)
+}
+
+/// Good inputs with up to five changes; `words` are likely to matter where they come to stand.
+pub(crate) fn mutated(
+    seeds: &[&str],
+    words: &[&'static str],
+) -> impl Strategy<Value = Vec<u8>> + use<> {
+    let seeds: Vec<Vec<u8>> = seeds.iter().map(|seed| seed.as_bytes().to_vec()).collect();
+    (select(seeds), edits(words)).prop_map(|(mut bytes, edits)| {
+        edits.apply(&mut bytes);
+        bytes
+    })
+}
+
+/// The same, as text.
+pub(crate) fn mutated_text(
+    seeds: &[&str],
+    words: &[&'static str],
+) -> impl Strategy<Value = String> + use<> {
+    mutated(seeds, words).prop_map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Tries `check` on `SYNCTABLE_CASES` inputs, or on so many. Panics with the smallest input that fails.
+pub(crate) fn try_many<T: Debug>(
+    cases: u32,
+    inputs: &impl Strategy<Value = T>,
+    check: impl Fn(T) -> TestCaseResult,
+) {
+    let cases = std::env::var("SYNCTABLE_CASES").map_or(cases, |text| {
+        text.parse().expect("SYNCTABLE_CASES is a number")
+    });
+    let config = Config {
+        cases,
+        failure_persistence: None,
+        ..Config::default()
+    };
+    if let Err(failure) = TestRunner::new(config).run(inputs, check) {
+        panic!("{failure}");
+    }
+}
