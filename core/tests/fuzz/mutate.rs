@@ -4,7 +4,7 @@
 
 #![allow(dead_code, reason = "not every crate uses all of it")]
 
-use std::fmt::Debug;
+use std::fmt::{self, Debug};
 
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -60,6 +60,16 @@ fn edit(words: Vec<&'static str>) -> impl Strategy<Value = Edit> {
     ]
 }
 
+/// Bytes that failures show as text.
+#[derive(Clone)]
+pub(crate) struct Raw(pub(crate) Vec<u8>);
+
+impl Debug for Raw {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{}\"", self.0.escape_ascii())
+    }
+}
+
 /// Up to five changes.
 #[derive(Debug, Clone)]
 pub(crate) struct Edits(Vec<Edit>);
@@ -81,11 +91,11 @@ pub(crate) fn edits(words: &[&'static str]) -> impl Strategy<Value = Edits> + us
 pub(crate) fn mutated(
     seeds: &[&str],
     words: &[&'static str],
-) -> impl Strategy<Value = Vec<u8>> + use<> {
+) -> impl Strategy<Value = Raw> + use<> {
     let seeds: Vec<Vec<u8>> = seeds.iter().map(|seed| seed.as_bytes().to_vec()).collect();
     (select(seeds), edits(words)).prop_map(|(mut bytes, edits)| {
         edits.apply(&mut bytes);
-        bytes
+        Raw(bytes)
     })
 }
 
@@ -94,7 +104,7 @@ pub(crate) fn mutated_text(
     seeds: &[&str],
     words: &[&'static str],
 ) -> impl Strategy<Value = String> + use<> {
-    mutated(seeds, words).prop_map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+    mutated(seeds, words).prop_map(|Raw(bytes)| String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// Tries `check` on `SYNCTABLE_CASES` inputs, or on so many. Panics with the smallest input that fails.

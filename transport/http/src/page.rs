@@ -187,7 +187,7 @@ impl<'de> DeserializeSeed<'de> for Rows<'_> {
 }
 
 #[cfg(test)]
-mod fuzz;
+pub(crate) mod fuzz;
 
 #[cfg(test)]
 mod tests {

@@ -1,10 +1,10 @@
 //! Pages that are nearly right.
 
 #[path = "../../../../core/tests/fuzz/mutate.rs"]
-mod mutate;
+pub(crate) mod mutate;
 
 use http::{HeaderMap, StatusCode};
-use mutate::{mutated, try_many};
+use mutate::{Raw, mutated, try_many};
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -55,7 +55,7 @@ fn is_one_line(text: &str) -> bool {
 /// All rows of a page are accounted for, and none of them is more than it says.
 #[test]
 fn pages() {
-    try_many(20_000, &mutated(&PAGES, &WORDS), |body| {
+    try_many(20_000, &mutated(&PAGES, &WORDS), |Raw(body)| {
         let rows = match serde_json::from_slice::<Value>(&body) {
             Ok(Value::Array(rows)) => Some(rows.len()),
             _ => None,

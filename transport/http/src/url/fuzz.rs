@@ -1,12 +1,9 @@
 //! Next links that are nearly right.
 
-#[path = "../../../../core/tests/fuzz/mutate.rs"]
-mod mutate;
-
-use mutate::{mutated_text, try_many};
 use proptest::prelude::*;
 
 use super::*;
+use crate::page::fuzz::mutate::{mutated_text, try_many};
 
 const LINKS: [&str; 6] = [
     "https://example.com:8443/api/tables/todo?$skip=5&$filter=id%20eq%20%27a%27",
