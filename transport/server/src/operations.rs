@@ -53,7 +53,7 @@ pub(crate) enum Sent {
     Nothing,
 }
 
-/// What became of an operation. The members are not kept: the client sends them again when it asks again.
+/// What became of an operation. Members are kept only where the client does not send all of them again when it asks again.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Done {
     request: Request,
@@ -117,11 +117,16 @@ impl Operation {
         &self,
         batch: WriteBatch,
         record: &Record,
+        sent: &Sent,
         now: Timestamp,
     ) -> Result<WriteBatch, StoreError> {
+        let body = match sent {
+            Sent::Record(_) | Sent::Nothing => "{}",
+            Sent::Members => record.body(),
+        };
         let done = Done {
             request: self.request.clone(),
-            record: Record::from_stored(record.id().clone(), record.system().clone(), "{}"),
+            record: Record::from_stored(record.id().clone(), record.system().clone(), body),
         };
         let body = serde_json::to_string(&done).map_err(|error| {
             StoreError::new(
@@ -141,8 +146,9 @@ impl Operation {
 }
 
 impl Done {
-    /// The record as the change left it: what is stored now if that is still it, else the members that the client
-    /// sends again with the system properties of then. Who sent some members only is told what is stored now.
+    /// The record as the change left it: what is stored now if that is still it, else the members that were kept, or that the
+    /// client sends again, with the system properties of then. What others did since is not passed off as its outcome: the
+    /// client would take it for the base of its next change and undo it.
     pub(crate) async fn record(self, call: &Call<'_>, sent: &Sent) -> Result<Record, StoreError> {
         let store = &*call.core.store;
         let stored = store
@@ -152,7 +158,6 @@ impl Done {
         Ok(match (stored, sent) {
             (Some(stored), _) if stored.version() == self.record.version() => stored,
             (_, Sent::Record(sent)) => self.record.with_body_of(sent),
-            (Some(stored), Sent::Members) => stored,
             (_, Sent::Members | Sent::Nothing) => self.record,
         })
     }

@@ -299,7 +299,9 @@ impl Change<'_> {
 
     fn remember(&self, batch: WriteBatch, record: &Record) -> Result<WriteBatch, StoreError> {
         match &self.operation {
-            Some(operation) => operation.remember(batch, record, self.call.core.clock.now()),
+            Some(operation) => {
+                operation.remember(batch, record, &self.sent, self.call.core.clock.now())
+            }
             None => Ok(batch),
         }
     }
