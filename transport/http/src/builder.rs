@@ -12,6 +12,7 @@ use synctable_core::transport::{TransportError, TransportErrorKind};
 use crate::auth::{AuthHeader, FixedToken, TokenProvider};
 use crate::client::{self, Client};
 use crate::dialect::{AGENT, Dialect};
+use crate::exchange::Exchange;
 use crate::header::{self, X_ZUMO_INSTALLATION_ID};
 use crate::page::RowLimits;
 use crate::transport::HttpTransport;
@@ -90,6 +91,7 @@ pub struct HttpTransportBuilder {
     roots: Vec<Vec<u8>>,
     limits: Limits,
     gzip: bool,
+    exchange: Option<Arc<dyn Exchange>>,
 }
 
 /// The value of a header that may be a secret.
@@ -113,6 +115,7 @@ impl HttpTransportBuilder {
             roots: Vec::new(),
             limits: Limits::default(),
             gzip: false,
+            exchange: None,
         }
     }
 
@@ -228,6 +231,13 @@ impl HttpTransportBuilder {
         self
     }
 
+    /// With requests that go over `exchange` in place of our sockets. The limits of time, of the head and of connections, and the
+    /// root certificates, are up to it then.
+    pub fn exchange(mut self, exchange: Arc<dyn Exchange>) -> Self {
+        self.exchange = Some(exchange);
+        self
+    }
+
     /// The transport, or what is wrong with the first bad option. Nothing is sent.
     pub fn build(self) -> Result<HttpTransport, TransportError> {
         let base = BaseUrl::parse(&self.base)?;
@@ -235,14 +245,20 @@ impl HttpTransportBuilder {
         for (table, path) in self.paths {
             paths.insert(table, base.path(&url::checked_path(&path)?));
         }
-        let tls = client::tls(&self.roots, base.is_https())?;
+        let client = match self.exchange {
+            Some(exchange) => Client::over(exchange, &self.limits, self.gzip),
+            None => {
+                let tls = client::tls(&self.roots, base.is_https())?;
+                Client::new(&self.limits, tls, self.gzip)
+            }
+        };
         Ok(HttpTransport::new(
             base,
             paths,
             self.dialect.wire(),
             headers(self.dialect, self.headers)?,
             self.auth,
-            Client::new(&self.limits, tls, self.gzip),
+            client,
             self.limits.row,
         ))
     }

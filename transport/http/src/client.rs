@@ -2,11 +2,13 @@
 
 use std::error::Error;
 use std::io::{self, Read};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use flate2::read::MultiGzDecoder;
 use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING};
+use http::response::Parts;
 use http::{HeaderMap, HeaderValue, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
@@ -20,16 +22,25 @@ use synctable_core::transport::{TransportError, TransportErrorKind as Kind};
 
 use crate::builder::Limits;
 use crate::connect::Timed;
+use crate::exchange::Exchange;
 use crate::{header, text};
 
-/// Pooled connections to one service.
+/// The way to one service.
 #[derive(Debug)]
 pub(crate) struct Client {
-    pool: legacy::Client<Timed<HttpsConnector<HttpConnector>>, Full<Bytes>>,
-    total: Duration,
+    way: Way,
     body_limit: usize,
     gzip: bool,
 }
+
+#[derive(Debug)]
+enum Way {
+    /// Pooled connections, and the longest time for a request and its answer.
+    Sockets(Pool, Duration),
+    Given(Arc<dyn Exchange>),
+}
+
+type Pool = legacy::Client<Timed<HttpsConnector<HttpConnector>>, Full<Bytes>>;
 
 /// An answer. Its status is good even where its body is not.
 #[derive(Debug)]
@@ -62,46 +73,72 @@ impl Client {
             .http1_max_buf_size(limits.head)
             .build(connector);
         Self {
-            pool,
-            total: limits.total,
+            way: Way::Sockets(pool, limits.total),
+            body_limit: limits.body,
+            gzip,
+        }
+    }
+
+    /// A client whose requests go another way.
+    pub(crate) fn over(exchange: Arc<dyn Exchange>, limits: &Limits, gzip: bool) -> Self {
+        Self {
+            way: Way::Given(exchange),
             body_limit: limits.body,
             gzip,
         }
     }
 
     /// Sends a request and reads the answer to its end. Redirects are not followed.
-    ///
-    /// A request that a pooled connection never took is sent on another one; anything else is sent once.
     pub(crate) async fn send(
         &self,
-        mut request: Request<Full<Bytes>>,
+        mut request: Request<Bytes>,
         place: String,
     ) -> Result<Answer, TransportError> {
         if self.gzip {
             let headers = request.headers_mut();
             headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
         }
-        let exchange = async {
-            let (head, body) = match self.pool.request(request).await {
-                Ok(response) => response.into_parts(),
-                Err(error) => {
-                    let connecting = error.is_connect();
-                    return Err(failure(error, connecting, &place));
-                }
-            };
-            let body = self.read(body, &place).await;
-            let body = body.and_then(|body| self.decoded(&head.headers, body, &place));
-            Ok((head, body))
+        let (head, body) = match &self.way {
+            Way::Sockets(pool, total) => {
+                let exchange = self.by_socket(pool, request, &place);
+                let answer = tokio::time::timeout(*total, exchange).await;
+                answer.unwrap_or_else(|_| Err(too_slow(&place)))?
+            }
+            Way::Given(exchange) => {
+                let (head, body) = exchange.exchange(request).await?.into_parts();
+                let fits = body.len() <= self.body_limit;
+                let body = if fits {
+                    Ok(body.into())
+                } else {
+                    Err(self.too_large(&place))
+                };
+                (head, body)
+            }
         };
-        match tokio::time::timeout(self.total, exchange).await {
-            Ok(Ok((head, body))) => Ok(Answer {
-                status: head.status,
-                headers: head.headers,
-                body,
-                place,
-            }),
-            Ok(Err(error)) => Err(error),
-            Err(_) => Err(too_slow(&place)),
+        Ok(Answer {
+            status: head.status,
+            body: body.and_then(|body| self.decoded(&head.headers, body, &place)),
+            headers: head.headers,
+            place,
+        })
+    }
+
+    /// A request that a pooled connection never took is sent on another one; anything else is sent once.
+    async fn by_socket(
+        &self,
+        pool: &Pool,
+        request: Request<Bytes>,
+        place: &str,
+    ) -> Result<(Parts, Result<Vec<u8>, TransportError>), TransportError> {
+        match pool.request(request.map(Full::new)).await {
+            Ok(response) => {
+                let (head, body) = response.into_parts();
+                Ok((head, self.read(body, place).await))
+            }
+            Err(error) => {
+                let connecting = error.is_connect();
+                Err(failure(error, connecting, place))
+            }
         }
     }
 

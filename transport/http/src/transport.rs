@@ -8,7 +8,6 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, IF_MATCH};
 use http::{HeaderMap, HeaderValue, Request};
-use http_body_util::Full;
 use synctable_core::query::Query;
 use synctable_core::transport::{
     Change, Conflict, Outcome, PageCursor, Rejection, RemotePage, ServerRecord, Transport,
@@ -146,7 +145,7 @@ impl HttpTransport {
             path = url::item_path(&path, id);
         }
         let body = call.body.clone().unwrap_or_default();
-        let mut request = Request::new(Full::new(Bytes::from(body)));
+        let mut request = Request::new(Bytes::from(body));
         *request.method_mut() = call.method.clone();
         *request.uri_mut() = self.base.uri(&path, &call.query)?;
         let headers = request.headers_mut();
