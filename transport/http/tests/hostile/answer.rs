@@ -2,7 +2,8 @@
 
 use crate::server::{Reply, Request};
 
-/// An answer before the addresses are known: `{own}` and `{foreign}` stand for two hosts with ports.
+/// An answer before the addresses are known: `{own}` and `{foreign}` stand for two hosts
+/// with ports, `{port}` for its own port.
 #[derive(Clone)]
 pub(crate) struct Answer {
     head: Option<(u16, Vec<(String, String)>)>,
@@ -94,7 +95,11 @@ impl Answer {
     }
 
     fn reply(&self, own: &str, foreign: &str) -> Reply {
-        let fill = |text: &str| text.replace("{own}", own).replace("{foreign}", foreign);
+        let port = own.rsplit(':').next().unwrap_or_default();
+        let fill = |text: &str| {
+            let text = text.replace("{own}", own).replace("{port}", port);
+            text.replace("{foreign}", foreign)
+        };
         let reply = match &self.head {
             None => Reply::raw(self.body.clone()),
             Some((status, headers)) => {

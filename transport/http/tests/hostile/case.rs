@@ -73,6 +73,8 @@ pub(crate) struct Case {
     pub(crate) quick: bool,
     /// The most rows that the window asks for.
     pub(crate) top: Option<u64>,
+    /// Where the pull under a name must stand at its end.
+    pub(crate) position: Option<&'static str>,
     /// Records that were here before and may be changed.
     pub(crate) touches: &'static str,
 }
@@ -127,6 +129,7 @@ impl Case {
             requests: 4,
             quick: false,
             top: None,
+            position: None,
             touches: "",
         }
     }
@@ -199,6 +202,11 @@ impl Case {
 
     pub(crate) fn top(mut self, rows: u64) -> Self {
         self.top = Some(rows);
+        self
+    }
+
+    pub(crate) fn position(mut self, time: &'static str) -> Self {
+        self.position = Some(time);
         self
     }
 

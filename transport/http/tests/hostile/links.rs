@@ -28,6 +28,11 @@ pub(crate) fn cases() -> Vec<Case> {
             "another host, https",
             "https://{foreign}/tables/todo?$skip=1",
         ),
+        refused(
+            "another host, the same port",
+            "http://localhost:{port}/tables/todo?$skip=1",
+        ),
+        refused("no port", "http://127.0.0.1/tables/todo?$skip=1"),
         refused("another scheme", "https://{own}/tables/todo?$skip=1"),
         refused("a web socket", "ws://{own}/tables/todo?$skip=1"),
         refused(

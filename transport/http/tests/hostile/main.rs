@@ -21,6 +21,7 @@ mod server;
 
 mod endless;
 mod framing;
+mod fuzz;
 mod identity;
 mod links;
 mod statuses;
