@@ -1,5 +1,4 @@
-//! Sealed stores pass the conformance kit. Over sled they pass the engine suite (`engine.rs`); of the kit the group `fault` is open there, where sled
-//! may wait for ever after a file of its own could not be opened.
+//! Sealed stores pass the conformance kit.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -29,4 +28,9 @@ mod redb {
 mod sqlite {
     use super::*;
     store_tests!(InFolder<engines::Sqlite>; base, model, concurrent, cancel, persistent, kill, fault, power_cut);
+}
+
+mod sled {
+    use super::*;
+    store_tests!(InFolder<engines::Sled>; base, model, concurrent, cancel, persistent, kill, fault, power_cut);
 }

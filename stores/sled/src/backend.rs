@@ -49,6 +49,9 @@ impl KvBackend for SledBackend {
     fn write(&self, batch: &KvBatch) -> Result<(), StoreError> {
         let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
         let open = open.as_mut().ok_or_else(closed)?;
+        if open.failed {
+            return Err(uncertain());
+        }
         let mut writes = sled::Batch::default();
         for (key, value) in batch.writes() {
             match value {
@@ -56,13 +59,16 @@ impl KvBackend for SledBackend {
                 None => writes.remove(key),
             }
         }
+        open.failed = true;
         caught(uncertain, || {
             let written = open.db.apply_batch(writes).map_err(io::Error::from);
             let written = written.and_then(|()| match batch.durability() {
                 Durability::Immediate => open.sync(),
                 Durability::Eventual => Ok(open.flush()?),
             });
-            written.map_err(|error| uncertain().with_source(error))
+            written.map_err(|error| uncertain().with_source(error))?;
+            open.failed = false;
+            Ok(())
         })
     }
 
@@ -75,6 +81,10 @@ impl KvBackend for SledBackend {
     fn close(&self) -> Result<(), StoreError> {
         let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
         match open.take() {
+            Some(open) if open.failed => {
+                open.abandon();
+                Err(not_synced())
+            }
             Some(mut open) => caught(not_synced, || {
                 let synced = open.sync();
                 // sled syncs once more, and panics if that fails.

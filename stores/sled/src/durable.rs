@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
@@ -19,11 +19,23 @@ const BLOBS: &str = "blobs";
 /// A flush that takes longer is helped along.
 const LONG: Duration = Duration::from_secs(1);
 
+/// The folders that this process has let go of, and sled has not.
+static ABANDONED: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
+/// True where sled keeps hold of a folder after a write that failed.
+pub(crate) fn is_abandoned(folder: &Path) -> bool {
+    let abandoned = ABANDONED.lock().unwrap_or_else(PoisonError::into_inner);
+    abandoned.contains(folder)
+}
+
 /// An open folder. The lock is let go of last.
 pub(crate) struct Open {
     pub(crate) db: sled::Db,
+    /// A write has failed: sled may wait for it for ever, so nothing is asked of it any more but reads.
+    pub(crate) failed: bool,
     /// sled's log, opened a second time to sync it.
     log: File,
+    folder: PathBuf,
     blobs: PathBuf,
     /// The files in `blobs` that are on the disk.
     synced: BTreeSet<OsString>,
@@ -44,7 +56,9 @@ impl Open {
     pub(crate) fn new(path: &Path, db: sled::Db, log: File, lock: Lock) -> Self {
         Self {
             db,
+            failed: false,
             log,
+            folder: path.to_owned(),
             blobs: path.join(BLOBS),
             synced: BTreeSet::new(),
             _lock: lock,
@@ -77,6 +91,14 @@ impl Open {
         self.flush()?;
         self.sync_blobs()?;
         self.log.sync_all()
+    }
+
+    /// Lets go of a folder after a failed write. When sled ends it flushes once more, which may take for ever, and may bring half a
+    /// batch to the disk: so it does not end, and only another process can open the folder.
+    pub(crate) fn abandon(self) {
+        let mut abandoned = ABANDONED.lock().unwrap_or_else(PoisonError::into_inner);
+        abandoned.insert(self.folder);
+        std::mem::forget(self.db);
     }
 
     fn sync_blobs(&mut self) -> io::Result<()> {

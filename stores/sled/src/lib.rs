@@ -15,6 +15,8 @@
 //! - sled has no snapshots, so reads and writes wait for each other.
 //! - A snapshot file that sled had half written when its process ended keeps it from opening
 //!   ([#1527](https://github.com/spacejam/sled/issues/1527)); it is removed first.
+//! - After a write that failed sled may wait for it for ever, or bring half of it to the disk when it ends. Nothing more is written
+//!   then, and sled is not ended: only another process can open the folder again.
 //! - A folder without the mark of this crate is refused before sled changes anything in it.
 
 mod backend;

@@ -11,7 +11,7 @@ use synctable_kv::files::{self, io_error, not_ours, shown};
 use synctable_kv::{KvBackend, KvStore};
 
 use crate::backend::{SledBackend, caught};
-use crate::durable::{LOG, Lock, Open};
+use crate::durable::{LOG, Lock, Open, is_abandoned};
 use crate::error::{damaged, from_sled};
 use crate::store::SledStore;
 
@@ -20,6 +20,9 @@ const MARK: &str = "synctable";
 /// What it holds, before the number of the format.
 const MARK_NAME: &str = "synctable sled ";
 const FORMAT: u32 = 1;
+/// The bytes that sled writes as one. What is larger, it keeps in a file of its own, and when that cannot be made, it may leave half a
+/// batch behind.
+const SEGMENT: usize = 8 << 20;
 /// How long sled may take to let go of a store that was closed.
 const LOCK_WAIT: Duration = Duration::from_secs(5);
 
@@ -173,8 +176,20 @@ fn start(path: &Path, cache: u64, lock: Lock) -> Result<Open, StoreError> {
     let log = log
         .open(path.join(LOG))
         .map_err(|error| io_error(path, error))?;
+    if is_abandoned(path) {
+        let message = format!(
+            "a write to {} has failed in this process; check the disk, then open it in another process",
+            shown(path)
+        );
+        return Err(StoreError::new(StoreErrorKind::Unknown, message));
+    }
     wait_for(&log, path)?;
-    let config = sled::Config::new().path(path).cache_capacity(cache);
+    let config = sled::Config::new()
+        .path(path)
+        .cache_capacity(cache)
+        .segment_size(SEGMENT)
+        // Every commit flushes by itself; after a failed one nothing must.
+        .flush_every_ms(None);
     let db = caught(damaged, || config.open().map_err(from_sled))
         .map_err(|error| files::at(path, &error))?;
     Ok(Open::new(path, db, log, lock))
