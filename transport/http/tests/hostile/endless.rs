@@ -43,6 +43,13 @@ pub(crate) fn cases() -> Vec<Case> {
             raw(format!("{OK}connection: close\r\n\r\n{full}")),
         ),
         large(
+            "an id of ten megabytes",
+            json(
+                200,
+                format!(r#"{{"items":[{{"id":"{}"}}]}}"#, "x".repeat(10_000_000)),
+            ),
+        ),
+        large(
             "one chunk",
             raw(format!(
                 "{OK}{chunked}{:x}\r\n{full}\r\n0\r\n\r\n",
