@@ -124,6 +124,12 @@ impl Inner {
                 "the local record is missing; cancel the operation",
             )));
         }
+        // The insert before it was given up, and may be in or not. Without a base nothing keeps the delete from a record that
+        // others made under the same id.
+        if operation.kind == OperationKind::Delete && operation.base.is_none() {
+            let server = transport.get(&operation.table, &operation.id).await?;
+            return Ok(self.judge(sending, server, last_round, true).await);
+        }
         // A server that recognises repeats says itself what became of the first attempt.
         let asks =
             |transport: &dyn Transport| sending.recheck && !transport.capabilities().operation_ids;
