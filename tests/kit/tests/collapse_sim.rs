@@ -133,7 +133,7 @@ async fn check(history: &History, start: Start) {
         (model.local, model.server) = (Some(0), Some(0));
     }
     let store = Arc::new(MemoryStore::new());
-    let open = SyncContext::builder(store.clone()).transport(server.clone());
+    let open = SyncContext::builder(Arc::<MemoryStore>::clone(&store)).transport(server.clone());
     let sync = open.open().await.unwrap();
     let rows = sync.table::<Value>("t").unwrap();
     rows.pull(Query::all(), "all").await.unwrap();
