@@ -139,3 +139,13 @@ fn size_is_limited() {
     assert!(Query::from_odata_with("$orderby=a,b,c,d", &small).is_err());
     assert!(Query::from_odata_with("$filter=((a))", &small).is_err());
 }
+
+/// The older spelling repeats the operand of a list for each of its items: lists within lists would fill the memory.
+#[test]
+fn lists_in_lists_are_not_written_out_without_end() {
+    let text = format!("n{}", " in (1,2,3)".repeat(40));
+    let filter = parse_filter(&text).unwrap();
+    assert!(filter.to_odata(Spelling::V4).is_ok());
+    let error = filter.to_odata(Spelling::V2).unwrap_err();
+    assert!(error.to_string().contains("longer than"), "{error}");
+}

@@ -23,7 +23,7 @@ impl Expr {
     ///
     /// # Errors
     /// A member with a name that filters cannot hold, a constant outside its range, a point in the older
-    /// spelling, or a tree deeper than the [`Limits`] of the reading side.
+    /// spelling, or a tree deeper, or in the older spelling a list longer, than the [`Limits`] of the reading side.
     pub fn to_odata(&self, spelling: Spelling) -> Result<String, WriteError> {
         let mut writer = Writer {
             spelling,
@@ -161,7 +161,8 @@ impl Writer {
         )
     }
 
-    /// `operand in (a,b)` as `((operand eq a) or (operand eq b))`.
+    /// `operand in (a,b)` as `((operand eq a) or (operand eq b))`. As the operand is repeated, one with lists of its own would
+    /// grow without end.
     fn alternatives(
         &mut self,
         operand: &Expr,
@@ -173,6 +174,12 @@ impl Writer {
             self.out.push('(');
         }
         for (index, item) in items.iter().enumerate() {
+            let longest = Limits::default().length;
+            if self.out.len() > longest {
+                return Err(WriteError::new(format!(
+                    "longer than {longest} bytes in the older spelling, which has no 'in'"
+                )));
+            }
             if index > 0 {
                 self.out.push_str(" or ");
             }
