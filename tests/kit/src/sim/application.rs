@@ -13,12 +13,11 @@ use super::dice::Dice;
 /// Your application under simulation: its tables, how it treats conflicts, what its users do, and what has to be true in the end.
 ///
 /// The simulator pushes, pulls, crashes and loses answers around it. In the end all clients have to hold what the
-/// server holds, and no operation may be left. A counter that several devices raise:
+/// server holds, and no operation may be left. A list of votes to which several devices add:
 ///
 /// ```
-/// use std::collections::BTreeMap;
-/// use std::sync::Arc;
-/// use std::sync::atomic::{AtomicI64, Ordering};
+/// use std::collections::{BTreeMap, BTreeSet};
+/// use std::sync::{Arc, Mutex};
 ///
 /// use serde_json::{Value, json};
 /// use synctable_core::sync::SyncContext;
@@ -29,31 +28,44 @@ use super::dice::Dice;
 ///
 /// #[derive(Default)]
 /// struct Votes {
-///     raised: AtomicI64,
+///     cast: Mutex<BTreeSet<String>>,
 /// }
 ///
 /// #[async_trait]
 /// impl Application for Votes {
 ///     fn schema(&self) -> Schema {
-///         let votes = TableSchema::new().with_merge("n", MergeRule::Counter);
+///         let votes = TableSchema::new().with_merge("by", MergeRule::Set);
 ///         Schema::new().with_table(TableName::new("votes").unwrap(), votes)
 ///     }
 ///
-///     async fn act(&self, sync: &SyncContext, _dice: &mut Dice) -> Result<(), Error> {
+///     async fn act(&self, sync: &SyncContext, dice: &mut Dice) -> Result<(), Error> {
 ///         let votes = sync.table::<Value>("votes")?;
-///         match votes.modify("all", |row| json!({"n": row["n"].as_i64().unwrap_or(0) + 1})).await {
-///             Err(Error::NotFound { .. }) => votes.insert(&json!({"id": "all", "n": 1})).await.map(drop)?,
+///         let voter = format!("{:x}", dice.draw());
+///         let name = voter.clone();
+///         let add = move |row: Value| {
+///             let mut by = row["by"].as_array().cloned().unwrap_or_default();
+///             by.push(name.clone().into());
+///             json!({ "by": by })
+///         };
+///         match votes.modify("all", add).await {
+///             Err(Error::NotFound { .. }) => {
+///                 votes.insert(&json!({"id": "all", "by": [voter]})).await.map(drop)?;
+///             }
 ///             done => done.map(drop)?,
 ///         }
-///         self.raised.fetch_add(1, Ordering::Relaxed);
+///         self.cast.lock().unwrap().insert(voter);
 ///         Ok(())
 ///     }
 ///
-///     /// No vote that was acknowledged is lost. (A crash may hide from the user that a vote was taken.)
+///     /// No vote that was acknowledged is lost. (A crash may hide from the user that one was taken.)
 ///     fn check(&self, rows: &BTreeMap<TableName, Vec<Record>>) -> Result<(), String> {
-///         let counted = rows.values().flatten().filter_map(|row| row.member("n")?.as_i64());
-///         let (counted, raised) = (counted.sum::<i64>(), self.raised.load(Ordering::Relaxed));
-///         if counted >= raised { Ok(()) } else { Err(format!("{counted} of {raised} votes")) }
+///         let by = rows.values().flatten().filter_map(|row| row.member("by"));
+///         let counted: BTreeSet<String> =
+///             by.flat_map(|by| serde_json::from_value::<Vec<String>>(by).unwrap()).collect();
+///         match self.cast.lock().unwrap().difference(&counted).next() {
+///             None => Ok(()),
+///             Some(voter) => Err(format!("the vote of {voter} is lost")),
+///         }
 ///     }
 /// }
 ///
