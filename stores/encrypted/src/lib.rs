@@ -32,6 +32,7 @@
 //!
 //! The format is written down in `FORMAT.md`, next to a second implementation in Python that the tests run against this one.
 
+mod cache;
 mod cipher;
 mod derive;
 mod directory;

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, RwLock};
 use synctable_core::store::{Durability, StoreError, StoreErrorKind};
 use synctable_kv::{KvBackend, KvBatch, KvSnapshot};
 
+use crate::cache::Cache;
 use crate::cipher::tampered;
 use crate::directory::Directory;
 use crate::header::Header;
@@ -23,7 +24,11 @@ pub struct SealedBuilder<B> {
     create: bool,
     equality: bool,
     kdf: Argon2Params,
+    cache: usize,
 }
+
+/// The bytes of opened values that are held where it is not said.
+const CACHE: usize = 4 << 20;
 
 impl<B: KvBackend> SealedBuilder<B> {
     pub(crate) fn new(backend: B) -> Self {
@@ -33,6 +38,7 @@ impl<B: KvBackend> SealedBuilder<B> {
             create: true,
             equality: false,
             kdf: Argon2Params::default(),
+            cache: CACHE,
         }
     }
 
@@ -73,6 +79,13 @@ impl<B: KvBackend> SealedBuilder<B> {
     /// What deriving the key from a passphrase costs in a new store. Default: [`Argon2Params::default`].
     pub fn kdf(mut self, params: Argon2Params) -> Self {
         self.kdf = params;
+        self
+    }
+
+    /// How many bytes of opened values are held in memory, about, so that what is read often by its id is not opened each time; 0
+    /// holds none. Default 4 MiB. They are plain text, and are wiped when they make room for others or the store is closed.
+    pub fn cache(mut self, bytes: usize) -> Self {
+        self.cache = bytes;
         self
     }
 
@@ -118,6 +131,7 @@ impl<B: KvBackend> SealedBuilder<B> {
             opened: RwLock::new(opened),
             writer: Mutex::new(Writer::Ready(manifest)),
             directory: Mutex::new(Directory::default()),
+            cache: Mutex::new(Cache::new(self.cache)),
         }))
     }
 

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use synctable_core::store::{Durability, StoreCapabilities, StoreError, StoreErrorKind};
 use synctable_kv::{Indexes, KvBackend, KvBatch, KvSnapshot};
 
+use crate::cache::Cache;
 use crate::cipher::{Aad, EpochKeys, Kind, blob_epoch, tampered};
 use crate::derive::StoreId;
 use crate::directory::Directory;
@@ -56,6 +57,7 @@ pub(crate) struct Inner<B> {
     /// Held by whoever writes: the store above, or a change of keys.
     pub(crate) writer: Mutex<Writer>,
     pub(crate) directory: Mutex<Directory>,
+    pub(crate) cache: Mutex<Cache>,
 }
 
 /// The header and the keys it holds.
@@ -187,6 +189,7 @@ impl<B: KvBackend> KvBackend for Sealed<B> {
     }
 
     fn close(&self) -> Result<(), StoreError> {
+        *lock(&self.0.cache) = Cache::new(0);
         self.0.backend.close()
     }
 }

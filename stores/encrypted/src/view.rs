@@ -211,6 +211,13 @@ impl<B: KvBackend> fmt::Debug for View<'_, B> {
 
 impl<B: KvBackend> KvSnapshot for View<'_, B> {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        let held = lock(&self.inner.cache).find(key);
+        if let Some(held) = held
+            && let Some(blob) = self.snapshot.get(&held.physical)?
+            && let Some(value) = held.of(&blob)
+        {
+            return Ok(Some(value.to_vec()));
+        }
         for keys in self.epochs() {
             let physical = self.inner.layout.physical(keys, key);
             let Some(blob) = self.snapshot.get(&physical)? else {
@@ -218,11 +225,11 @@ impl<B: KvBackend> KvSnapshot for View<'_, B> {
             };
             let text = self.inner.open_entry(&self.ring, &physical, &blob)?;
             let (plain, value) = parts(&text)?;
-            return if plain == key {
-                Ok(Some(value.to_vec()))
-            } else {
-                Err(tampered())
-            };
+            if plain != key {
+                return Err(tampered());
+            }
+            lock(&self.inner.cache).keep(key, physical, &blob, value);
+            return Ok(Some(value.to_vec()));
         }
         Ok(None)
     }
