@@ -47,7 +47,7 @@ mod sealed {
         async fn open_in(folder: &Path) -> Result<Arc<dyn LocalStore>, StoreError> {
             let engine = Fjall::open(&folder.join("store"))?;
             let key = RawKey::from_bytes([7; 32]);
-            let sealed = Sealed::builder(engine).raw_key(key).open()?;
+            let sealed = Sealed::builder(engine).raw_key(key).create(true).open()?;
             Ok(Arc::new(KvStore::open(sealed)?))
         }
     }

@@ -81,7 +81,7 @@ fn main() {
         .unwrap();
     runtime.block_on(async {
         let (plain, table) = filled(engine("plain")).await;
-        let (sealed, _) = filled(Sealed::builder(engine("sealed")).raw_key(key()).open().unwrap()).await;
+        let (sealed, _) = filled(Sealed::builder(engine("sealed")).raw_key(key()).create(true).open().unwrap()).await;
         let ids: Vec<RecordId> = (0..GETS)
             .map(|n| record(n * 7919 % RECORDS).id().clone())
             .collect();

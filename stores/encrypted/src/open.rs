@@ -35,7 +35,7 @@ impl<B: KvBackend> SealedBuilder<B> {
         Self {
             backend,
             secret: None,
-            create: true,
+            create: false,
             equality: false,
             kdf: Argon2Params::default(),
             cache: CACHE,
@@ -63,7 +63,8 @@ impl<B: KvBackend> SealedBuilder<B> {
         self
     }
 
-    /// Whether an engine that holds nothing becomes a new store (the default) or is an error.
+    /// Whether an engine that holds nothing becomes a new store. An error by default: a path that is not the right one, or a file that was
+    /// lost, must not look like a store without records.
     pub fn create(mut self, create: bool) -> Self {
         self.create = create;
         self
@@ -117,7 +118,7 @@ impl<B: KvBackend> SealedBuilder<B> {
             }
             None if self.create => (self.made(secret)?, Manifest::default()),
             None => {
-                let message = "there is no store here; check the path";
+                let message = "there is no store here; check the path, or allow that one is made";
                 return Err(StoreError::new(StoreErrorKind::Io, message));
             }
         };

@@ -36,7 +36,7 @@ use crate::view::View;
 /// let key = RawKey::random()?;
 /// let again = RawKey::from_bytes(*key.as_bytes());
 ///
-/// let sealed = Sealed::builder(engine.clone()).raw_key(key).open()?;
+/// let sealed = Sealed::builder(engine.clone()).raw_key(key).create(true).open()?;
 /// let store = KvStore::open(sealed.clone())?;
 /// // ... use the store; verify it now and then
 /// assert!(sealed.verify(None)?.is_sound());

@@ -29,6 +29,7 @@ fn a_store_of_format_1_opens_and_goes_on() {
     // What the store has to hold, in a store of today.
     let engine = MemoryBackend::new();
     let today = Sealed::builder(engine)
+        .create(true)
         .raw_key(RawKey::random().unwrap())
         .open()
         .unwrap();

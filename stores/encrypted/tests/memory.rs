@@ -136,7 +136,11 @@ mod linux {
         let key = RawKey::random().unwrap();
         let masked = Masked::new(key.as_bytes());
         let engine = MemoryBackend::new();
-        let made = Sealed::builder(engine.clone()).raw_key(key).open().unwrap();
+        let made = Sealed::builder(engine.clone())
+            .raw_key(key)
+            .create(true)
+            .open()
+            .unwrap();
         assert_eq!(heap.holds(&masked), 0, "the key of a new store is wiped");
         drop(made);
         let again = RawKey::parse(&Zeroizing::new(masked.reveal())).unwrap();

@@ -135,6 +135,7 @@ fn keys_come_and_go_and_records_stay() {
     });
     let opens = |secret: Secret| {
         let sealed = Sealed::builder(engine.clone())
+            .create(true)
             .secret(secret)
             .create(false)
             .open()?;
@@ -185,4 +186,13 @@ fn nothing_secret_is_in_debug_texts() {
     for secret in ["5a5a", "90, 90", "ZZZZ"] {
         assert!(!shown.contains(secret), "{shown}");
     }
+}
+
+#[test]
+fn no_store_is_made_unless_that_was_allowed() {
+    let engine = MemoryBackend::new();
+    let opened = Sealed::builder(engine.clone()).raw_key(other_key()).open();
+    assert_eq!(kind(opened), StoreErrorKind::Io);
+    let snapshot = engine.snapshot().unwrap();
+    assert!(snapshot.scan(&[]..&[255], 1).unwrap().is_empty());
 }

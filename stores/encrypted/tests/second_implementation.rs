@@ -88,7 +88,9 @@ const WORDS: &str = "passphrase:Gru\u{308}\u{df}e";
 
 fn new_store(secret: &str, equality: bool) -> (MemoryBackend, Sealed<MemoryBackend>) {
     let engine = MemoryBackend::new();
-    let builder = Sealed::builder(engine.clone()).secret(dump::secret(secret));
+    let builder = Sealed::builder(engine.clone())
+        .secret(dump::secret(secret))
+        .create(true);
     let builder = builder.kdf(Argon2Params::LEAST).equality_indexes(equality);
     let sealed = builder.create(true).open().unwrap();
     (engine, sealed)

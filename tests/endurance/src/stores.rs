@@ -46,7 +46,7 @@ pub(crate) fn stores() -> Vec<Entry> {
 /// A sealed store over an engine. The key is not what these runs test.
 fn sealed(engine: impl KvBackend) -> Result<Arc<dyn LocalStore>, StoreError> {
     let key = RawKey::from_bytes([0x5a; 32]);
-    let backend = Sealed::builder(engine).raw_key(key).open()?;
+    let backend = Sealed::builder(engine).raw_key(key).create(true).open()?;
     Ok(Arc::new(KvStore::open(backend)?))
 }
 

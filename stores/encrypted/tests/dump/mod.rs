@@ -52,7 +52,9 @@ pub(crate) fn secret(text: &str) -> Secret {
 }
 
 pub(crate) fn open(backend: &MemoryBackend, text: &str) -> Sealed<MemoryBackend> {
-    let builder = Sealed::builder(backend.clone()).secret(secret(text));
+    let builder = Sealed::builder(backend.clone())
+        .secret(secret(text))
+        .create(true);
     builder.create(false).open().unwrap()
 }
 

@@ -18,7 +18,7 @@ pub(crate) fn key() -> RawKey {
 }
 
 pub(crate) fn builder<B: KvBackend>(backend: B) -> SealedBuilder<B> {
-    Sealed::builder(backend).raw_key(key())
+    Sealed::builder(backend).raw_key(key()).create(true)
 }
 
 fn store<B: KvBackend>(builder: SealedBuilder<B>) -> Result<Arc<dyn LocalStore>, StoreError> {
