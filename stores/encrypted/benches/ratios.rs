@@ -89,12 +89,16 @@ fn main() {
             let (plain, sealed) = (median(plain), median(sealed));
             println!(r#"{{"case":"{case}","plain_us":{plain:.2},"sealed_us":{sealed:.2},"ratio":{:.2}}}"#, sealed / plain);
         };
-        let (mut a, mut b) = (Vec::new(), Vec::new());
+        let engine_of_none = Sealed::builder(engine("none")).raw_key(key()).create(true).cache(0);
+        let (none, _) = filled(engine_of_none.open().unwrap()).await;
+        let (mut a, mut b, mut c) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
             a.push(gets(&plain, &table, &ids).await);
             b.push(gets(&sealed, &table, &ids).await);
+            c.push(gets(&none, &table, &ids).await);
         }
-        report("point_get", a, b);
+        report("point_get", a.clone(), b);
+        report("point_get_without_cache", a, c);
         let (mut a, mut b) = (Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
             a.push(puts(&plain, &table).await);

@@ -1,44 +1,37 @@
-//! Values that were opened lately, so that what is read often is not opened each time.
+//! Values that were opened lately, so that what is read often by its key is neither looked up nor opened each time.
 //!
-//! A value is used again only where the engine still holds the blob that it came from: with another nonce or tag it is opened anew.
+//! All writes go through the one sealed store that has the engine open, so it knows what is still good: each write raises the
+//! *generation* when it begins, when it drops the keys that it touches, and when it ends. A snapshot may use a value that was kept
+//! in its own generation or an earlier one, and may keep one only while its generation is the current one and no write is under
+//! way. So no snapshot sees a value from before or behind it.
+//!
 //! What is held is plain text in memory, at most as much as was allowed, and is wiped when it leaves.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-use crate::cipher::seal_of;
-
 /// What an entry takes besides its bytes, about.
-const OVERHEAD: usize = 160;
+const OVERHEAD: usize = 96;
 
 /// A value that was opened.
-pub(crate) struct Held {
-    pub(crate) physical: Vec<u8>,
-    seal: [u8; 46],
-    length: usize,
+struct Held {
+    since: u64,
     value: Zeroizing<Vec<u8>>,
-}
-
-impl Held {
-    /// The value, if `blob` is the one that it came from.
-    pub(crate) fn of(&self, blob: &[u8]) -> Option<&[u8]> {
-        let same = blob.len() == self.length && seal_of(blob) == Some(self.seal);
-        same.then_some(self.value.as_slice())
-    }
 }
 
 /// By plain key. What is not asked for while as much again comes in goes out.
 pub(crate) struct Cache {
     most: usize,
+    /// Odd while a write is under way.
+    generation: u64,
     young: Half,
     old: Half,
 }
 
 #[derive(Default)]
 struct Half {
-    held: HashMap<Vec<u8>, Arc<Held>>,
+    held: HashMap<Vec<u8>, Held>,
     bytes: usize,
 }
 
@@ -47,39 +40,69 @@ impl Cache {
     pub(crate) fn new(most: usize) -> Self {
         Self {
             most,
+            generation: 0,
             young: Half::default(),
             old: Half::default(),
         }
     }
 
-    pub(crate) fn find(&mut self, plain: &[u8]) -> Option<Arc<Held>> {
+    /// That of snapshots that are taken now.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// The value of a key as a snapshot of this generation sees it, if it is held.
+    pub(crate) fn find(&mut self, generation: u64, plain: &[u8]) -> Option<Vec<u8>> {
+        let good = |held: &Held| (held.since <= generation).then(|| held.value.to_vec());
         if let Some(held) = self.young.held.get(plain) {
-            return Some(Arc::clone(held));
+            return good(held);
         }
         let (plain, held) = self.old.held.remove_entry(plain)?;
-        self.insert(plain, Arc::clone(&held));
-        Some(held)
+        let value = good(&held);
+        self.insert(plain, held);
+        value
     }
 
-    /// Keeps the value that `blob` at `physical` holds for `plain`.
-    pub(crate) fn keep(&mut self, plain: &[u8], physical: Vec<u8>, blob: &[u8], value: &[u8]) {
-        let Some(seal) = seal_of(blob).filter(|_| value.len() < self.most / 8) else {
-            return;
-        };
-        let held = Held {
-            physical,
-            seal,
-            length: blob.len(),
-            value: Zeroizing::new(value.to_vec()),
-        };
-        self.insert(plain.to_vec(), Arc::new(held));
+    /// Keeps what a snapshot of this generation saw.
+    pub(crate) fn keep(&mut self, generation: u64, plain: &[u8], value: &[u8]) {
+        let current = generation == self.generation && generation.is_multiple_of(2);
+        if current && value.len() < self.most / 8 {
+            let held = Held {
+                since: generation,
+                value: Zeroizing::new(value.to_vec()),
+            };
+            self.insert(plain.to_vec(), held);
+        }
     }
 
-    fn insert(&mut self, plain: Vec<u8>, held: Arc<Held>) {
-        let bytes = plain.len() + held.physical.len() + held.value.len() + OVERHEAD;
+    /// A write of these keys begins. One at a time.
+    pub(crate) fn begin<'k>(&mut self, keys: impl Iterator<Item = &'k [u8]>) {
+        self.generation = (self.generation + 1) | 1;
+        for key in keys {
+            self.young.held.remove(key);
+            self.old.held.remove(key);
+        }
+    }
+
+    /// The write is over, whatever came of it.
+    pub(crate) fn end(&mut self) {
+        self.generation += 1;
+    }
+
+    /// Forgets everything, and keeps nothing any more.
+    pub(crate) fn close(&mut self) {
+        *self = Self {
+            generation: self.generation,
+            ..Self::new(0)
+        };
+    }
+
+    fn insert(&mut self, plain: Vec<u8>, held: Held) {
+        let bytes = plain.len() + held.value.len() + OVERHEAD;
         if self.young.bytes + bytes > self.most / 2 {
             self.old = std::mem::take(&mut self.young);
         }
+        // What was dropped still counts: the half is full a little early.
         if self.young.held.insert(plain, held).is_none() {
             self.young.bytes += bytes;
         }
@@ -90,35 +113,56 @@ impl Cache {
 mod tests {
     use super::*;
 
-    fn blob(byte: u8) -> Vec<u8> {
-        vec![byte; 80]
+    fn found(cache: &mut Cache, generation: u64) -> Option<Vec<u8>> {
+        cache.find(generation, b"a")
     }
 
     #[test]
-    fn values_are_found_while_their_blob_is_there() {
+    fn no_snapshot_sees_what_is_not_its_own() {
         let mut cache = Cache::new(1 << 20);
-        cache.keep(b"a", vec![1], &blob(7), b"value");
-        let held = cache.find(b"a").unwrap();
-        assert_eq!(held.of(&blob(7)), Some(&b"value"[..]));
-        assert_eq!(held.of(&blob(8)), None);
-        assert_eq!(held.of(&blob(7)[1..]), None);
-        assert!(cache.find(b"b").is_none());
+        let before = cache.generation();
+        cache.keep(before, b"a", b"1");
+        assert_eq!(found(&mut cache, before), Some(b"1".to_vec()));
+
+        cache.begin(std::iter::once(&b"a"[..]));
+        // Meanwhile some snapshots see the old value and some the new one: they keep neither.
+        let during = cache.generation();
+        assert_eq!(found(&mut cache, before), None);
+        cache.keep(during, b"a", b"1");
+        assert_eq!(found(&mut cache, during), None);
+        cache.end();
+        let after = cache.generation();
+        for late in [before, during] {
+            cache.keep(late, b"a", b"1");
+            assert_eq!(found(&mut cache, after), None, "{late}");
+        }
+
+        cache.keep(after, b"a", b"2");
+        assert_eq!(found(&mut cache, before), None);
+        assert_eq!(found(&mut cache, after), Some(b"2".to_vec()));
+        cache.begin(std::iter::once(&b"b"[..]));
+        assert_eq!(
+            found(&mut cache, after + 1),
+            Some(b"2".to_vec()),
+            "another one is written"
+        );
+        cache.end();
+        cache.close();
+        assert_eq!(found(&mut cache, after + 2), None);
     }
 
     #[test]
     fn no_more_is_held_than_was_allowed() {
         let mut cache = Cache::new(100_000);
         for n in 0..10_000_u32 {
-            cache.keep(&n.to_be_bytes(), vec![1; 50], &blob(7), &[0; 100]);
+            cache.keep(0, &n.to_be_bytes(), &[0; 150]);
             // This one is asked for all the time.
-            if n > 0 {
-                assert!(cache.find(&0_u32.to_be_bytes()).is_some(), "{n}");
-            }
+            assert!(cache.find(0, &0_u32.to_be_bytes()).is_some(), "{n}");
         }
         let held = cache.young.held.len() + cache.old.held.len();
-        assert!((100..400).contains(&held), "{held}");
+        assert!((100..420).contains(&held), "{held}");
         let mut none = Cache::new(0);
-        none.keep(b"a", vec![1], &blob(7), b"");
-        assert!(none.find(b"a").is_none());
+        none.keep(0, b"a", b"");
+        assert_eq!(none.find(0, b"a"), None);
     }
 }

@@ -209,16 +209,6 @@ pub(crate) fn blob_tag(blob: &[u8]) -> Option<&[u8]> {
     rest.last_chunk::<TAG>().map(<[u8; TAG]>::as_slice)
 }
 
-/// What tells a blob from every other: version, suite, epoch, nonce and tag; `None` if it is too short to be one.
-pub(crate) fn seal_of(blob: &[u8]) -> Option<[u8; PREFIX + NONCE + TAG]> {
-    let (start, _) = blob.split_at_checked(PREFIX + NONCE)?;
-    let mut seal = [0; PREFIX + NONCE + TAG];
-    let (place, rest) = seal.split_at_mut(PREFIX + NONCE);
-    place.copy_from_slice(start);
-    rest.copy_from_slice(blob_tag(blob)?);
-    Some(seal)
-}
-
 pub(crate) fn tampered() -> StoreError {
     let message = "the store was changed by someone without its key, or is damaged; restore a copy";
     StoreError::new(StoreErrorKind::Tampered, message)

@@ -28,7 +28,7 @@ pub struct SealedBuilder<B> {
 }
 
 /// The bytes of opened values that are held where it is not said.
-const CACHE: usize = 4 << 20;
+const CACHE: usize = 8 << 20;
 
 impl<B: KvBackend> SealedBuilder<B> {
     pub(crate) fn new(backend: B) -> Self {
@@ -84,7 +84,7 @@ impl<B: KvBackend> SealedBuilder<B> {
     }
 
     /// How many bytes of opened values are held in memory, about, so that what is read often by its id is not opened each time; 0
-    /// holds none. Default 4 MiB. They are plain text, and are wiped when they make room for others or the store is closed.
+    /// holds none. Default 8 MiB. They are plain text, and are wiped when they make room for others or the store is closed.
     pub fn cache(mut self, bytes: usize) -> Self {
         self.cache = bytes;
         self

@@ -189,7 +189,7 @@ impl<B: KvBackend> KvBackend for Sealed<B> {
     }
 
     fn close(&self) -> Result<(), StoreError> {
-        *lock(&self.0.cache) = Cache::new(0);
+        lock(&self.0.cache).close();
         self.0.backend.close()
     }
 }
@@ -232,7 +232,9 @@ impl<B: KvBackend> Inner<B> {
             }
         }
         drop(directory);
+        lock(&self.cache).begin(batch.writes().map(|(plain, _)| plain));
         let written = self.commit(&mut writer, ring.current(), manifest, sealed);
+        lock(&self.cache).end();
         let mut directory = lock(&self.directory);
         if written.is_ok() {
             for (plain, value) in batch.writes() {

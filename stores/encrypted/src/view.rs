@@ -23,6 +23,8 @@ pub(crate) struct View<'a, B: KvBackend> {
     inner: &'a Inner<B>,
     snapshot: Box<dyn KvSnapshot + 'a>,
     ring: Arc<KeyRing>,
+    /// Of the cache when the snapshot was taken.
+    generation: u64,
     /// The entries with the values that were asked for last: pages of one value come one after the other.
     same_values: RefCell<Option<(Range<Vec<u8>>, Entries)>>,
     _live: Live<'a, B>,
@@ -43,11 +45,14 @@ impl<'a, B: KvBackend> View<'a, B> {
         let live = Live(inner);
         // Both at once: the keys are those of all entries in the snapshot.
         let opened = inner.opened();
+        // First: a write in between makes the values of this snapshot old ones.
+        let generation = lock(&inner.cache).generation();
         let snapshot = inner.backend.snapshot()?;
         Ok(Self {
             inner,
             snapshot,
             ring: Arc::clone(&opened.ring),
+            generation,
             same_values: RefCell::new(None),
             _live: live,
         })
@@ -211,12 +216,8 @@ impl<B: KvBackend> fmt::Debug for View<'_, B> {
 
 impl<B: KvBackend> KvSnapshot for View<'_, B> {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        let held = lock(&self.inner.cache).find(key);
-        if let Some(held) = held
-            && let Some(blob) = self.snapshot.get(&held.physical)?
-            && let Some(value) = held.of(&blob)
-        {
-            return Ok(Some(value.to_vec()));
+        if let Some(value) = lock(&self.inner.cache).find(self.generation, key) {
+            return Ok(Some(value));
         }
         for keys in self.epochs() {
             let physical = self.inner.layout.physical(keys, key);
@@ -228,7 +229,7 @@ impl<B: KvBackend> KvSnapshot for View<'_, B> {
             if plain != key {
                 return Err(tampered());
             }
-            lock(&self.inner.cache).keep(key, physical, &blob, value);
+            lock(&self.inner.cache).keep(self.generation, key, value);
             return Ok(Some(value.to_vec()));
         }
         Ok(None)
