@@ -154,10 +154,10 @@ impl Catalogue {
     pub(crate) fn read(snapshot: &dyn KvSnapshot) -> Result<Self, StoreError> {
         let Some(format) = snapshot.get(&Key::Format.encode())? else {
             let anything = snapshot.scan(&[][..]..&[u8::MAX; 64][..], 1)?;
-            return if anything.is_empty() {
-                Ok(Self::default())
-            } else {
-                Err(not_a_store())
+            return match anything.first() {
+                None => Ok(Self::default()),
+                Some((key, _)) if Key::decode(key).is_some() => Err(without_format()),
+                Some(_) => Err(not_a_store()),
             };
         };
         check_format(&format)?;
@@ -204,6 +204,11 @@ fn check_format(format: &[u8]) -> Result<(), StoreError> {
         }
         None => Err(not_a_store()),
     }
+}
+
+fn without_format() -> StoreError {
+    let message = "the store has entries, but the one that names its format is gone; restore a copy of the store";
+    StoreError::corrupt(message)
 }
 
 fn not_a_store() -> StoreError {

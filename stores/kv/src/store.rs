@@ -54,6 +54,7 @@ impl<B: KvBackend> KvStore<B> {
     ///
     /// # Errors
     /// [`NotAStore`](StoreErrorKind::NotAStore) if it holds something else,
+    /// [`Corrupt`](StoreErrorKind::Corrupt) if it holds a store that is damaged,
     /// [`KeyNeeded`](StoreErrorKind::KeyNeeded) if it holds a sealed store,
     /// [`FormatTooNew`](StoreErrorKind::FormatTooNew) if a newer release wrote it, and what the backend reports.
     pub fn open(backend: B) -> Result<Self, StoreError> {

@@ -54,6 +54,16 @@ fn foreign_database_is_refused() {
 }
 
 #[test]
+fn a_store_without_its_format_is_damaged() {
+    let entry = Key::Record {
+        table: "todo",
+        id: "a",
+    };
+    let error = open_error(holding(entry.encode(), b"{}"));
+    assert_eq!(error, StoreErrorKind::Corrupt);
+}
+
+#[test]
 fn a_sealed_store_needs_its_key() {
     let backend = holding(Key::Format.encode(), b"synctable sealed \x01\xff");
     assert_eq!(open_error(backend), StoreErrorKind::KeyNeeded);
