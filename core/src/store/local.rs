@@ -92,7 +92,8 @@ pub trait LocalStore: Debug + Send + Sync + 'static {
         Ok(ProcessLock::Unsupported)
     }
 
-    /// Makes everything durable and lets go of files. Later calls fail with [`Closed`](super::StoreErrorKind::Closed).
+    /// Makes everything durable and lets go of files. Later calls fail with [`Closed`](super::StoreErrorKind::Closed); closing
+    /// again does nothing.
     async fn close(&self) -> Result<(), StoreError> {
         Ok(())
     }

@@ -8,7 +8,7 @@
 
 mod engines;
 
-use synctable_testkit::{InFolder, store_tests};
+use synctable_testkit::{InFolder, file_tests, store_tests};
 
 mod memory {
     use super::*;
@@ -23,14 +23,17 @@ mod memory_with_equality_indexes {
 mod redb {
     use super::*;
     store_tests!(InFolder<engines::Redb>; base, model, concurrent, cancel, persistent, kill, fault, power_cut);
+    file_tests!(engines::Redb);
 }
 
 mod sqlite {
     use super::*;
     store_tests!(InFolder<engines::Sqlite>; base, model, concurrent, cancel, persistent, kill, fault, power_cut);
+    file_tests!(engines::Sqlite);
 }
 
 mod sled {
     use super::*;
     store_tests!(InFolder<engines::Sled>; base, model, concurrent, cancel, persistent, kill, fault, power_cut);
+    file_tests!(engines::Sled);
 }

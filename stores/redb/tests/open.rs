@@ -8,127 +8,46 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use redb::{Database, TableDefinition};
-use synctable_core::query::Query;
-use synctable_core::store::{LocalStore, LocalStoreExt, StoreError, StoreErrorKind, WriteBatch};
-use synctable_core::{Record, Schema, TableName, TableSchema};
+use synctable_core::Record;
+use synctable_core::store::{LocalStore, StoreError, StoreErrorKind};
 use synctable_redb::RedbStore;
+use synctable_testkit::file_tests;
+use synctable_testkit::files::{FileStore, assert_one_line, closed_store, refused};
 
-fn table() -> TableName {
-    TableName::new("todo").unwrap()
+struct Redb;
+
+impl FileStore for Redb {
+    fn open_at(path: &Path, create: bool) -> Result<Arc<dyn LocalStore>, StoreError> {
+        Ok(Arc::new(RedbStore::builder(path).create(create).open()?))
+    }
 }
 
-fn schema() -> Schema {
-    Schema::new().with_table(table(), TableSchema::new())
-}
-
-fn record(text: &str) -> Record {
-    Record::from_json(text).unwrap()
-}
-
-/// Opening must fail, leave the bytes alone, leave no other file behind and say so in one line.
-fn refused(path: &Path) -> StoreError {
-    let bytes = fs::read(path).ok();
-    let folder = path.parent().unwrap();
-    let list = || {
-        let mut names: Vec<_> = fs::read_dir(folder)
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name())
-            .collect();
-        names.sort();
-        names
-    };
-    let before = list();
-    let error = RedbStore::open(path).unwrap_err();
-    assert!(fs::read(path).ok() == bytes, "the file was changed");
-    assert_eq!(list(), before, "files were made");
-    let text = error.to_string();
-    assert!(!text.contains(char::is_control), "{text}");
-    assert!(
-        text.contains(path.file_name().unwrap().to_str().unwrap()),
-        "{text}"
-    );
-    error
-}
-
-/// A closed store file with a record in it.
-async fn closed_store(path: &Path) {
-    let store = RedbStore::open(path).unwrap();
-    store.define(&schema()).await.unwrap();
-    let batch = WriteBatch::new().put(&table(), record(r#"{"id":"a","title":"Milk"}"#));
-    store.commit(batch).await.unwrap();
-    store.close().await.unwrap();
-}
-
-#[tokio::test]
-async fn records_survive_closing_and_dropping() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("a ?#%é.redb");
-    closed_store(&path).await;
-    let store = RedbStore::open(&path).unwrap();
-    let bread = record(r#"{"id":"b","title":"Bread"}"#);
-    store
-        .commit(WriteBatch::new().put(&table(), bread.clone()))
-        .await
-        .unwrap();
-    drop(store);
-    let names: Vec<_> = fs::read_dir(folder.path()).unwrap().collect();
-    assert_eq!(names.len(), 1, "a dropped store leaves one file: {names:?}");
-    let store = RedbStore::builder(&path).create(false).open().unwrap();
-    assert_eq!(store.count(&table(), &Query::all()).await.unwrap(), 2);
-    assert_eq!(
-        store.get_one(&table(), bread.id()).await.unwrap(),
-        Some(bread)
-    );
-}
+file_tests!(Redb);
 
 #[test]
-fn missing_files_are_made_only_when_wanted_and_never_without_their_folder() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("a.redb");
-    let error = RedbStore::builder(&path).create(false).open().unwrap_err();
-    assert_eq!(error.kind(), StoreErrorKind::Io);
-    assert!(!path.exists());
-    let error = RedbStore::open(folder.path().join("no/a.redb")).unwrap_err();
-    assert_eq!(error.kind(), StoreErrorKind::Io);
-    assert!(error.to_string().contains("no folder"), "{error}");
-    let error = RedbStore::open(folder.path()).unwrap_err();
-    assert_eq!(error.kind(), StoreErrorKind::NotAStore);
-}
-
-#[test]
-fn foreign_files_are_refused_and_stay_as_they_are() {
+fn databases_of_others_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.redb");
-    for bytes in [
-        &b""[..],
-        b"x",
-        b"not a store, but some longer text\n",
-        &[0; 5000],
-        b"SQLite format 3\0",
-    ] {
-        fs::write(&path, bytes).unwrap();
-        assert_eq!(refused(&path).kind(), StoreErrorKind::NotAStore);
-    }
-    fs::remove_file(&path).unwrap();
     let other = Database::create(&path).unwrap();
     drop(other);
-    assert_eq!(refused(&path).kind(), StoreErrorKind::NotAStore);
+    assert_eq!(refused::<Redb>(&path).kind(), StoreErrorKind::NotAStore);
     let other = Database::open(&path).unwrap();
     let write = other.begin_write().unwrap();
     let numbers: TableDefinition<u64, u64> = TableDefinition::new("synctable");
     write.open_table(numbers).unwrap();
     write.commit().unwrap();
     drop(other);
-    assert_eq!(refused(&path).kind(), StoreErrorKind::NotAStore);
+    assert_eq!(refused::<Redb>(&path).kind(), StoreErrorKind::NotAStore);
 }
 
 #[tokio::test]
 async fn a_newer_format_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.redb");
-    closed_store(&path).await;
+    closed_store::<Redb>(&path).await;
     let entries: TableDefinition<&[u8], &[u8]> = TableDefinition::new("synctable");
     let newer = Database::open(&path).unwrap();
     let write = newer.begin_write().unwrap();
@@ -140,14 +59,14 @@ async fn a_newer_format_is_refused() {
         .unwrap();
     write.commit().unwrap();
     drop(newer);
-    assert_eq!(refused(&path).kind(), StoreErrorKind::FormatTooNew);
+    assert_eq!(refused::<Redb>(&path).kind(), StoreErrorKind::FormatTooNew);
 }
 
 #[tokio::test]
 async fn truncated_stores_are_refused_and_stay_as_they_are() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.redb");
-    closed_store(&path).await;
+    closed_store::<Redb>(&path).await;
     let whole = fs::read(&path).unwrap();
     for length in [
         1,
@@ -163,7 +82,7 @@ async fn truncated_stores_are_refused_and_stay_as_they_are() {
         whole.len() - 1,
     ] {
         fs::write(&path, &whole[..length]).unwrap();
-        let kind = refused(&path).kind();
+        let kind = refused::<Redb>(&path).kind();
         let cut_short = length >= 9 && kind == StoreErrorKind::Corrupt;
         let nothing_left = length < 320 && kind == StoreErrorKind::NotAStore;
         assert!(cut_short || nothing_left, "{length} bytes: {kind:?}");
@@ -173,11 +92,7 @@ async fn truncated_stores_are_refused_and_stay_as_they_are() {
 /// Opens the store, reads all of it, writes and closes.
 async fn used(path: &Path, check: bool) -> Result<Vec<Record>, StoreError> {
     let store = RedbStore::builder(path).check(check).open()?;
-    let found = store.query_all(&table(), &Query::all()).await?;
-    let batch = WriteBatch::new().put(&table(), record(r#"{"id":"b","title":"Bread"}"#));
-    store.commit(batch).await?;
-    store.close().await?;
-    Ok(found)
+    synctable_testkit::files::used(&store).await
 }
 
 /// Whatever byte of a file is wrong: an error or an answer, and the process goes on.
@@ -185,7 +100,7 @@ async fn used(path: &Path, check: bool) -> Result<Vec<Record>, StoreError> {
 async fn damaged_stores_end_in_errors() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.redb");
-    closed_store(&path).await;
+    closed_store::<Redb>(&path).await;
     let whole = fs::read(&path).unwrap();
     let mut refused = 0;
     // Headers are dense in meaning; of the rest some.
@@ -201,8 +116,7 @@ async fn damaged_stores_end_in_errors() {
         fs::write(&path, &bytes).unwrap();
         if let Err(error) = used(&path, false).await {
             refused += 1;
-            let text = error.to_string();
-            assert!(!text.contains(char::is_control), "{text}");
+            assert_one_line(&error);
         }
     }
     assert!(refused > 30, "{refused} refused");
@@ -212,7 +126,7 @@ async fn damaged_stores_end_in_errors() {
 async fn damage_that_looks_like_data_is_found_by_a_check() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.redb");
-    closed_store(&path).await;
+    closed_store::<Redb>(&path).await;
     let whole = fs::read(&path).unwrap();
     for found in [b"Milk", b"Silk"] {
         let mut bytes = whole.clone();
@@ -227,74 +141,4 @@ async fn damage_that_looks_like_data_is_found_by_a_check() {
             assert_eq!(used(&path, false).await.unwrap().len(), 1);
         }
     }
-}
-
-#[test]
-fn a_second_opener_is_refused_until_the_first_is_gone() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("a.redb");
-    let first = RedbStore::open(&path).unwrap();
-    let error = RedbStore::open(&path).unwrap_err();
-    assert_eq!(error.kind(), StoreErrorKind::Locked, "{error}");
-    drop(first);
-    RedbStore::open(&path).unwrap();
-}
-
-/// Names a store for the test below.
-#[cfg(unix)]
-const STORE: &str = "SYNCTABLE_TEST_STORE";
-
-#[cfg(unix)]
-#[test]
-#[ignore = "the process that the next test starts"]
-fn opens() {
-    match RedbStore::open(std::env::var_os(STORE).unwrap()) {
-        Ok(_) => println!("outcome opened"),
-        Err(error) => println!("outcome {:?}", error.kind()),
-    }
-}
-
-#[cfg(unix)]
-#[test]
-fn what_may_not_be_written_is_refused() {
-    use std::os::unix::fs::{MetadataExt, PermissionsExt};
-    use std::os::unix::process::CommandExt;
-    use std::process::Command;
-
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("a.redb");
-    let mode = |path: &Path, mode| {
-        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
-    };
-    let open = || {
-        let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["--exact", "opens", "--ignored", "--nocapture"]);
-        // Root may do anything, so the child is somebody else.
-        if fs::metadata(folder.path()).unwrap().uid() == 0 {
-            command.uid(65534).gid(65534);
-        }
-        let output = command.env(STORE, &path).output();
-        let text = String::from_utf8(output.map_or(Vec::new(), |it| it.stdout)).unwrap();
-        let outcome = text.split_once("outcome ")?.1;
-        Some(outcome.lines().next()?.to_owned())
-    };
-    mode(folder.path(), 0o777);
-    if open().as_deref() != Some("opened") {
-        eprintln!("skipped: this test runs as root and others cannot run its binary");
-        return;
-    }
-    fs::remove_file(&path).unwrap();
-    mode(folder.path(), 0o555);
-    assert_eq!(open().unwrap(), "Permission", "a folder that is only read");
-    assert!(!path.exists());
-    mode(folder.path(), 0o777);
-    drop(RedbStore::open(&path).unwrap());
-    for (file, what) in [(0o444, "only read"), (0o000, "not even read")] {
-        mode(&path, file);
-        assert_eq!(open().unwrap(), "Permission", "a file that is {what}");
-    }
-    mode(&path, 0o666);
-    mode(folder.path(), 0o555);
-    assert_eq!(open().unwrap(), "opened", "nothing is made beside a store");
-    mode(folder.path(), 0o777);
 }

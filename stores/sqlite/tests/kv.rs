@@ -11,14 +11,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rusqlite::Connection;
-use synctable_core::query::Query;
-use synctable_core::store::{
-    Durability, LocalStore, LocalStoreExt, StoreError, StoreErrorKind, WriteBatch,
-};
-use synctable_core::{Record, Schema, TableName, TableSchema};
+use synctable_core::store::{Durability, LocalStore, StoreError, StoreErrorKind};
 use synctable_kv::{KvBackend, KvBatch, KvStore};
 use synctable_sqlite::{SqliteKv, SqliteStore};
-use synctable_testkit::{FolderHarness, InFolder, async_trait, store_tests};
+use synctable_testkit::files::{FileStore, assert_one_line, closed_store, refused, used};
+use synctable_testkit::{FolderHarness, InFolder, async_trait, file_tests, store_tests};
 
 struct Kv;
 
@@ -39,18 +36,22 @@ mod engine {
     synctable_testkit::engine_tests!(InFolder<Kv>);
 }
 
-/// Opening must fail, leave the bytes alone, leave no other file behind and say so in one line.
-fn refused<T: std::fmt::Debug>(path: &Path, opened: Result<T, StoreError>) -> StoreErrorKind {
-    let error = opened.unwrap_err();
-    let names: Vec<_> = fs::read_dir(path.parent().unwrap()).unwrap().collect();
-    assert_eq!(names.len(), 1, "files were made: {names:?}");
-    let text = error.to_string();
-    assert!(!text.contains(char::is_control), "{text}");
-    assert!(
-        text.contains(path.file_name().unwrap().to_str().unwrap()),
-        "{text}"
-    );
-    error.kind()
+impl FileStore for Kv {
+    fn open_at(path: &Path, create: bool) -> Result<Arc<dyn LocalStore>, StoreError> {
+        let backend = SqliteKv::builder(path).create(create).open()?;
+        Ok(Arc::new(KvStore::open(backend)?))
+    }
+}
+
+file_tests!(Kv);
+
+/// The other kind of file.
+struct Rows;
+
+impl FileStore for Rows {
+    fn open_at(path: &Path, create: bool) -> Result<Arc<dyn LocalStore>, StoreError> {
+        Ok(Arc::new(SqliteStore::builder(path).create(create).open()?))
+    }
 }
 
 fn put(backend: &SqliteKv, durability: Durability, key: &[u8], value: &[u8]) {
@@ -60,74 +61,35 @@ fn put(backend: &SqliteKv, durability: Durability, key: &[u8], value: &[u8]) {
 }
 
 #[test]
-fn the_two_kinds_of_files_refuse_each_other_and_stay_as_they_are() {
+fn the_two_kinds_of_files_refuse_each_other() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.db");
     drop(SqliteStore::open(&path).unwrap());
-    let bytes = fs::read(&path).unwrap();
-    assert_eq!(
-        refused(&path, SqliteKv::open(&path)),
-        StoreErrorKind::NotAStore
-    );
-    assert_eq!(fs::read(&path).unwrap(), bytes);
+    assert_eq!(refused::<Kv>(&path).kind(), StoreErrorKind::NotAStore);
     fs::remove_file(&path).unwrap();
     SqliteKv::open(&path).unwrap().close().unwrap();
-    let bytes = fs::read(&path).unwrap();
-    assert_eq!(
-        refused(&path, SqliteStore::open(&path)),
-        StoreErrorKind::NotAStore
-    );
-    assert_eq!(fs::read(&path).unwrap(), bytes);
+    assert_eq!(refused::<Rows>(&path).kind(), StoreErrorKind::NotAStore);
 }
 
 #[test]
-fn foreign_short_and_newer_files_are_refused_and_stay_as_they_are() {
+fn short_and_newer_files_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.db");
-    for bytes in [&b""[..], b"x", &[0; 5000], b"SQLite format 3\0"] {
-        fs::write(&path, bytes).unwrap();
-        assert_eq!(
-            refused(&path, SqliteKv::open(&path)),
-            StoreErrorKind::NotAStore
-        );
-        assert_eq!(fs::read(&path).unwrap(), bytes);
-    }
-    fs::remove_file(&path).unwrap();
     SqliteKv::open(&path).unwrap().close().unwrap();
     let whole = fs::read(&path).unwrap();
     for length in [512, 4096, whole.len() - 1] {
         fs::write(&path, &whole[..length]).unwrap();
-        assert_eq!(
-            refused(&path, SqliteKv::open(&path)),
-            StoreErrorKind::Corrupt
-        );
-        assert_eq!(fs::read(&path).unwrap(), &whole[..length]);
+        assert_eq!(refused::<Kv>(&path).kind(), StoreErrorKind::Corrupt);
     }
     fs::write(&path, &whole).unwrap();
     let newer = Connection::open(&path).unwrap();
     newer.pragma_update(None, "user_version", 2).unwrap();
     newer.close().unwrap();
-    assert_eq!(
-        refused(&path, SqliteKv::open(&path)),
-        StoreErrorKind::FormatTooNew
-    );
+    assert_eq!(refused::<Kv>(&path).kind(), StoreErrorKind::FormatTooNew);
 }
 
 #[test]
-fn missing_files_are_made_only_when_wanted_and_never_without_their_folder() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("a.db");
-    let error = SqliteKv::builder(&path).create(false).open().unwrap_err();
-    assert_eq!(error.kind(), StoreErrorKind::Io);
-    assert!(!path.exists());
-    let error = SqliteKv::open(folder.path().join("no/a.db")).unwrap_err();
-    assert!(error.to_string().contains("no folder"), "{error}");
-    let error = SqliteKv::open(folder.path()).unwrap_err();
-    assert_eq!(error.kind(), StoreErrorKind::NotAStore);
-}
-
-#[test]
-fn a_second_opener_is_refused_until_the_first_is_gone() {
+fn a_second_opener_is_refused_at_any_time() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.db");
     let first = SqliteKv::open(&path).unwrap();
@@ -180,17 +142,7 @@ fn what_is_deleted_or_replaced_is_not_left_in_the_file() {
 async fn damaged_files_end_in_errors() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.db");
-    let todo = TableName::new("todo").unwrap();
-    let record = |text| Record::from_json(text).unwrap();
-    let store = KvStore::open(SqliteKv::open(&path).unwrap()).unwrap();
-    let schema = Schema::new().with_table(todo.clone(), TableSchema::new());
-    store.define(&schema).await.unwrap();
-    let milk = record(r#"{"id":"a","title":"Milk"}"#);
-    store
-        .commit(WriteBatch::new().put(&todo, milk))
-        .await
-        .unwrap();
-    store.close().await.unwrap();
+    closed_store::<Kv>(&path).await;
     let whole = fs::read(&path).unwrap();
     let mut refused = 0;
     let places = (0..whole.len()).filter(|at| whole[*at] != 0);
@@ -198,17 +150,10 @@ async fn damaged_files_end_in_errors() {
         let mut bytes = whole.clone();
         bytes[at] ^= 0xff;
         fs::write(&path, &bytes).unwrap();
-        let used = async {
-            let store = KvStore::open(SqliteKv::open(&path)?)?;
-            store.query_all(&todo, &Query::all()).await?;
-            let bread = record(r#"{"id":"b","title":"Bread"}"#);
-            store.commit(WriteBatch::new().put(&todo, bread)).await?;
-            store.close().await
-        };
-        if let Err(error) = used.await {
+        let outcome = async { used(&KvStore::open(SqliteKv::open(&path)?)?).await };
+        if let Err(error) = outcome.await {
             refused += 1;
-            let text = error.to_string();
-            assert!(!text.contains(char::is_control), "{text}");
+            assert_one_line(&error);
         }
         let _ = fs::remove_file(folder.path().join("a.db-wal"));
     }

@@ -42,6 +42,8 @@
 //! A further test, `the_groups_are_those_the_store_claims`, fails if the list leaves out what
 //! [`capabilities`](synctable_core::store::LocalStore::capabilities) promises, or names more.
 //!
+//! Where a store lies at a path that the application chooses, [`file_tests!`] is about what is opened, made and refused there.
+//!
 //! The sync engine itself is tested over every store, too: `engine_tests!(MyHarness);` makes a test of each behaviour in
 //! [`engine`]. Its [`TestServer`](engine::TestServer) serves tests of applications as well.
 //!
@@ -63,6 +65,7 @@ pub mod cancel;
 pub mod concurrent;
 pub mod engine;
 pub mod fault;
+pub mod files;
 mod fixture;
 mod for_all;
 mod groups;

@@ -122,6 +122,7 @@ pub async fn closed_store_refuses_every_call<H: Harness>(harness: &H) {
     let todo = table("todo");
     let store = store_with(harness, &[&todo]).await;
     store.close().await.expect("the store closes");
+    store.close().await.expect("closing again does nothing");
     let refused = |error: Option<StoreError>| {
         assert_eq!(error.expect("an error").kind(), StoreErrorKind::Closed);
     };

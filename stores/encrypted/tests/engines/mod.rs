@@ -11,6 +11,7 @@ use synctable_memory::MemoryBackend;
 use synctable_redb::RedbStore;
 use synctable_sled::SledStore;
 use synctable_sqlite::SqliteKv;
+use synctable_testkit::files::FileStore;
 use synctable_testkit::{FolderHarness, Harness, async_trait};
 
 pub(crate) fn key() -> RawKey {
@@ -47,31 +48,45 @@ impl Harness for MemoryWithIndexes {
 
 pub(crate) struct Redb;
 
+impl FileStore for Redb {
+    fn open_at(path: &Path, create: bool) -> Result<Arc<dyn LocalStore>, StoreError> {
+        store(builder(RedbStore::builder(path).create(create).backend()?))
+    }
+}
+
 #[async_trait]
 impl FolderHarness for Redb {
     async fn open_in(folder: &Path) -> Result<Arc<dyn LocalStore>, StoreError> {
-        store(builder(
-            RedbStore::builder(folder.join("store.redb")).backend()?,
-        ))
+        Self::open_at(&folder.join("store.redb"), true)
     }
 }
 
 pub(crate) struct Sqlite;
 
+impl FileStore for Sqlite {
+    fn open_at(path: &Path, create: bool) -> Result<Arc<dyn LocalStore>, StoreError> {
+        store(builder(SqliteKv::builder(path).create(create).open()?))
+    }
+}
+
 #[async_trait]
 impl FolderHarness for Sqlite {
     async fn open_in(folder: &Path) -> Result<Arc<dyn LocalStore>, StoreError> {
-        store(builder(SqliteKv::open(folder.join("store.db"))?))
+        Self::open_at(&folder.join("store.db"), true)
     }
 }
 
 pub(crate) struct Sled;
 
+impl FileStore for Sled {
+    fn open_at(path: &Path, create: bool) -> Result<Arc<dyn LocalStore>, StoreError> {
+        store(builder(SledStore::builder(path).create(create).backend()?))
+    }
+}
+
 #[async_trait]
 impl FolderHarness for Sled {
     async fn open_in(folder: &Path) -> Result<Arc<dyn LocalStore>, StoreError> {
-        store(builder(
-            SledStore::builder(folder.join("store.sled")).backend()?,
-        ))
+        Self::open_at(&folder.join("store.sled"), true)
     }
 }
