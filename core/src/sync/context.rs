@@ -6,32 +6,26 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{RwLock, broadcast};
 
-use super::conflict::ConflictPolicy;
-use super::copy;
-use super::event::{Event, Events};
-use super::lease::Lease;
-use super::locks::RecordLocks;
-use super::operation::Operation;
-use super::queue::Queue;
-use super::system::{self, META, OPERATIONS, meta_row, meta_value};
-use super::table::SyncTable;
-use super::transaction::Transaction;
 use crate::clock::{Clock, IdSource, SystemClock, UuidV7};
 use crate::error::Error;
 use crate::name::{RecordId, TableName};
-use crate::query::Query;
 use crate::schema::{Schema, TableSchema};
-use crate::store::{
-    Durability, Expect, LocalStore, LocalStoreExt, StoreError, StoreErrorKind, WriteBatch,
-};
+use crate::store::{Durability, LocalStore, LocalStoreExt, StoreErrorKind, WriteBatch};
+use crate::sync::admin::copy;
+use crate::sync::decide::conflict::ConflictPolicy;
+use crate::sync::event::{Event, Events};
+use crate::sync::local::table::SyncTable;
+use crate::sync::local::transaction::Transaction;
+use crate::sync::locks::RecordLocks;
+use crate::sync::push::lease::Lease;
+use crate::sync::queue::index::Queue;
+use crate::sync::system::{self, META, meta_row, meta_value};
 use crate::transport::{Transport, TransportError, TransportErrorKind};
 
 /// Events kept for a listener that does not read.
 const EVENT_BUFFER: usize = 1024;
 /// How often a context tries to become the one that changes the queue.
-const CLAIMS: usize = 64;
-/// Rows of the queue read at once.
-const QUEUE_PAGE: u32 = 1000;
+pub(crate) const CLAIMS: usize = 64;
 
 /// A local store with its operation queue, and the way to a server. Clones share one context.
 ///
@@ -337,99 +331,6 @@ impl Inner {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .insert(table.clone(), Arc::new(table_schema));
-        Ok(())
-    }
-
-    /// Reads the whole queue from the store, after every change that is under way.
-    pub(crate) async fn reload_queue(&self) -> Result<(), Error> {
-        let _gate = self.gate.write().await;
-        self.reload_queue_gated().await
-    }
-
-    /// Makes this context the one that changes the queue, where others may open the store, too. A batch of another
-    /// context that was planned before fails then, as ours will once another context has done the same.
-    async fn claim_queue(&self) -> Result<(), Error> {
-        if !self.store.capabilities().multi_process {
-            return Ok(());
-        }
-        let id = RecordId::system("claim");
-        for _ in 0..CLAIMS {
-            let found = self.store.get_one(&META, &id).await?;
-            if found.is_some() && found == self.queue.claim() {
-                return Ok(());
-            }
-            let number: u64 = match &found {
-                Some(row) => meta_value(row)?.parse().unwrap_or_default(),
-                None => 0,
-            };
-            let claim = meta_row("claim", &number.wrapping_add(1).to_string())?;
-            let batch = WriteBatch::new().durability(Durability::Eventual);
-            let batch = match found {
-                Some(row) => batch.expect_same(&META, row),
-                None => batch.expect_absent(&META, &id),
-            };
-            match self.store.commit(batch.put(&META, claim.clone())).await {
-                Ok(()) => {
-                    self.queue.set_claim(claim);
-                    return Ok(());
-                }
-                Err(error) if error.kind() == StoreErrorKind::CheckFailed => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Err(Error::Contended)
-    }
-
-    /// Demands of a batch that relies on the index that the index is not behind.
-    pub(crate) fn check_queue(&self, batch: &mut WriteBatch) {
-        if let Some(claim) = self.queue.claim() {
-            let id = claim.id().clone();
-            batch.check(&META, &id, Expect::Same(Box::new(claim)));
-        }
-    }
-
-    /// As [`reload_queue`](Self::reload_queue), for a caller that holds the gate alone.
-    pub(crate) async fn reload_queue_gated(&self) -> Result<(), Error> {
-        self.claim_queue().await?;
-        self.read_queue().await
-    }
-
-    async fn read_queue(&self) -> Result<(), Error> {
-        let ordered = self.store.capabilities().ordered_commits;
-        let suspect = self.queue.is_suspect();
-        if suspect && ordered {
-            // Behind this commit no dropped one can still land.
-            let mut barrier = WriteBatch::new().durability(Durability::Eventual);
-            barrier.check(&META, &RecordId::system("store"), Expect::Present);
-            self.store.commit(barrier).await?;
-        }
-        let floor = match self
-            .store
-            .get_one(&META, &RecordId::system("queue"))
-            .await?
-        {
-            Some(row) => meta_value(&row)?.parse().map_err(|_| {
-                StoreError::corrupt("the end of the queue in __meta is damaged; restore a backup")
-            })?,
-            None => 0,
-        };
-        let mut query = Query::all().page(QUEUE_PAGE);
-        let mut operations = Vec::new();
-        loop {
-            let page = self.store.query(&OPERATIONS, &query).await?;
-            for row in &page.records {
-                let mut operation = Operation::from_row(row)?;
-                // The index needs neither: large queues would hold every record twice.
-                (operation.base, operation.item, operation.shadow) = (None, None, None);
-                operations.push(operation);
-            }
-            match page.next {
-                Some(next) => query.after = Some(next),
-                None => break,
-            }
-        }
-        self.queue
-            .replace_all(operations, floor, ordered || !suspect);
         Ok(())
     }
 }

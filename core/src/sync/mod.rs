@@ -2,48 +2,35 @@
 //!
 //! Start with [`SyncContext::builder`].
 
-mod apply;
-mod audit;
+mod admin;
 mod cancel;
-mod conflict;
 mod context;
-mod copy;
-mod deliver;
-mod delta;
+mod decide;
 mod event;
-mod inspect;
-mod lease;
 mod local;
 mod locks;
-mod merge;
-mod operation;
 mod pull;
-mod purge;
 mod push;
 mod queue;
-mod resolve;
-mod route;
-mod settle;
-mod slot;
 mod system;
-mod table;
-mod transaction;
 
-pub use audit::{Audit, AuditReport, Difference, DifferenceKind};
+pub use admin::copy::{CopyReport, copy_store};
+pub use admin::inspect::{Finding, Inspection, PullToken, TableStatus};
+pub use admin::purge::{Purge, PurgeReport};
 pub use cancel::CancelToken;
-pub use conflict::{
+pub use context::{ContextBuilder, SyncContext};
+pub use decide::conflict::{
     ConflictDecision, ConflictDetails, ConflictHandler, ConflictPolicy, HandlerError,
 };
-pub use context::{ContextBuilder, SyncContext};
-pub use copy::{CopyReport, copy_store};
+pub use decide::merge::{Merged, merge};
+pub use decide::resolve::Resolution;
 pub use event::{Event, Events, Origin, RecordChange};
-pub use inspect::{Finding, Inspection, PullToken, TableStatus};
-pub use merge::{Merged, merge};
-pub use operation::{Collapse, Operation, OperationKind, OperationState, collapse};
+pub use local::query::{QueryPage, TableQuery};
+pub use local::table::SyncTable;
+pub use local::transaction::Transaction;
+pub use pull::audit::{Audit, AuditReport, Difference, DifferenceKind};
 pub use pull::{Pull, PullReport};
-pub use purge::{Purge, PurgeReport};
+pub use push::settle::ParkedOperation;
 pub use push::{Push, PushReport};
-pub use resolve::Resolution;
-pub use settle::ParkedOperation;
-pub use table::{QueryPage, SyncTable, TableQuery};
-pub use transaction::Transaction;
+pub use queue::collapse::{Collapse, collapse};
+pub use queue::operation::{Operation, OperationKind, OperationState};

@@ -4,11 +4,11 @@ use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
 
-use super::operation::Operation;
 use crate::name::{QueryId, RecordId, TableName};
 use crate::record::{Record, SystemProperties};
 use crate::schema::{Schema, TableSchema};
 use crate::store::StoreError;
+use crate::sync::queue::operation::Operation;
 use crate::timestamp::Timestamp;
 
 /// The operation queue, one row an operation.
@@ -93,7 +93,7 @@ impl FailureRow {
     }
 }
 
-/// Who pushes: see [`lease`](super::lease).
+/// Who pushes: see [`lease`](crate::sync::push::lease).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct LeaseRow {

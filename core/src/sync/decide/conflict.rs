@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::operation::Operation;
 use crate::record::Record;
+use crate::sync::queue::operation::Operation;
 
 /// How a push treats conflicts.
 #[derive(Clone, Default)]

@@ -7,17 +7,17 @@ use std::hash::{BuildHasher, RandomState};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
-use super::cancel::CancelToken;
-use super::context::{Inner, SyncContext};
-use super::pull::{MAX_REQUESTS, PullReport, check_query};
-use super::route::{Route, Then, is_windowed, safe_time};
-use super::settle::tombstone;
-use super::system::{DELTA, DeltaToken};
 use crate::error::Error;
 use crate::name::{RecordId, TableName};
 use crate::query::Query;
 use crate::record::Record;
 use crate::store::{Durability, LocalStoreExt, StoreErrorKind, WriteBatch};
+use crate::sync::cancel::CancelToken;
+use crate::sync::context::{Inner, SyncContext};
+use crate::sync::pull::walk::{Route, Then, is_windowed, safe_time};
+use crate::sync::pull::{MAX_REQUESTS, PullReport, check_query};
+use crate::sync::push::settle::tombstone;
+use crate::sync::system::{DELTA, DeltaToken};
 use crate::timestamp::Timestamp;
 use crate::transport::Transport;
 
@@ -26,7 +26,7 @@ const MAX_LISTED: usize = 1000;
 /// Local records that are read at once.
 const LOCAL_PAGE: u32 = 500;
 
-/// An audit to be awaited; made by [`SyncTable::audit`](super::SyncTable::audit).
+/// An audit to be awaited; made by [`SyncTable::audit`](crate::sync::SyncTable::audit).
 ///
 /// An incremental pull follows the times of changes. It cannot see a row that was removed without a trace, one that the
 /// pull's filter no longer matches, or a server whose data was put back to an older state. An audit reads every row

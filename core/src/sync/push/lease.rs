@@ -18,13 +18,13 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
-use super::context::Inner;
-use super::system::{LeaseRow, META};
 use crate::clock::IdSource;
 use crate::error::Error;
 use crate::name::RecordId;
 use crate::record::Record;
 use crate::store::{Durability, LocalStoreExt, ProcessLock, StoreErrorKind, WriteBatch};
+use crate::sync::context::Inner;
+use crate::sync::system::{LeaseRow, META};
 use crate::timestamp::Timestamp;
 
 /// How long a lease outlives its last renewal.

@@ -1,5 +1,10 @@
 //! Push: sends the queue in order.
 
+pub(crate) mod deliver;
+pub(crate) mod lease;
+pub(crate) mod mark;
+pub(crate) mod settle;
+
 use std::collections::{HashMap, HashSet};
 use std::future::IntoFuture;
 use std::sync::{Mutex, PoisonError};
@@ -7,15 +12,16 @@ use std::sync::{Mutex, PoisonError};
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt, stream};
 
-use super::cancel::CancelToken;
-use super::context::SyncContext;
-use super::deliver::{Sending, concerns_operation};
-use super::event::Event;
-use super::operation::{Operation, OperationState};
-use super::settle::{Answer, Answered, Settled};
 use crate::error::Error;
 use crate::name::{RecordId, TableName};
 use crate::planted::planted;
+use crate::sync::cancel::CancelToken;
+use crate::sync::context::SyncContext;
+use crate::sync::event::Event;
+use crate::sync::push::deliver::concerns_operation;
+use crate::sync::push::mark::Sending;
+use crate::sync::push::settle::{Answer, Answered, Settled};
+use crate::sync::queue::operation::{Operation, OperationState};
 use crate::transport::{Transport, TransportError, TransportErrorKind};
 
 /// Operations that are marked, sent and settled together: two commits a group instead of two an operation.

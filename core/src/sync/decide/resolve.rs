@@ -1,16 +1,16 @@
 //! The queue in the hands of the application: list, cancel, discard, retry, and resolve parked conflicts.
 
-use super::conflict::{ConflictDecision, ConflictDetails};
-use super::context::SyncContext;
-use super::event::Origin;
-use super::operation::{Operation, OperationState};
-use super::settle::{ParkedOperation, decide, live, merge_decision};
-use super::slot::Slot;
-use super::system::{FAILURES, FailureRow, OPERATIONS, seq_id};
 use crate::error::Error;
 use crate::query::Query;
 use crate::record::{Draft, Record};
 use crate::store::{Durability, LocalStoreExt, WriteBatch};
+use crate::sync::context::SyncContext;
+use crate::sync::decide::conflict::{ConflictDecision, ConflictDetails};
+use crate::sync::event::Origin;
+use crate::sync::push::settle::{ParkedOperation, decide, live, merge_decision};
+use crate::sync::queue::operation::{Operation, OperationState};
+use crate::sync::queue::slot::Slot;
+use crate::sync::system::{FAILURES, FailureRow, OPERATIONS, seq_id};
 
 /// How a parked conflict ends.
 #[derive(Debug, Clone, PartialEq)]

@@ -3,15 +3,15 @@
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use super::context::Inner;
-use super::delta::{Next, Seen, Step, next_step};
-use super::system::{DELTA, DeltaToken};
 use crate::error::Error;
 use crate::name::{QueryId, RecordId, TableName, Version};
 use crate::planted::planted;
 use crate::query::Query;
 use crate::record::Record;
 use crate::store::LocalStoreExt;
+use crate::sync::context::Inner;
+use crate::sync::pull::delta::{Next, Seen, Step, next_step};
+use crate::sync::system::{DELTA, DeltaToken};
 use crate::timestamp::Timestamp;
 use crate::transport::{PageCursor, RemotePage};
 

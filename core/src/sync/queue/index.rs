@@ -8,9 +8,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::operation::{Operation, OperationState};
 use crate::name::{RecordId, TableName};
 use crate::record::Record;
+use crate::sync::queue::operation::{Operation, OperationState};
 
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
@@ -58,7 +58,7 @@ impl Queue {
 
     /// The row that stands while no other context has changed the queue: see [`Inner::claim_queue`].
     ///
-    /// [`Inner::claim_queue`]: super::context::Inner::claim_queue
+    /// [`Inner::claim_queue`]: crate::sync::context::Inner::claim_queue
     pub(crate) fn claim(&self) -> Option<Record> {
         self.index().claim.clone()
     }

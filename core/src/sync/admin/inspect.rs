@@ -2,14 +2,14 @@
 
 use std::collections::HashMap;
 
-use super::context::SyncContext;
-use super::operation::{Operation, OperationKind, OperationState};
-use super::system::{DELTA, DeltaToken, FAILURES, FailureRow, OPERATIONS, seq_id};
 use crate::error::Error;
 use crate::name::{QueryId, RecordId, TableName};
 use crate::query::Query;
 use crate::record::Record;
 use crate::store::{LocalStoreExt, StoreErrorKind};
+use crate::sync::context::SyncContext;
+use crate::sync::queue::operation::{Operation, OperationKind, OperationState};
+use crate::sync::system::{DELTA, DeltaToken, FAILURES, FailureRow, OPERATIONS, seq_id};
 use crate::timestamp::Timestamp;
 
 /// What is in a store.

@@ -1,20 +1,25 @@
 //! Pull: brings the server's changes of one table or query.
 
+pub(crate) mod apply;
+pub(crate) mod audit;
+pub(crate) mod delta;
+pub(crate) mod walk;
+
 use std::future::IntoFuture;
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Either, select};
 use tokio::sync::RwLockReadGuard;
 
-use super::cancel::CancelToken;
-use super::context::{Inner, SyncContext};
-use super::deliver::concerns_operation;
-use super::event::Event;
-use super::route::{Route, Then, is_windowed};
 use crate::error::Error;
 use crate::name::{NameError, QueryId, TableName};
 use crate::query::Query;
 use crate::record::Record;
+use crate::sync::cancel::CancelToken;
+use crate::sync::context::{Inner, SyncContext};
+use crate::sync::event::Event;
+use crate::sync::pull::walk::{Route, Then, is_windowed};
+use crate::sync::push::deliver::concerns_operation;
 use crate::transport::{InvalidRow, RemotePage, Transport, TransportErrorKind};
 
 /// Requests of one pull, or one audit, after which it is given up.
@@ -59,7 +64,7 @@ impl PullReport {
     }
 }
 
-/// A pull to be awaited. Made by [`SyncTable::pull`](super::SyncTable::pull) and [`SyncTable::pull_full`](super::SyncTable::pull_full).
+/// A pull to be awaited. Made by [`SyncTable::pull`](crate::sync::SyncTable::pull) and [`SyncTable::pull_full`](crate::sync::SyncTable::pull_full).
 ///
 /// Each page is stored together with the position of the pull, so a pull that ends early goes on from there.
 /// Dropping the future is safe at any time.

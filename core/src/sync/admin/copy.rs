@@ -2,7 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::system::{META, OPERATIONS, meta_value};
 use crate::error::Error;
 use crate::name::{RecordId, TableName};
 use crate::query::{Cursor, Query, SortKey};
@@ -11,6 +10,7 @@ use crate::schema::{Schema, TableSchema};
 use crate::store::{
     Durability, LocalStore, LocalStoreExt, StoreError, StoreErrorKind, Write, WriteBatch,
 };
+use crate::sync::system::{META, OPERATIONS, meta_value};
 
 /// Records that are copied in one commit.
 const PAGE: u32 = 500;
@@ -54,7 +54,7 @@ fn state() -> RecordId {
 /// how many rows are done.
 ///
 /// The target must be new, or hold the beginning of a copy of the same store that was cut off: it goes on there. Dropping the future is as
-/// safe as a cut. Until the copy is whole [`SyncContext`](super::SyncContext) refuses to open the target.
+/// safe as a cut. Until the copy is whole [`SyncContext`](crate::sync::SyncContext) refuses to open the target.
 ///
 /// At the end both stores are compared row by row, so the copy is the source as it was at that time. If someone changed the
 /// source after it was read, that fails, and the next call begins anew.

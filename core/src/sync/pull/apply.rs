@@ -2,16 +2,16 @@
 
 use std::collections::HashMap;
 
-use super::context::Inner;
-use super::event::{Event, Origin, RecordChange};
-use super::local::CommitError;
-use super::pull::PullReport;
-use super::system::{DELTA, OPERATIONS, seq_id};
 use crate::error::Error;
 use crate::name::{RecordId, TableName};
 use crate::planted::planted;
 use crate::record::Record;
 use crate::store::{Durability, Expect, StoreErrorKind, Write, WriteBatch};
+use crate::sync::context::Inner;
+use crate::sync::event::{Event, Origin, RecordChange};
+use crate::sync::local::write::CommitError;
+use crate::sync::pull::PullReport;
+use crate::sync::system::{DELTA, OPERATIONS, seq_id};
 
 const ATTEMPTS: usize = 16;
 

@@ -5,13 +5,13 @@ use std::marker::PhantomData;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::context::SyncContext;
-use super::local::Staged;
-use super::slot::{Intent, Modify};
-use super::table::SyncTable;
 use crate::error::Error;
 use crate::name::RecordId;
 use crate::record::{Draft, Record};
+use crate::sync::context::SyncContext;
+use crate::sync::local::table::SyncTable;
+use crate::sync::local::write::Staged;
+use crate::sync::queue::slot::{Intent, Modify};
 
 /// Local changes that are stored together, with their operations, or not at all.
 ///

@@ -3,15 +3,16 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::event::RecordChange;
-use super::operation::{Collapse, Operation, OperationKind, OperationState, collapse};
-use super::settle::live;
-use super::system::{FAILURES, OPERATIONS, seq_id};
 use crate::error::Error;
 use crate::name::{RecordId, TableName};
 use crate::planted::planted;
 use crate::record::{Draft, Record, SystemProperties};
 use crate::store::{Expect, StoreError, Write, WriteBatch};
+use crate::sync::event::RecordChange;
+use crate::sync::push::settle::live;
+use crate::sync::queue::collapse::{Collapse, collapse};
+use crate::sync::queue::operation::{Operation, OperationKind, OperationState};
+use crate::sync::system::{FAILURES, OPERATIONS, seq_id};
 use crate::timestamp::Timestamp;
 
 /// A local change as the application asks for it.

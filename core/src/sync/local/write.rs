@@ -1,16 +1,16 @@
 //! Local changes: read, plan, commit as one batch, tell.
 
-use super::context::Inner;
-use super::event::{Event, Origin};
-use super::locks::spread;
-use super::operation::Operation;
-use super::queue::InFlight;
-use super::slot::{Intent, Slot};
-use super::system::{META, OPERATIONS, meta_row, seq_id};
 use crate::error::Error;
 use crate::name::{RecordId, TableName};
 use crate::record::{Draft, Record};
 use crate::store::{Durability, LocalStoreExt, StoreError, StoreErrorKind, WriteBatch};
+use crate::sync::context::Inner;
+use crate::sync::event::{Event, Origin};
+use crate::sync::locks::spread;
+use crate::sync::queue::index::InFlight;
+use crate::sync::queue::operation::Operation;
+use crate::sync::queue::slot::{Intent, Slot};
+use crate::sync::system::{META, OPERATIONS, meta_row, seq_id};
 
 /// How often a plan is made anew because someone else changed the same rows.
 const ATTEMPTS: usize = 64;

@@ -1,18 +1,18 @@
 //! What an answer of the server does to the store: one commit for a group of answers.
 
-use super::conflict::{ConflictDecision, ConflictDetails};
-use super::context::Inner;
-use super::event::{Event, Origin};
-use super::merge::join;
-use super::operation::{Operation, OperationKind, OperationState};
-use super::slot::Slot;
-use super::system::{FAILURES, FailureRow};
 use crate::error::Error;
 use crate::name::{RecordId, TableName};
 use crate::planted::planted;
 use crate::record::{Record, SystemProperties};
 use crate::schema::MergeRules;
 use crate::store::{Durability, Write, WriteBatch};
+use crate::sync::context::Inner;
+use crate::sync::decide::conflict::{ConflictDecision, ConflictDetails};
+use crate::sync::decide::merge::join;
+use crate::sync::event::{Event, Origin};
+use crate::sync::queue::operation::{Operation, OperationKind, OperationState};
+use crate::sync::queue::slot::Slot;
+use crate::sync::system::{FAILURES, FailureRow};
 use crate::transport::Rejection;
 
 /// An operation that waits for a decision.

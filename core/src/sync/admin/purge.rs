@@ -2,17 +2,17 @@
 
 use std::collections::HashSet;
 
-use super::context::SyncContext;
-use super::event::Event;
-use super::local::CommitError;
-use super::operation::Operation;
-use super::queue::InFlight;
-use super::system::{DELTA, DeltaToken, FAILURES, META, OPERATIONS, meta_row, seq_id};
 use crate::error::Error;
 use crate::name::{RecordId, TableName};
 use crate::planted::planted;
 use crate::query::{Evaluator, Expr, Query, field};
 use crate::store::{Expect, LocalStoreExt, Write, WriteBatch};
+use crate::sync::context::SyncContext;
+use crate::sync::event::Event;
+use crate::sync::local::write::CommitError;
+use crate::sync::queue::index::InFlight;
+use crate::sync::queue::operation::Operation;
+use crate::sync::system::{DELTA, DeltaToken, FAILURES, META, OPERATIONS, meta_row, seq_id};
 
 /// What to purge, and what to do about pending operations and pull positions.
 #[derive(Debug, Clone, Default, PartialEq)]

@@ -1,0 +1,6 @@
+//! Local changes and queries: what applications call.
+
+pub(crate) mod query;
+pub(crate) mod table;
+pub(crate) mod transaction;
+pub(crate) mod write;

@@ -1,0 +1,148 @@
+//! A query on a local table.
+
+use std::fmt;
+use std::future::IntoFuture;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use serde::de::DeserializeOwned;
+
+use crate::error::Error;
+use crate::query::{Cursor, Expr, FieldPath, Query};
+use crate::store::Plan;
+use crate::sync::local::table::SyncTable;
+use crate::sync::local::transaction::typed;
+
+/// A query on a local table. Await it: with [`page`](Self::page) for one page, otherwise for everything it describes.
+///
+/// ```
+/// # async fn example(sync: synctable_core::sync::SyncContext) -> Result<(), synctable_core::Error> {
+/// use synctable_core::query::field;
+/// let todos = sync.table::<serde_json::Value>("todoitem")?;
+/// let open = todos.query().filter(field("complete").eq(false)).order_by("text").page(50).await?;
+/// for todo in &open.records { println!("{}", todo["text"]); }
+/// # Ok(()) }
+/// ```
+#[must_use = "a query does nothing until it is awaited"]
+pub struct TableQuery<T> {
+    pub(crate) table: SyncTable<T>,
+    pub(crate) query: Query,
+}
+
+/// What a query found.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct QueryPage<T> {
+    /// The records in order.
+    pub records: Vec<T>,
+    /// Where the next page starts, if there is one.
+    pub next: Option<Cursor>,
+}
+
+impl<T> TableQuery<T> {
+    /// Only records that match; several filters must all match.
+    pub fn filter(mut self, filter: impl Into<Expr>) -> Self {
+        self.query = self.query.filter(filter);
+        self
+    }
+
+    /// Ordered by a member, small first.
+    pub fn order_by(mut self, path: impl Into<FieldPath>) -> Self {
+        self.query = self.query.order_by(path);
+        self
+    }
+
+    /// Ordered by a member, large first.
+    pub fn order_by_desc(mut self, path: impl Into<FieldPath>) -> Self {
+        self.query = self.query.order_by_desc(path);
+        self
+    }
+
+    /// Without the first `count` records.
+    pub fn skip(mut self, count: u64) -> Self {
+        self.query = self.query.skip(count);
+        self
+    }
+
+    /// At most `count` records.
+    pub fn top(mut self, count: u64) -> Self {
+        self.query = self.query.top(count);
+        self
+    }
+
+    /// One page of at most `count` records.
+    pub fn page(mut self, count: u32) -> Self {
+        self.query = self.query.page(count);
+        self
+    }
+
+    /// The page behind a position of an earlier page.
+    pub fn after(mut self, cursor: Cursor) -> Self {
+        self.query = self.query.after(Some(cursor));
+        self
+    }
+
+    /// How many records match the filter.
+    pub async fn count(self) -> Result<u64, Error> {
+        self.table.count(&self.query).await
+    }
+
+    /// How the store would answer: which declared index it uses, if any.
+    pub async fn explain(self) -> Result<Plan, Error> {
+        let name = &self.table.name;
+        let inner = &self.table.context.inner;
+        inner.ensure_table(name).await?;
+        Ok(inner.store.explain(name, &self.query).await?)
+    }
+}
+
+impl<T: DeserializeOwned> TableQuery<T> {
+    async fn run(self) -> Result<QueryPage<T>, Error> {
+        let name = &self.table.name;
+        let inner = &self.table.context.inner;
+        inner.ensure_table(name).await?;
+        let mut query = self.query;
+        let one_page = query.page.is_some();
+        query.page.get_or_insert(1000);
+        let mut records = Vec::new();
+        loop {
+            let page = inner.store.query(name, &query).await?;
+            for record in &page.records {
+                records.push(typed(name, record)?);
+            }
+            if one_page || page.next.is_none() {
+                return Ok(QueryPage {
+                    records,
+                    next: page.next,
+                });
+            }
+            query.after = page.next;
+        }
+    }
+}
+
+impl<T: DeserializeOwned + Send + 'static> IntoFuture for TableQuery<T> {
+    type Output = Result<QueryPage<T>, Error>;
+    type IntoFuture = BoxFuture<'static, Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        self.run().boxed()
+    }
+}
+
+impl<T> IntoIterator for QueryPage<T> {
+    type Item = T;
+    type IntoIter = std::vec::IntoIter<T>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.records.into_iter()
+    }
+}
+
+impl<T> fmt::Debug for TableQuery<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TableQuery")
+            .field("table", &self.table.name)
+            .finish_non_exhaustive()
+    }
+}

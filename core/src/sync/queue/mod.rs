@@ -1,0 +1,7 @@
+//! The operation queue: operations, how they join, the index in memory, and who may change it.
+
+pub(crate) mod claim;
+pub(crate) mod collapse;
+pub(crate) mod index;
+pub(crate) mod operation;
+pub(crate) mod slot;
