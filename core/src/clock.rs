@@ -1,6 +1,9 @@
 //! Time and new ids, injected so that one seed replays one history.
 
 use std::fmt::Debug;
+use std::time::Duration;
+
+use async_trait::async_trait;
 
 use crate::name::RecordId;
 use crate::timestamp::Timestamp;
@@ -15,6 +18,13 @@ pub trait Clock: Debug + Send + Sync + 'static {
 pub trait IdSource: Debug + Send + Sync + 'static {
     /// An id that was never given before.
     fn next_id(&self) -> RecordId;
+}
+
+/// Waits. Injected, so that the engine sets no timers of its own and tests need not wait.
+#[async_trait]
+pub trait Sleep: Debug + Send + Sync + 'static {
+    /// Returns after `duration`. Dropping the future ends the wait.
+    async fn sleep(&self, duration: Duration);
 }
 
 /// The clock of the machine.

@@ -59,7 +59,7 @@ pub enum Error {
         limit: usize,
     },
     /// A stored record cannot be read into the type of the table handle.
-    #[error("table {table}, id '{id}': the record does not fit the type: {source}")]
+    #[error("table {table}, id '{id}': the record does not fit the type")]
     Typed {
         /// The table.
         table: TableName,
@@ -95,6 +95,22 @@ pub enum Error {
     NotInConflict {
         /// The number asked for.
         seq: u64,
+    },
+    /// The operation is in conflict, so there is nothing to try again.
+    #[error("operation {seq} is in conflict; resolve it: choose a side, or merge both")]
+    IsConflict {
+        /// The number asked for.
+        seq: u64,
+    },
+    /// The server keeps the record under another id than it was sent with.
+    #[error(
+        "operation {seq} made a record with another id, '{id}', at the server; resolve it by taking the server's record"
+    )]
+    OtherId {
+        /// The operation.
+        seq: u64,
+        /// The id at the server.
+        id: RecordId,
     },
     /// A conflict is not any more what the application saw when it decided.
     #[error("the conflict of operation {seq} has changed meanwhile; list it again")]
@@ -132,7 +148,7 @@ pub enum Error {
         table: TableName,
     },
     /// A push ended early; the report says what was done before.
-    #[error("{source}")]
+    #[error("the push stopped: {} operations arrived, {} are queued", .report.pushed, .report.pending)]
     PushStopped {
         /// What was done before.
         report: Box<PushReport>,
@@ -150,6 +166,34 @@ pub enum Error {
     Contended,
 }
 
+/// What kind of failure an [`Error`] is: what to do about it, rather than where it happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// What the application gave is not valid: a name, a record, a query, a number of an operation. Mend it.
+    Input,
+    /// There is no such record or operation, or there is one already.
+    State,
+    /// Changes wait that the call would lose, or that need a decision.
+    Pending,
+    /// Nobody who speaks for the server could be reached. Try again later.
+    Offline,
+    /// The user has to sign in.
+    SignIn,
+    /// The server does not allow it.
+    Forbidden,
+    /// The server is busy or failed. Try again later.
+    Server,
+    /// The server's answers are not those of a table server, or it does not know what was asked for.
+    Protocol,
+    /// The local store failed.
+    Store,
+    /// Another process or task is at it. Try again.
+    Busy,
+    /// The call was cancelled.
+    Cancelled,
+}
+
 impl Error {
     /// The transport error behind this error, if there is one.
     pub fn as_transport(&self) -> Option<&TransportError> {
@@ -160,10 +204,62 @@ impl Error {
         }
     }
 
-    /// True when the server could not be reached or refused the credentials: nothing is wrong with the data.
+    /// What kind of failure it is. That of a stopped push is the kind of what stopped it.
+    pub fn kind(&self) -> ErrorKind {
+        use TransportErrorKind as Kind;
+        match self {
+            Self::Name(_)
+            | Self::Record(_)
+            | Self::Schema(_)
+            | Self::TooLarge { .. }
+            | Self::Typed { .. }
+            | Self::PullQuery(_)
+            | Self::QueryIdReused { .. }
+            | Self::LocalOnly { .. } => ErrorKind::Input,
+            Self::NotFound { .. }
+            | Self::AlreadyExists { .. }
+            | Self::NoSuchOperation { .. }
+            | Self::NotInConflict { .. }
+            | Self::ConflictChanged { .. } => ErrorKind::State,
+            Self::PendingOperations { .. }
+            | Self::CannotMerge { .. }
+            | Self::IsConflict { .. }
+            | Self::OtherId { .. } => ErrorKind::Pending,
+            Self::NoProgress { .. } => ErrorKind::Protocol,
+            Self::Store(_) => ErrorKind::Store,
+            Self::PushStopped { source, .. } => source.kind(),
+            Self::AnotherPusher | Self::Contended => ErrorKind::Busy,
+            Self::Cancelled => ErrorKind::Cancelled,
+            Self::Transport(error) => match error.kind() {
+                _ if error.is_offline() => ErrorKind::Offline,
+                _ if error.needs_sign_in() => ErrorKind::SignIn,
+                Kind::Forbidden => ErrorKind::Forbidden,
+                Kind::Busy | Kind::Gateway | Kind::Failed => ErrorKind::Server,
+                Kind::BadRequest | Kind::Missing | Kind::BadQuery => ErrorKind::Input,
+                _ => ErrorKind::Protocol,
+            },
+        }
+    }
+
+    /// True when nobody who speaks for the server could be reached: nothing is wrong with the data, and nothing with the credentials.
     pub fn is_offline(&self) -> bool {
-        self.as_transport().is_some_and(|error| {
-            error.is_temporary() || error.kind() == TransportErrorKind::Unauthorized
-        })
+        self.as_transport().is_some_and(TransportError::is_offline)
+    }
+
+    /// True when the same call may succeed later without a change of anything here.
+    pub fn is_temporary(&self) -> bool {
+        match self {
+            Self::AnotherPusher | Self::Contended => true,
+            Self::PushStopped { source, .. } => source.is_temporary(),
+            error => error
+                .as_transport()
+                .is_some_and(TransportError::is_temporary),
+        }
+    }
+
+    /// True when the user has to sign in, again or as somebody else.
+    pub fn needs_sign_in(&self) -> bool {
+        self.as_transport()
+            .is_some_and(TransportError::needs_sign_in)
     }
 }

@@ -17,8 +17,8 @@ pub mod sync;
 mod timestamp;
 pub mod transport;
 
-pub use clock::{Clock, IdSource, SystemClock, UuidV7};
-pub use error::Error;
+pub use clock::{Clock, IdSource, Sleep, SystemClock, UuidV7};
+pub use error::{Error, ErrorKind};
 pub use name::{NameError, QueryId, RecordId, TableName, Version};
 pub use record::{Draft, Record, RecordError, SYSTEM_PROPERTIES, SystemProperties};
 pub use schema::{

@@ -117,3 +117,49 @@ mod switch {
 pub(crate) use switch::is;
 #[cfg(feature = "planted-bugs")]
 pub use switch::{Bug, plant};
+
+/// True while the row of the policy's table at this place is turned around.
+macro_rules! planted_row {
+    ($place:expr) => {{
+        #[cfg(feature = "planted-bugs")]
+        let on = $crate::planted::is_row($place);
+        #[cfg(not(feature = "planted-bugs"))]
+        let on = $crate::planted::no_row($place);
+        on
+    }};
+}
+pub(crate) use planted_row;
+
+#[cfg(not(feature = "planted-bugs"))]
+pub(crate) const fn no_row(_: usize) -> bool {
+    false
+}
+
+#[cfg(feature = "planted-bugs")]
+mod rows {
+    use std::cell::Cell;
+
+    thread_local! {
+        static TURNED: Cell<Option<usize>> = const { Cell::new(None) };
+    }
+
+    /// Turns one row of the policy's table around in this thread, or none.
+    pub fn turn_row(place: Option<usize>) {
+        TURNED.set(place);
+    }
+
+    pub(crate) fn is_row(place: usize) -> bool {
+        TURNED.get() == Some(place)
+    }
+
+    /// The names of the rows, in their order.
+    pub fn row_names() -> Vec<&'static str> {
+        let rows = crate::sync::push_policy_rows();
+        rows.iter().map(|row| row.name).collect()
+    }
+}
+
+#[cfg(feature = "planted-bugs")]
+pub(crate) use rows::is_row;
+#[cfg(feature = "planted-bugs")]
+pub use rows::{row_names, turn_row};

@@ -1,12 +1,12 @@
 //! The context: one local store, perhaps one server, and everything that happens between them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{RwLock, broadcast};
 
-use crate::clock::{Clock, IdSource, SystemClock, UuidV7};
+use crate::clock::{Clock, IdSource, Sleep, SystemClock, UuidV7};
 use crate::error::Error;
 use crate::name::{RecordId, TableName};
 use crate::schema::{Schema, TableSchema};
@@ -18,9 +18,10 @@ use crate::sync::local::table::SyncTable;
 use crate::sync::local::transaction::Transaction;
 use crate::sync::locks::RecordLocks;
 use crate::sync::push::lease::Lease;
+use crate::sync::push::patience::RetryPolicy;
 use crate::sync::queue::index::Queue;
 use crate::sync::system::{self, META, meta_row, meta_value};
-use crate::transport::{Transport, TransportError, TransportErrorKind};
+use crate::transport::Transport;
 
 /// Events kept for a listener that does not read.
 const EVENT_BUFFER: usize = 1024;
@@ -72,6 +73,8 @@ pub(crate) struct Inner {
     schema: Mutex<Schema>,
     /// The tables that the store is known to have, each shared so that no change copies its declaration.
     defined: Mutex<HashMap<TableName, Arc<TableSchema>>>,
+    /// Members that accepted answers of a table lacked, though they were sent.
+    drops: Mutex<HashMap<TableName, HashSet<String>>>,
     events: broadcast::Sender<Event>,
 }
 
@@ -82,6 +85,10 @@ pub(crate) struct Options {
     pub(crate) overlap_millis: i64,
     pub(crate) pull_page: u32,
     pub(crate) local_durability: Durability,
+    pub(crate) account: Option<String>,
+    pub(crate) ask_before_undelete: bool,
+    pub(crate) patience: RetryPolicy,
+    pub(crate) sleep: Option<Arc<dyn Sleep>>,
 }
 
 /// Settings of a context before it is opened.
@@ -154,6 +161,32 @@ impl ContextBuilder {
         self
     }
 
+    /// A stable name of the signed-in user, never text of a token: changes of two accounts are never taken for repeats of each other.
+    pub fn account(mut self, name: impl Into<String>) -> Self {
+        self.options.account = Some(name.into());
+        self
+    }
+
+    /// Treats it as a conflict when a record that was made (again) here meets its own deletion at the server. By default the record
+    /// comes back with its new content, on the condition that nobody changed it meanwhile.
+    pub fn ask_before_undelete(mut self) -> Self {
+        self.options.ask_before_undelete = true;
+        self
+    }
+
+    /// How often requests are tried within one call, and how long the engine waits in between. Default: three times, with short
+    /// waits that double.
+    pub fn retry(mut self, policy: RetryPolicy) -> Self {
+        self.options.patience = policy;
+        self
+    }
+
+    /// How the engine waits. Default: as the transport does; without any way to wait nothing is tried twice in one call.
+    pub fn sleep(mut self, sleep: impl Sleep) -> Self {
+        self.options.sleep = Some(Arc::new(sleep));
+        self
+    }
+
     /// Opens the context: defines the tables and reads the queue.
     pub async fn open(self) -> Result<SyncContext, Error> {
         self.schema.check()?;
@@ -185,6 +218,7 @@ impl ContextBuilder {
             define_turn: tokio::sync::Mutex::default(),
             schema: Mutex::new(schema),
             defined: Mutex::new(defined),
+            drops: Mutex::default(),
             events: broadcast::channel(EVENT_BUFFER).0,
         };
         inner.read_queue().await?;
@@ -213,6 +247,10 @@ impl SyncContext {
                 overlap_millis: 5_000,
                 pull_page: 1_000,
                 local_durability: Durability::Immediate,
+                account: None,
+                ask_before_undelete: false,
+                patience: RetryPolicy::default(),
+                sleep: None,
             },
         }
     }
@@ -288,14 +326,18 @@ impl Inner {
             .unwrap_or_default()
     }
 
-    pub(crate) fn transport(&self) -> Result<&Arc<dyn Transport>, Error> {
-        self.transport.as_ref().ok_or_else(|| {
-            TransportError::new(
-                TransportErrorKind::Missing,
-                "no server is set; give the context a transport",
-            )
-            .into()
-        })
+    /// The members of a table that the server is known not to keep.
+    pub(crate) fn drops(&self, table: &TableName) -> HashSet<String> {
+        let drops = self.drops.lock().unwrap_or_else(PoisonError::into_inner);
+        drops.get(table).cloned().unwrap_or_default()
+    }
+
+    /// An accepted answer has shown that the server does not keep these members.
+    pub(crate) fn learn_drops(&self, table: &TableName, names: Vec<String>) {
+        if !names.is_empty() {
+            let mut drops = self.drops.lock().unwrap_or_else(PoisonError::into_inner);
+            drops.entry(table.clone()).or_default().extend(names);
+        }
     }
 
     /// The lock that pulls of a table take.

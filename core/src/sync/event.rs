@@ -71,6 +71,15 @@ pub enum Event {
         /// The record.
         id: RecordId,
     },
+    /// An operation failed in a way that may be its own or everybody's; a later push tries it again.
+    OperationAside {
+        /// The operation.
+        seq: u64,
+        /// The table.
+        table: TableName,
+        /// The record.
+        id: RecordId,
+    },
     /// The server refused an operation for good.
     OperationRejected {
         /// The operation.

@@ -12,6 +12,7 @@ mod locks;
 mod pull;
 mod push;
 mod queue;
+mod remote;
 mod system;
 
 pub use admin::copy::{CopyReport, copy_store};
@@ -23,14 +24,21 @@ pub use decide::conflict::{
     ConflictDecision, ConflictDetails, ConflictHandler, ConflictPolicy, HandlerError,
 };
 pub use decide::merge::{Merged, merge};
-pub use decide::resolve::Resolution;
+pub use decide::resolve::{ParkedOperation, Resolution};
 pub use event::{Event, Events, Origin, RecordChange};
 pub use local::query::{QueryPage, TableQuery};
 pub use local::table::SyncTable;
 pub use local::transaction::Transaction;
 pub use pull::audit::{Audit, AuditReport, Difference, DifferenceKind};
 pub use pull::{Pull, PullReport};
-pub use push::settle::ParkedOperation;
+pub use push::patience::RetryPolicy;
+pub use push::policy::{Attempt, Evidence, Facts, Row, Verdict, judge};
 pub use push::{Push, PushReport};
 pub use queue::collapse::{Collapse, collapse};
-pub use queue::operation::{Operation, OperationKind, OperationState};
+pub use queue::operation::{Aside, Operation, OperationKind, OperationState};
+
+/// The rows of the policy's table, for the tests that turn them around.
+#[cfg(feature = "planted-bugs")]
+pub(crate) fn push_policy_rows() -> &'static [push::policy::Rule] {
+    push::policy::TABLE
+}

@@ -2,11 +2,9 @@
 
 mod error;
 mod remote;
-mod retry;
 
 pub use error::{TransportError, TransportErrorKind};
 pub use remote::{
-    Change, ChangeKind, Conflict, InvalidRow, Outcome, PageCursor, Rejection, RemotePage,
-    ServerRecord, Transport, TransportCapabilities,
+    Change, ChangeKind, Conflict, ConflictCause, InvalidRow, Outcome, PageCursor, Rejection,
+    RemotePage, ServerRecord, Transport, TransportCapabilities,
 };
-pub use retry::{Retry, RetryPolicy, Sleep, TokioSleep};

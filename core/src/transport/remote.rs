@@ -2,10 +2,12 @@
 
 use std::fmt::Debug;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
 use super::TransportError;
+use crate::clock::Sleep;
 use crate::name::{RecordId, TableName, Version};
 use crate::query::Query;
 use crate::record::Record;
@@ -17,7 +19,7 @@ use crate::timestamp::Timestamp;
 /// is always safe and means the same as an `Err`.
 #[async_trait]
 pub trait Transport: Debug + Send + Sync + 'static {
-    /// Sends one change. It is sent at most once by this call, unless the transport knows that an attempt had no effect.
+    /// Sends one change. It is sent at most once by this call, unless the transport knows that an attempt never left.
     async fn apply(&self, table: &TableName, change: &Change) -> Result<Outcome, TransportError>;
 
     /// Reads one record. `None` where the server has none; a tombstone is returned where the server shows it,
@@ -35,9 +37,24 @@ pub trait Transport: Debug + Send + Sync + 'static {
         cursor: Option<&PageCursor>,
     ) -> Result<RemotePage, TransportError>;
 
-    /// What the way and the server behind it offer.
+    /// What the server announced since [`begin_push`](Self::begin_push), or since the transport was made.
     fn capabilities(&self) -> TransportCapabilities {
         TransportCapabilities::default()
+    }
+
+    /// A push begins: what the server announced before is not relied on any more, as it may be another release by now.
+    fn begin_push(&self) {}
+
+    /// Asks for other credentials after the server refused these. False where there are none; the engine calls it only
+    /// for credentials with which no request was accepted.
+    async fn renew_credentials(&self) -> Result<bool, TransportError> {
+        Ok(false)
+    }
+
+    /// A way to wait that works wherever this transport does. Without one, and without one that the context is
+    /// given, nothing is tried twice within one call.
+    fn sleep(&self) -> Option<Arc<dyn Sleep>> {
+        None
     }
 }
 
@@ -118,8 +135,12 @@ pub enum ChangeKind {
 /// What a server made of a change.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
-    /// Done; with the record as it now is, where the server says. A delete of a record that is gone is done, too.
+    /// Done; with the record as it now is, where the server says.
     Applied(Option<Record>),
+    /// Done under another id than asked for: the server keeps the record as this one.
+    OtherId(Record),
+    /// Not done: the server says that there is no such record. A server that does not know the table may say the same.
+    Missing,
     /// Not done: the server's record is not the one on which the change is based.
     Conflict(Conflict),
     /// Not done, and the same change will be refused again.
@@ -132,13 +153,51 @@ pub enum Outcome {
 pub struct Conflict {
     /// What the server holds.
     pub server: ServerRecord,
+    /// What the server complains about.
+    pub cause: ConflictCause,
+    /// The server's status and words, in case that it turns out to be no conflict of versions.
+    pub refusal: Rejection,
+    /// Where the server says that it did nothing under this operation id so far: since when it keeps the ids of this user, by its
+    /// own clock.
+    pub unknown_since: Option<Timestamp>,
 }
 
 impl Conflict {
-    /// A conflict.
+    /// A version that moved.
     pub fn new(server: ServerRecord) -> Self {
-        Self { server }
+        Self {
+            server,
+            cause: ConflictCause::Version,
+            refusal: Rejection::new(None, ""),
+            unknown_since: None,
+        }
     }
+
+    /// With what the server complains about, its status and its words.
+    #[must_use]
+    pub fn with_cause(mut self, cause: ConflictCause, refusal: Rejection) -> Self {
+        self.cause = cause;
+        self.refusal = refusal;
+        self
+    }
+
+    /// With since when the server would know of an effect of this operation id; see [`unknown_since`](Self::unknown_since).
+    #[must_use]
+    pub fn with_unknown_since(mut self, since: Option<Timestamp>) -> Self {
+        self.unknown_since = since;
+        self
+    }
+}
+
+/// What a server complains about when it answers with a conflict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ConflictCause {
+    /// The record is not at the version on which the change is based (412).
+    Version,
+    /// Something that is there already stands in the way (409): the record itself, or a rule of the table that
+    /// this one record breaks, such as a unique or foreign key.
+    Existing,
 }
 
 /// What is known of a record at the server.
@@ -146,8 +205,6 @@ impl Conflict {
 pub enum ServerRecord {
     /// The record, perhaps a tombstone.
     Known(Record),
-    /// There is no such record.
-    Gone,
     /// The answer did not tell; ask with [`Transport::get`].
     Unknown,
 }
@@ -232,8 +289,10 @@ impl PageCursor {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct TransportCapabilities {
-    /// The server knows [`Change::operation_id`] and answers a repeat with the first outcome.
-    pub operation_ids: bool,
+    /// The server answers a repeated [`Change::operation_id`] with the first outcome, and keeps it so long.
+    pub operation_ids_kept: Option<Duration>,
+    /// The server's clock, as the last answer showed it.
+    pub server_time: Option<Timestamp>,
 }
 
 #[deny(clippy::missing_trait_methods)]
@@ -259,5 +318,14 @@ impl<T: Transport + ?Sized> Transport for Arc<T> {
     }
     fn capabilities(&self) -> TransportCapabilities {
         (**self).capabilities()
+    }
+    fn begin_push(&self) {
+        (**self).begin_push();
+    }
+    async fn renew_credentials(&self) -> Result<bool, TransportError> {
+        (**self).renew_credentials().await
+    }
+    fn sleep(&self) -> Option<Arc<dyn Sleep>> {
+        (**self).sleep()
     }
 }

@@ -123,7 +123,10 @@ impl Join<'_> {
             let old = base.find(&name).unwrap_or(NULL);
             let ours = local.find(&name).unwrap_or(NULL);
             let text = self.member(path(&name), old, ours, theirs);
-            merged.push((name, text));
+            // What was left out here stays left out: not every server takes a null for it.
+            if text != NULL || theirs == NULL || local.find(&name).is_some() {
+                merged.push((name, text));
+            }
         }
         for (name, ours) in local.list.clone() {
             if server.find(&name).is_none() {
@@ -157,14 +160,15 @@ impl Join<'_> {
         if same_value(&old_value, &our_value) {
             return theirs.into();
         }
-        if same_value(&old_value, &their_value) {
-            self.local.push(path);
-            return ours.into();
-        }
         let rule = self.rules.find(&path);
+        // Whatever it is at: our change may be in, and others may have taken as much away.
         if self.unsure && rule == Some(MergeRule::Counter) {
             self.clashes.push(path);
             return theirs.into();
+        }
+        if same_value(&old_value, &their_value) {
+            self.local.push(path);
+            return ours.into();
         }
         let joined = match rule {
             Some(MergeRule::Counter) => counter(&old_value, &our_value, &their_value),

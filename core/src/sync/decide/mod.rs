@@ -1,5 +1,7 @@
 //! Conflicts: who decides, how, and when.
 
 pub(crate) mod conflict;
+pub(crate) mod consult;
+pub(crate) mod decision;
 pub(crate) mod merge;
 pub(crate) mod resolve;

@@ -3,14 +3,29 @@
 use crate::error::Error;
 use crate::query::Query;
 use crate::record::{Draft, Record};
-use crate::store::{Durability, LocalStoreExt, WriteBatch};
+use crate::store::{Durability, LocalStoreExt, Write, WriteBatch};
 use crate::sync::context::SyncContext;
 use crate::sync::decide::conflict::{ConflictDecision, ConflictDetails};
+use crate::sync::decide::consult::merge_decision;
+use crate::sync::decide::decision::{decide, live};
 use crate::sync::event::Origin;
-use crate::sync::push::settle::{ParkedOperation, decide, live, merge_decision};
 use crate::sync::queue::operation::{Operation, OperationState};
 use crate::sync::queue::slot::Slot;
 use crate::sync::system::{FAILURES, FailureRow, OPERATIONS, seq_id};
+
+/// An operation that waits for a decision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ParkedOperation {
+    /// The operation.
+    pub operation: Operation,
+    /// Base, local and server record.
+    pub conflict: ConflictDetails,
+    /// HTTP status of a rejection.
+    pub status: Option<u16>,
+    /// The server's or the conflict handler's words.
+    pub message: String,
+}
 
 /// How a parked conflict ends.
 #[derive(Debug, Clone, PartialEq)]
@@ -123,11 +138,24 @@ impl SyncContext {
         .await
     }
 
-    /// Queues a refused operation again as it is.
+    /// Queues a refused operation again as it is, or has the next push try one that is aside, whenever it was to be tried.
+    ///
+    /// A conflict needs a decision instead: [`Error::IsConflict`]. So does a record that the server keeps under another id
+    /// ([`Error::OtherId`]): sent again it would be there twice.
     pub async fn retry(&self, seq: u64) -> Result<Option<Record>, Error> {
-        self.change(seq, |slot, _, _| {
+        self.change(seq, |slot, _, operation| {
+            if operation.state == OperationState::Conflict {
+                return Err(Error::IsConflict { seq });
+            }
+            if let Some(id) = &operation.other_id {
+                return Err(Error::OtherId {
+                    seq,
+                    id: id.clone(),
+                });
+            }
             if let Some(operation) = slot.find(seq) {
                 operation.retry();
+                operation.aside = None;
             }
             Ok(())
         })
@@ -135,6 +163,9 @@ impl SyncContext {
     }
 
     /// Ends a parked conflict. Returns the record as it now is, `None` if it is gone.
+    ///
+    /// [`Resolution::Server`] also ends it where the server keeps a new record under another id: it is taken over under that id, and
+    /// the local one is removed.
     ///
     /// It is ended on what the store knows now. A decision that was made on what [`conflicts`](Self::conflicts) listed a while ago
     /// goes through [`resolve_parked`](Self::resolve_parked), so that an edit or a pull in between is not overwritten unseen.
@@ -171,6 +202,24 @@ impl SyncContext {
         };
         let inner = &self.inner;
         self.change(seq, move |slot, batch, operation| {
+            if let Some(id) = &operation.other_id {
+                let server = failure.as_ref().and_then(|failure| failure.server.clone());
+                return match (&resolution, server) {
+                    (Resolution::Server, Some(server)) => {
+                        slot.operations.clear();
+                        slot.record = None;
+                        batch.push(Write::Put {
+                            table: slot.table.clone(),
+                            record: server,
+                        });
+                        Ok(())
+                    }
+                    _ => Err(Error::OtherId {
+                        seq,
+                        id: id.clone(),
+                    }),
+                };
+            }
             if operation.state != OperationState::Conflict {
                 return Err(Error::NotInConflict { seq });
             }

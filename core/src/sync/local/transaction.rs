@@ -133,11 +133,12 @@ impl Transaction {
         record: &T,
         intent: fn(Record) -> Intent,
     ) -> Result<RecordId, Error> {
-        let record = self
-            .context
-            .inner
-            .adopt(table.name(), Draft::from_serialize(record)?)?;
-        Ok(self.stage(table, record.id().clone(), intent(record)))
+        let draft = Draft::from_serialize(record)?;
+        let is_new = draft.id.is_none();
+        let record = self.context.inner.adopt(table.name(), draft)?;
+        let id = record.id().clone();
+        let intent = if is_new { Intent::InsertNew } else { intent };
+        Ok(self.stage(table, id, intent(record)))
     }
 
     fn stage<T>(&mut self, table: &SyncTable<T>, id: RecordId, intent: Intent) -> RecordId {

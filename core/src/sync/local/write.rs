@@ -70,7 +70,7 @@ impl Inner {
         }
         let all_new = staged
             .iter()
-            .all(|change| matches!(change.intent, Intent::Insert(_)));
+            .all(|change| matches!(change.intent, Intent::Insert(_) | Intent::InsertNew(_)));
         for attempt in 0..ATTEMPTS {
             if self.queue.is_suspect() {
                 self.reload_queue().await?;

@@ -11,7 +11,8 @@ use crate::sync::context::Inner;
 use crate::sync::event::{Event, Origin, RecordChange};
 use crate::sync::local::write::CommitError;
 use crate::sync::pull::PullReport;
-use crate::sync::system::{DELTA, OPERATIONS, seq_id};
+use crate::sync::queue::operation::{OperationKind, OperationState};
+use crate::sync::system::{DELTA, FAILURES, META, OPERATIONS, meta_row, seq_id};
 
 const ATTEMPTS: usize = 16;
 
@@ -75,6 +76,11 @@ impl Inner {
                 let first = WriteBatch::new().put(&DELTA, token.clone());
                 self.store.commit(first).await?;
             }
+            let removed: Vec<u64> = plan.settled.iter().map(|(seq, _)| *seq).collect();
+            if let Some(floor) = self.queue.floor_after(&removed) {
+                let row = meta_row("queue", &floor.to_string())?;
+                plan.batch = std::mem::take(&mut plan.batch).put(&META, row);
+            }
             if !plan.batch.writes().is_empty() {
                 // No one queued an operation since the index was read, and no dropped commit did.
                 self.check_queue(&mut plan.batch);
@@ -89,6 +95,9 @@ impl Inner {
                     }
                     Err(error) => return Err(error.into()),
                 }
+            }
+            for (_, id) in &plan.settled {
+                self.queue.record_changed(table, id, &[]);
             }
             // An older copy of a row that came twice brought nothing.
             report.unchanged += superseded;
@@ -123,6 +132,16 @@ impl Inner {
                 &seq_id(seq),
                 Expect::Same(Box::new(operation.to_row()?)),
             );
+            let parked = operation.state == OperationState::Conflict;
+            if parked && operation.kind == OperationKind::Delete && row.is_deleted() {
+                // Both sides deleted it by now: nothing is left to decide.
+                for table in [&*OPERATIONS, &*FAILURES] {
+                    let (table, id) = (table.clone(), seq_id(seq));
+                    plan.batch.push(Write::Delete { table, id });
+                }
+                plan.settled.push((seq, row.id().clone()));
+                continue;
+            }
             operation.shadow = Some(row.clone());
             plan.batch.push(Write::Put {
                 table: OPERATIONS.clone(),
@@ -138,6 +157,8 @@ struct PagePlan {
     batch: WriteBatch,
     counts: PullReport,
     changes: Vec<(RecordId, RecordChange)>,
+    /// Operations that the page settles, and their records.
+    settled: Vec<(u64, RecordId)>,
 }
 
 impl PagePlan {

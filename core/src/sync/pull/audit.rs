@@ -14,12 +14,12 @@ use crate::record::Record;
 use crate::store::{Durability, LocalStoreExt, StoreErrorKind, WriteBatch};
 use crate::sync::cancel::CancelToken;
 use crate::sync::context::{Inner, SyncContext};
+use crate::sync::decide::decision::tombstone;
 use crate::sync::pull::walk::{Route, Then, is_windowed, safe_time};
 use crate::sync::pull::{MAX_REQUESTS, PullReport, check_query};
-use crate::sync::push::settle::tombstone;
+use crate::sync::remote::Remote;
 use crate::sync::system::{DELTA, DeltaToken};
 use crate::timestamp::Timestamp;
-use crate::transport::Transport;
 
 /// Differences that a report lists.
 const MAX_LISTED: usize = 1000;
@@ -152,11 +152,11 @@ impl Audit {
         }
         let turn = inner.pull_turn(&self.table);
         let _turn = turn.lock().await;
-        let transport = inner.transport()?;
+        let remote = inner.remote()?;
         let mut run = Run {
             audit: &self,
             inner,
-            transport: transport.as_ref(),
+            remote: &remote,
             report: AuditReport::default(),
             hasher: RandomState::new(),
             came: HashSet::new(),
@@ -183,7 +183,7 @@ impl IntoFuture for Audit {
 struct Run<'a> {
     audit: &'a Audit,
     inner: &'a Inner,
-    transport: &'a dyn Transport,
+    remote: &'a Remote,
     report: AuditReport,
     hasher: RandomState,
     /// Hashes of the ids that the server has shown. A clash of two hashes would hide one surplus record.
@@ -210,10 +210,7 @@ impl Run<'_> {
             let page = self
                 .audit
                 .cancel
-                .run(
-                    self.transport
-                        .page(&self.audit.table, &query, cursor.as_ref()),
-                )
+                .run(self.remote.page(&self.audit.table, &query, cursor.as_ref()))
                 .await??;
             let invalid = page.invalid.iter().filter_map(|row| row.id.as_deref());
             let hashes = page
@@ -264,7 +261,7 @@ impl Run<'_> {
         }
         self.report.requests += 1;
         let _turn = self.inner.turn.read().await;
-        let ask = self.transport.get(table, id);
+        let ask = self.remote.get(table, id);
         let row = match self.audit.cancel.run(ask).await?? {
             Some(row) => row,
             None if record.version().is_none() && record.updated_at().is_none() => {

@@ -19,8 +19,8 @@ use crate::sync::cancel::CancelToken;
 use crate::sync::context::{Inner, SyncContext};
 use crate::sync::event::Event;
 use crate::sync::pull::walk::{Route, Then, is_windowed};
-use crate::sync::push::deliver::concerns_operation;
-use crate::transport::{InvalidRow, RemotePage, Transport, TransportErrorKind};
+use crate::sync::remote::Remote;
+use crate::transport::{InvalidRow, RemotePage};
 
 /// Requests of one pull, or one audit, after which it is given up.
 pub(crate) const MAX_REQUESTS: u64 = 1_000_000;
@@ -130,15 +130,11 @@ impl Pull {
         let turn = inner.pull_turn(&self.table);
         let _turn = turn.lock().await;
         let mut report = PullReport::default();
-        let transport = inner.transport()?;
+        let remote = inner.remote()?;
         if self.push_first && inner.queue.is_dirty(&self.table) {
             // All tables: an operation of this one may depend on an earlier one of another.
-            report.pushed = match self.context.push().cancel(&self.cancel).await {
-                Ok(report) => report.pushed,
-                // All that the server takes was sent. The records of what it fails at are left alone.
-                Err(Error::PushStopped { report, source }) if is_aside(&source) => report.pushed,
-                Err(error) => return Err(error),
-            };
+            // What it leaves aside keeps no rows from coming: the records of those operations are left alone.
+            report.pushed = self.context.push().cancel(&self.cancel).await?.pushed;
         }
         inner.emit(Event::PullStarted {
             table: self.table.clone(),
@@ -146,7 +142,7 @@ impl Pull {
         let route = Route::of(inner, &self.table, &self.query, name).await?;
         let mut pipeline = Pipeline {
             inner,
-            transport: transport.as_ref(),
+            remote: &remote,
             pull: &self,
             report: &mut report,
             total: None,
@@ -158,13 +154,6 @@ impl Pull {
         });
         Ok(report)
     }
-}
-
-/// True where a push left single operations or tables aside.
-fn is_aside(error: &Error) -> bool {
-    error.as_transport().is_some_and(|error| {
-        concerns_operation(error) || error.kind() == TransportErrorKind::UnknownTable
-    })
 }
 
 impl IntoFuture for Pull {
@@ -206,7 +195,7 @@ pub(crate) fn check_query(query: &Query, incremental: bool) -> Result<(), Error>
 /// share a commit.
 struct Pipeline<'a> {
     inner: &'a Inner,
-    transport: &'a dyn Transport,
+    remote: &'a Remote,
     pull: &'a Pull,
     report: &'a mut PullReport,
     total: Option<u64>,
@@ -292,7 +281,7 @@ impl<'a> Pipeline<'a> {
     }
 
     fn fetch(&self, route: &Route) -> Result<Fetching<'a>, Error> {
-        let (inner, transport, pull) = (self.inner, self.transport, self.pull);
+        let (inner, remote, pull) = (self.inner, self.remote, self.pull);
         if self.report.requests >= MAX_REQUESTS {
             return Err(Error::NoProgress {
                 table: pull.table.clone(),
@@ -306,7 +295,7 @@ impl<'a> Pipeline<'a> {
             let turn = inner.turn.read().await;
             let page = pull
                 .cancel
-                .run(transport.page(&pull.table, &query, cursor.as_ref()))
+                .run(remote.page(&pull.table, &query, cursor.as_ref()))
                 .await??;
             Ok((turn, page))
         };

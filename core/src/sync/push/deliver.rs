@@ -1,187 +1,390 @@
-//! One operation on its way: what is sent, what became of an attempt whose answer was lost, and how a conflict is decided.
+//! One operation on its way: what is sent, what is asked, and what the answers come to.
 
-use std::panic::AssertUnwindSafe;
-
-use futures_util::FutureExt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::planted::planted;
 use crate::record::Record;
 use crate::sync::context::Inner;
-use crate::sync::decide::conflict::{ConflictDecision, ConflictDetails, ConflictPolicy};
-use crate::sync::decide::merge::merge;
+use crate::sync::decide::conflict::ConflictDetails;
+use crate::sync::push::answer::{Answer, Failure};
+use crate::sync::push::course::{Course, Next};
 use crate::sync::push::mark::Sending;
-use crate::sync::push::settle::{Answer, merge_decision};
+use crate::sync::push::meaning::dropped;
+use crate::sync::push::ours::{Ours, Question};
+use crate::sync::push::policy::{Attempt, Evidence, Facts, Row, Verdict, judge};
 use crate::sync::queue::operation::{Operation, OperationKind};
+use crate::sync::remote::Remote;
+use crate::timestamp::Timestamp;
 use crate::transport::{
-    Change, ChangeKind, Outcome, Rejection, ServerRecord, Transport, TransportError,
+    Change, ChangeKind, ConflictCause, Outcome, Rejection, ServerRecord, TransportError,
     TransportErrorKind,
 };
 
-/// Attempts after which an operation that the server alone cannot do is parked.
-const TRIES: u32 = 3;
+/// The version of a base that is known to have moved, to no known version. It is never sent: the row is asked for instead.
+pub(crate) const MOVED: &str = "c3luY3RhYmxlLW1vdmVk";
 
-impl Inner {
-    pub(crate) async fn deliver(
-        &self,
-        transport: &dyn Transport,
-        sending: &Sending,
-        last_round: bool,
-    ) -> Result<Answer, TransportError> {
-        match self.attempt(transport, sending, last_round).await {
-            Err(error) if concerns_operation(&error) && sending.operation.attempts >= TRIES => {
-                self.give_up(transport, sending, last_round, error).await
-            }
-            answer => answer,
+/// One push, as its deliveries see it.
+pub(crate) struct Delivery<'a> {
+    pub(crate) inner: &'a Inner,
+    pub(crate) remote: &'a Remote,
+    pub(crate) course: &'a Mutex<Course>,
+}
+
+/// What became of a delivery.
+#[derive(Debug)]
+pub(crate) struct Delivered {
+    pub(crate) answer: Answer,
+    /// Why nothing more can be sent.
+    pub(crate) stop: Option<TransportError>,
+    /// The server did a write now.
+    pub(crate) accepted: bool,
+    /// An attempt before this one may have had its effect.
+    pub(crate) unsure: bool,
+}
+
+impl From<Answer> for Delivered {
+    fn from(answer: Answer) -> Self {
+        Self {
+            answer,
+            stop: None,
+            accepted: false,
+            unsure: false,
         }
     }
+}
 
-    /// An operation that failed again and again: it is parked where the server is seen to work, so that it holds up nothing.
-    ///
-    /// An attempt may still be on its way and take effect later, so it stays unsure.
-    async fn give_up(
-        &self,
-        transport: &dyn Transport,
-        sending: &Sending,
-        last_round: bool,
-        error: TransportError,
-    ) -> Result<Answer, TransportError> {
-        let operation = &sending.operation;
-        let Ok(server) = transport.get(&operation.table, &operation.id).await else {
-            return Err(error);
-        };
-        if !untouched(operation, server.as_ref()) {
-            return Ok(self.judge(sending, server, last_round, true).await);
-        }
-        let message = format!("tried {} times: {error}", operation.attempts);
-        Ok(Answer::GaveUp(Rejection::new(error.status(), message)))
+/// The last answer of the server about an operation.
+#[derive(Debug)]
+struct Said {
+    facts: Facts,
+    record: Option<Record>,
+    refusal: Rejection,
+    error: Option<TransportError>,
+}
+
+/// What a question about the row came to.
+enum Asked {
+    Row(Option<Record>),
+    Failed(TransportError),
+}
+
+impl Delivery<'_> {
+    fn course(&self) -> MutexGuard<'_, Course> {
+        self.course.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn attempt(
-        &self,
-        transport: &dyn Transport,
-        sending: &Sending,
-        last_round: bool,
-    ) -> Result<Answer, TransportError> {
-        let operation = &sending.operation;
+    /// Sends one operation and finds out what came of it.
+    pub(crate) async fn deliver(&self, sending: &Sending, last_round: bool) -> Delivered {
+        let sending = &mut sending.clone();
+        let operation = &sending.operation.clone();
         if operation.kind != OperationKind::Delete && sending.record.is_none() {
-            return Ok(Answer::Rejected(Rejection::new(
-                None,
-                "the local record is missing; cancel the operation",
-            )));
+            let message = "the local record is missing; cancel the operation";
+            return Answer::Rejected(Rejection::new(None, message)).into();
         }
-        // The insert before it was given up, and may be in or not. Without a base nothing keeps the delete from a record that
-        // others made under the same id.
-        if operation.kind == OperationKind::Delete && operation.base.is_none() {
-            let server = transport.get(&operation.table, &operation.id).await?;
-            return Ok(self.judge(sending, server, last_round, true).await);
-        }
-        // A server that recognises repeats says itself what became of the first attempt.
-        let asks =
-            |transport: &dyn Transport| sending.recheck && !transport.capabilities().operation_ids;
-        if asks(transport)
-            && let Some(answer) = self.find_out(transport, sending, last_round).await?
-        {
-            return Ok(answer);
-        }
-        let outcome = transport
-            .apply(&operation.table, &self.change(sending))
-            .await?;
-        match outcome {
-            Outcome::Applied(Some(record)) if record.id() != &operation.id => {
-                Err(TransportError::new(
-                    TransportErrorKind::Protocol,
-                    format!(
-                        "table {}: the server answered about another record than '{}'",
-                        operation.table, operation.id
-                    ),
-                ))
+        let mut attempt = Attempt {
+            kind: operation.kind,
+            tries: 1,
+            unsure: sending.unsure,
+            generated: operation.generated,
+        };
+        if needs_look(operation) || sending.unsure && !self.may_repeat_blindly(operation) {
+            match self.ask(operation).await {
+                Asked::Row(row) => match self.ours(sending, row.as_ref()) {
+                    Ours::NotApplied => {}
+                    found => return self.conclude(sending, found, row, last_round).await.into(),
+                },
+                // Who may insert but not read learns from the answer to the same insert.
+                Asked::Failed(error) if is_hidden(&error) && is_own_insert(attempt) => {}
+                Asked::Failed(error) => return self.failed(sending, attempt, error),
             }
-            Outcome::Applied(None) if operation.kind != OperationKind::Delete => Ok(
-                Answer::Applied(transport.get(&operation.table, &operation.id).await?),
-            ),
-            // What the server remembers of the first attempt may be overtaken by what others did since.
-            Outcome::Applied(record) if sending.recheck => Ok(Answer::AppliedEarlier {
-                now: transport.get(&operation.table, &operation.id).await?,
-                record,
-            }),
-            Outcome::Applied(record) => Ok(Answer::Applied(record)),
-            Outcome::Rejected(rejection) => Ok(Answer::Rejected(rejection)),
-            Outcome::Conflict(conflict) => {
-                let server = match conflict.server {
-                    ServerRecord::Known(record) if record.id() == &operation.id => Some(record),
-                    ServerRecord::Gone => None,
-                    ServerRecord::Known(_) | ServerRecord::Unknown => {
-                        transport.get(&operation.table, &operation.id).await?
+        }
+        let mut said = self.send(sending, &mut attempt).await;
+        let mut evidence = self.evidence(operation);
+        let mut row = None;
+        loop {
+            if matches!(said.facts, Facts::Conflict(_))
+                && let Some(found) = said.record.take()
+            {
+                // The answer shows the row.
+                evidence.row = self.row(sending, Some(&found));
+                row = Some(found);
+            }
+            evidence.table_read = self.course().readable(&operation.table) == Some(true);
+            evidence.retry_after = said.error.as_ref().and_then(TransportError::retry_after);
+            let token = self.remote.token();
+            (evidence.token_accepted, evidence.renewed) = (token.accepted, token.renewed);
+            match judge(attempt, said.facts, evidence, &self.remote.patience) {
+                Verdict::Accepted => {
+                    let accepted = said.facts == Facts::Done;
+                    let answer = self.accepted(sending, said, row).await;
+                    return Delivered {
+                        accepted,
+                        ..answer.into()
+                    };
+                }
+                Verdict::RetryNow(after) => {
+                    if said.facts == Facts::Failed(TransportErrorKind::Unauthorized) {
+                        // A row that is not this user's is refused with good credentials, too.
+                        if self.remote.control_once(&operation.table).await {
+                            continue;
+                        }
+                        match self.remote.renew().await {
+                            Ok(true) => {}
+                            // The next look at the evidence sees that others were asked for.
+                            Ok(false) => continue,
+                            Err(error) => return self.failed(sending, attempt, error),
+                        }
                     }
-                };
-                let unsure = asks(transport);
-                Ok(self.judge(sending, server, last_round, unsure).await)
+                    self.remote.wait(after).await;
+                    evidence.repeated = said.facts == Facts::Conflict(ConflictCause::Existing);
+                    (evidence.row, evidence.reads) = (Row::NotAsked, 0);
+                    attempt.tries += 1;
+                    said = self.send(sending, &mut attempt).await;
+                }
+                Verdict::AskFirst(after) => {
+                    self.remote.wait(after).await;
+                    evidence.reads += 1;
+                    match self.ask(operation).await {
+                        Asked::Row(found) => {
+                            evidence.row = self.row(sending, found.as_ref());
+                            row = found;
+                        }
+                        Asked::Failed(error)
+                            if is_hidden(&error)
+                                && said.facts == Facts::Conflict(ConflictCause::Existing) =>
+                        {
+                            evidence.row = Row::Hidden;
+                        }
+                        Asked::Failed(error) => return self.failed(sending, attempt, error),
+                    }
+                }
+                Verdict::SetAside => return self.aside(sending, attempt, &said),
+                Verdict::Reject => {
+                    let unsure = sending.unsure;
+                    return Delivered {
+                        unsure,
+                        ..rejected(said).into()
+                    };
+                }
+                Verdict::Park => {
+                    let found = match self.ours(sending, row.as_ref()) {
+                        Ours::NotApplied | Ours::Accepted(_) => Ours::Conflict { unsure: false },
+                        found => found,
+                    };
+                    return self.conclude(sending, found, row, last_round).await.into();
+                }
+                Verdict::StopPush => return stopped(sending, attempt, said),
             }
         }
     }
 
-    /// What became of an operation whose answer was lost; `None` when it had no effect.
-    async fn find_out(
-        &self,
-        transport: &dyn Transport,
-        sending: &Sending,
-        last_round: bool,
-    ) -> Result<Option<Answer>, TransportError> {
-        let operation = &sending.operation;
-        let server = transport.get(&operation.table, &operation.id).await?;
-        if transport.capabilities().operation_ids {
-            // The first answer since the program started has told so.
-            return Ok(None);
-        }
-        if untouched(operation, server.as_ref()) {
-            return Ok(None);
-        }
-        Ok(Some(self.judge(sending, server, last_round, true).await))
+    /// True where the server remembers the first attempt, so that the same request answers for it.
+    fn may_repeat_blindly(&self, operation: &Operation) -> bool {
+        let announced = self.remote.capabilities();
+        let age = |first: Timestamp, now: Timestamp| {
+            u64::try_from(now.millis().saturating_sub(first.millis())).ok()
+        };
+        let first = operation.first_sent.zip(announced.server_time);
+        let young = first
+            .and_then(|(first, now)| age(first, now))
+            .zip(announced.operation_ids_kept)
+            .is_some_and(|(age, kept)| u128::from(age) < kept.as_millis());
+        young && operation.sent.is_empty() && operation.account == self.inner.options.account
     }
 
-    /// The answer for an operation that met `server` instead of its base: done all the same, or a conflict with a decision.
-    /// `unsure`: an earlier attempt may have taken effect.
-    async fn judge(
+    fn evidence(&self, operation: &Operation) -> Evidence {
+        Evidence {
+            behind_aside: self.course().is_behind_aside(operation.seq),
+            deferred: operation.aside.as_ref().map_or(0, |aside| aside.deferred),
+            ..Evidence::default()
+        }
+    }
+
+    /// Sends the change once and sorts the answer.
+    async fn send(&self, sending: &mut Sending, attempt: &mut Attempt) -> Said {
+        let operation = &sending.operation;
+        let answer = self.remote.apply(&operation.table, &change(sending)).await;
+        let nothing = Rejection::new(None, "");
+        let said = |facts, record, refusal| Said {
+            facts,
+            record,
+            refusal,
+            error: None,
+        };
+        match answer {
+            Ok(Outcome::Applied(record)) => said(Facts::Done, record, nothing),
+            Ok(Outcome::OtherId(record)) => {
+                let message = format!(
+                    "the server keeps it under another id, '{}'; take the server's record over",
+                    record.id()
+                );
+                said(Facts::OtherId, Some(record), Rejection::new(None, message))
+            }
+            Ok(Outcome::Missing) => said(Facts::Missing, None, nothing),
+            Ok(Outcome::Rejected(refusal)) => said(Facts::Refused, None, refusal),
+            Ok(Outcome::Conflict(conflict)) => {
+                let known = match (conflict.unknown_since, operation.first_sent) {
+                    (Some(since), Some(first)) => since < first,
+                    _ => false,
+                };
+                if known && operation.sent.is_empty() {
+                    // The server would know of an effect of the first attempt.
+                    (attempt.unsure, sending.unsure) = (false, false);
+                }
+                let record = match conflict.server {
+                    ServerRecord::Known(record) if record.id() == &operation.id => Some(record),
+                    ServerRecord::Known(_) | ServerRecord::Unknown => None,
+                };
+                // What is in the way is only believed when it is read, as it may be an echo; a tombstone is none.
+                let record = record.filter(|record| {
+                    conflict.cause == ConflictCause::Version
+                        || record.is_deleted() && record.version().is_some()
+                });
+                said(Facts::Conflict(conflict.cause), record, conflict.refusal)
+            }
+            Err(error) => Said {
+                facts: Facts::Failed(error.kind()),
+                record: None,
+                refusal: Rejection::new(error.status(), error.to_string()),
+                error: Some(error),
+            },
+        }
+    }
+
+    /// Reads the row. "None" is believed where the table is there.
+    async fn ask(&self, operation: &Operation) -> Asked {
+        let (table, id) = (&operation.table, &operation.id);
+        match self.remote.get(table, id).await {
+            Ok(Some(row)) => {
+                self.course().was_read(table);
+                Asked::Row(Some(row))
+            }
+            Ok(None) => {
+                if self.course().readable(table) != Some(true) {
+                    match self.remote.control(table).await {
+                        Ok(()) => self.course().was_read(table),
+                        Err(error) => return Asked::Failed(error),
+                    }
+                }
+                Asked::Row(None)
+            }
+            Err(error) => Asked::Failed(error),
+        }
+    }
+
+    /// What the row says about the operation.
+    fn ours(&self, sending: &Sending, row: Option<&Record>) -> Ours {
+        let table = self.inner.table_schema(&sending.operation.table);
+        let drops = self.inner.drops(&sending.operation.table);
+        Question {
+            operation: &with_unsure(sending),
+            content: sending.record.as_ref(),
+            row,
+            rules: &table.merge,
+            drops: &drops,
+            ask_before_undelete: self.inner.options.ask_before_undelete,
+        }
+        .answer()
+    }
+
+    /// The row, as the policy looks at it.
+    fn row(&self, sending: &Sending, row: Option<&Record>) -> Row {
+        match (self.ours(sending, row), row) {
+            (Ours::Accepted(_) | Ours::Overtaken(_), _) => Row::Ours,
+            (_, None) => Row::None,
+            (Ours::NotApplied, Some(_)) => Row::AsSent,
+            (_, Some(row)) if row.is_deleted() => Row::Tombstone,
+            _ => Row::Moved,
+        }
+    }
+
+    /// The operation took effect, by the server's word or by its row.
+    async fn accepted(&self, sending: &Sending, said: Said, row: Option<Record>) -> Answer {
+        let operation = &sending.operation;
+        if said.facts != Facts::Done {
+            return match self.ours(sending, row.as_ref()) {
+                found @ (Ours::Accepted(_) | Ours::Overtaken(_)) => effect(found, row, sending),
+                // A delete of what is gone, or an insert that may not be read back.
+                _ => Answer::Applied(sending.record.clone()),
+            };
+        }
+        if operation.kind == OperationKind::Delete && !sending.unsure {
+            return Answer::Applied(None);
+        }
+        let answered = said.record;
+        if let (Some(sent), Some(answer)) = (&sending.record, &answered)
+            && !sending.unsure
+        {
+            self.inner
+                .learn_drops(&operation.table, dropped(sent, answer));
+        }
+        let usable =
+            operation.kind == OperationKind::Delete || answered.as_ref().is_some_and(is_usable);
+        if usable && !sending.unsure {
+            return Answer::Applied(answered);
+        }
+        // What the server remembers of the first attempt may be overtaken by what others did since.
+        match self.ask(operation).await {
+            Asked::Row(now) if usable => Answer::AppliedEarlier {
+                content: answered,
+                now,
+            },
+            Asked::Row(Some(now)) => Answer::Applied(Some(now)),
+            Asked::Row(None) => Answer::AppliedEarlier {
+                content: sending.record.clone(),
+                now: None,
+            },
+            // Who may write but not read takes the server's word.
+            Asked::Failed(error) if is_hidden(&error) => Answer::Applied(answered),
+            Asked::Failed(error) => Answer::Aside {
+                failure: Failure::of(&error, self.remote.capabilities().server_time),
+                sent: true,
+            },
+        }
+    }
+
+    /// What a look at the row came to, when the operation is not to be sent as it is.
+    async fn conclude(
         &self,
         sending: &Sending,
+        found: Ours,
+        row: Option<Record>,
+        last_round: bool,
+    ) -> Answer {
+        match found {
+            Ours::Accepted(_) | Ours::Overtaken(_) => effect(found, row, sending),
+            Ours::Undelete | Ours::GoOn if !last_round => Answer::Rebase(row),
+            Ours::Removed => Answer::Removed(row),
+            Ours::Conflict { unsure } => {
+                let mut operation = sending.operation.clone();
+                operation.unsure = unsure;
+                self.conflict(sending, operation, row, last_round).await
+            }
+            Ours::NotApplied | Ours::Undelete | Ours::GoOn => {
+                self.conflict(sending, sending.operation.clone(), row, last_round)
+                    .await
+            }
+        }
+    }
+
+    async fn conflict(
+        &self,
+        sending: &Sending,
+        operation: Operation,
         server: Option<Record>,
         last_round: bool,
-        unsure: bool,
     ) -> Answer {
-        let mut operation = sending.operation.clone();
-        operation.unsure |= unsure;
-        let unsure = operation.unsure;
-        let live = server.as_ref().filter(|record| !record.is_deleted());
-        if planted!(ConflictIsDone) || planted!(AnyRowIsOurs) && unsure && live.is_some() {
+        if planted!(ConflictIsDone) {
             return Answer::Applied(server);
         }
-        match (operation.kind, live, &sending.record) {
-            (OperationKind::Delete, None, _) => return Answer::Applied(None),
-            (OperationKind::Insert | OperationKind::Replace, Some(theirs), Some(ours))
-                if ours.same_members(theirs)
-                    && (unsure || self.adds_nothing(&operation, ours, theirs)) =>
-            {
-                return Answer::Applied(server);
-            }
-            _ => {}
-        }
+        let unsure = operation.unsure;
         let details = ConflictDetails {
             base: operation.base.clone(),
             local: sending.record.clone(),
             server: server.clone(),
             operation,
         };
-        let own_tombstone = details.operation.follows_delete && live.is_none() && server.is_some();
-        let (decision, message) = if last_round {
-            (
-                ConflictDecision::Park,
-                "the server's record keeps changing".to_owned(),
-            )
-        } else if own_tombstone {
-            (ConflictDecision::Client, String::new())
-        } else {
-            self.consult(&details).await
-        };
+        let (decision, message) = self.inner.decide_conflict(&details, last_round).await;
         Answer::Conflict {
             server,
             decision,
@@ -190,122 +393,174 @@ impl Inner {
         }
     }
 
-    /// False where another device made the same change and a rule wants both to count.
-    fn adds_nothing(&self, operation: &Operation, ours: &Record, theirs: &Record) -> bool {
-        let rules = &self.table_schema(&operation.table).merge;
-        let merged = merge(rules, operation.base.as_ref(), ours, theirs);
-        merged.record.same_members(theirs)
-    }
-
-    async fn consult(&self, details: &ConflictDetails) -> (ConflictDecision, String) {
-        let parked = |message: String| (ConflictDecision::Park, message);
-        match &self.policy {
-            ConflictPolicy::Park => parked(String::new()),
-            ConflictPolicy::ServerWins => (ConflictDecision::Server, String::new()),
-            ConflictPolicy::ClientWins => (ConflictDecision::Client, String::new()),
-            ConflictPolicy::Merge => {
-                let schema = self.table_schema(&details.operation.table);
-                merge_decision(&schema.merge, details)
-                    .map_or_else(parked, |decision| (decision, String::new()))
-            }
-            ConflictPolicy::Custom(handler) => {
-                match AssertUnwindSafe(handler.resolve(details))
-                    .catch_unwind()
-                    .await
-                {
-                    Ok(Ok(ConflictDecision::With(record)))
-                        if self
-                            .check_record(&details.operation.table, &record)
-                            .is_err() =>
-                    {
-                        parked(
-                            "the conflict handler gave a record that does not fit the table"
-                                .to_owned(),
-                        )
-                    }
-                    Ok(Ok(decision)) => (decision, String::new()),
-                    Ok(Err(error)) => parked(one_line(&error.to_string())),
-                    Err(_) => parked("the conflict handler panicked".to_owned()),
-                }
-            }
-        }
-    }
-
-    fn change(&self, sending: &Sending) -> Change {
-        let operation = &sending.operation;
-        let base = operation.base.as_ref();
-        let kind = match operation.kind {
-            OperationKind::Insert => ChangeKind::Insert,
-            OperationKind::Delete => ChangeKind::Delete,
-            OperationKind::Replace if base.is_some_and(Record::is_deleted) => ChangeKind::Undelete,
-            OperationKind::Replace => ChangeKind::Replace,
+    fn failed(&self, sending: &Sending, attempt: Attempt, error: TransportError) -> Delivered {
+        let mut evidence = self.evidence(&sending.operation);
+        let token = self.remote.token();
+        (evidence.token_accepted, evidence.renewed) = (token.accepted, true);
+        // A read was repeated as often as it may be.
+        let attempt = Attempt {
+            tries: u32::MAX,
+            ..attempt
         };
-        let mut change = Change::new(kind, operation.id.clone())
-            .with_if_match(
-                base.and_then(Record::version)
-                    .filter(|_| !planted!(NoIfMatch))
-                    .cloned(),
-            )
-            .with_base(base.cloned())
-            .with_operation_id(self.operation_key(sending));
-        change.record.clone_from(&sending.record);
-        change
-    }
-
-    /// The same for every attempt of the same content, different for anything else; a restored backup that uses a
-    /// sequence number again has other content, so it cannot be mistaken for a repeat.
-    fn operation_key(&self, sending: &Sending) -> String {
-        let operation = &sending.operation;
-        let parts = [
-            operation.table.as_str(),
-            operation.id.as_str(),
-            operation.kind.as_str(),
-            operation
-                .base
-                .as_ref()
-                .and_then(Record::version)
-                .map_or("", |version| version.as_str()),
-            sending.record.as_ref().map_or("", Record::body),
-        ];
-        let hash = parts
-            .iter()
-            .flat_map(|part| part.bytes().chain([0xff]))
-            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-                (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
-            });
-        format!(
-            "{}-{}-{}-{hash:016x}",
-            self.store_id, operation.seq, operation.edits
-        )
-    }
-}
-
-/// True where an error need not be the fate of the next operation, too, and the request may have been seen by the server.
-pub(crate) fn concerns_operation(error: &TransportError) -> bool {
-    match error.kind() {
-        TransportErrorKind::Protocol | TransportErrorKind::TooLarge => true,
-        // Not 503 and the like, which say that the server is busy.
-        _ => error.status() == Some(500),
-    }
-}
-
-/// True where the server's record still is the one on which the operation is based, so that it had no effect.
-fn untouched(operation: &Operation, server: Option<&Record>) -> bool {
-    match (server, operation.base.as_ref()) {
-        (None, None) => operation.kind != OperationKind::Delete,
-        (Some(server), Some(base)) => {
-            server.version().is_some() && server.version() == base.version()
+        let said = Said {
+            facts: Facts::Failed(error.kind()),
+            record: None,
+            refusal: Rejection::new(error.status(), error.to_string()),
+            error: Some(error),
+        };
+        match judge(attempt, said.facts, evidence, &self.remote.patience) {
+            Verdict::StopPush => stopped(sending, attempt, said),
+            _ => self.aside(sending, attempt, &said),
         }
-        // A server that hides tombstones shows nothing where the operation started from one.
-        (None, Some(base)) => base.is_deleted() && operation.kind != OperationKind::Delete,
-        (Some(_), None) => false,
+    }
+
+    fn aside(&self, sending: &Sending, attempt: Attempt, said: &Said) -> Delivered {
+        let now = self.remote.capabilities().server_time;
+        let (failure, had_no_effect) = match &said.error {
+            Some(error) => (Failure::of(error, now), error.kind().had_no_effect()),
+            // Refused, or in conflict, behind one that is aside: it had no effect.
+            None => (Failure::deferred(&said.refusal, now), true),
+        };
+        Answer::Aside {
+            failure,
+            sent: attempt.unsure || sending.unsure || !had_no_effect,
+        }
+        .into()
+    }
+
+    /// Notes an operation that is aside; where the server may be at fault, it is looked at. An error ends the push.
+    pub(crate) async fn noted_aside(
+        &self,
+        operation: &Operation,
+        failure: &Failure,
+    ) -> Result<(), TransportError> {
+        let table = &operation.table;
+        let next = self
+            .course()
+            .set_aside(table, operation.seq, failure.is_silent());
+        if failure.kind == Some(TransportErrorKind::UnknownTable) {
+            self.course().controlled(table, failure.kind);
+            return Ok(());
+        }
+        match next {
+            Next::GoOn => Ok(()),
+            Next::Control => match self.remote.control(table).await {
+                Ok(()) => {
+                    self.course().controlled(table, None);
+                    Ok(())
+                }
+                Err(error) if self.course().controlled(table, Some(error.kind())) => {
+                    // Is it this table, or all of them?
+                    match self.inner.queue.another_table(table) {
+                        Some(other) if self.remote.control(&other).await.is_ok() => {
+                            self.course().was_read(&other);
+                            Ok(())
+                        }
+                        _ => Err(error),
+                    }
+                }
+                Err(_) => Ok(()),
+            },
+        }
     }
 }
 
-/// Text without control characters, cut to a length for a person.
-fn one_line(text: &str) -> String {
-    text.chars()
-        .take(500)
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect()
+/// Nothing more can be sent.
+fn stopped(sending: &Sending, attempt: Attempt, said: Said) -> Delivered {
+    let error = said.error;
+    let had_no_effect = error
+        .as_ref()
+        .is_some_and(|error| error.kind().had_no_effect());
+    let open = attempt.unsure || sending.unsure || !had_no_effect;
+    Delivered {
+        stop: error,
+        ..if open {
+            Answer::Unknown
+        } else {
+            Answer::NotSent
+        }
+        .into()
+    }
+}
+
+/// The request that the operation comes to.
+fn change(sending: &Sending) -> Change {
+    let operation = &sending.operation;
+    let base = operation.base.as_ref();
+    let kind = match operation.kind {
+        OperationKind::Insert => ChangeKind::Insert,
+        OperationKind::Delete => ChangeKind::Delete,
+        OperationKind::Replace if base.is_some_and(Record::is_deleted) => ChangeKind::Undelete,
+        OperationKind::Replace => ChangeKind::Replace,
+    };
+    let version = base.and_then(Record::version);
+    let mut change = Change::new(kind, operation.id.clone())
+        .with_if_match(
+            version
+                .filter(|version| !version.as_str().is_empty() && !planted!(NoIfMatch))
+                .cloned(),
+        )
+        .with_base(base.cloned());
+    change.operation_id.clone_from(&operation.key);
+    change.record.clone_from(&sending.record);
+    change
+}
+
+/// The server does not take it.
+fn rejected(said: Said) -> Answer {
+    match (said.facts, said.record) {
+        (Facts::OtherId, Some(record)) => Answer::OtherId(record, said.refusal),
+        _ => Answer::Rejected(said.refusal),
+    }
+}
+
+/// The operation with what was known of it before it was marked for this attempt.
+fn with_unsure(sending: &Sending) -> Operation {
+    let mut operation = sending.operation.clone();
+    operation.state = crate::sync::OperationState::Pending;
+    operation.unsure = sending.unsure;
+    operation
+}
+
+/// What an operation came to that is in already.
+fn effect(found: Ours, row: Option<Record>, sending: &Sending) -> Answer {
+    match found {
+        Ours::Accepted(None) => Answer::Applied(None),
+        Ours::Accepted(_) if !sending.unsure => Answer::Applied(row),
+        Ours::Accepted(content) => Answer::AppliedEarlier { content, now: row },
+        Ours::Overtaken(content) => Answer::AppliedEarlier {
+            content: Some(content),
+            now: row,
+        },
+        _ => Answer::Unknown,
+    }
+}
+
+/// True for an operation of which only the row can tell what it would do: nothing would keep a delete without a base from a record
+/// that others made under the same id.
+fn needs_look(operation: &Operation) -> bool {
+    let version = operation.base.as_ref().and_then(Record::version);
+    operation.kind == OperationKind::Delete && operation.base.is_none()
+        || version.is_some_and(|version| version.as_str() == MOVED)
+}
+
+fn is_hidden(error: &TransportError) -> bool {
+    // A 401 may pass; only a 403 says that these credentials may not read.
+    error.kind() == TransportErrorKind::Forbidden
+}
+
+fn is_own_insert(attempt: Attempt) -> bool {
+    attempt.kind == OperationKind::Insert && attempt.generated
+}
+
+/// False for an answer that cannot be the row: with an empty version, or changed in 1970.
+fn is_usable(record: &Record) -> bool {
+    const A_DAY: i64 = 24 * 60 * 60 * 1000;
+    let empty = record
+        .version()
+        .is_some_and(|version| version.as_str().is_empty());
+    let epoch = record
+        .updated_at()
+        .is_some_and(|time| (0..A_DAY).contains(&time.millis()));
+    !empty && !epoch
 }

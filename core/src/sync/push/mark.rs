@@ -7,31 +7,33 @@ use crate::record::Record;
 use crate::store::Durability;
 use crate::sync::context::Inner;
 use crate::sync::event::Origin;
+use crate::sync::push::key::{legacy_key, new_key};
 use crate::sync::queue::operation::{Operation, OperationKind, OperationState};
+use crate::timestamp::Timestamp;
 
 /// An operation on its way, with the record as it is sent.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Sending {
     pub(crate) operation: Operation,
     pub(crate) record: Option<Record>,
-    /// It may have been sent before: find out first.
-    pub(crate) recheck: bool,
+    /// It may have been sent before, and what became of that is not known.
+    pub(crate) unsure: bool,
 }
 
 impl Inner {
     /// Notes durably that these operations may reach the server from now on, and takes what they send.
+    ///
+    /// `server_time`: the server's clock, where an answer has shown it.
     pub(crate) async fn mark(
         &self,
-        group: &[(u64, TableName, RecordId)],
+        group: &[(u64, (TableName, RecordId))],
+        server_time: Option<Timestamp>,
     ) -> Result<Vec<Sending>, Error> {
-        let mut keys: Vec<_> = group
-            .iter()
-            .map(|(_, table, id)| (table.clone(), id.clone()))
-            .collect();
+        let mut keys: Vec<_> = group.iter().map(|(_, key)| key.clone()).collect();
         keys.sort_unstable();
         self.with_slots(&keys, Durability::Immediate, Origin::Push, |slots, _| {
             let mut sendings = Vec::with_capacity(group.len());
-            for (seq, table, id) in group {
+            for (seq, (table, id)) in group {
                 let slot = slots
                     .iter_mut()
                     .find(|slot| slot.table == *table && slot.id == *id);
@@ -41,20 +43,37 @@ impl Inner {
                 else {
                     continue;
                 };
-                let recheck = operation.state == OperationState::Attempted
-                    && !planted!(NoQuestionAfterLostAnswer);
-                if !planted!(NotMarked) {
-                    operation.state = OperationState::Attempted;
-                }
-                operation.attempts += 1;
+                let unsure = operation.is_unsure() && !planted!(NoQuestionAfterLostAnswer);
                 let record = match operation.kind {
                     OperationKind::Delete => None,
                     _ => operation.item.clone().or(record),
                 };
+                if operation.key.is_none() {
+                    let attempted = operation.state == OperationState::Attempted;
+                    operation.key = Some(if attempted {
+                        legacy_key(&self.store_id, operation, record.as_ref())
+                    } else {
+                        let random = self.ids.next_id();
+                        new_key(
+                            &self.store_id,
+                            self.options.account.as_deref(),
+                            operation,
+                            &random,
+                        )
+                    });
+                    operation.account.clone_from(&self.options.account);
+                }
+                if !operation.is_unsure() {
+                    operation.first_sent = server_time;
+                }
+                if !planted!(NotMarked) {
+                    operation.state = OperationState::Attempted;
+                }
+                operation.attempts += 1;
                 sendings.push(Sending {
                     operation: operation.clone(),
                     record,
-                    recheck,
+                    unsure,
                 });
             }
             Ok(sendings)

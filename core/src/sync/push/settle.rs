@@ -1,85 +1,23 @@
 //! What an answer of the server does to the store: one commit for a group of answers.
 
 use crate::error::Error;
-use crate::name::{RecordId, TableName};
+use crate::name::Version;
 use crate::planted::planted;
-use crate::record::{Record, SystemProperties};
+use crate::record::Record;
 use crate::schema::MergeRules;
 use crate::store::{Durability, Write, WriteBatch};
 use crate::sync::context::Inner;
-use crate::sync::decide::conflict::{ConflictDecision, ConflictDetails};
+use crate::sync::decide::conflict::ConflictDecision;
+use crate::sync::decide::decision::{decide, live, send_again, tombstone};
 use crate::sync::decide::merge::join;
 use crate::sync::event::{Event, Origin};
+use crate::sync::push::answer::{Answer, Answered, Settled};
+use crate::sync::push::deliver::MOVED;
+use crate::sync::push::meaning::aligned;
 use crate::sync::queue::operation::{Operation, OperationKind, OperationState};
 use crate::sync::queue::slot::Slot;
 use crate::sync::system::{FAILURES, FailureRow};
 use crate::transport::Rejection;
-
-/// An operation that waits for a decision.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ParkedOperation {
-    /// The operation.
-    pub operation: Operation,
-    /// Base, local and server record.
-    pub conflict: ConflictDetails,
-    /// HTTP status of a rejection.
-    pub status: Option<u16>,
-    /// The server's or the conflict handler's words.
-    pub message: String,
-}
-
-/// What is known about an operation that was handed to the transport.
-#[derive(Debug, Clone)]
-pub(crate) enum Answer {
-    /// Done; the record as the server now has it, where it said so.
-    Applied(Option<Record>),
-    /// Done by an earlier attempt, whose answer the server remembers; and the record as the server has it now.
-    AppliedEarlier {
-        record: Option<Record>,
-        now: Option<Record>,
-    },
-    /// Not done, and how the conflict was decided.
-    Conflict {
-        server: Option<Record>,
-        decision: ConflictDecision,
-        message: String,
-        /// It may have been done before others changed the record: see [`Operation::unsure`].
-        unsure: bool,
-    },
-    /// Not done, for good.
-    Rejected(Rejection),
-    /// Not done so far, though an attempt may still be on its way; not tried again by itself.
-    GaveUp(Rejection),
-    /// Not handed over after all.
-    NotSent,
-    /// Not known.
-    Unknown,
-}
-
-/// How an operation ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Settled {
-    /// Its effect is at the server, or it is not wanted any more.
-    Done,
-    /// It will be sent again with other content or on another version.
-    Again,
-    /// Parked because of a conflict.
-    Conflict,
-    /// Parked because it was refused.
-    Rejected,
-    /// As before.
-    Open,
-}
-
-/// An answer together with the operation it belongs to.
-#[derive(Debug, Clone)]
-pub(crate) struct Answered {
-    pub(crate) seq: u64,
-    pub(crate) table: TableName,
-    pub(crate) id: RecordId,
-    pub(crate) answer: Answer,
-}
 
 impl Inner {
     /// Stores a group of answers about different records in one commit.
@@ -98,7 +36,10 @@ impl Inner {
                         let slot = slots
                             .iter_mut()
                             .find(|slot| slot.table == answered.table && slot.id == answered.id);
-                        slot.map_or(Ok(Settled::Open), |slot| settle_one(slot, batch, answered))
+                        let rules = &self.table_schema(&answered.table).merge;
+                        slot.map_or(Ok(Settled::Open), |slot| {
+                            settle_one(slot, batch, answered, rules)
+                        })
                     })
                     .collect::<Result<Vec<_>, Error>>()
             })
@@ -108,6 +49,7 @@ impl Inner {
             match settled {
                 Settled::Conflict => self.emit(Event::ConflictParked { seq, table, id }),
                 Settled::Rejected => self.emit(Event::OperationRejected { seq, table, id }),
+                Settled::Aside => self.emit(Event::OperationAside { seq, table, id }),
                 Settled::Done | Settled::Again | Settled::Open => {}
             }
         }
@@ -119,8 +61,9 @@ fn settle_one(
     slot: &mut Slot,
     batch: &mut WriteBatch,
     answered: &Answered,
+    rules: &MergeRules,
 ) -> Result<Settled, Error> {
-    let seq = answered.seq;
+    let (seq, time) = (answered.seq, slot.now);
     let newer = slot.operations.last().is_some_and(|last| last.seq != seq);
     let Some(operation) = slot.find(seq) else {
         // Cancelled while it was at the server. If it took effect and nothing newer waits, show that.
@@ -141,20 +84,49 @@ fn settle_one(
             slot.condense(seq);
             Ok(Settled::Open)
         }
+        Answer::Aside { failure, sent } => {
+            operation.aside = Some(failure.noted(operation.aside.as_ref(), time));
+            if !sent {
+                operation.state = OperationState::Pending;
+                slot.condense(seq);
+            }
+            Ok(Settled::Aside)
+        }
         Answer::Applied(record) => {
             applied(slot, seq, record.as_ref());
             Ok(Settled::Done)
         }
-        Answer::AppliedEarlier { record, now } => {
-            applied(slot, seq, record.as_ref());
-            match slot.operations.first_mut() {
-                // It meets what others did since; should it be cancelled, that is restored.
-                Some(next) => next.shadow = now.clone().or_else(|| Some(tombstone(&slot.id))),
-                None => slot.record = live(now.as_ref()),
+        Answer::AppliedEarlier { content, now } => Ok(applied_earlier(
+            slot,
+            seq,
+            rules,
+            content.as_ref(),
+            now.as_ref(),
+        )),
+        Answer::Rebase(row) => {
+            send_again(slot, seq, row.as_ref());
+            Ok(Settled::Again)
+        }
+        Answer::Removed(row) => {
+            let edited = newer || !operation.sent.is_empty();
+            if edited {
+                slot.condense(seq);
+                return decide(slot, batch, seq, row.as_ref(), &ConflictDecision::Park, "");
             }
+            slot.operations.retain(|operation| operation.seq != seq);
+            slot.record = None;
             Ok(Settled::Done)
         }
+        Answer::OtherId(record, rejection) => {
+            operation.other_id = Some(record.id().clone());
+            slot.condense(seq);
+            let Some(operation) = slot.find(seq) else {
+                return Ok(Settled::Done);
+            };
+            reject(operation, batch, rejection, Some(record))
+        }
         Answer::Rejected(rejection) => {
+            operation.unsure = answered.unsure;
             if newer {
                 // It was edited meanwhile: what was refused is not what would be sent now.
                 if slot.condense(seq)
@@ -164,12 +136,7 @@ fn settle_one(
                 }
                 return Ok(Settled::Again);
             }
-            reject(operation, batch, rejection)
-        }
-        Answer::GaveUp(_) if newer => Ok(Settled::Open),
-        Answer::GaveUp(rejection) => {
-            operation.unsure = true;
-            reject(operation, batch, rejection)
+            reject(operation, batch, rejection, None)
         }
         Answer::Conflict {
             server,
@@ -177,7 +144,7 @@ fn settle_one(
             message,
             unsure,
         } => {
-            operation.unsure |= unsure;
+            operation.unsure = *unsure;
             if !slot.condense(seq) {
                 // Inserted, met a stranger at the server, and deleted meanwhile: the stranger is shown.
                 slot.record = live(server.as_ref());
@@ -196,17 +163,124 @@ fn settle_one(
     }
 }
 
+/// An earlier attempt took effect with `content`, and `now` is what the server holds. What was edited here since goes on from there:
+/// it is joined with what others changed, so that nothing of theirs is put back.
+fn applied_earlier(
+    slot: &mut Slot,
+    seq: u64,
+    rules: &MergeRules,
+    content: Option<&Record>,
+    now: Option<&Record>,
+) -> Settled {
+    let Some(place) = slot
+        .operations
+        .iter()
+        .position(|operation| operation.seq == seq)
+    else {
+        return Settled::Done;
+    };
+    if slot
+        .operations
+        .get(place)
+        .is_some_and(|done| done.kind == OperationKind::Delete)
+    {
+        slot.operations.remove(place);
+        match slot.operations.get_mut(place) {
+            // It meets what others did since; should it be cancelled, that is restored.
+            Some(next) => next.shadow = now.cloned().or_else(|| Some(tombstone(&slot.id))),
+            None => slot.record = live(now),
+        }
+        return Settled::Done;
+    }
+    let row = live(now);
+    let follows = slot.operations.len() > place + 1;
+    let current = slot.record.clone();
+    let done = slot.operations.get(place).cloned();
+    let sent_last = done
+        .as_ref()
+        .and_then(|done| done.item.clone())
+        .or_else(|| current.clone());
+    // An earlier content of the same operation may be what is in.
+    let outdated = !follows
+        && matches!((content, &sent_last), (Some(content), Some(last)) if !content.same_members(last))
+        && done.as_ref().is_some_and(|done| !done.sent.is_empty());
+    if follows {
+        slot.operations.remove(place);
+    } else if !outdated {
+        slot.operations.remove(place);
+        slot.record = row;
+        return Settled::Done;
+    }
+    let Some(next) = slot.operations.get_mut(place) else {
+        return Settled::Done;
+    };
+    next.changed();
+    next.state = OperationState::Pending;
+    (next.item, next.unsure) = (None, false);
+    next.sent.clear();
+    next.shadow = Some(now.cloned().unwrap_or_else(|| tombstone(&slot.id)));
+    if next.kind == OperationKind::Insert {
+        next.kind = OperationKind::Replace;
+    }
+    let Some(content) = content else {
+        next.base = row;
+        return Settled::Done;
+    };
+    // Where both sides cannot be joined here, the next attempt meets the conflict, and it is decided as all others.
+    let moved = |base: Record| {
+        let mut system = row
+            .as_ref()
+            .map(|row| row.system().clone())
+            .unwrap_or_default();
+        system.version = Some(Version::new(MOVED));
+        Some(base.with_system(system))
+    };
+    let Some(row) = &row else {
+        if next.kind == OperationKind::Delete {
+            slot.operations.remove(place);
+        } else {
+            next.base = moved(content.clone());
+        }
+        return Settled::Done;
+    };
+    let (Some(local), OperationKind::Replace) = (&current, next.kind) else {
+        let (base, _) = aligned(content, content, row);
+        next.base = if base.same_members(row) {
+            Some(row.clone())
+        } else {
+            moved(base)
+        };
+        return Settled::Done;
+    };
+    let (base, local) = aligned(content, local, row);
+    let merged = join(rules, false, Some(&base), &local, row);
+    if !merged.clashes.is_empty() {
+        next.base = moved(base);
+        slot.record = Some(local.with_system(row.system().clone()));
+    } else if merged.record.same_members(row) {
+        slot.operations.remove(place);
+        slot.record = Some(row.clone());
+    } else {
+        next.base = Some(row.clone());
+        next.shadow = None;
+        slot.record = Some(merged.record);
+    }
+    Settled::Done
+}
+
 /// Parks an operation with the words of the server.
-fn reject(
+pub(crate) fn reject(
     operation: &mut Operation,
     batch: &mut WriteBatch,
     rejection: &Rejection,
+    server: Option<&Record>,
 ) -> Result<Settled, Error> {
     operation.state = OperationState::Rejected;
+    operation.aside = None;
     let failure = FailureRow {
         status: rejection.status,
         message: rejection.message.clone(),
-        server: None,
+        server: server.cloned(),
     };
     batch.push(Write::Put {
         table: FAILURES.clone(),
@@ -246,148 +320,13 @@ fn applied(slot: &mut Slot, seq: u64, record: Option<&Record>) {
     if planted!(OldBaseOfSuccessor) {
         next.base = done.base;
     }
+    let edits = next.kind == OperationKind::Replace && !planted!(AnswerOverEdit);
     if let (Some(local), Some(base)) = (&mut slot.record, &next.base) {
-        *local = local.clone().with_system(base.system().clone());
-    }
-}
-
-/// Carries out a decision on a conflict. The operation is known to have had no effect, and is the only one on its record.
-pub(crate) fn decide(
-    slot: &mut Slot,
-    batch: &mut WriteBatch,
-    seq: u64,
-    server: Option<&Record>,
-    decision: &ConflictDecision,
-    message: &str,
-) -> Result<Settled, Error> {
-    let parked = |slot: &mut Slot, batch: &mut WriteBatch, message: &str| {
-        if let Some(operation) = slot.find(seq) {
-            operation.state = OperationState::Conflict;
-        }
-        let failure = FailureRow {
-            status: None,
-            message: message.to_owned(),
-            server: server.cloned(),
+        // What the server added or spelled in its own way is no edit of ours.
+        let edited = match (&done.item, answer) {
+            (Some(sent), Some(answer)) if edits => aligned(sent, local, answer).1,
+            _ => local.clone(),
         };
-        batch.push(Write::Put {
-            table: FAILURES.clone(),
-            record: failure.to_row(seq)?,
-        });
-        Ok(Settled::Conflict)
-    };
-    match decision {
-        ConflictDecision::Park => parked(slot, batch, message),
-        ConflictDecision::Server => {
-            slot.operations.retain(|operation| operation.seq != seq);
-            slot.record = live(server);
-            Ok(Settled::Done)
-        }
-        ConflictDecision::Client => {
-            send_again(slot, seq, server);
-            Ok(if slot.find(seq).is_some() {
-                Settled::Again
-            } else {
-                Settled::Done
-            })
-        }
-        ConflictDecision::With(record) => {
-            let kept = slot
-                .record
-                .clone()
-                .unwrap_or_else(|| record.clone().with_id(slot.id.clone()));
-            slot.record = Some(kept.with_id(slot.id.clone()).with_body_of(record));
-            if let Some(operation) = slot.find(seq)
-                && operation.kind == OperationKind::Delete
-            {
-                operation.kind = OperationKind::Replace;
-            }
-            send_again(slot, seq, server);
-            Ok(Settled::Again)
-        }
+        *local = edited.with_system(base.system().clone());
     }
-}
-
-/// Bases the operation on what the server was seen to hold, so that the next attempt is conditional on exactly that.
-fn send_again(slot: &mut Slot, seq: u64, server: Option<&Record>) {
-    let exists = server.is_some_and(|record| !record.is_deleted());
-    let Some(operation) = slot.find(seq) else {
-        return;
-    };
-    if operation.kind == OperationKind::Delete && !exists {
-        // Both sides deleted it.
-        slot.operations.retain(|operation| operation.seq != seq);
-        return;
-    }
-    operation.state = OperationState::Pending;
-    operation.edits += 1;
-    operation.item = None;
-    // An earlier attempt that is still on its way comes too late, unless the server's record is the one that it was sent for.
-    let version = |record: Option<&Record>| record.and_then(Record::version).cloned();
-    operation.unsure &= version(operation.base.as_ref()) == version(server);
-    if !planted!(OldBaseAfterDecision) {
-        operation.base = server.cloned();
-    }
-    operation.shadow = None;
-    // The decision was made over the deletion, so the tombstone of it is not another conflict.
-    operation.follows_delete = server.is_none();
-    operation.kind = match (operation.kind, server) {
-        (OperationKind::Delete, _) => OperationKind::Delete,
-        (_, Some(_)) => OperationKind::Replace,
-        (_, None) => OperationKind::Insert,
-    };
-    let system = server
-        .map(|record| record.system().clone())
-        .unwrap_or_default();
-    if let Some(record) = &mut slot.record {
-        let mut system = system;
-        system.deleted = false;
-        *record = record.clone().with_system(system);
-    }
-}
-
-/// The merged record as a decision, or why there is none.
-pub(crate) fn merge_decision(
-    rules: &MergeRules,
-    conflict: &ConflictDetails,
-) -> Result<ConflictDecision, String> {
-    let (Some(local), Some(server)) = (
-        &conflict.local,
-        conflict
-            .server
-            .as_ref()
-            .filter(|record| !record.is_deleted()),
-    ) else {
-        return Err("one side deleted the record".into());
-    };
-    let unsure = conflict.operation.unsure;
-    let open = unsure && !planted!(CountsUnsureChanges);
-    let merged = join(rules, open, conflict.base.as_ref(), local, server);
-    if !merged.clashes.is_empty() {
-        let names = merged.clashes.join(", ");
-        Err(if unsure {
-            format!(
-                "both sides changed {names}, and an answer was lost, so the change may be in already"
-            )
-        } else {
-            format!("both sides changed {names}")
-        })
-    } else if merged.record.same_members(server) {
-        Ok(ConflictDecision::Server)
-    } else {
-        Ok(ConflictDecision::With(merged.record))
-    }
-}
-
-/// The record of a row that the server does not have any more.
-pub(crate) fn tombstone(id: &RecordId) -> Record {
-    let system = SystemProperties {
-        deleted: true,
-        ..SystemProperties::default()
-    };
-    Record::from_stored(id.clone(), system, "{}")
-}
-
-/// A record that is not a tombstone.
-pub(crate) fn live(record: Option<&Record>) -> Option<Record> {
-    record.filter(|record| !record.is_deleted()).cloned()
 }

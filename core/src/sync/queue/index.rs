@@ -11,6 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::name::{RecordId, TableName};
 use crate::record::Record;
 use crate::sync::queue::operation::{Operation, OperationState};
+use crate::timestamp::Timestamp;
 
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
@@ -36,6 +37,8 @@ pub(crate) struct Entry {
     pub(crate) table: TableName,
     pub(crate) id: RecordId,
     pub(crate) state: OperationState,
+    /// Not before this time does a push try it again by itself.
+    pub(crate) next_try: Option<Timestamp>,
 }
 
 impl Queue {
@@ -86,6 +89,14 @@ impl Queue {
             .collect()
     }
 
+    /// A table other than this one that has an operation which a push would send.
+    pub(crate) fn another_table(&self, table: &TableName) -> Option<TableName> {
+        let index = self.index();
+        let mut entries = index.operations.values();
+        let other = entries.find(|entry| entry.table != *table && !entry.state.is_parked());
+        other.map(|entry| entry.table.clone())
+    }
+
     /// True when the table has an operation that a push would send.
     pub(crate) fn is_dirty(&self, table: &TableName) -> bool {
         self.index()
@@ -113,16 +124,17 @@ impl Queue {
         self.index().last
     }
 
-    /// The first operations in order that `wanted` takes, up to `limit`, oldest first; `wanted` may end the
+    /// The first operations from `start` on in order that `wanted` takes, up to `limit`, oldest first; `wanted` may end the
     /// search by returning `None`.
     pub(crate) fn select(
         &self,
+        start: u64,
         limit: usize,
         mut wanted: impl FnMut(u64, &Entry) -> Option<bool>,
     ) -> Vec<u64> {
         let index = self.index();
         let mut found = Vec::new();
-        for (seq, entry) in &index.operations {
+        for (seq, entry) in index.operations.range(start..) {
             match wanted(*seq, entry) {
                 Some(true) => found.push(*seq),
                 Some(false) => {}
@@ -196,6 +208,7 @@ impl Index {
             table: operation.table.clone(),
             id: operation.id.clone(),
             state: operation.state,
+            next_try: operation.aside.as_ref().and_then(|aside| aside.next_try),
         };
         self.last = self.last.max(operation.seq);
         let seqs = self

@@ -13,6 +13,10 @@ use crate::timestamp::Timestamp;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent notes, stored as they are"
+)]
 pub struct Operation {
     /// Place in the queue; grows for ever, never used twice.
     #[serde(skip)]
@@ -43,14 +47,73 @@ pub struct Operation {
     /// A newer copy of the server's record that a pull met and did not apply because of this operation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shadow: Option<Record>,
-    /// True for an insert that follows a delete of the same record which the server already did, by an earlier operation
-    /// or by a decision for the local record: a tombstone in its way is no conflict.
+    /// True for a record that was deleted and made again here, or that a decision brings back: a tombstone in its way is no
+    /// conflict.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub follows_delete: bool,
     /// True when an attempt may or may not have taken effect before others changed the record at the server: nobody can tell
     /// any more. A merge leaves counters to the user then, which would else be counted twice or not at all.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unsure: bool,
+    /// True when this store made the record's id, so that nobody else can have inserted it. Operations of 0.1 count as not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub generated: bool,
+    /// What was sent for this operation before its content changed, while it is not known what became of it; oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sent: Vec<Record>,
+    /// The key under which a server recognises a repeat: made when the operation is first handed over, made anew when its
+    /// content, kind or base changes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// The account under which the key was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
+    /// The server's clock before the operation was first handed over, where an answer had shown it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_sent: Option<Timestamp>,
+    /// Why the last push left it aside, and when it is tried again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aside: Option<Aside>,
+    /// True for a conflict with a deletion: the server was seen to have no such record.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub gone: bool,
+    /// The id under which the server keeps the record instead. It is never sent again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub other_id: Option<RecordId>,
+}
+
+/// Why an operation was left aside: a failure that may be its own or everybody's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct Aside {
+    /// The failure in a word: a [kind](crate::transport::TransportErrorKind::as_str), or `refused`.
+    pub kind: String,
+    /// The HTTP status, where there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// The words of the failure, for a person.
+    pub message: String,
+    /// Not before this time of the device's clock does a push try it again by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_try: Option<Timestamp>,
+    /// How often in a row it had no answer.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub silences: u32,
+    /// How often this failure was counted against it: the server was seen to work then.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub counted: u32,
+    /// How often it waited for one before it that was aside.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub deferred: u32,
+    /// Since when it fails, by the server's clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// What an operation does at the server.
@@ -104,12 +167,25 @@ impl Operation {
             shadow: None,
             follows_delete: false,
             unsure: false,
+            generated: false,
+            sent: Vec::new(),
+            key: None,
+            account: None,
+            first_sent: None,
+            aside: None,
+            gone: false,
+            other_id: None,
         }
     }
 
     /// True while it waits for a decision rather than for the next push.
     pub fn is_parked(&self) -> bool {
         self.state.is_parked()
+    }
+
+    /// True while a request for it may have had an effect that is not known: it is asked about before it is sent again.
+    pub fn is_unsure(&self) -> bool {
+        self.state == OperationState::Attempted || self.unsure
     }
 
     /// The newest copy of the server's record that is known, to restore when the operation is cancelled.

@@ -8,8 +8,8 @@ use crate::name::{RecordId, TableName};
 use crate::planted::planted;
 use crate::record::{Draft, Record, SystemProperties};
 use crate::store::{Expect, StoreError, Write, WriteBatch};
+use crate::sync::decide::decision::live;
 use crate::sync::event::RecordChange;
-use crate::sync::push::settle::live;
 use crate::sync::queue::collapse::{Collapse, collapse};
 use crate::sync::queue::operation::{Operation, OperationKind, OperationState};
 use crate::sync::system::{FAILURES, OPERATIONS, seq_id};
@@ -20,6 +20,8 @@ use crate::timestamp::Timestamp;
 pub(crate) enum Intent {
     /// A new record; an error if there is one.
     Insert(Record),
+    /// The same with an id that was made here, so that nobody else has it.
+    InsertNew(Record),
     /// Members put over those of the record; an error if there is none.
     Update(Draft),
     /// Members put over those of the record, made from it as it is; an error if there is none.
@@ -62,7 +64,7 @@ pub(crate) struct Slot {
     was_record: Option<Record>,
     was_operations: Vec<Operation>,
     local_only: bool,
-    now: Timestamp,
+    pub(crate) now: Timestamp,
 }
 
 impl Slot {
@@ -109,12 +111,19 @@ impl Slot {
             id: self.id.clone(),
         };
         match (intent, &self.record) {
-            (Intent::Insert(_), Some(_)) => Err(Error::AlreadyExists {
+            (Intent::Insert(_) | Intent::InsertNew(_), Some(_)) => Err(Error::AlreadyExists {
                 table: self.table.clone(),
                 id: self.id.clone(),
             }),
             (Intent::Insert(new) | Intent::Upsert(new), None) => {
                 self.change(OperationKind::Insert, Some(new.clone()), next_seq)
+            }
+            (Intent::InsertNew(new), None) => {
+                self.change(OperationKind::Insert, Some(new.clone()), next_seq)?;
+                if let Some(operation) = self.operations.last_mut() {
+                    operation.generated = true;
+                }
+                Ok(())
             }
             (Intent::Update(changes), Some(old)) => {
                 self.change(OperationKind::Replace, Some(old.patched(changes)), next_seq)
@@ -180,11 +189,12 @@ impl Slot {
             }
             _ if planted!(CollapseInFlight) => OperationState::Pending,
             // It may be at the server after all, as one that met a record there.
-            _ if last.state == OperationState::Rejected && last.unsure => OperationState::Conflict,
+            _ if last.unsure && last.state != OperationState::Attempted => OperationState::Conflict,
             _ => last.state,
         };
+        let before = self.record.as_ref();
         match collapse(last.kind, state, kind) {
-            Collapse::Keep => last.edited(),
+            Collapse::Keep => last.edited(before),
             Collapse::Become(other) => {
                 if last.kind == OperationKind::Delete {
                     let system = last
@@ -193,9 +203,18 @@ impl Slot {
                         .map(|base| base.system().clone())
                         .unwrap_or_default();
                     new = new.map(|record| record.with_system(system));
+                    last.follows_delete = true;
                 }
                 last.kind = other;
-                last.edited();
+                last.edited(before);
+                let gone = last.shadow.as_ref().map_or(last.gone, Record::is_deleted);
+                if last.kind == OperationKind::Delete
+                    && last.state == OperationState::Conflict
+                    && gone
+                {
+                    // The server deleted it, too: there is no conflict any more.
+                    self.operations.pop();
+                }
             }
             Collapse::Drop => {
                 let dropped = self.operations.pop();
@@ -250,19 +269,25 @@ impl Slot {
         let Some(operation) = self.operations.last_mut() else {
             return false;
         };
-        operation.item = None;
+        let frozen = operation.item.take();
+        let state = if operation.unsure {
+            OperationState::Conflict
+        } else {
+            OperationState::Pending
+        };
         for next in later {
-            match collapse(operation.kind, OperationState::Pending, next.kind) {
+            match collapse(operation.kind, state, next.kind) {
                 Collapse::Become(kind) => {
+                    operation.follows_delete |= operation.kind == OperationKind::Delete;
                     operation.kind = kind;
-                    operation.edited();
+                    operation.edited(frozen.as_ref());
                 }
                 Collapse::Drop => {
                     let dropped = self.operations.pop();
                     self.record = dropped.and_then(|operation| live(operation.shadow.as_ref()));
                     return false;
                 }
-                _ => operation.edited(),
+                _ => operation.edited(frozen.as_ref()),
             }
         }
         true
@@ -366,15 +391,28 @@ impl Slot {
 }
 
 impl Operation {
-    /// Notes that the content changed; a refused operation gets another chance.
-    pub(crate) fn edited(&mut self) {
-        self.edits += 1;
+    /// Notes that the content changed from `before`; a refused operation gets another chance.
+    pub(crate) fn edited(&mut self, before: Option<&Record>) {
+        if self.unsure
+            && let Some(before) = before
+            && !self.sent.contains(before)
+        {
+            self.sent.push(before.clone());
+        }
+        self.changed();
         self.retry();
+    }
+
+    /// Notes that what is sent is not what was sent: it gets a new key, and failures do not count any more.
+    pub(crate) fn changed(&mut self) {
+        self.edits += 1;
+        (self.key, self.account, self.aside) = (None, None, None);
     }
 
     /// Another chance for a refused operation; where an attempt may have had its effect after all, that is found out first.
     pub(crate) fn retry(&mut self) {
-        if self.state == OperationState::Rejected {
+        // What the server keeps under another id would be there twice.
+        if self.state == OperationState::Rejected && self.other_id.is_none() {
             self.state = if self.unsure {
                 OperationState::Attempted
             } else {

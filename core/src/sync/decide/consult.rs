@@ -1,0 +1,96 @@
+//! Who decides a conflict: the policy of the context, or the application's handler.
+
+use std::panic::AssertUnwindSafe;
+
+use futures_util::FutureExt;
+
+use crate::planted::planted;
+use crate::schema::MergeRules;
+use crate::sync::context::Inner;
+use crate::sync::decide::conflict::{ConflictDecision, ConflictDetails, ConflictPolicy};
+use crate::sync::decide::merge::join;
+
+impl Inner {
+    /// The decision on a conflict that a push met, and words about it. `last_round`: it was decided too often in this push.
+    pub(crate) async fn decide_conflict(
+        &self,
+        details: &ConflictDetails,
+        last_round: bool,
+    ) -> (ConflictDecision, String) {
+        let parked = |message: String| (ConflictDecision::Park, message);
+        if last_round {
+            return parked("the server's record keeps changing".to_owned());
+        }
+        match &self.policy {
+            ConflictPolicy::Park => parked(String::new()),
+            ConflictPolicy::ServerWins => (ConflictDecision::Server, String::new()),
+            ConflictPolicy::ClientWins => (ConflictDecision::Client, String::new()),
+            ConflictPolicy::Merge => {
+                let schema = self.table_schema(&details.operation.table);
+                merge_decision(&schema.merge, details)
+                    .map_or_else(parked, |decision| (decision, String::new()))
+            }
+            ConflictPolicy::Custom(handler) => {
+                match AssertUnwindSafe(handler.resolve(details))
+                    .catch_unwind()
+                    .await
+                {
+                    Ok(Ok(ConflictDecision::With(record)))
+                        if self
+                            .check_record(&details.operation.table, &record)
+                            .is_err() =>
+                    {
+                        parked(
+                            "the conflict handler gave a record that does not fit the table"
+                                .to_owned(),
+                        )
+                    }
+                    Ok(Ok(decision)) => (decision, String::new()),
+                    Ok(Err(error)) => parked(one_line(&error.to_string())),
+                    Err(_) => parked("the conflict handler panicked".to_owned()),
+                }
+            }
+        }
+    }
+}
+
+/// The merged record as a decision, or why there is none.
+pub(crate) fn merge_decision(
+    rules: &MergeRules,
+    conflict: &ConflictDetails,
+) -> Result<ConflictDecision, String> {
+    let (Some(local), Some(server)) = (
+        &conflict.local,
+        conflict
+            .server
+            .as_ref()
+            .filter(|record| !record.is_deleted()),
+    ) else {
+        return Err("one side deleted the record".into());
+    };
+    let unsure = conflict.operation.unsure;
+    let open = unsure && !planted!(CountsUnsureChanges);
+    let merged = join(rules, open, conflict.base.as_ref(), local, server);
+    if !merged.clashes.is_empty() {
+        let names = merged.clashes.join(", ");
+        Err(if unsure {
+            format!(
+                "both sides changed {names}, and an answer was lost, so the change may be in already"
+            )
+        } else {
+            format!("both sides changed {names}")
+        })
+    } else if merged.record.same_members(server) {
+        Ok(ConflictDecision::Server)
+    } else {
+        Ok(ConflictDecision::With(merged.record))
+    }
+}
+
+/// Text without control characters, cut to a length for a person.
+fn one_line(text: &str) -> String {
+    text.chars()
+        .take(500)
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
+}

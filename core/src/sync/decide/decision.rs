@@ -1,0 +1,143 @@
+//! Decisions on conflicts, carried out.
+
+use crate::error::Error;
+use crate::name::RecordId;
+use crate::planted::planted;
+use crate::record::{Record, SystemProperties};
+use crate::store::{Write, WriteBatch};
+use crate::sync::decide::conflict::ConflictDecision;
+use crate::sync::push::answer::Settled;
+use crate::sync::queue::operation::{OperationKind, OperationState};
+use crate::sync::queue::slot::Slot;
+use crate::sync::system::{FAILURES, FailureRow};
+
+/// Carries out a decision on a conflict. The operation is known to have had no effect, and is the only one on its record.
+pub(crate) fn decide(
+    slot: &mut Slot,
+    batch: &mut WriteBatch,
+    seq: u64,
+    server: Option<&Record>,
+    decision: &ConflictDecision,
+    message: &str,
+) -> Result<Settled, Error> {
+    let parked = |slot: &mut Slot, batch: &mut WriteBatch, message: &str| {
+        if let Some(operation) = slot.find(seq) {
+            operation.state = OperationState::Conflict;
+            operation.aside = None;
+            operation.gone = server.is_none_or(Record::is_deleted);
+            if operation.shadow.is_some() {
+                // What a pull met before this push is older.
+                let row = server.cloned();
+                operation.shadow = row.or_else(|| Some(tombstone(&operation.id)));
+            }
+        }
+        let failure = FailureRow {
+            status: None,
+            message: message.to_owned(),
+            server: server.cloned(),
+        };
+        batch.push(Write::Put {
+            table: FAILURES.clone(),
+            record: failure.to_row(seq)?,
+        });
+        Ok(Settled::Conflict)
+    };
+    // What a pull met before is older than the row that this push has read.
+    let gone = server.is_none_or(Record::is_deleted);
+    match decision {
+        // Both sides deleted it: there is nothing to decide.
+        ConflictDecision::Park
+            if gone
+                && slot
+                    .find(seq)
+                    .is_some_and(|operation| operation.kind == OperationKind::Delete) =>
+        {
+            slot.operations.retain(|operation| operation.seq != seq);
+            Ok(Settled::Done)
+        }
+        ConflictDecision::Park => parked(slot, batch, message),
+        ConflictDecision::Server => {
+            slot.operations.retain(|operation| operation.seq != seq);
+            slot.record = live(server);
+            Ok(Settled::Done)
+        }
+        ConflictDecision::Client => {
+            send_again(slot, seq, server);
+            Ok(if slot.find(seq).is_some() {
+                Settled::Again
+            } else {
+                Settled::Done
+            })
+        }
+        ConflictDecision::With(record) => {
+            let kept = slot
+                .record
+                .clone()
+                .unwrap_or_else(|| record.clone().with_id(slot.id.clone()));
+            slot.record = Some(kept.with_id(slot.id.clone()).with_body_of(record));
+            if let Some(operation) = slot.find(seq)
+                && operation.kind == OperationKind::Delete
+            {
+                operation.kind = OperationKind::Replace;
+            }
+            send_again(slot, seq, server);
+            Ok(Settled::Again)
+        }
+    }
+}
+
+/// Bases the operation on what the server was seen to hold, so that the next attempt is conditional on exactly that.
+pub(crate) fn send_again(slot: &mut Slot, seq: u64, server: Option<&Record>) {
+    let exists = server.is_some_and(|record| !record.is_deleted());
+    let Some(operation) = slot.find(seq) else {
+        return;
+    };
+    if operation.kind == OperationKind::Delete && !exists {
+        // Both sides deleted it.
+        slot.operations.retain(|operation| operation.seq != seq);
+        return;
+    }
+    operation.state = OperationState::Pending;
+    operation.changed();
+    operation.item = None;
+    // An earlier attempt that is still on its way comes too late, unless the server's record is the one that it was sent for.
+    let version = |record: Option<&Record>| record.and_then(Record::version).cloned();
+    let open = operation.is_unsure() && version(operation.base.as_ref()) == version(server);
+    operation.unsure = open;
+    if !open {
+        operation.sent.clear();
+    }
+    if !planted!(OldBaseAfterDecision) {
+        operation.base = server.cloned();
+    }
+    (operation.shadow, operation.gone) = (None, false);
+    // The decision was made over the deletion, so the tombstone of it is not another conflict.
+    operation.follows_delete = !exists;
+    operation.kind = match (operation.kind, server) {
+        (OperationKind::Delete, _) => OperationKind::Delete,
+        (_, Some(_)) => OperationKind::Replace,
+        (_, None) => OperationKind::Insert,
+    };
+    let system = server
+        .map(|record| record.system().clone())
+        .unwrap_or_default();
+    if let Some(record) = &mut slot.record {
+        let mut system = system;
+        system.deleted = false;
+        *record = record.clone().with_system(system);
+    }
+}
+
+/// The record of a row that the server does not have any more.
+pub(crate) fn tombstone(id: &RecordId) -> Record {
+    let system = SystemProperties {
+        deleted: true,
+        ..SystemProperties::default()
+    };
+    Record::from_stored(id.clone(), system, "{}")
+}
+
+/// A record that is not a tombstone.
+pub(crate) fn live(record: Option<&Record>) -> Option<Record> {
+    record.filter(|record| !record.is_deleted()).cloned()
+}

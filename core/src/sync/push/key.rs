@@ -1,0 +1,112 @@
+//! Operation ids: the key under which a server recognises a repeat. Made once, stored with the operation, sent with each attempt.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sha2::{Digest, Sha256};
+
+use crate::name::RecordId;
+use crate::record::Record;
+use crate::sync::queue::operation::Operation;
+
+/// A new key: 43 characters, never to be made again, as `random` never comes again. A restored backup that makes the same change
+/// anew has another key, so it is not taken for a repeat.
+pub(crate) fn new_key(
+    store_id: &str,
+    account: Option<&str>,
+    operation: &Operation,
+    random: &RecordId,
+) -> String {
+    let version = operation.base.as_ref().and_then(Record::version);
+    let parts = [
+        store_id,
+        account.unwrap_or_default(),
+        operation.table.as_str(),
+        operation.id.as_str(),
+        operation.kind.as_str(),
+        version.map_or("", |version| version.as_str()),
+        random.as_str(),
+    ];
+    let mut hash = Sha256::new();
+    for part in parts {
+        // The length keeps parts apart.
+        hash.update((part.len() as u64).to_le_bytes());
+        hash.update(part);
+    }
+    URL_SAFE_NO_PAD.encode(hash.finalize())
+}
+
+/// The key that 0.1 computed, for operations that it has sent: the server may know it.
+pub(crate) fn legacy_key(
+    store_id: &str,
+    operation: &Operation,
+    content: Option<&Record>,
+) -> String {
+    let version = operation.base.as_ref().and_then(Record::version);
+    let parts = [
+        operation.table.as_str(),
+        operation.id.as_str(),
+        operation.kind.as_str(),
+        version.map_or("", |version| version.as_str()),
+        content.map_or("", Record::body),
+    ];
+    let hash = parts
+        .iter()
+        .flat_map(|part| part.bytes().chain([0xff]))
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
+        });
+    format!(
+        "{store_id}-{}-{}-{hash:016x}",
+        operation.seq, operation.edits
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::TableName;
+    use crate::sync::queue::operation::OperationKind;
+    use crate::timestamp::Timestamp;
+
+    fn operation(id: &str) -> Operation {
+        let (table, id) = (TableName::new("t").unwrap(), RecordId::new(id).unwrap());
+        Operation::new(
+            1,
+            Timestamp::EPOCH,
+            &table,
+            &id,
+            OperationKind::Insert,
+            None,
+        )
+    }
+
+    #[test]
+    fn keys_are_short_text_and_differ_in_every_part() {
+        let random = |text| RecordId::new(text).unwrap();
+        let key = |store, account, id, part| new_key(store, account, &operation(id), &random(part));
+        let first = key("s", Some("ada"), "a", "r");
+        assert_eq!(first.len(), 43);
+        assert!(
+            first
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+        );
+        assert_eq!(first, key("s", Some("ada"), "a", "r"));
+        for other in [
+            key("z", Some("ada"), "a", "r"),
+            key("s", Some("bob"), "a", "r"),
+            key("s", None, "a", "r"),
+            key("s", Some("ada"), "b", "r"),
+            key("s", Some("ada"), "a", "q"),
+        ] {
+            assert_ne!(first, other);
+        }
+    }
+
+    #[test]
+    fn the_key_of_an_old_release_is_the_same_still() {
+        let key = legacy_key("store", &operation("a"), None);
+        assert_eq!(key, format!("store-1-0-{}", &key[10..]));
+        assert_eq!(key.len(), 26);
+    }
+}

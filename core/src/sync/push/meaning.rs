@@ -1,0 +1,403 @@
+//! Whether what a server holds is what was sent: by meaning, as a server with types gives back other text than it got.
+//!
+//! Members that were left out come back with their default, members that it does not know are gone, times are in UTC with the digits
+//! that it keeps, GUIDs in one spelling, numbers in its own. So records are compared member by member, each as what it says.
+
+use std::borrow::Cow;
+use std::collections::{BTreeSet, HashSet};
+
+use serde_json::Value;
+
+use crate::record::{Member, Record, body_text, same_value};
+use crate::timestamp::Timestamp;
+
+/// The coarsest precision of times that servers keep, in digits of a second.
+const LEAST_DIGITS: u32 = 3;
+/// Digits of a tick of 100 ns.
+const TICK_DIGITS: u32 = 7;
+
+/// How the members that an update changed stand at the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// All are as they were sent.
+    Taken,
+    /// All are as they were before.
+    AtBase,
+    /// Some are neither, or some are this and some that, or it cannot be told.
+    Open,
+}
+
+/// True where a server that was sent `sent` as a new record may answer with `found`.
+///
+/// `drops` names the members that this server does not know; `any` says that every member of which nothing is left counts as one.
+pub(crate) fn inserted(sent: &Record, found: &Record, drops: &HashSet<String>, any: bool) -> bool {
+    let (sent, found) = (Members::of(sent), Members::of(found));
+    names(&[&sent, &found]).into_iter().all(|name| {
+        let (ours, theirs) = (sent.value(&name), found.value(&name));
+        let dropped = !ours.is_null() && found.text(&name).is_none();
+        (dropped && (any || drops.contains(&*name)))
+            || means(&ours, &theirs)
+            || ours.is_null() && is_name(&theirs)
+    })
+}
+
+/// How the members that differ between `base` and `sent` stand in `found`.
+pub(crate) fn updated(
+    base: Option<&Record>,
+    sent: &Record,
+    found: &Record,
+    drops: &HashSet<String>,
+) -> Standing {
+    let empty = Record::from_stored(sent.id().clone(), sent.system().clone(), "{}");
+    let base = base.unwrap_or(&empty);
+    let (base, sent, found) = (Members::of(base), Members::of(sent), Members::of(found));
+    let (mut taken, mut at_base, mut changed, mut told) = (true, true, false, false);
+    for name in names(&[&base, &sent]) {
+        let (old, ours, theirs) = (base.value(&name), sent.value(&name), found.value(&name));
+        if means(&ours, &old) {
+            continue;
+        }
+        changed = true;
+        // A server that does not know the member leaves no trace of it, whether it got it or not.
+        if theirs.is_null() && old.is_null() {
+            told |= drops.contains(&*name);
+            continue;
+        }
+        // What was left out may be back with its default, which happens to be what was there before.
+        if ours.is_null() && is_name(&theirs) && old == theirs {
+            continue;
+        }
+        told = true;
+        taken &= means(&ours, &theirs);
+        at_base &= same_value(&old, &theirs) || value_means(&old, &theirs);
+    }
+    match (taken, at_base) {
+        _ if !changed => Standing::Taken,
+        _ if !told => Standing::Open,
+        (true, _) => Standing::Taken,
+        (false, true) => Standing::AtBase,
+        (false, false) => Standing::Open,
+    }
+}
+
+/// The members that were sent with a value and that the answer lacks: a server that accepted them does not know them.
+pub(crate) fn dropped(sent: &Record, answer: &Record) -> Vec<String> {
+    let (sent, answer) = (Members::of(sent), Members::of(answer));
+    let lacks = |name: &&str| !sent.value(name).is_null() && answer.text(name).is_none();
+    let names = sent.0.iter().map(|(name, _)| &**name);
+    names.filter(lacks).map(str::to_owned).collect()
+}
+
+/// What was sent and a later edit of it, both in the words of the server: members that mean the same as the server's are given its
+/// text, so that only real changes are left between them.
+pub(crate) fn aligned(sent: &Record, edited: &Record, row: &Record) -> (Record, Record) {
+    let (ours, later, theirs) = (Members::of(sent), Members::of(edited), Members::of(row));
+    let (mut base, mut local) = (Vec::new(), Vec::new());
+    let all = names(&[&ours, &later, &theirs]);
+    for name in &all {
+        let (old, new) = (ours.text(name), later.text(name));
+        let (was, is) = (ours.value(name), theirs.value(name));
+        let silent = was.is_null() && (means(&was, &is) || is_name(&is));
+        let unknown = !was.is_null() && theirs.text(name).is_none();
+        let before = if silent || unknown || means(&was, &is) {
+            theirs.text(name)
+        } else {
+            old
+        };
+        let untouched = old == new || same_value(&was, &later.value(name));
+        let after = if untouched { before } else { new };
+        push(&mut base, name, before);
+        push(&mut local, name, after);
+    }
+    let built = |record: &Record, members: &[Member<'_>]| {
+        Record::from_stored(
+            record.id().clone(),
+            record.system().clone(),
+            body_text(members),
+        )
+    };
+    (built(sent, &base), built(edited, &local))
+}
+
+fn push<'a>(members: &mut Vec<Member<'a>>, name: &'a str, text: Option<&'a str>) {
+    if let Some(text) = text {
+        members.push((Cow::Borrowed(name), text));
+    }
+}
+
+/// A record's members, to be found by name.
+struct Members<'a>(Vec<Member<'a>>);
+
+impl<'a> Members<'a> {
+    fn of(record: &'a Record) -> Self {
+        Self(record.members())
+    }
+
+    fn text(&self, name: &str) -> Option<&'a str> {
+        let found = self.0.iter().find(|(key, _)| key == name);
+        found.map(|(_, text)| *text)
+    }
+
+    /// The value of a member; a missing one is `null`.
+    fn value(&self, name: &str) -> Value {
+        let text = self.text(name);
+        text.and_then(|text| serde_json::from_str(text).ok())
+            .unwrap_or_default()
+    }
+}
+
+fn names(records: &[&Members<'_>]) -> BTreeSet<String> {
+    let members = records.iter().flat_map(|members| &members.0);
+    members.map(|(name, _)| name.clone().into_owned()).collect()
+}
+
+/// True where a server that was sent `sent` may hold `found`. Of what was sent as nothing, the zero of the type may be left.
+fn means(sent: &Value, found: &Value) -> bool {
+    match sent {
+        Value::Null => match found {
+            Value::Null | Value::Bool(false) => true,
+            Value::Number(number) => number.as_f64() == Some(0.0),
+            _ => false,
+        },
+        sent => value_means(sent, found),
+    }
+}
+
+/// True where two values say the same.
+fn value_means(sent: &Value, found: &Value) -> bool {
+    match (sent, found) {
+        (Value::String(sent), Value::String(found)) => {
+            sent == found || same_instant(sent, found) || same_guid(sent, found)
+        }
+        (Value::Array(sent), Value::Array(found)) => {
+            sent.len() == found.len() && sent.iter().zip(found).all(|(a, b)| value_means(a, b))
+        }
+        (Value::Object(sent), Value::Object(found)) => {
+            sent.keys().chain(found.keys()).all(|name| {
+                let of = |object: &serde_json::Map<String, Value>| {
+                    object.get(name).cloned().unwrap_or_default()
+                };
+                means(&of(sent), &of(found))
+            })
+        }
+        _ => same_value(sent, found),
+    }
+}
+
+/// True for text that may be the name of an enum's first value, which a server gives to what was left out.
+fn is_name(value: &Value) -> bool {
+    let Value::String(text) = value else {
+        return false;
+    };
+    let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    text.starts_with(|c: char| c.is_ascii_alphabetic()) && text.chars().all(word)
+}
+
+/// True where `found` is the instant `sent`, cut or rounded to the digits that the server prints.
+fn same_instant(sent: &str, found: &str) -> bool {
+    let (Ok(sent), Ok(at)) = (sent.parse::<Timestamp>(), found.parse::<Timestamp>()) else {
+        return false;
+    };
+    let printed = found.split_once('.').map_or(0, |(_, rest)| {
+        rest.bytes().take_while(u8::is_ascii_digit).count()
+    });
+    let printed = u32::try_from(printed).unwrap_or(TICK_DIGITS);
+    let digits = printed.clamp(LEAST_DIGITS, TICK_DIGITS);
+    let unit = 10_i64.pow(TICK_DIGITS - digits);
+    let (sent, at) = (sent.ticks(), at.ticks());
+    let cut = sent.div_euclid(unit).checked_mul(unit);
+    let rounded = sent
+        .checked_add(unit / 2)
+        .and_then(|sent| sent.div_euclid(unit).checked_mul(unit));
+    cut == Some(at) || rounded == Some(at)
+}
+
+/// True for two spellings of one GUID.
+fn same_guid(sent: &str, found: &str) -> bool {
+    let value = |text: &str| -> Option<u128> {
+        let text = text.trim_start_matches('{').trim_end_matches('}');
+        let dashes = text.matches('-').count();
+        let hex: String = text.chars().filter(|c| *c != '-').collect();
+        let shaped = hex.len() == 32 && matches!(dashes, 0 | 4);
+        shaped
+            .then(|| u128::from_str_radix(&hex, 16).ok())
+            .flatten()
+    };
+    matches!((value(sent), value(found)), (Some(a), Some(b)) if a == b)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::RecordId;
+
+    fn record(body: &str) -> Record {
+        Record::new(RecordId::new("a").unwrap(), body).unwrap()
+    }
+
+    fn took(sent: &str, found: &str) -> bool {
+        inserted(&record(sent), &record(found), &HashSet::new(), false)
+    }
+
+    #[test]
+    fn an_insert_is_known_again_in_the_words_of_the_server() {
+        for (sent, found) in [
+            (
+                r#"{"n":1}"#,
+                r#"{"n":1,"done":false,"rating":0,"price":0.0,"due":null,"mood":"Calm"}"#,
+            ),
+            (
+                r#"{"at":"1955-11-05T06:15:00.1234567+05:30"}"#,
+                r#"{"at":"1955-11-05T00:45:00.123Z"}"#,
+            ),
+            (
+                r#"{"at":"1955-11-05T06:15:00.1239+05:30"}"#,
+                r#"{"at":"1955-11-05T00:45:00.124+00:00"}"#,
+            ),
+            (
+                r#"{"at":"2026-01-01T00:00:00Z"}"#,
+                r#"{"at":"2026-01-01T00:00:00.0000000Z"}"#,
+            ),
+            (
+                r#"{"g":"C0FFEE00-1234-5678-9ABC-DEF012345678"}"#,
+                r#"{"g":"c0ffee00-1234-5678-9abc-def012345678"}"#,
+            ),
+            (r#"{"x":1e3}"#, r#"{"x":1000}"#),
+            (r#"{"x":1e308,"y":0.10}"#, r#"{"x":1E+308,"y":0.1}"#),
+            (r#"{"x":null}"#, r#"{"x":0}"#),
+            (
+                r#"{"x":{"a":null,"t":"2026-01-01T01:00:00+01:00"}}"#,
+                r#"{"x":{"t":"2026-01-01T00:00:00.000Z"}}"#,
+            ),
+        ] {
+            assert!(took(sent, found), "{sent} {found}");
+        }
+    }
+
+    #[test]
+    fn another_record_is_not_taken_for_it() {
+        for (sent, found) in [
+            (r#"{"n":1}"#, r#"{"n":2}"#),
+            (r#"{"n":1}"#, r#"{"n":1,"rating":5}"#),
+            (r#"{"n":1}"#, r#"{"n":1,"done":true}"#),
+            (r#"{"n":1}"#, r#"{"n":1,"note":"by somebody else"}"#),
+            (r#"{"n":1,"x":2}"#, r#"{"n":1}"#),
+            (r#"{"x":2}"#, r#"{"x":null}"#),
+            (r#"{"x":0}"#, r#"{"x":null}"#),
+            (r#"{"x":9007199254740993}"#, r#"{"x":9007199254740992}"#),
+            (
+                r#"{"at":"2026-01-01T00:00:00.123Z"}"#,
+                r#"{"at":"2026-01-01T00:00:00Z"}"#,
+            ),
+            (
+                r#"{"at":"2026-01-01T00:00:00.123Z"}"#,
+                r#"{"at":"2026-01-01T00:00:00.125Z"}"#,
+            ),
+            (r#"{"x":"1"}"#, r#"{"x":1}"#),
+        ] {
+            assert!(!took(sent, found), "{sent} {found}");
+        }
+    }
+
+    #[test]
+    fn members_that_a_server_drops_are_learned() {
+        let (sent, answer) = (record(r#"{"n":1,"x":2,"y":null}"#), record(r#"{"n":1}"#));
+        let drops: HashSet<String> = dropped(&sent, &answer).into_iter().collect();
+        assert_eq!(drops, HashSet::from(["x".to_owned()]));
+        assert!(inserted(&sent, &answer, &drops, false));
+        assert!(inserted(&sent, &answer, &HashSet::new(), true));
+    }
+
+    #[test]
+    fn what_an_update_changed_tells_whether_it_is_in() {
+        use Standing::{AtBase, Open, Taken};
+        let base = r#"{"title":"a","done":false,"n":1}"#;
+        for (sent, found, standing) in [
+            (
+                r#"{"title":"b","done":false,"n":1}"#,
+                r#"{"title":"b","done":true,"n":7}"#,
+                Taken,
+            ),
+            (
+                r#"{"title":"a","done":true,"n":1}"#,
+                r#"{"title":"z","done":false,"n":1}"#,
+                AtBase,
+            ),
+            (
+                r#"{"title":"b","done":true,"n":1}"#,
+                r#"{"title":"b","done":false,"n":1}"#,
+                Open,
+            ),
+            (
+                r#"{"title":"b","done":false,"n":1}"#,
+                r#"{"title":"c","done":false,"n":1}"#,
+                Open,
+            ),
+            // Only leaves a member out: gone means taken, still there means not.
+            (
+                r#"{"title":"a","done":false}"#,
+                r#"{"title":"a","done":false,"n":0}"#,
+                Taken,
+            ),
+            (
+                r#"{"title":"a","done":false}"#,
+                r#"{"title":"z","done":false,"n":1}"#,
+                AtBase,
+            ),
+            (
+                r#"{"title":"a","done":false}"#,
+                r#"{"title":"a","done":false,"n":5}"#,
+                Open,
+            ),
+            // A member that the base lacks, too: the server may not know it.
+            (
+                r#"{"title":"a","done":false,"n":1,"x":1}"#,
+                r#"{"title":"z","done":false,"n":1}"#,
+                Open,
+            ),
+            (
+                r#"{"title":"b","done":false,"n":1,"x":1}"#,
+                r#"{"title":"b","done":false,"n":1}"#,
+                Taken,
+            ),
+            (base, r#"{"title":"z"}"#, Taken),
+            // Leaves out what has a name for its default.
+            (
+                r#"{"done":true,"n":1}"#,
+                r#"{"title":"a","done":true,"n":1}"#,
+                Taken,
+            ),
+            (
+                r#"{"done":false,"n":1}"#,
+                r#"{"title":"a","done":false,"n":1}"#,
+                Open,
+            ),
+        ] {
+            let none = HashSet::new();
+            let found = updated(Some(&record(base)), &record(sent), &record(found), &none);
+            assert_eq!(found, standing, "{sent}");
+        }
+        let drops = HashSet::from(["x".to_owned()]);
+        let (sent, found) = (record(r#"{"title":"a","x":1}"#), record(r#"{"title":"z"}"#));
+        let base = record(r#"{"title":"a"}"#);
+        assert_eq!(updated(Some(&base), &sent, &found, &drops), Taken);
+    }
+
+    #[test]
+    fn only_real_changes_are_left_between_aligned_records() {
+        let sent = record(r#"{"title":"a","at":"2026-01-01T01:00:00+01:00","x":1}"#);
+        let edited = record(r#"{"title":"b","at":"2026-01-01T01:00:00+01:00","x":1}"#);
+        let row =
+            record(r#"{"title":"a","at":"2026-01-01T00:00:00.000Z","done":false,"rating":5}"#);
+        let (base, local) = aligned(&sent, &edited, &row);
+        let merged = crate::sync::merge(&crate::MergeRules::new(), Some(&base), &local, &row);
+        assert_eq!(
+            merged.record.body(),
+            r#"{"title":"b","at":"2026-01-01T00:00:00.000Z","done":false,"rating":5}"#
+        );
+        assert_eq!(
+            (merged.local, merged.clashes),
+            (vec!["title".to_owned()], vec![])
+        );
+    }
+}

@@ -1,0 +1,458 @@
+//! One push: its groups, its two turns, and what counts at its end.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use futures_util::{StreamExt, stream};
+
+use crate::error::Error;
+use crate::name::{RecordId, TableName};
+use crate::planted::planted;
+use crate::store::Durability;
+use crate::sync::context::Inner;
+use crate::sync::event::{Event, Origin};
+use crate::sync::push::answer::{Answer, Answered, Failure, Settled};
+use crate::sync::push::course::Course;
+use crate::sync::push::deliver::{Delivered, Delivery};
+use crate::sync::push::mark::Sending;
+use crate::sync::push::policy::{Attempt, Evidence, Facts, Verdict, judge, may_count};
+use crate::sync::push::settle::reject;
+use crate::sync::push::{Push, PushReport};
+use crate::sync::queue::operation::Operation;
+use crate::sync::remote::Remote;
+use crate::transport::{Rejection, TransportErrorKind};
+
+/// Operations that are marked, sent and settled together: two commits a group instead of two an operation.
+pub(crate) const GROUP: usize = 64;
+/// How often one push sends an operation whose conflict was decided in its favour.
+const ROUNDS: u32 = 5;
+/// After so long a failure counts against an operation that is alone in its table.
+const ALONE_MILLIS: i64 = 24 * 60 * 60 * 1000;
+
+/// A wait that lies further ahead than any that is stored comes from a clock that went back: it binds nobody.
+const HELD_AT_MOST: i64 = 2 * 60 * 60 * 1000;
+
+type Key = (TableName, RecordId);
+
+/// A push under way.
+pub(crate) struct Run<'a> {
+    push: &'a Push,
+    inner: &'a Inner,
+    /// Changes made while the push runs wait for the next one, so that a push ends.
+    last: u64,
+    total: u64,
+    course: Mutex<Course>,
+    rounds: HashMap<u64, u32>,
+    /// What failed in this push, and how.
+    failed: HashMap<u64, (Key, Option<TransportErrorKind>)>,
+    turn: Turn,
+}
+
+/// A walk through the queue.
+#[derive(Debug, Default)]
+struct Turn {
+    /// Nothing before it is to be sent in this turn.
+    from: u64,
+    /// Records with an operation before `from` that waits: those behind it wait, too.
+    blocked: HashSet<Key>,
+    /// What was tried in the last turn.
+    tried: HashSet<u64>,
+}
+
+/// What a group came to.
+struct Group {
+    answers: Vec<Answered>,
+    stopped: Option<Error>,
+}
+
+/// What the deliveries of a group share.
+struct Shared {
+    delivered: Vec<Delivered>,
+    stopped: Option<Error>,
+}
+
+impl<'a> Run<'a> {
+    pub(crate) fn new(push: &'a Push, inner: &'a Inner) -> Self {
+        Self {
+            push,
+            inner,
+            last: inner.queue.last_seq(),
+            total: inner.queue.len(),
+            course: Mutex::default(),
+            rounds: HashMap::new(),
+            failed: HashMap::new(),
+            turn: Turn::default(),
+        }
+    }
+
+    fn course(&self) -> MutexGuard<'_, Course> {
+        self.course.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The whole push.
+    pub(crate) async fn whole(&mut self, report: &mut PushReport) -> Result<(), Error> {
+        let group = self.next_group();
+        let result = if group.is_empty() {
+            Ok(())
+        } else {
+            self.with_lease(group, report).await
+        };
+        report.aside = self.course().aside().len() as u64;
+        result
+    }
+
+    async fn with_lease(
+        &mut self,
+        group: Vec<(u64, Key)>,
+        report: &mut PushReport,
+    ) -> Result<(), Error> {
+        let remote = self.inner.remote()?;
+        let _lock = self.inner.take_lease().await?;
+        remote.begin_push();
+        self.inner.emit(Event::PushStarted {
+            pending: self.total,
+        });
+        let result = self.turns(&remote, group, report).await;
+        self.inner.release_lease().await;
+        result
+    }
+
+    async fn turns(
+        &mut self,
+        remote: &Remote,
+        group: Vec<(u64, Key)>,
+        report: &mut PushReport,
+    ) -> Result<(), Error> {
+        self.send_groups(remote, group, report).await?;
+        if self.failed.is_empty() {
+            return Ok(());
+        }
+        self.course().begin_last_turn();
+        self.turn = Turn::default();
+        let group = self.next_group();
+        if !group.is_empty() {
+            // What passes by itself may have passed.
+            remote.wait(remote.patience.delay(1, None)).await;
+            self.send_groups(remote, group, report).await?;
+        }
+        self.count(remote).await
+    }
+
+    async fn send_groups(
+        &mut self,
+        remote: &Remote,
+        mut group: Vec<(u64, Key)>,
+        report: &mut PushReport,
+    ) -> Result<(), Error> {
+        let inner = self.inner;
+        while !group.is_empty() {
+            if self.push.cancel.is_cancelled() {
+                return Err(Error::Cancelled);
+            }
+            let _turn = inner.turn.write().await;
+            if self.course().last_turn {
+                self.look_at_tables(remote, &group).await?;
+            }
+            let sendings = inner
+                .mark(&group, remote.capabilities().server_time)
+                .await?;
+            let done = self.deliver_all(remote, &sendings).await;
+            for (answered, settled) in done.answers.iter().zip(inner.settle(&done.answers).await?) {
+                match settled {
+                    Settled::Done => report.pushed += 1,
+                    Settled::Again => *self.rounds.entry(answered.seq).or_default() += 1,
+                    Settled::Conflict | Settled::Rejected | Settled::Aside | Settled::Open => {}
+                }
+            }
+            inner.emit(Event::PushProgress {
+                done: report.pushed,
+                total: self.total,
+            });
+            if let Some(error) = done.stopped {
+                return Err(error);
+            }
+            group = self.next_group();
+        }
+        Ok(())
+    }
+
+    /// Before the operations aside are tried again: do their tables work?
+    async fn look_at_tables(&self, remote: &Remote, group: &[(u64, Key)]) -> Result<(), Error> {
+        let tables: HashSet<&TableName> = group.iter().map(|(_, (table, _))| table).collect();
+        for table in tables {
+            if self.course().readable(table).is_some() {
+                continue;
+            }
+            let control = remote.control(table).await;
+            let kind = control
+                .as_ref()
+                .err()
+                .map(crate::transport::TransportError::kind);
+            if self.course().controlled(table, kind) {
+                let other = self.inner.queue.another_table(table);
+                match other {
+                    // It is this table, not all of them.
+                    Some(other) if remote.control(&other).await.is_ok() => {
+                        self.course().was_read(&other);
+                    }
+                    _ => control?,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The next operations on different records, in order. Operations behind one that waits on the same record wait.
+    fn next_group(&mut self) -> Vec<(u64, Key)> {
+        let mut turn = std::mem::take(&mut self.turn);
+        let mut group: Vec<(u64, Key)> = Vec::new();
+        let mut members: HashSet<Key> = HashSet::new();
+        let mut blocked: HashSet<Key> = HashSet::new();
+        let now = self.inner.clock.now();
+        let mut course = self.course();
+        self.inner.queue.select(turn.from, GROUP, |seq, entry| {
+            if seq > self.last {
+                return None;
+            }
+            let key = (entry.table.clone(), entry.id.clone());
+            let tables = self.push.tables.as_ref();
+            if tables.is_some_and(|tables| !tables.contains(&entry.table)) {
+                return Some(false);
+            }
+            let mut waits =
+                entry.state.is_parked() || turn.blocked.contains(&key) || blocked.contains(&key);
+            if !waits {
+                let held = entry
+                    .next_try
+                    .is_some_and(|next| next > now && next.plus_millis(-HELD_AT_MOST) <= now);
+                let first = !course.last_turn && course.aside().contains(&seq);
+                let last = course.last_turn
+                    && (!course.aside().contains(&seq) || turn.tried.contains(&seq));
+                let rest = held || !course.may_send(&entry.table);
+                if rest && !course.last_turn {
+                    course.wait([seq]);
+                }
+                waits = first || last || rest;
+            }
+            if waits {
+                let waiting = if group.is_empty() {
+                    &mut turn.blocked
+                } else {
+                    &mut blocked
+                };
+                waiting.insert(key);
+                return Some(false);
+            }
+            if !members.insert(key.clone()) && !planted!(SuccessorsTogether) {
+                return None;
+            }
+            if group.is_empty() {
+                turn.from = seq;
+            }
+            group.push((seq, key));
+            Some(true)
+        });
+        if course.last_turn {
+            turn.tried.extend(group.iter().map(|(seq, _)| *seq));
+        }
+        drop(course);
+        self.turn = turn;
+        group
+    }
+
+    /// Sends a group and collects what is known afterwards; an error is why not all of it was sent.
+    async fn deliver_all(&mut self, remote: &Remote, sendings: &[Sending]) -> Group {
+        let shared = Mutex::new(Shared {
+            delivered: sendings.iter().map(|_| Answer::NotSent.into()).collect(),
+            stopped: None,
+        });
+        let delivery = Delivery {
+            inner: self.inner,
+            remote,
+            course: &self.course,
+        };
+        let mut deliveries = Vec::with_capacity(sendings.len());
+        for (place, sending) in sendings.iter().enumerate() {
+            let rounds = self.rounds.get(&sending.operation.seq);
+            let last_round = rounds.is_some_and(|rounds| *rounds >= ROUNDS);
+            deliveries.push(self.deliver_in_turn(&delivery, sending, last_round, place, &shared));
+        }
+        let all = stream::iter(deliveries)
+            .buffer_unordered(self.push.parallel)
+            .collect::<Vec<()>>();
+        let cancelled = self.push.cancel.run(all).await.err();
+        let mut shared = shared.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let stopped = shared.stopped.take().or(cancelled);
+        let mut answers = Vec::with_capacity(sendings.len());
+        for (sending, delivered) in sendings.iter().zip(shared.delivered) {
+            let operation = &sending.operation;
+            if let Answer::Aside { failure, .. } = &delivered.answer {
+                let key = (operation.table.clone(), operation.id.clone());
+                self.failed.insert(operation.seq, (key, failure.kind));
+            } else {
+                self.failed.remove(&operation.seq);
+            }
+            let answer = match delivered.answer {
+                // An operation whose fate was open before stays open when it was not its turn.
+                Answer::NotSent if sending.unsure => Answer::Unknown,
+                answer => answer,
+            };
+            answers.push(Answered {
+                seq: operation.seq,
+                table: operation.table.clone(),
+                id: operation.id.clone(),
+                answer,
+                unsure: delivered.unsure,
+            });
+        }
+        Group { answers, stopped }
+    }
+
+    /// Sends one operation of a group, unless another one has stopped the push.
+    async fn deliver_in_turn(
+        &self,
+        delivery: &Delivery<'_>,
+        sending: &Sending,
+        last_round: bool,
+        place: usize,
+        shared: &Mutex<Shared>,
+    ) {
+        let lock = || shared.lock().unwrap_or_else(PoisonError::into_inner);
+        let operation = &sending.operation;
+        if lock().stopped.is_some() || !self.course().may_send(&operation.table) {
+            return;
+        }
+        if let Err(error) = self.inner.keep_lease().await {
+            lock().stopped.get_or_insert(error);
+            return;
+        }
+        // Should the future be dropped, it is not known.
+        lock().set(place, Answer::Unknown.into());
+        let mut delivered = delivery.deliver(sending, last_round).await;
+        if planted!(LostAnswerIsDone)
+            && matches!(&delivered.answer, Answer::Aside { failure, .. } if failure.kind == Some(TransportErrorKind::Timeout))
+        {
+            delivered = Answer::Applied(None).into();
+        }
+        let mut stop: Option<Error> = delivered.stop.take().map(Into::into);
+        match &delivered.answer {
+            Answer::Applied(_) | Answer::AppliedEarlier { .. } if delivered.accepted => {
+                self.course().accepted(&operation.table, operation.seq);
+            }
+            Answer::Aside { failure, .. } => {
+                let failure: Failure = failure.clone();
+                stop = delivery
+                    .noted_aside(operation, &failure)
+                    .await
+                    .err()
+                    .map(Into::into);
+            }
+            Answer::NotSent | Answer::Unknown => {}
+            _ => self.course().decided(operation.seq),
+        }
+        let mut shared = lock();
+        shared.set(place, delivered);
+        if let Some(error) = stop {
+            shared.stopped.get_or_insert(error);
+        }
+    }
+
+    /// What failed while the server was seen to do others counts against the operation; the third time it waits for the user.
+    ///
+    /// A commit of its own: a crash before it forgets that these failures count.
+    async fn count(&self, remote: &Remote) -> Result<(), Error> {
+        let mut failed: Vec<_> = self.failed.iter().collect();
+        failed.sort_unstable_by_key(|(seq, _)| **seq);
+        let now = remote.capabilities().server_time;
+        let counts = |operation: &Operation, kind: TransportErrorKind| {
+            let since = operation.aside.as_ref().and_then(|aside| aside.since);
+            let a_day = since.zip(now).is_some_and(|(since, now)| {
+                now.millis().saturating_sub(since.millis()) >= ALONE_MILLIS
+            });
+            let course = self.course();
+            let alone = a_day
+                && course.readable(&operation.table) == Some(true)
+                && self.inner.queue.of_table(&operation.table).len() == 1;
+            may_count(kind) && (alone || course.counts(&operation.table, kind))
+        };
+        for group in failed.chunks(GROUP) {
+            let worth_it = |(_, (key, kind)): &&(&u64, &(Key, Option<TransportErrorKind>))| {
+                let course = self.course();
+                kind.is_none_or(|kind| {
+                    may_count(kind)
+                        && (course.counts(&key.0, kind)
+                            || self.inner.queue.of_table(&key.0).len() == 1)
+                })
+            };
+            let group: Vec<_> = group.iter().filter(worth_it).collect();
+            if group.is_empty() {
+                continue;
+            }
+            let mut keys: Vec<Key> = group.iter().map(|(_, (key, _))| key.clone()).collect();
+            keys.sort_unstable();
+            keys.dedup();
+            let rejected = self
+                .inner
+                .with_slots(&keys, Durability::Eventual, Origin::Push, |slots, batch| {
+                    let mut rejected = Vec::new();
+                    for (seq, ((table, id), kind)) in &group {
+                        let slot = slots
+                            .iter_mut()
+                            .find(|slot| slot.table == *table && slot.id == *id);
+                        let Some(operation) = slot.and_then(|slot| slot.find(**seq)) else {
+                            continue;
+                        };
+                        let alone = kind.is_some_and(|kind| counts(operation, kind));
+                        let open = operation.is_unsure();
+                        let Some(aside) = &mut operation.aside else {
+                            continue;
+                        };
+                        let Some(kind) = *kind else {
+                            aside.deferred += 1;
+                            continue;
+                        };
+                        if !alone {
+                            continue;
+                        }
+                        aside.counted += 1;
+                        let evidence = Evidence {
+                            counted: aside.counted,
+                            token_accepted: true,
+                            ..Evidence::default()
+                        };
+                        let attempt = Attempt {
+                            kind: operation.kind,
+                            tries: u32::MAX,
+                            unsure: open,
+                            generated: operation.generated,
+                        };
+                        if judge(attempt, Facts::Failed(kind), evidence, &remote.patience)
+                            == Verdict::Reject
+                        {
+                            let message =
+                                format!("tried {} times: {}", aside.counted, aside.message);
+                            let rejection = Rejection::new(aside.status, message);
+                            operation.unsure = open;
+                            reject(operation, batch, &rejection, None)?;
+                            rejected.push((**seq, table.clone(), id.clone()));
+                        }
+                    }
+                    Ok(rejected)
+                })
+                .await?;
+            for (seq, table, id) in rejected {
+                self.course().decided(seq);
+                self.inner.emit(Event::OperationRejected { seq, table, id });
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Shared {
+    fn set(&mut self, place: usize, delivered: Delivered) {
+        if let Some(slot) = self.delivered.get_mut(place) {
+            *slot = delivered;
+        }
+    }
+}

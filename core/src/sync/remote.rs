@@ -1,0 +1,212 @@
+//! The server as the engine asks it: reads are repeated as the policy says, credentials renewed where that may help.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::clock::Sleep;
+use crate::error::Error;
+use crate::name::{RecordId, TableName, Version};
+use crate::query::Query;
+use crate::record::Record;
+use crate::sync::context::Inner;
+use crate::sync::push::patience::RetryPolicy;
+use crate::sync::push::policy::{Evidence, Verdict, judge_read};
+use crate::transport::{
+    Change, Outcome, PageCursor, RemotePage, ServerRecord, Transport, TransportCapabilities,
+    TransportError, TransportErrorKind,
+};
+
+/// A row of the server. One with neither a version nor a time is marked by an empty version, so that a later change of it is not
+/// taken for a new record.
+fn known(row: Record) -> Record {
+    if row.version().is_some() || row.updated_at().is_some() {
+        return row;
+    }
+    let mut system = row.system().clone();
+    system.version = Some(Version::new(""));
+    row.with_system(system)
+}
+
+/// A way to the server for the time of one push, pull or audit.
+#[derive(Debug)]
+pub(crate) struct Remote {
+    transport: Arc<dyn Transport>,
+    sleep: Option<Arc<dyn Sleep>>,
+    pub(crate) patience: RetryPolicy,
+    token: Mutex<Token>,
+}
+
+/// What is known of the credentials.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Token {
+    /// A request was accepted with them.
+    pub(crate) accepted: bool,
+    /// Others were asked for already.
+    pub(crate) renewed: bool,
+    /// A read was made to see whether they are accepted.
+    looked: bool,
+}
+
+impl Inner {
+    /// The way to the server, if one is set.
+    pub(crate) fn remote(&self) -> Result<Remote, Error> {
+        let transport = self.transport.as_ref().ok_or_else(|| {
+            TransportError::new(
+                TransportErrorKind::Missing,
+                "no server is set; give the context a transport",
+            )
+        })?;
+        let sleep = self.options.sleep.clone().or_else(|| transport.sleep());
+        let patience = match sleep {
+            Some(_) => self.options.patience,
+            // Nothing is repeated without a pause.
+            None => self.options.patience.with_attempts(1),
+        };
+        Ok(Remote {
+            transport: Arc::clone(transport),
+            sleep,
+            patience,
+            token: Mutex::default(),
+        })
+    }
+}
+
+impl Remote {
+    fn lock(&self) -> MutexGuard<'_, Token> {
+        self.token.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is known of the credentials.
+    pub(crate) fn token(&self) -> Token {
+        *self.lock()
+    }
+
+    /// What the server announced.
+    pub(crate) fn capabilities(&self) -> TransportCapabilities {
+        self.transport.capabilities()
+    }
+
+    /// A push begins.
+    pub(crate) fn begin_push(&self) {
+        self.transport.begin_push();
+    }
+
+    /// Waits, where there is a way to.
+    pub(crate) async fn wait(&self, duration: Duration) {
+        if let Some(sleep) = self.sleep.as_ref().filter(|_| !duration.is_zero()) {
+            sleep.sleep(duration).await;
+        }
+    }
+
+    /// Asks for other credentials, once; false where there are none.
+    pub(crate) async fn renew(&self) -> Result<bool, TransportError> {
+        let first = !std::mem::replace(&mut self.lock().renewed, true);
+        Ok(first && self.transport.renew_credentials().await?)
+    }
+
+    /// Sends a change, once.
+    pub(crate) async fn apply(
+        &self,
+        table: &TableName,
+        change: &Change,
+    ) -> Result<Outcome, TransportError> {
+        let answer = self.transport.apply(table, change).await;
+        let answer = self.noted(answer)?;
+        Ok(match answer {
+            Outcome::Applied(record) => Outcome::Applied(record.map(known)),
+            Outcome::Conflict(mut conflict) => {
+                if let ServerRecord::Known(record) = conflict.server {
+                    conflict.server = ServerRecord::Known(known(record));
+                }
+                Outcome::Conflict(conflict)
+            }
+            other => other,
+        })
+    }
+
+    /// Reads one record.
+    pub(crate) async fn get(
+        &self,
+        table: &TableName,
+        id: &RecordId,
+    ) -> Result<Option<Record>, TransportError> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let answer = self.transport.get(table, id).await;
+            match self.noted(answer) {
+                Ok(row) => return Ok(row.map(known)),
+                Err(error) => self.again(tries, error).await?,
+            }
+        }
+    }
+
+    /// Reads one page.
+    pub(crate) async fn page(
+        &self,
+        table: &TableName,
+        query: &Query,
+        cursor: Option<&PageCursor>,
+    ) -> Result<RemotePage, TransportError> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let answer = self.transport.page(table, query, cursor).await;
+            match self.noted(answer) {
+                Ok(mut page) => {
+                    page.records = page.records.into_iter().map(known).collect();
+                    return Ok(page);
+                }
+                Err(error) => self.again(tries, error).await?,
+            }
+        }
+    }
+
+    /// Reads one row of a table: whether the server works there, and lets these credentials read.
+    pub(crate) async fn control(&self, table: &TableName) -> Result<(), TransportError> {
+        self.page(table, &Query::all().top(1), None).await.map(drop)
+    }
+
+    /// Whether these credentials are accepted for a read; looked at once.
+    pub(crate) async fn control_once(&self, table: &TableName) -> bool {
+        if std::mem::replace(&mut self.lock().looked, true) {
+            return false;
+        }
+        let query = Query::all().top(1);
+        let answer = self.transport.page(table, &query, None).await;
+        self.noted(answer).is_ok()
+    }
+
+    fn noted<T>(&self, answer: Result<T, TransportError>) -> Result<T, TransportError> {
+        if answer.is_ok() {
+            self.lock().accepted = true;
+        }
+        answer
+    }
+
+    /// Returns when a read that failed is to be tried again; an error is the end of it.
+    async fn again(&self, tries: u32, error: TransportError) -> Result<(), TransportError> {
+        let token = self.token();
+        let evidence = Evidence {
+            token_accepted: token.accepted,
+            renewed: token.renewed,
+            retry_after: error.retry_after(),
+            ..Evidence::default()
+        };
+        match judge_read(error.kind(), tries, evidence, &self.patience) {
+            Verdict::RetryNow(_) if error.kind() == TransportErrorKind::Unauthorized => {
+                if self.renew().await? {
+                    Ok(())
+                } else {
+                    Err(error)
+                }
+            }
+            Verdict::RetryNow(after) => {
+                tracing::debug!(tries, ?after, %error, "reading again");
+                self.wait(after).await;
+                Ok(())
+            }
+            _ => Err(error),
+        }
+    }
+}
