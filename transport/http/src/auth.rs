@@ -2,11 +2,12 @@
 
 use std::error::Error;
 use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue};
-use synctable_core::transport::TransportError;
+use synctable_core::transport::{TransportError, TransportErrorKind as Kind};
 
 use crate::header::{self, X_ZUMO_AUTH};
 
@@ -30,8 +31,9 @@ use crate::header::{self, X_ZUMO_AUTH};
 pub trait TokenProvider: fmt::Debug + Send + Sync + 'static {
     /// The token to send; `None` sends none.
     ///
-    /// Asked before each request, so it keeps the token. With `refresh` the server has just refused the token
-    /// (401), and a new one is wanted; where that is the same one, the request is not repeated.
+    /// Asked before each request without `refresh`, so it keeps the token. With `refresh` the server has refused the token
+    /// (401), and a new one is wanted, which it keeps from then on: the requests that follow ask without `refresh` again.
+    /// Where the new one is the same one, or none, nothing is tried again.
     async fn token(&self, refresh: bool) -> Result<Option<String>, TokenError>;
 }
 
@@ -66,6 +68,57 @@ impl AuthHeader {
     }
 }
 
+/// Where tokens come from, the header in which they go, and the one that was sent last.
+pub(crate) struct Credentials {
+    provider: Arc<dyn TokenProvider>,
+    header: AuthHeader,
+    sent: Mutex<Option<String>>,
+}
+
+impl Credentials {
+    pub(crate) fn new(provider: Arc<dyn TokenProvider>, header: AuthHeader) -> Self {
+        Self {
+            provider,
+            header,
+            sent: Mutex::new(None),
+        }
+    }
+
+    /// Puts the provider's token into the headers of a request that is about to be sent.
+    pub(crate) async fn set(&self, headers: &mut HeaderMap) -> Result<(), TransportError> {
+        let token = self.token(false).await?;
+        if let Some(token) = &token {
+            self.header.set(token, headers)?;
+        }
+        *self.sent.lock().unwrap_or_else(PoisonError::into_inner) = token;
+        Ok(())
+    }
+
+    /// Asks for a new token; true where there is one, and it is not the one that was sent last.
+    pub(crate) async fn renew(&self) -> Result<bool, TransportError> {
+        let fresh = self.token(true).await?;
+        let sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(fresh.is_some() && fresh != *sent)
+    }
+
+    async fn token(&self, refresh: bool) -> Result<Option<String>, TransportError> {
+        self.provider.token(refresh).await.map_err(|error| {
+            let message = "the token provider gave no token; sign in again";
+            TransportError::new(Kind::Unauthorized, message).with_source(error)
+        })
+    }
+}
+
+impl fmt::Debug for Credentials {
+    /// Leaves the token out.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials")
+            .field("provider", &self.provider)
+            .field("header", &self.header)
+            .finish_non_exhaustive()
+    }
+}
+
 /// The same token for ever.
 pub(crate) struct FixedToken(pub(crate) String);
 
@@ -95,6 +148,14 @@ mod tests {
         assert_eq!(headers.get("x-zumo-auth").unwrap(), "secret");
         assert!(!format!("{headers:?}").contains("secret"));
         assert!(!format!("{:?}", FixedToken("secret".into())).contains("secret"));
+    }
+
+    #[tokio::test]
+    async fn the_token_that_was_sent_last_stays_out_of_logs() {
+        let fixed = Arc::new(FixedToken("secret".into()));
+        let credentials = Credentials::new(fixed, AuthHeader::Bearer);
+        credentials.set(&mut HeaderMap::new()).await.unwrap();
+        assert!(!format!("{credentials:?}").contains("secret"));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use synctable_core::TableName;
 use synctable_core::transport::{TransportError, TransportErrorKind};
 
-use crate::auth::{AuthHeader, FixedToken, TokenProvider};
+use crate::auth::{AuthHeader, Credentials, FixedToken, TokenProvider};
 use crate::client::{self, Client};
 use crate::dialect::{AGENT, Dialect};
 use crate::exchange::Exchange;
@@ -170,7 +170,7 @@ impl HttpTransportBuilder {
         self.auth(Arc::new(FixedToken(token.into())), header)
     }
 
-    /// With tokens from `provider`. After a 401 it is asked once for a new one.
+    /// With tokens from `provider`. It is asked for a new one where the engine wants other credentials after a 401.
     pub fn auth(mut self, provider: Arc<dyn TokenProvider>, header: AuthHeader) -> Self {
         self.auth = Some((provider, header));
         self
@@ -257,7 +257,8 @@ impl HttpTransportBuilder {
             paths,
             self.dialect.wire(),
             headers(self.dialect, self.headers)?,
-            self.auth,
+            self.auth
+                .map(|(provider, header)| Credentials::new(provider, header)),
             client,
             self.limits.row,
         ))

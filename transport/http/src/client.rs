@@ -88,6 +88,11 @@ impl Client {
         }
     }
 
+    /// True where requests go over sockets, which need a tokio runtime with timers.
+    pub(crate) fn is_over_sockets(&self) -> bool {
+        matches!(self.way, Way::Sockets(..))
+    }
+
     /// Sends a request and reads the answer to its end. Redirects are not followed.
     pub(crate) async fn send(
         &self,
@@ -115,9 +120,11 @@ impl Client {
                 (head, body)
             }
         };
+        let body = body.and_then(|body| self.decoded(&head.headers, body, &place));
+        let time = header::server_time(&head.headers);
         Ok(Answer {
             status: head.status,
-            body: body.and_then(|body| self.decoded(&head.headers, body, &place)),
+            body: body.map_err(|error| error.with_server_time(time)),
             headers: head.headers,
             place,
         })
@@ -206,17 +213,34 @@ impl Client {
 }
 
 impl Answer {
-    /// An error that names this answer's place and status: `what` in the middle of "the server at .. WHAT (..)".
+    /// An error that names this answer's place and status: `what` in the middle of "the server at .. WHAT (..)". It
+    /// tells the server's clock, and how long the server asks to wait.
     pub(crate) fn error(&self, kind: Kind, what: &str) -> TransportError {
         let status = self.status.as_u16();
         let message = format!("the server at {} {what} ({status})", self.place);
-        TransportError::new(kind, message).with_status(status)
+        self.failure(kind, message)
+    }
+
+    /// An error with this answer's status, clock and wait.
+    pub(crate) fn failure(&self, kind: Kind, message: String) -> TransportError {
+        let error = TransportError::new(kind, message)
+            .with_status(self.status.as_u16())
+            .with_server_time(header::server_time(&self.headers));
+        match header::retry_after(&self.headers, SystemTime::now()) {
+            Some(delay) => error.with_retry_after(delay),
+            None => error,
+        }
     }
 
     /// The server's words, in one line.
     pub(crate) fn words(&self) -> String {
         let body = self.body.as_deref().unwrap_or_default();
         text::words(self.status, &self.headers, body)
+    }
+
+    /// What the status says, for where the server has no words.
+    pub(crate) fn reason(&self) -> String {
+        text::reason(self.status)
     }
 
     /// The error for a status that means the same to every request; `other` is the kind for the other 4xx.
@@ -228,21 +252,18 @@ impl Answer {
                 &format!("refused the credentials: {words}; sign in again or give another token"),
             ),
             403 => self.error(
-                Kind::Unauthorized,
+                Kind::Forbidden,
                 &format!("does not allow this: {words}; sign in with an account that may do it"),
             ),
-            408 | 429 | 500..=599 => {
-                let what = format!("cannot answer now: {words}; try again later");
-                let error = self.error(Kind::Unavailable, &what);
-                match header::retry_after(&self.headers, SystemTime::now()) {
-                    Some(delay) => error.with_retry_after(delay),
-                    None => error,
-                }
-            }
-            300..=399 => self.error(
-                Kind::Protocol,
-                "redirects, which is not followed; use the URL of the service itself",
+            408 | 429 | 503 => self.error(
+                Kind::Busy,
+                &format!("cannot answer now: {words}; try again later"),
             ),
+            502 | 504 => self.error(
+                Kind::Gateway,
+                &format!("was not reached by its gateway: {words}; try again later"),
+            ),
+            500..=599 => self.error(Kind::Failed, &format!("failed: {words}; try again later")),
             404 | 410 => self.error(
                 Kind::UnknownTable,
                 "does not know this table; check its name, the base URL and the server's tables",
@@ -288,14 +309,14 @@ fn too_slow(place: &str) -> TransportError {
     TransportError::new(Kind::Timeout, message)
 }
 
-/// Tells failures of a connection apart by the errors that caused them.
+/// Tells failures of a connection apart by the errors that caused them. Only while `connecting` nothing can have been sent.
 fn failure(
     error: impl Error + Send + Sync + 'static,
     connecting: bool,
     place: &str,
 ) -> TransportError {
     let io = cause::<io::Error>(&error).map(io::Error::kind);
-    if io == Some(io::ErrorKind::TimedOut) {
+    if io == Some(io::ErrorKind::TimedOut) && !connecting {
         return too_slow(place).with_source(error);
     }
     let http = cause::<hyper::Error>(&error);
@@ -306,6 +327,7 @@ fn failure(
             match io {
                 Some(io::ErrorKind::ConnectionRefused) => "it refuses connections; is it running?",
                 Some(io::ErrorKind::ConnectionReset) => "it closed the connection",
+                Some(io::ErrorKind::TimedOut) => "no connection is made in time",
                 _ => "check the name, and the network",
             }
         };
@@ -323,7 +345,7 @@ fn failure(
         (Kind::Protocol, message)
     } else {
         let message = format!("the connection to {place} broke before the answer was complete");
-        (Kind::Unreachable, message)
+        (Kind::Broken, message)
     };
     TransportError::new(kind, message).with_source(error)
 }

@@ -10,8 +10,11 @@ use synctable_core::transport::TransportError;
 /// One request, one answer: the seam below [`HttpTransport`](crate::HttpTransport), for HTTP stacks that a platform brings, for
 /// servers in the same process, and for simulations.
 ///
-/// An `Err` means that it is not known whether the server did what was asked; a body that broke off is one, too. Redirects are
-/// not to be followed, and nothing is to be sent twice.
+/// An `Err` means that it is not known whether the server did what was asked; a body that broke off is one, too. Its kind is
+/// [`Unreachable`](synctable_core::transport::TransportErrorKind::Unreachable) only where no connection could be made, so that
+/// nothing can have been sent; after that it is [`Broken`](synctable_core::transport::TransportErrorKind::Broken) or
+/// [`Timeout`](synctable_core::transport::TransportErrorKind::Timeout). Redirects are not to be followed, and nothing is to be
+/// sent twice.
 ///
 /// ```
 /// use std::sync::Arc;

@@ -11,6 +11,13 @@ use synctable_core::{Timestamp, Version};
 pub const OPERATION_ID: HeaderName = HeaderName::from_static("x-operation-id");
 /// Response header `1`: the server answers a repeated [`OPERATION_ID`] with the first outcome.
 pub const OPERATION_IDS: HeaderName = HeaderName::from_static("synctable-operation-ids");
+/// Response header with a number of seconds: so long the server keeps the outcome of an [`OPERATION_ID`]. Where it is left out
+/// beside [`OPERATION_IDS`], that is thirty days.
+pub const OPERATION_IDS_KEPT: HeaderName = HeaderName::from_static("synctable-operation-ids-kept");
+/// Response header with a time, on a conflict: the server did nothing under this [`OPERATION_ID`], and has kept all ids of this
+/// user since then.
+pub const OPERATION_UNKNOWN_SINCE: HeaderName =
+    HeaderName::from_static("synctable-operation-unknown-since");
 /// Response header `updatedAt`: within a table that property is unique and grows in the order of commits.
 pub const ORDERED: HeaderName = HeaderName::from_static("synctable-ordered");
 /// The older request header for the token of a signed-in user.
@@ -58,14 +65,27 @@ pub(crate) fn value(text: &str, what: &str) -> Result<HeaderValue, TransportErro
 }
 
 /// The server's clock at the answer.
-pub(crate) fn date(headers: &HeaderMap) -> Option<SystemTime> {
+fn date(headers: &HeaderMap) -> Option<SystemTime> {
     httpdate::parse_http_date(headers.get(DATE)?.to_str().ok()?).ok()
 }
 
-/// A time of the standard library as a timestamp.
-pub(crate) fn timestamp(time: SystemTime) -> Option<Timestamp> {
-    let millis = time.duration_since(UNIX_EPOCH).ok()?.as_millis();
-    i64::try_from(millis).ok().map(Timestamp::from_millis)
+/// The server's clock at the answer, as a timestamp.
+pub(crate) fn server_time(headers: &HeaderMap) -> Option<Timestamp> {
+    let since = date(headers)?.duration_since(UNIX_EPOCH).ok()?;
+    i64::try_from(since.as_millis())
+        .ok()
+        .map(Timestamp::from_millis)
+}
+
+/// Since when the server would know of an effect of the operation id that it was sent.
+pub(crate) fn unknown_since(headers: &HeaderMap) -> Option<Timestamp> {
+    let text = headers.get(OPERATION_UNKNOWN_SINCE)?.to_str().ok()?;
+    text.trim().parse().ok()
+}
+
+/// True where a header has exactly this value.
+pub(crate) fn says(headers: &HeaderMap, name: &HeaderName, value: &str) -> bool {
+    headers.get(name).is_some_and(|found| found == value)
 }
 
 /// How long the server asks to wait: seconds, or until a date by the server's own clock (else by `now`).
@@ -157,7 +177,7 @@ mod tests {
             retry_after(&headers, UNIX_EPOCH),
             Some(Duration::from_secs(2))
         );
-        let time = timestamp(date(&headers).unwrap()).unwrap();
+        let time = server_time(&headers).unwrap();
         assert_eq!(time.to_string(), "1994-11-06T08:49:35.000Z");
     }
 }

@@ -3,19 +3,23 @@
 //! [`HttpTransport`] speaks the protocol of the Datasync Toolkit and the two of Azure Mobile Apps (see [`Dialect`]) over
 //! HTTP/1.1, plain or over TLS. It trusts nothing it reads: times and sizes are limited, next links and credentials stay
 //! on the origin of the base URL, rows that are no records are set aside, and an answer that cannot be read is
-//! an error which leaves open whether the change took effect.
+//! an error which leaves open whether the change took effect. It sends each request once and says what became of it; what that
+//! means, and whether to try again, is for the engine to judge.
 
+mod announced;
 mod auth;
 mod builder;
 mod client;
 mod connect;
 mod dialect;
+mod diverted;
 mod doubts;
 mod exchange;
 mod header;
 mod outcome;
 mod page;
 mod paging;
+mod sleep;
 mod text;
 mod transport;
 mod url;
@@ -24,5 +28,8 @@ pub use auth::{AuthHeader, TokenError, TokenProvider};
 pub use builder::HttpTransportBuilder;
 pub use dialect::{Dialect, UnknownDialect};
 pub use exchange::Exchange;
-pub use header::{OPERATION_ID, OPERATION_IDS, ORDERED, X_ZUMO_AUTH};
+pub use header::{
+    OPERATION_ID, OPERATION_IDS, OPERATION_IDS_KEPT, OPERATION_UNKNOWN_SINCE, ORDERED, X_ZUMO_AUTH,
+};
+pub use sleep::TokioSleep;
 pub use transport::HttpTransport;

@@ -13,7 +13,7 @@ use crate::client::Answer;
 use crate::dialect::Call;
 use crate::header::{self, ORDERED};
 use crate::page::{self, Listing, ListingError};
-use crate::transport::{HttpTransport, says};
+use crate::transport::HttpTransport;
 use crate::url;
 
 impl HttpTransport {
@@ -50,8 +50,8 @@ impl HttpTransport {
         page.invalid = listing.invalid;
         page.next = next;
         page.total = listing.count;
-        page.server_time = header::date(&answer.headers).and_then(header::timestamp);
-        page.ordered = says(&answer, &ORDERED, "updatedAt");
+        page.server_time = header::server_time(&answer.headers);
+        page.ordered = header::says(&answer.headers, &ORDERED, "updatedAt");
         Ok(page)
     }
 

@@ -10,6 +10,9 @@ const LONGEST: usize = 300;
 /// The most bytes of an answer that are looked at.
 const LARGEST: usize = 64 * 1024;
 
+/// The type of a page for people.
+const HTML: &[u8] = b"text/html";
+
 /// What the server says in an error answer: the message in its JSON, its plain text, or else the reason of the status.
 pub(crate) fn words(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> String {
     let html = is_html(headers);
@@ -21,24 +24,32 @@ pub(crate) fn words(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Str
     };
     let line = one_line(&text);
     if line.is_empty() || line.starts_with('<') {
-        let reason = status.canonical_reason().unwrap_or("no reason given");
-        return reason.to_lowercase();
+        return reason(status);
     }
     line
+}
+
+/// The reason of a status.
+pub(crate) fn reason(status: StatusCode) -> String {
+    let reason = status.canonical_reason().unwrap_or("no reason given");
+    reason.to_lowercase()
 }
 
 /// True where the body is a page for people.
 pub(crate) fn is_html(headers: &HeaderMap) -> bool {
     headers
         .get(CONTENT_TYPE)
-        .is_some_and(|ty| ty.as_bytes().starts_with(b"text/html"))
+        .and_then(|ty| ty.as_bytes().get(..HTML.len()))
+        .is_some_and(|ty| ty.eq_ignore_ascii_case(HTML))
 }
 
-/// The message in the JSON of an error: a string, `error` (text or an object with a message), `description`,
-/// `message`, the `detail` or `title` of a problem, or the messages of a list of failed checks.
+/// The message in the JSON of an error: a string, `error` (text or an object with a message), `errors` by the member that they
+/// are about, `description`, `message`, the `detail` or `title` of a problem, or the messages of a list of failed checks, each
+/// with the members that it is about.
 fn message(value: &Value) -> Option<String> {
-    const NAMES: [&str; 6] = [
+    const NAMES: [&str; 7] = [
         "error",
+        "errors",
         "description",
         "message",
         "errorMessage",
@@ -47,15 +58,43 @@ fn message(value: &Value) -> Option<String> {
     ];
     match value {
         Value::String(text) => Some(text.clone()),
-        Value::Object(members) => NAMES
-            .iter()
-            .find_map(|name| members.get(*name).and_then(message)),
-        Value::Array(items) => {
-            let all: Vec<_> = items.iter().filter_map(message).collect();
-            (!all.is_empty()).then(|| all.join("; "))
-        }
+        Value::Object(members) => NAMES.iter().find_map(|name| {
+            let value = members.get(*name)?;
+            match (*name, value) {
+                ("errors", Value::Object(errors)) => joined(
+                    errors
+                        .iter()
+                        .filter_map(|(member, text)| about(member, message(text)?)),
+                ),
+                ("errorMessage", _) => about(&names(members.get("memberNames")), message(value)?),
+                _ => message(value),
+            }
+        }),
+        Value::Array(items) => joined(items.iter().filter_map(message)),
         _ => None,
     }
+}
+
+/// A text with the member that it is about; the text alone where it is about the whole.
+fn about(member: &str, text: String) -> Option<String> {
+    match (member.trim(), text.trim().is_empty()) {
+        (_, true) => None,
+        ("", _) => Some(text),
+        (member, _) => Some(format!("{member}: {text}")),
+    }
+}
+
+/// The names in a list, as text.
+fn names(list: Option<&Value>) -> String {
+    let list = list.and_then(Value::as_array).into_iter().flatten();
+    list.filter_map(Value::as_str)
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+fn joined(texts: impl Iterator<Item = String>) -> Option<String> {
+    let all: Vec<_> = texts.collect();
+    (!all.is_empty()).then(|| all.join("; "))
 }
 
 /// Text without control characters and double spaces, cut where it is long.
@@ -103,7 +142,33 @@ mod tests {
             (r#"{"title":"t","detail":"d"}"#, "d"),
             (
                 r#"[{"memberNames":["x"],"errorMessage":"too long"},{"errorMessage":"too old"}]"#,
-                "too long; too old",
+                "x: too long; too old",
+            ),
+            (
+                r#"[{"memberNames":["Title"],"errorMessage":"The Title field is required."}]"#,
+                "Title: The Title field is required.",
+            ),
+            (
+                r#"[{"memberNames":["a","b"],"errorMessage":"differ"},{"memberNames":[],"errorMessage":"all"}]"#,
+                "a, b: differ; all",
+            ),
+            (
+                r#"{"errors":{"mood":["Error converting value \"Sad\" to type 'Srv.Mood'. Path 'mood', line 1, position 35."]},"type":"https://tools.ietf.org/html/rfc9110#section-15.5.1","title":"One or more validation errors occurred.","status":400}"#,
+                "mood: Error converting value \"Sad\" to type 'Srv.Mood'. Path 'mood', line 1, position 35.",
+            ),
+            (
+                r#"{"errors":{"":["Unexpected character."],"a":["one","two"],"b":"three"},"title":"t"}"#,
+                "Unexpected character.; a: one; two; b: three",
+            ),
+            (r#"{"errors":{},"title":"t"}"#, "t"),
+            (r#"{"errors":[{"message":"m"}],"title":"t"}"#, "m"),
+            (
+                r#"{"code":"400","message":"Could not find a property named 'nosuch' on type 'Srv.Memo'.","target":null,"details":null}"#,
+                "Could not find a property named 'nosuch' on type 'Srv.Memo'.",
+            ),
+            (
+                "Could not find a property named 'nosuch' on type 'Srv.Memo'.",
+                "Could not find a property named 'nosuch' on type 'Srv.Memo'.",
             ),
             (r#""just text""#, "just text"),
             ("plain text", "plain text"),

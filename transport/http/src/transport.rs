@@ -1,36 +1,40 @@
 //! The transport itself.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, IF_MATCH};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, IF_MATCH};
 use http::{HeaderMap, HeaderValue, Request};
 use synctable_core::query::Query;
 use synctable_core::transport::{
     Change, Conflict, Outcome, PageCursor, Rejection, RemotePage, ServerRecord, Transport,
     TransportCapabilities, TransportError, TransportErrorKind as Kind,
 };
-use synctable_core::{Record, RecordId, TableName};
+use synctable_core::{Record, RecordId, Sleep, TableName, Version};
 
-use crate::auth::{AuthHeader, TokenProvider};
+use crate::announced::Announced;
+use crate::auth::Credentials;
 use crate::builder::HttpTransportBuilder;
 use crate::client::{Answer, Client};
 use crate::dialect::{Call, Dialect, Wire};
+use crate::diverted::diverted;
 use crate::doubts::Trusted;
-use crate::header::{self, OPERATION_ID, OPERATION_IDS};
+use crate::header::{self, OPERATION_ID, X_ZUMO_AUTH};
 use crate::outcome;
 use crate::page::RowLimits;
 use crate::paging::page_call;
+use crate::sleep::TokioSleep;
 use crate::url::{self, BaseUrl};
 
 /// The way to a table server over HTTP/1.1.
 ///
 /// Connections are kept and used again. Redirects are not followed, proxies of the environment are not used,
-/// and credentials go to the origin of the base URL only. Needs a tokio runtime. Does not try again by itself:
-/// wrap it in [`Retry`](synctable_core::transport::Retry) for that.
+/// and credentials go to the origin of the base URL only. Needs a tokio runtime. Does not try again by itself, neither after
+/// a refused token nor after a failure: that is for the engine, which knows what may be repeated.
 ///
 /// ```no_run
 /// use synctable_core::TableName;
@@ -51,10 +55,10 @@ pub struct HttpTransport {
     paths: BTreeMap<TableName, String>,
     pub(crate) wire: &'static dyn Wire,
     headers: HeaderMap,
-    auth: Option<(Arc<dyn TokenProvider>, AuthHeader)>,
+    auth: Option<Credentials>,
     client: Client,
     pub(crate) limits: RowLimits,
-    operation_ids: AtomicBool,
+    announced: Announced,
     /// The smallest `$top` that the server has refused.
     pub(crate) refused_top: AtomicU64,
     pub(crate) trusted: Trusted,
@@ -71,7 +75,7 @@ impl HttpTransport {
         paths: BTreeMap<TableName, String>,
         wire: &'static dyn Wire,
         headers: HeaderMap,
-        auth: Option<(Arc<dyn TokenProvider>, AuthHeader)>,
+        auth: Option<Credentials>,
         client: Client,
         limits: RowLimits,
     ) -> Self {
@@ -83,7 +87,7 @@ impl HttpTransport {
             auth,
             client,
             limits,
-            operation_ids: AtomicBool::new(false),
+            announced: Announced::default(),
             refused_top: AtomicU64::new(u64::MAX),
             trusted: Trusted::default(),
         }
@@ -97,48 +101,12 @@ impl HttpTransport {
         }
     }
 
-    /// Sends a request with credentials; a refused token is refreshed once.
+    /// Sends a request with credentials, once. An answer that is not the table server's is an error.
     pub(crate) async fn send(
         &self,
         table: &TableName,
         call: &Call,
         conditions: &HeaderMap,
-    ) -> Result<Answer, TransportError> {
-        let Some((provider, header)) = &self.auth else {
-            return self.send_once(table, call, conditions, None).await;
-        };
-        let token = self.token(provider, false).await?;
-        let credentials = token.as_deref().map(|token| (*header, token));
-        let answer = self.send_once(table, call, conditions, credentials).await?;
-        if answer.status != 401 {
-            return Ok(answer);
-        }
-        match self.token(provider, true).await? {
-            Some(fresh) if Some(&fresh) != token.as_ref() => {
-                let credentials = Some((*header, fresh.as_str()));
-                self.send_once(table, call, conditions, credentials).await
-            }
-            _ => Ok(answer),
-        }
-    }
-
-    async fn token(
-        &self,
-        provider: &Arc<dyn TokenProvider>,
-        refresh: bool,
-    ) -> Result<Option<String>, TransportError> {
-        provider.token(refresh).await.map_err(|error| {
-            let message = "the token provider gave no token; sign in again";
-            TransportError::new(Kind::Unauthorized, message).with_source(error)
-        })
-    }
-
-    async fn send_once(
-        &self,
-        table: &TableName,
-        call: &Call,
-        conditions: &HeaderMap,
-        credentials: Option<(AuthHeader, &str)>,
     ) -> Result<Answer, TransportError> {
         let mut path = self.table_path(table);
         if let Some(id) = &call.id {
@@ -154,14 +122,18 @@ impl HttpTransport {
         if call.body.is_some() {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
-        if let Some((header, token)) = credentials {
-            header.set(token, headers)?;
+        if let Some(credentials) = &self.auth {
+            credentials.set(headers).await?;
         }
+        let signed = self.auth.is_some()
+            || headers.contains_key(AUTHORIZATION)
+            || headers.contains_key(X_ZUMO_AUTH);
         let answer = self.client.send(request, self.base.show(&path)).await?;
         tracing::debug!(method = %call.method, place = answer.place, status = answer.status.as_u16());
-        if says(&answer, &OPERATION_IDS, "1") {
-            self.operation_ids.store(true, Ordering::Relaxed);
+        if let Some(error) = diverted(&answer, &self.base, &path, signed) {
+            return Err(error);
         }
+        self.announced.note(answer.status, &answer.headers);
         Ok(answer)
     }
 
@@ -171,6 +143,7 @@ impl HttpTransport {
         table: &TableName,
         change: &Change,
     ) -> Result<Outcome, TransportError> {
+        let change = &without_empty_version(change);
         let Some(call) = self.wire.change(change)? else {
             return self.untouched(table, change).await;
         };
@@ -187,7 +160,7 @@ impl HttpTransport {
             conditions.insert(OPERATION_ID, header::value(key, "the operation id")?);
         }
         let answer = self.send(table, &call, &conditions).await?;
-        outcome::of_change(change, answer, limit, self.wire.habits().missing_is_gone)
+        outcome::of_change(change, answer, limit)
     }
 
     /// A change that changes nothing: done, if the server's record still is the one on which it is based.
@@ -205,7 +178,7 @@ impl HttpTransport {
                 Outcome::Applied(Some(server))
             }
             Some(server) => Outcome::Conflict(Conflict::new(ServerRecord::Known(server))),
-            None => Outcome::Conflict(Conflict::new(ServerRecord::Gone)),
+            None => Outcome::Missing,
         })
     }
 
@@ -235,7 +208,7 @@ impl Transport for HttpTransport {
             && let Some(rest) = self.wire.rest(change, server)?
         {
             // Should this be lost, the server has the record on another version than the change is based on: a conflict.
-            return self.apply_one(table, &rest).await;
+            return self.apply_one(table, &rest).await.map_err(half_done);
         }
         Ok(outcome)
     }
@@ -268,13 +241,50 @@ impl Transport for HttpTransport {
     }
 
     fn capabilities(&self) -> TransportCapabilities {
-        let mut capabilities = TransportCapabilities::default();
-        capabilities.operation_ids = self.operation_ids.load(Ordering::Relaxed);
-        capabilities
+        self.announced.get()
+    }
+
+    fn begin_push(&self) {
+        self.announced.forget();
+    }
+
+    async fn renew_credentials(&self) -> Result<bool, TransportError> {
+        match &self.auth {
+            Some(credentials) => credentials.renew().await,
+            None => Ok(false),
+        }
+    }
+
+    fn sleep(&self) -> Option<Arc<dyn Sleep>> {
+        // Requests that go another way need no tokio runtime, so there may be none to wait by.
+        self.client
+            .is_over_sockets()
+            .then(|| Arc::new(TokioSleep) as Arc<dyn Sleep>)
     }
 }
 
-/// True where a header of the answer has exactly this value.
-pub(crate) fn says(answer: &Answer, name: &http::HeaderName, value: &str) -> bool {
-    answer.headers.get(name).is_some_and(|found| found == value)
+/// The change as it is sent: an empty version is none, as no record can be asked to have it.
+fn without_empty_version(change: &Change) -> Cow<'_, Change> {
+    let version = change.if_match.as_ref().map(Version::as_str);
+    if version == Some("") {
+        Cow::Owned(change.clone().with_if_match(None))
+    } else {
+        Cow::Borrowed(change)
+    }
+}
+
+/// The failure of the second of two requests: whatever became of it, the first one has had its effect.
+fn half_done(error: TransportError) -> TransportError {
+    if !error.kind().had_no_effect() {
+        return error;
+    }
+    let message = "the record came back at the server, but what it shall hold did not arrive";
+    let mut half = TransportError::new(Kind::Broken, message).with_server_time(error.server_time());
+    if let Some(status) = error.status() {
+        half = half.with_status(status);
+    }
+    if let Some(delay) = error.retry_after() {
+        half = half.with_retry_after(delay);
+    }
+    half.with_source(error)
 }

@@ -9,8 +9,8 @@ use synctable_core::transport::{TransportError, TransportErrorKind};
 /// The base URL of a service: an origin, and a path prefix that does not end in `/`.
 #[derive(Debug, Clone)]
 pub(crate) struct BaseUrl {
-    scheme: Scheme,
-    authority: Authority,
+    pub(crate) scheme: Scheme,
+    pub(crate) authority: Authority,
     prefix: String,
 }
 

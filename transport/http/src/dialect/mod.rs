@@ -12,7 +12,7 @@ use std::str::FromStr;
 use http::Method;
 use synctable_core::query::Query;
 use synctable_core::query::odata::Spelling;
-use synctable_core::transport::{Change, TransportError, TransportErrorKind};
+use synctable_core::transport::{Change, ChangeKind, TransportError, TransportErrorKind};
 use synctable_core::{Record, RecordId};
 
 /// What this library calls itself.
@@ -114,8 +114,6 @@ pub(crate) struct Habits {
     pub(crate) headers: &'static [(&'static str, &'static str)],
     /// A page in the newer form (`items`) without a next link is the last one.
     pub(crate) absent_link_ends: bool,
-    /// A record of which it says "not found" is not there, not even as a tombstone.
-    pub(crate) missing_is_gone: bool,
     /// The largest page that it gives, and `$top=0` means a page of its own size.
     pub(crate) most_rows: Option<u64>,
     /// A filter that it cannot take makes it fail (500), or find nothing.
@@ -128,6 +126,19 @@ fn spelled(query: &Query, top: Option<u64>, spelling: Spelling) -> Result<String
     sent.top = top;
     sent.to_query_string(spelling)
         .map_err(|error| TransportError::new(TransportErrorKind::BadQuery, error.to_string()))
+}
+
+/// The change that gives a record which came back as `server` what it shall hold, on its new version.
+fn follow_up(change: &Change, server: &Record) -> Change {
+    let mut rest = change.clone();
+    rest.kind = ChangeKind::Replace;
+    rest.if_match = server.version().cloned();
+    rest.base = Some(server.clone());
+    rest.operation_id = change
+        .operation_id
+        .as_ref()
+        .map(|key| format!("{key}-members"));
+    rest
 }
 
 /// A request as a dialect forms it; address, conditions and credentials are the same in all dialects.

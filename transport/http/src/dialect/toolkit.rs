@@ -18,7 +18,6 @@ impl Wire for Toolkit {
         Habits {
             headers: &[],
             absent_link_ends: true,
-            missing_is_gone: true,
             most_rows: None,
             fails_on_filters: false,
         }

@@ -17,7 +17,7 @@ use synctable_core::query::{Query, field};
 use synctable_core::transport::{Change, ChangeKind, TransportError};
 use synctable_core::{Record, RecordId};
 
-use super::{AGENT, Call, Habits, Wire, body, spelled};
+use super::{AGENT, Call, Habits, Wire, body, follow_up, spelled};
 
 /// The largest `$top` that such a server takes unless it is set otherwise.
 const MOST_ROWS: u64 = 1000;
@@ -30,7 +30,6 @@ impl Wire for Zumo2 {
         Habits {
             headers: &[("zumo-api-version", "2.0.0"), ("x-zumo-version", AGENT)],
             absent_link_ends: false,
-            missing_is_gone: false,
             most_rows: Some(MOST_ROWS),
             fails_on_filters: true,
         }
@@ -53,15 +52,7 @@ impl Wire for Zumo2 {
         if change.kind != ChangeKind::Undelete || change.record.as_ref().is_none_or(same) {
             return Ok(None);
         }
-        let mut rest = change.clone();
-        rest.kind = ChangeKind::Replace;
-        rest.if_match = server.version().cloned();
-        rest.base = Some(server.clone());
-        rest.operation_id = change
-            .operation_id
-            .as_ref()
-            .map(|key| format!("{key}-members"));
-        Ok(Some(rest))
+        Ok(Some(follow_up(change, server)))
     }
 
     fn get(&self, id: &RecordId) -> Result<Call, TransportError> {

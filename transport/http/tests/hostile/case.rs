@@ -112,6 +112,11 @@ impl Case {
             .get(Want::Fails(Kind::Protocol))
     }
 
+    /// A row of another id: rows like any in a page, and no answer to anything but an insert, which it says is kept under that id.
+    pub(crate) fn other(self) -> Self {
+        self.bad().insert(Want::Rejected)
+    }
+
     fn scripted(name: impl Into<String>, script: Script) -> Self {
         let nothing = Want::Brings(String::new(), 0, End::Fails(Kind::Protocol));
         let fails = Want::Fails(Kind::Protocol);
@@ -173,11 +178,6 @@ impl Case {
     #[expect(clippy::needless_pass_by_value, reason = "reads better in a table")]
     pub(crate) fn insert(self, want: Want) -> Self {
         self.set(&[Call::Insert], &want)
-    }
-
-    #[expect(clippy::needless_pass_by_value, reason = "reads better in a table")]
-    pub(crate) fn update(self, want: Want) -> Self {
-        self.set(&[Call::Update], &want)
     }
 
     #[expect(clippy::needless_pass_by_value, reason = "reads better in a table")]

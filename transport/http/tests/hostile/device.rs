@@ -9,10 +9,9 @@ use synctable_core::query::Query;
 use synctable_core::store::{LocalStore, LocalStoreExt};
 use synctable_core::sync::{Operation, SyncContext, SyncTable};
 use synctable_core::transport::{
-    Change, Outcome, PageCursor, RemotePage, Retry, RetryPolicy, Sleep, Transport,
-    TransportCapabilities, TransportError,
+    Change, Outcome, PageCursor, RemotePage, Transport, TransportCapabilities, TransportError,
 };
-use synctable_core::{Record, RecordId, TableName};
+use synctable_core::{Record, RecordId, Sleep, TableName};
 use synctable_http::{AuthHeader, HttpTransport};
 use synctable_memory::MemoryStore;
 
@@ -29,7 +28,7 @@ pub(crate) const TOKEN: &str = "s3cr3t";
 /// A device with the records `a`, `b` and `c`.
 pub(crate) struct Device {
     pub(crate) context: SyncContext,
-    pub(crate) transport: Arc<Retry<Switch>>,
+    pub(crate) transport: Arc<Switch>,
     pub(crate) waits: Arc<Waits>,
 }
 
@@ -56,14 +55,14 @@ impl Device {
     /// to be quick.
     pub(crate) async fn new(url: &str, hostile: &Arc<AtomicBool>, quick: bool) -> Self {
         let patient = http(url, Duration::from_secs(300));
-        let http = Switch {
+        let waits = Arc::new(Waits::default());
+        let transport = Switch {
             hurried: quick.then(|| http(url, Duration::from_millis(250))),
             patient,
             hostile: Arc::clone(hostile),
+            waits: Arc::clone(&waits),
         };
-        let waits = Arc::new(Waits::default());
-        let policy = RetryPolicy::default().with_seed(1);
-        let transport = Arc::new(Retry::new(http, policy).with_sleep(Arc::clone(&waits) as _));
+        let transport = Arc::new(transport);
         let context = SyncContext::builder(Arc::new(MemoryStore::new()))
             .transport(Arc::clone(&transport))
             .open()
@@ -118,6 +117,7 @@ pub(crate) struct Switch {
     patient: HttpTransport,
     hurried: Option<HttpTransport>,
     hostile: Arc<AtomicBool>,
+    waits: Arc<Waits>,
 }
 
 impl Switch {
@@ -151,6 +151,15 @@ impl Transport for Switch {
     }
     fn capabilities(&self) -> TransportCapabilities {
         self.now().capabilities()
+    }
+    fn begin_push(&self) {
+        self.now().begin_push();
+    }
+    async fn renew_credentials(&self) -> Result<bool, TransportError> {
+        self.now().renew_credentials().await
+    }
+    fn sleep(&self) -> Option<Arc<dyn Sleep>> {
+        Some(Arc::clone(&self.waits) as _)
     }
 }
 

@@ -3,7 +3,7 @@
 use synctable_core::transport::TransportErrorKind as Kind;
 
 use crate::answer::{Answer, json, raw};
-use crate::case::Case;
+use crate::case::{Case, Want};
 use crate::device::{BODY, HEAD};
 use crate::run::check;
 
@@ -84,7 +84,7 @@ pub(crate) fn cases() -> Vec<Case> {
             "an error without end",
             raw(format!("HTTP/1.1 500 X\r\n\r\n{}", "sorry ".repeat(1000))).for_ever(),
         )
-        .fails(Kind::Unavailable),
+        .fails(Kind::Failed),
         large(
             "one header",
             raw(format!(
@@ -155,7 +155,8 @@ pub(crate) fn cases() -> Vec<Case> {
             raw(format!("{OK}\r\n{{\"items\":[]}}")).and_drip(),
         ),
         slow("a drip in the head", raw(format!("{OK}x:")).and_drip()),
-        slow("silence after a busy answer", json(503, "{}").and_hang()),
+        slow("silence after a busy answer", json(503, "{}").and_hang())
+            .get(Want::Fails(Kind::Busy)),
     ]
 }
 

@@ -23,7 +23,7 @@ fn after_head(name: &str, rest: &str) -> Case {
 
 /// A connection that ends before the answer. Reads are tried again.
 fn broken(name: &str, bytes: &str) -> Case {
-    Case::new(format!("breaks off: {name}"), raw(bytes)).fails(Kind::Unreachable)
+    Case::new(format!("breaks off: {name}"), raw(bytes)).fails(Kind::Broken)
 }
 
 /// A page of no rows: pulls take it, nothing else does.

@@ -14,7 +14,7 @@ fn refused(name: &str, link: &str) -> Case {
 /// A redirect. It is not followed; the words say so.
 fn redirect(status: u16, place: &str) -> Case {
     let answer = json(status, "{}").with("location", place);
-    Case::new(format!("redirect {status} to {place}"), answer)
+    Case::new(format!("redirect {status} to {place}"), answer).fails(Kind::Redirected)
 }
 
 fn page_of(row: &str, link: &str) -> Answer {
@@ -123,14 +123,21 @@ pub(crate) fn cases() -> Vec<Case> {
         .pulls("", 0, End::Whole),
         Case::new("next link: empty", linked("")).pulls("x", 0, End::Whole),
     ];
-    for status in [300, 301, 302, 303, 304, 305, 307, 308] {
+    for status in [301, 302, 303, 307, 308] {
         cases.push(redirect(status, "http://{foreign}/tables/todo"));
+    }
+    // These lead nowhere, whatever they say.
+    for status in [300, 304, 305] {
+        let case = redirect(status, "http://{foreign}/tables/todo");
+        cases.push(case.fails(Kind::Protocol));
     }
     cases.extend([
         redirect(307, "http://{own}/tables/todo"),
         redirect(308, "//{foreign}"),
         redirect(302, "https://{own}/tables/other"),
         redirect(301, ""),
+        redirect(302, "http://login.example.com/?{foreign}").fails(Kind::SignIn),
+        redirect(303, "javascript:alert(1)").fails(Kind::Protocol),
         Case::new(
             "redirect by refresh",
             json(200, "{}").with("refresh", "0; url=http://{foreign}/"),

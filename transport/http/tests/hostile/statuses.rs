@@ -12,7 +12,17 @@ fn wait(name: &str, status: u16, wait: &str) -> Case {
         format!("wait: {name}"),
         json(status, "{}").with("retry-after", wait),
     )
-    .fails(Kind::Unavailable)
+    .fails(failure(status))
+}
+
+/// The kind of a status that fails whatever was asked.
+fn failure(status: u16) -> Kind {
+    match status {
+        408 | 429 | 503 => Kind::Busy,
+        502 | 504 => Kind::Gateway,
+        511 => Kind::Portal,
+        _ => Kind::Failed,
+    }
 }
 
 /// An error in this form; only the words differ.
@@ -68,12 +78,13 @@ pub(crate) fn cases() -> Vec<Case> {
             "busy, then a page",
             vec![json(503, "{}"), json(200, r#"{"items":[]}"#)],
         )
-        .pulls("", 0, End::Whole),
+        .pulls("", 0, End::Whole)
+        .get(Want::Fails(Kind::Busy)),
         Case::new(
             "a fault, with a record",
             json(500, r#"{"id":"a","version":"v9"}"#),
         )
-        .fails(Kind::Unavailable),
+        .fails(Kind::Failed),
         Case::row_in(
             "a conflict that shows the base",
             json(
@@ -81,9 +92,8 @@ pub(crate) fn cases() -> Vec<Case> {
                 r#"{"id":"{id}","version":"v1","updatedAt":"2026-01-01T00:00:00Z","title":"good"}"#,
             ),
         )
-        .pulls("", 0, End::Fails(Kind::BadQuery))
-        .writes(Want::Conflict)
-        .get(Want::Fails(Kind::BadQuery)),
+        // The row of a 409 is not believed: the record is asked for, and does not come.
+        .fails(Kind::BadQuery),
         Case::row_in(
             "a conflict that shows a record of another id",
             json(412, r#"{"id":"other","version":"v9"}"#),
@@ -131,20 +141,16 @@ fn bare(status: u16) -> Case {
     let case = Case::new(&name, json(status, "{}"));
     match status {
         101 => Case::new(&name, interim(status)),
-        100..=199 => Case::new(&name, interim(status)).fails(Kind::Unreachable),
+        100..=199 => Case::new(&name, interim(status)).fails(Kind::Broken),
         204 => case.delete(Want::Done),
-        401 | 403 => case.fails(Kind::Unauthorized),
-        408 | 429 | 500..=599 => case.fails(Kind::Unavailable),
-        404 => case
-            .fails(Kind::UnknownTable)
-            .update(Want::Conflict)
-            .delete(Want::Done)
-            .get(Want::Missing),
+        401 => case.fails(Kind::Unauthorized),
+        403 => case.fails(Kind::Forbidden),
+        408 | 429 | 500..=599 => case.fails(failure(status)),
+        // The table cannot be read, so nobody says that a record is gone.
+        404 => case.fails(Kind::UnknownTable).get(Want::Missing),
         410 => case
             .fails(Kind::UnknownTable)
             .insert(Want::Rejected)
-            .update(Want::Conflict)
-            .delete(Want::Done)
             .get(Want::Missing),
         // The record is asked for, and does not come.
         409 | 412 => case.fails(Kind::BadQuery),

@@ -1,7 +1,5 @@
 //! Changes: what is sent, and what each answer means.
 
-use std::time::Duration;
-
 use synctable_core::transport::{
     Change, ChangeKind, Conflict, Outcome, ServerRecord, Transport, TransportError,
     TransportErrorKind as Kind,
@@ -18,10 +16,6 @@ async fn answered(kind: ChangeKind, reply: Reply) -> Result<Outcome, TransportEr
     let outcome = server.transport().apply(&todo(), &change(kind)).await;
     assert_eq!(server.requests().len(), 1);
     outcome
-}
-
-fn conflict(server: ServerRecord) -> Outcome {
-    Outcome::Conflict(Conflict::new(server))
 }
 
 #[tokio::test]
@@ -124,7 +118,7 @@ async fn a_strong_etag_is_the_version() {
         ("W/\"v3\"", "v2"),
         ("\"\"", "v2"),
     ] {
-        for status in [200, 409, 412] {
+        for status in [200, 412] {
             let reply = Reply::with(status, &[("ETag", etag)], ITEM);
             let outcome = answered(ChangeKind::Replace, reply).await.unwrap();
             let (Outcome::Applied(Some(record))
@@ -137,195 +131,6 @@ async fn a_strong_etag_is_the_version() {
             };
             assert_eq!(record.version(), Some(&Version::new(version)), "{etag}");
         }
-    }
-}
-
-#[tokio::test]
-async fn a_conflict_shows_the_record_of_the_server() {
-    for kind in KINDS {
-        for status in [409, 412] {
-            let outcome = answered(kind, Reply::json(status, ITEM)).await.unwrap();
-            let expected = Record::from_json(ITEM).unwrap();
-            assert_eq!(outcome, conflict(ServerRecord::Known(expected)));
-        }
-    }
-}
-
-#[tokio::test]
-async fn a_conflict_without_the_record_leaves_it_unknown() {
-    for body in [
-        "",
-        "{",
-        "null",
-        "[]",
-        "17",
-        r#"{"error":"conflict"}"#,
-        r#"{"message":"conflict"}"#,
-        r#"{"id":"b","version":"v2"}"#,
-        r#"{"id":"A","version":"v2"}"#,
-        r#"{"id":"a","title":"an echo without a version"}"#,
-        r#"{"id":"a","version":7}"#,
-        r#"{"id":"a","version":"v2"}{}"#,
-    ] {
-        for status in [409, 412] {
-            let outcome = answered(ChangeKind::Insert, Reply::json(status, body))
-                .await
-                .unwrap();
-            assert_eq!(outcome, conflict(ServerRecord::Unknown), "{body}");
-        }
-    }
-}
-
-#[tokio::test]
-async fn a_tombstone_in_a_conflict_is_kept() {
-    let tombstone = r#"{"id":"a","version":"v2","deleted":true}"#;
-    let outcome = answered(ChangeKind::Replace, Reply::json(412, tombstone))
-        .await
-        .unwrap();
-    let Outcome::Conflict(Conflict {
-        server: ServerRecord::Known(record),
-        ..
-    }) = outcome
-    else {
-        panic!("{outcome:?}");
-    };
-    assert!(record.is_deleted());
-}
-
-#[tokio::test]
-async fn a_record_that_is_gone() {
-    for status in [404, 410] {
-        // The body does not matter, whatever it says.
-        for body in ["", ITEM, r#"{"error":"The item does not exist"}"#, "<html>"] {
-            let gone = |kind| answered(kind, Reply::json(status, body));
-            let applied = Outcome::Applied(None);
-            assert_eq!(gone(ChangeKind::Delete).await.unwrap(), applied);
-            for kind in [ChangeKind::Replace, ChangeKind::Undelete] {
-                assert_eq!(gone(kind).await.unwrap(), conflict(ServerRecord::Gone));
-            }
-        }
-    }
-}
-
-#[tokio::test]
-async fn an_insert_into_an_unknown_table() {
-    let error = answered(ChangeKind::Insert, Reply::empty(404))
-        .await
-        .unwrap_err();
-    assert_eq!(
-        (error.kind(), error.status()),
-        (Kind::UnknownTable, Some(404))
-    );
-}
-
-#[tokio::test]
-async fn refusals_carry_the_words_of_the_server() {
-    for kind in KINDS {
-        for status in [
-            400, 402, 405, 406, 411, 413, 414, 415, 417, 422, 428, 431, 451, 499,
-        ] {
-            let reply = Reply::json(status, "{\"error\":\"no\\r\\nsuch\\u0007 column\"}");
-            let outcome = answered(kind, reply).await.unwrap();
-            let Outcome::Rejected(rejection) = outcome else {
-                panic!("{status} {outcome:?}");
-            };
-            assert_eq!(rejection.status, Some(status));
-            assert_eq!(rejection.message, "no such column");
-        }
-    }
-    let outcome = answered(ChangeKind::Insert, Reply::empty(413))
-        .await
-        .unwrap();
-    let Outcome::Rejected(rejection) = outcome else {
-        panic!("{outcome:?}");
-    };
-    assert_eq!(rejection.message, "payload too large");
-}
-
-#[tokio::test]
-async fn refused_credentials_stop_everything() {
-    for kind in KINDS {
-        for status in [401, 403] {
-            let error = answered(kind, Reply::empty(status)).await.unwrap_err();
-            assert_eq!(
-                (error.kind(), error.status()),
-                (Kind::Unauthorized, Some(status))
-            );
-        }
-    }
-}
-
-#[tokio::test]
-async fn servers_that_cannot_now_are_unavailable() {
-    for kind in KINDS {
-        for status in [408, 429, 500, 501, 502, 503, 504, 505, 599] {
-            let reply = Reply::with(status, &[("Retry-After", "7")], "busy");
-            let error = answered(kind, reply).await.unwrap_err();
-            assert_eq!(
-                (error.kind(), error.status()),
-                (Kind::Unavailable, Some(status))
-            );
-            assert_eq!(error.retry_after(), Some(Duration::from_secs(7)));
-            assert!(error.is_temporary());
-        }
-    }
-    let error = answered(ChangeKind::Insert, Reply::empty(503))
-        .await
-        .unwrap_err();
-    assert_eq!(error.retry_after(), None);
-}
-
-#[tokio::test]
-async fn retry_after_may_be_a_date() {
-    let reply = Reply::with(
-        503,
-        &[
-            ("Date", "Sun, 06 Nov 1994 08:49:30 GMT"),
-            ("Retry-After", "Sun, 06 Nov 1994 08:49:37 GMT"),
-        ],
-        "",
-    );
-    let error = answered(ChangeKind::Delete, reply).await.unwrap_err();
-    assert_eq!(error.retry_after(), Some(Duration::from_secs(7)));
-}
-
-#[tokio::test]
-async fn statuses_that_no_table_server_gives_leave_the_outcome_open() {
-    for kind in KINDS {
-        for status in [
-            202, 203, 205, 206, 207, 226, 299, 300, 304, 399, 600, 700, 999,
-        ] {
-            let error = answered(kind, Reply::json(status, ITEM)).await.unwrap_err();
-            assert_eq!(
-                (error.kind(), error.status()),
-                (Kind::Protocol, Some(status))
-            );
-            assert!(!error.is_temporary());
-        }
-    }
-}
-
-#[tokio::test]
-async fn every_status_has_one_meaning() {
-    // One connection for all of them, so that the sweep is quick.
-    let server =
-        Server::scripted(|number, _| Reply::json(200 + u16::try_from(number).unwrap(), "{}")).await;
-    let transport = server.transport();
-    for status in 200..=599 {
-        let outcome = transport.apply(&todo(), &change(ChangeKind::Replace)).await;
-        let expected = match status {
-            204 => matches!(outcome, Ok(Outcome::Applied(None))),
-            404 | 409 | 410 | 412 => matches!(outcome, Ok(Outcome::Conflict(_))),
-            401 | 403 => outcome
-                .as_ref()
-                .is_err_and(|e| e.kind() == Kind::Unauthorized),
-            408 | 429 | 500..=599 => outcome
-                .as_ref()
-                .is_err_and(|e| e.kind() == Kind::Unavailable),
-            400..=499 => matches!(outcome, Ok(Outcome::Rejected(_))),
-            _ => outcome.as_ref().is_err_and(|e| e.kind() == Kind::Protocol),
-        };
-        assert!(expected, "{status} {outcome:?}");
     }
 }
 
@@ -343,7 +148,6 @@ async fn success_with_an_unreadable_body_is_not_success() {
         "<html></html>",
         r#"{"id":"a""#,
         r#"{"id":"a"}x"#,
-        r#"{"id":"b"}"#,
         r#"{"id":5}"#,
         r#"{"id":["a"]}"#,
         r#"{"id":"a","version":{}}"#,
@@ -373,6 +177,36 @@ async fn bytes_that_are_not_utf8_are_not_success() {
         .await
         .unwrap_err();
     assert_eq!(error.kind(), Kind::Protocol);
+}
+
+#[tokio::test]
+async fn a_server_may_keep_an_insert_under_another_id_but_nothing_else() {
+    let other = r#"{"id":"b","version":"v1","title":"Milk"}"#;
+    for status in [200, 201] {
+        for kind in KINDS {
+            let answered = answered(kind, Reply::json(status, other)).await;
+            if kind == ChangeKind::Insert {
+                let kept = Record::from_json(other).unwrap();
+                assert_eq!(answered.unwrap(), Outcome::OtherId(kept));
+            } else {
+                assert_eq!(answered.unwrap_err().kind(), Kind::Protocol, "{kind:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_empty_version_is_kept_as_it_came_and_never_sent() {
+    let empty = r#"{"id":"a","version":"","title":"Milk"}"#;
+    let outcome = answered(ChangeKind::Replace, Reply::json(200, empty)).await;
+    let row = Record::from_json(empty).unwrap();
+    assert_eq!(outcome.unwrap(), Outcome::Applied(Some(row)));
+    for kind in KINDS {
+        let server = Server::always(Reply::empty(204)).await;
+        let change = change(kind).with_if_match(Some(Version::new("")));
+        server.transport().apply(&todo(), &change).await.unwrap();
+        assert_eq!(server.request().header("if-match"), None);
+    }
 }
 
 #[tokio::test]
@@ -468,26 +302,9 @@ async fn a_write_without_a_record_is_never_sent() {
 }
 
 #[tokio::test]
-async fn operation_ids_are_offered_once_the_server_says_so() {
-    let server = Server::scripted(|number, _| match number {
-        1 => Reply::with(204, &[("Synctable-Operation-Ids", "1")], ""),
-        _ => Reply::empty(204),
-    })
-    .await;
-    let transport = server.transport();
-    for known in [false, true, true] {
-        transport
-            .apply(&todo(), &change(ChangeKind::Delete))
-            .await
-            .unwrap();
-        assert_eq!(transport.capabilities().operation_ids, known);
-    }
-}
-
-#[tokio::test]
 async fn messages_are_one_line_and_name_the_place_without_query_and_credentials() {
     let url = |server: &Server| format!("127.0.0.1:{}/tables/todo/a", server.port());
-    for status in [202, 302, 401, 403, 429, 500] {
+    for status in [202, 302, 401, 403, 429, 500, 511] {
         let reply = Reply::json(status, "{\"error\":\"bad\\nthing\"}");
         let server = Server::always(reply).await;
         let transport = server

@@ -80,7 +80,7 @@ async fn without_a_token_none_is_sent() {
 }
 
 #[tokio::test]
-async fn a_refused_token_is_refreshed_once() {
+async fn a_refused_token_is_renewed_when_asked_to_and_nothing_is_sent_again_by_itself() {
     let server = Server::scripted(|_, request| guarded(request)).await;
     let session = Session::new(Some("stale"), Some("good"));
     let provider = Arc::clone(&session) as Arc<dyn TokenProvider>;
@@ -89,11 +89,20 @@ async fn a_refused_token_is_refreshed_once() {
         .auth(provider, AuthHeader::Bearer)
         .build()
         .unwrap();
+    let delete = change(ChangeKind::Delete);
+    let error = transport.apply(&todo(), &delete).await.unwrap_err();
+    assert_eq!(
+        (error.kind(), error.status()),
+        (Kind::Unauthorized, Some(401))
+    );
+    assert!(error.needs_sign_in());
+    assert!(error.to_string().contains("who are you?"), "{error}");
+    assert_eq!(server.requests().len(), 1);
+    assert_eq!(*session.refreshed.lock().unwrap(), 0);
+
+    assert!(transport.renew_credentials().await.unwrap());
     for _ in 0..2 {
-        let outcome = transport
-            .apply(&todo(), &change(ChangeKind::Delete))
-            .await
-            .unwrap();
+        let outcome = transport.apply(&todo(), &delete).await.unwrap();
         assert_eq!(outcome, Outcome::Applied(None));
     }
     let tokens: Vec<_> = server
@@ -106,8 +115,8 @@ async fn a_refused_token_is_refreshed_once() {
 }
 
 #[tokio::test]
-async fn a_token_that_stays_refused_ends_the_request() {
-    for (fresh, requests) in [(Some("bad too"), 2), (Some("stale"), 1), (None, 1)] {
+async fn only_another_token_is_a_renewal() {
+    for (fresh, renewed) in [(Some("other"), true), (Some("stale"), false), (None, false)] {
         let server = Server::scripted(|_, request| guarded(request)).await;
         let session = Session::new(Some("stale"), fresh);
         let provider = Arc::clone(&session) as Arc<dyn TokenProvider>;
@@ -116,22 +125,26 @@ async fn a_token_that_stays_refused_ends_the_request() {
             .auth(provider, AuthHeader::Bearer)
             .build()
             .unwrap();
-        let error = transport
-            .page(&todo(), &Query::all(), None)
-            .await
-            .unwrap_err();
-        assert_eq!(
-            (error.kind(), error.status()),
-            (Kind::Unauthorized, Some(401))
-        );
-        assert!(error.to_string().contains("who are you?"), "{error}");
-        assert_eq!(server.requests().len(), requests, "{fresh:?}");
+        let page = transport.page(&todo(), &Query::all(), None).await;
+        assert_eq!(page.unwrap_err().kind(), Kind::Unauthorized);
+        let got = transport.renew_credentials().await.unwrap();
+        assert_eq!(got, renewed, "{fresh:?}");
         assert_eq!(*session.refreshed.lock().unwrap(), 1);
+        assert_eq!(server.requests().len(), 1);
     }
+    // Nobody to ask, and a token that cannot be another.
+    let server = Server::always(Reply::empty(401)).await;
+    let bare = server.transport();
+    assert!(!bare.renew_credentials().await.unwrap());
+    let fixed = server.builder().token("stale", AuthHeader::Bearer);
+    let fixed = fixed.build().unwrap();
+    let page = fixed.page(&todo(), &Query::all(), None).await;
+    assert_eq!(page.unwrap_err().kind(), Kind::Unauthorized);
+    assert!(!fixed.renew_credentials().await.unwrap());
 }
 
 #[tokio::test]
-async fn missing_rights_are_not_refreshed() {
+async fn missing_rights_are_not_wrong_credentials() {
     let server = Server::always(Reply::empty(403)).await;
     let session = Session::new(Some("good"), Some("other"));
     let provider = Arc::clone(&session) as Arc<dyn TokenProvider>;
@@ -144,7 +157,8 @@ async fn missing_rights_are_not_refreshed() {
         .page(&todo(), &Query::all(), None)
         .await
         .unwrap_err();
-    assert_eq!(error.kind(), Kind::Unauthorized);
+    assert_eq!(error.kind(), Kind::Forbidden);
+    assert!(!error.needs_sign_in());
     assert_eq!(*session.refreshed.lock().unwrap(), 0);
 }
 
@@ -173,6 +187,8 @@ async fn without_the_provider_nothing_is_sent() {
         .unwrap_err();
     assert_eq!(error.kind(), Kind::Unauthorized);
     assert!(std::error::Error::source(&error).is_some());
+    let error = transport.renew_credentials().await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Unauthorized);
     assert_eq!(server.connections(), 0);
 }
 

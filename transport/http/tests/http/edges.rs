@@ -89,12 +89,33 @@ async fn the_status_counts_where_the_rest_breaks_off() {
             .apply(&todo(), &change(ChangeKind::Replace))
             .await
     };
-    let unknown = Outcome::Conflict(Conflict::new(ServerRecord::Unknown));
-    assert_eq!(answer(412).await.unwrap(), unknown);
-    let gone = Outcome::Conflict(Conflict::new(ServerRecord::Gone));
-    assert_eq!(answer(404).await.unwrap(), gone);
+    let outcome = answer(412).await.unwrap();
+    let Outcome::Conflict(Conflict { server, .. }) = outcome else {
+        panic!("{outcome:?}");
+    };
+    assert_eq!(server, ServerRecord::Unknown);
+    assert_eq!(answer(404).await.unwrap(), Outcome::Missing);
     assert!(matches!(answer(400).await.unwrap(), Outcome::Rejected(_)));
     assert_eq!(answer(401).await.unwrap_err().kind(), Kind::Unauthorized);
-    assert_eq!(answer(503).await.unwrap_err().kind(), Kind::Unavailable);
-    assert_eq!(answer(200).await.unwrap_err().kind(), Kind::Unreachable);
+    assert_eq!(answer(503).await.unwrap_err().kind(), Kind::Busy);
+    assert_eq!(answer(200).await.unwrap_err().kind(), Kind::Broken);
+}
+
+#[tokio::test]
+async fn an_answer_that_cannot_be_used_shows_the_clock_all_the_same() {
+    let date = "date: Sun, 06 Nov 1994 08:49:37 GMT\r\n";
+    for (rest, kind) in [
+        ("content-length: 50\r\n\r\n{\"id\":", Kind::Broken),
+        ("content-length: 99999\r\n\r\n", Kind::TooLarge),
+        ("content-length: 2\r\n\r\n{}", Kind::Protocol),
+    ] {
+        let reply = Reply::raw(format!("{HEAD}{date}{rest}")).and_close();
+        let server = Server::always(reply).await;
+        let transport = server.builder().body_limit(1000).build().unwrap();
+        let outcome = transport.apply(&todo(), &change(ChangeKind::Replace)).await;
+        let error = outcome.unwrap_err();
+        assert_eq!(error.kind(), kind);
+        let time = error.server_time().unwrap().to_string();
+        assert_eq!(time, "1994-11-06T08:49:37.000Z");
+    }
 }

@@ -127,7 +127,7 @@ async fn redirects_are_not_followed() {
             .unwrap_err();
         assert_eq!(
             (error.kind(), error.status()),
-            (Kind::Protocol, Some(status))
+            (Kind::Redirected, Some(status))
         );
     }
     assert_eq!(other.connections(), 0);

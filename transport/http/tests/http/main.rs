@@ -7,16 +7,20 @@
     reason = "tests fail by panicking"
 )]
 
+mod announced;
 mod apply;
 mod auth;
 mod connection;
+mod diverted;
 mod edges;
 mod gzip;
 
 mod links;
 mod page;
 mod read;
+mod refusals;
 mod server;
+mod undelete;
 mod zumo;
 
 use synctable_core::transport::{Change, ChangeKind};

@@ -211,12 +211,14 @@ async fn refusals_of_a_query() {
         (304, Kind::Protocol),
         (400, Kind::BadQuery),
         (401, Kind::Unauthorized),
-        (403, Kind::Unauthorized),
+        (403, Kind::Forbidden),
         (404, Kind::UnknownTable),
         (405, Kind::BadQuery),
         (414, Kind::BadQuery),
-        (429, Kind::Unavailable),
-        (503, Kind::Unavailable),
+        (429, Kind::Busy),
+        (503, Kind::Busy),
+        (504, Kind::Gateway),
+        (505, Kind::Failed),
     ] {
         let reply = Reply::json(status, r#"{"error":{"message":"position 3"},"items":[]}"#);
         let error = answered(&Query::all(), reply).await.unwrap_err();

@@ -50,12 +50,14 @@ async fn other_statuses_are_errors() {
         (304, Kind::Protocol),
         (400, Kind::BadQuery),
         (401, Kind::Unauthorized),
-        (403, Kind::Unauthorized),
+        (403, Kind::Forbidden),
         (405, Kind::BadQuery),
-        (408, Kind::Unavailable),
+        (408, Kind::Busy),
         (409, Kind::BadQuery),
-        (429, Kind::Unavailable),
-        (500, Kind::Unavailable),
+        (429, Kind::Busy),
+        (500, Kind::Failed),
+        (502, Kind::Gateway),
+        (511, Kind::Portal),
         (700, Kind::Protocol),
     ] {
         let error = answered(Reply::json(status, r#"{"id":"a"}"#))

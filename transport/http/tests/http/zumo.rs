@@ -2,7 +2,8 @@
 
 use synctable_core::query::{Query, field};
 use synctable_core::transport::{
-    Change, ChangeKind, Conflict, Outcome, ServerRecord, Transport, TransportErrorKind as Kind,
+    Change, ChangeKind, Conflict, ConflictCause, Outcome, Rejection, ServerRecord, Transport,
+    TransportErrorKind as Kind,
 };
 use synctable_core::{Record, Version};
 use synctable_http::{Dialect, HttpTransport};
@@ -81,7 +82,7 @@ async fn zumo2_does_not_send_an_empty_patch() {
                 r#"{"id":"a","version":"v2"}"#,
             )))),
         ),
-        ("[]", Outcome::Conflict(Conflict::new(ServerRecord::Gone))),
+        ("[]", Outcome::Missing),
     ] {
         let server = Server::always(Reply::json(200, row)).await;
         let same = change(ChangeKind::Replace)
@@ -95,32 +96,6 @@ async fn zumo2_does_not_send_an_empty_patch() {
 }
 
 #[tokio::test]
-async fn zumo2_undeletes_and_then_patches() {
-    let server = Server::scripted(|n, _| match n {
-        0 => Reply::with(
-            201,
-            &[("etag", "\"v2\"")],
-            r#"{"id":"a","version":"v2","title":"Tea"}"#,
-        ),
-        _ => Reply::json(200, ROW),
-    })
-    .await;
-    let transport = speaking(&server, Dialect::Zumo2);
-    let outcome = transport
-        .apply(&todo(), &change(ChangeKind::Undelete))
-        .await
-        .unwrap();
-    assert_eq!(outcome, Outcome::Applied(Some(record(ROW))));
-    let requests = server.requests();
-    assert_eq!(line(&requests[0]), ("POST", "/tables/todo/a", ""));
-    assert_eq!(requests[0].header("if-match"), Some("\"v1\""));
-    let body = r#"{"id":"a","title":"Milk"}"#;
-    assert_eq!(line(&requests[1]), ("PATCH", "/tables/todo/a", body));
-    assert_eq!(requests[1].header("if-match"), Some("\"v2\""));
-    assert_eq!(requests.len(), 2);
-}
-
-#[tokio::test]
 async fn zumo2_takes_no_echo_for_the_servers_row() {
     let echo = Reply::with(
         409,
@@ -131,22 +106,9 @@ async fn zumo2_takes_no_echo_for_the_servers_row() {
     let outcome = speaking(&server, Dialect::Zumo2)
         .apply(&todo(), &change(ChangeKind::Insert))
         .await;
-    let unknown = Outcome::Conflict(Conflict::new(ServerRecord::Unknown));
-    assert_eq!(outcome.unwrap(), unknown);
-}
-
-#[tokio::test]
-async fn zumo2_not_found_may_be_a_tombstone() {
-    let missing = Reply::json(404, r#"{"error":"The item does not exist"}"#);
-    let server = Server::always(missing).await;
-    let transport = speaking(&server, Dialect::Zumo2);
-    let outcome = transport.apply(&todo(), &edit()).await.unwrap();
-    assert_eq!(
-        outcome,
-        Outcome::Conflict(Conflict::new(ServerRecord::Unknown))
-    );
-    let outcome = transport.apply(&todo(), &change(ChangeKind::Delete)).await;
-    assert_eq!(outcome.unwrap(), Outcome::Applied(None));
+    let refusal = Rejection::new(Some(409), "conflict");
+    let unknown = Conflict::new(ServerRecord::Unknown).with_cause(ConflictCause::Existing, refusal);
+    assert_eq!(outcome.unwrap(), Outcome::Conflict(unknown));
 }
 
 #[tokio::test]
@@ -284,12 +246,12 @@ async fn zumo2_a_filter_that_makes_the_server_fail_is_named() {
     let server = Server::always(failed()).await;
     let transport = speaking(&server, Dialect::Zumo2);
     let error = transport.page(&todo(), &query, None).await.unwrap_err();
-    assert_eq!(error.kind(), Kind::Unavailable);
+    assert_eq!(error.kind(), Kind::Failed);
     // In the other dialects it never is the filter.
     let error = speaking(&server, Dialect::Zumo3)
         .page(&todo(), &query, None)
         .await;
-    assert_eq!(error.unwrap_err().kind(), Kind::Unavailable);
+    assert_eq!(error.unwrap_err().kind(), Kind::Failed);
     assert_eq!(server.requests().len(), 3);
 }
 
@@ -374,7 +336,7 @@ async fn the_kind_of_a_server_is_found_out() {
     for (reply, kind) in [
         (Reply::empty(401), Kind::Unauthorized),
         (Reply::empty(404), Kind::UnknownTable),
-        (Reply::empty(503), Kind::Unavailable),
+        (Reply::empty(503), Kind::Busy),
         (Reply::json(200, "{}"), Kind::Protocol),
     ] {
         let server = Server::always(reply).await;

@@ -1,0 +1,118 @@
+//! What the server announced of itself in the headers of its answers.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use http::{HeaderMap, StatusCode};
+use synctable_core::transport::TransportCapabilities;
+
+use crate::header::{self, OPERATION_IDS, OPERATION_IDS_KEPT};
+
+/// How long a server that does not say keeps operation ids: the first releases kept them for thirty days.
+const UNSAID: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// The announcements since a push began.
+#[derive(Debug, Default)]
+pub(crate) struct Announced(Mutex<TransportCapabilities>);
+
+impl Announced {
+    /// Takes note of an answer. A success without the announcement withdraws it: the server may have been rolled back. A
+    /// refusal without it says nothing, as a gateway may have given it.
+    pub(crate) fn note(&self, status: StatusCode, headers: &HeaderMap) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = kept(headers);
+        if kept.is_some() || status.is_success() {
+            known.operation_ids_kept = kept;
+        }
+        if let Some(time) = header::server_time(headers) {
+            known.server_time = Some(time);
+        }
+    }
+
+    /// Forgets all of it.
+    pub(crate) fn forget(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = TransportCapabilities::default();
+    }
+
+    pub(crate) fn get(&self) -> TransportCapabilities {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How long the server keeps operation ids, where it says that it does. A time that cannot be read is no promise.
+fn kept(headers: &HeaderMap) -> Option<Duration> {
+    match headers.get(OPERATION_IDS_KEPT) {
+        Some(seconds) => {
+            let seconds = seconds.to_str().ok()?.trim().parse().ok()?;
+            Some(Duration::from_secs(seconds))
+        }
+        None => header::says(headers, &OPERATION_IDS, "1").then_some(UNSAID),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        let pairs = pairs.iter().map(|(name, value)| {
+            let name = http::HeaderName::from_static(name);
+            (name, HeaderValue::from_static(value))
+        });
+        pairs.collect()
+    }
+
+    const IDS: (&str, &str) = ("synctable-operation-ids", "1");
+
+    #[test]
+    fn the_time_is_thirty_days_or_what_is_said() {
+        let said = |text| ("synctable-operation-ids-kept", text);
+        let days = |days: u64| Some(Duration::from_secs(days * 86_400));
+        for (pairs, expected) in [
+            (&[][..], None),
+            (&[("synctable-operation-ids", "2")], None),
+            (&[IDS], days(30)),
+            (&[IDS, said("86400")], days(1)),
+            (&[said("86400")], days(1)),
+            (&[IDS, said("0")], days(0)),
+            (&[IDS, said("soon")], None),
+            (&[IDS, said("-1")], None),
+            (&[IDS, said("99999999999999999999999")], None),
+        ] {
+            assert_eq!(kept(&headers(pairs)), expected, "{pairs:?}");
+        }
+    }
+
+    #[test]
+    fn a_success_without_the_announcement_withdraws_it() {
+        let announced = Announced::default();
+        let note = |status: u16, pairs: &[_]| {
+            announced.note(StatusCode::from_u16(status).unwrap(), &headers(pairs));
+            announced.get().operation_ids_kept.is_some()
+        };
+        assert!(!note(200, &[]));
+        assert!(note(412, &[IDS]));
+        assert!(note(502, &[]));
+        assert!(!note(204, &[]));
+        assert!(note(201, &[IDS]));
+        announced.forget();
+        assert_eq!(announced.get(), TransportCapabilities::default());
+    }
+
+    #[test]
+    fn the_last_clock_seen_counts() {
+        let announced = Announced::default();
+        for date in [
+            Some("Sun, 06 Nov 1994 08:49:35 GMT"),
+            Some("Sun, 06 Nov 1994 08:49:37 GMT"),
+            None,
+        ] {
+            let pairs: Vec<_> = date.map(|date| ("date", date)).into_iter().collect();
+            announced.note(StatusCode::OK, &headers(&pairs));
+        }
+        let time = announced.get().server_time.unwrap();
+        assert_eq!(time.to_string(), "1994-11-06T08:49:37.000Z");
+    }
+}
