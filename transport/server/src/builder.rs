@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use synctable_core::store::{LocalStore, StoreError};
 use synctable_core::{Clock, IdSource, Schema, SystemClock, TableName, TableSchema, UuidV7};
@@ -9,7 +10,7 @@ use synctable_core::{Clock, IdSource, Schema, SystemClock, TableName, TableSchem
 use crate::access::Access;
 use crate::handler::Core;
 use crate::limits::Limits;
-use crate::operations::Pruner;
+use crate::retention::{self, Pruner, Retention};
 use crate::server::TableServer;
 use crate::tables::Tables;
 use crate::turns::Turns;
@@ -26,6 +27,7 @@ pub struct TableServerBuilder {
     access: Option<Arc<dyn Access>>,
     base_url: Option<String>,
     limits: Limits,
+    retention: Retention,
 }
 
 impl TableServerBuilder {
@@ -40,6 +42,7 @@ impl TableServerBuilder {
             access: None,
             base_url: None,
             limits: Limits::default(),
+            retention: Retention::default(),
         }
     }
 
@@ -110,6 +113,16 @@ impl TableServerBuilder {
         self
     }
 
+    /// How long the server keeps the outcome of a change that came with an `X-Operation-Id`, so that a repeat is answered with
+    /// it. Default thirty days. Devices learn it from each answer, and ask before they send again what they tried earlier.
+    ///
+    /// Where the time is made longer, what was removed before stays removed; conflicts tell since when ids are kept.
+    #[must_use]
+    pub fn keep_operation_ids(mut self, time: Duration) -> Self {
+        self.retention = Retention::new(time);
+        self
+    }
+
     /// Declares the tables in the store and makes the server.
     ///
     /// # Errors
@@ -117,6 +130,7 @@ impl TableServerBuilder {
     pub async fn build(self) -> Result<TableServer, StoreError> {
         let spare = self.any_table.then_some(self.limits.tables);
         let tables = Tables::open(&*self.store, &self.schema, spare, self.ids_of).await?;
+        retention::begin(&*self.store, self.clock.now()).await?;
         Ok(TableServer::new(Core {
             store: self.store,
             clock: self.clock,
@@ -125,7 +139,8 @@ impl TableServerBuilder {
             tables,
             access: self.access,
             base_url: self.base_url,
-            pruner: Pruner::default(),
+            retention: self.retention,
+            pruner: Pruner::new(self.retention),
             turns: Turns::default(),
         }))
     }

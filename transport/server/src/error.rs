@@ -43,8 +43,17 @@ impl Failure {
         )
     }
 
+    /// For what was surely not done.
     pub(crate) fn busy(message: impl Into<String>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, message)
+    }
+
+    /// For what may be done: whoever asks has to look before it asks again.
+    pub(crate) fn unsure() -> Self {
+        Self::new(
+            StatusCode::GATEWAY_TIMEOUT,
+            "it is not known whether the request was done; look before sending it again",
+        )
     }
 
     pub(crate) fn refused(refusal: Refusal, table: &TableName) -> Self {
@@ -86,6 +95,10 @@ impl From<StoreError> for Failure {
                     StatusCode::INSUFFICIENT_STORAGE,
                     "the server has no room for this; try later",
                 )
+            }
+            StoreErrorKind::Unknown => {
+                tracing::error!(error = %Chain(&error), "it is not known what is stored");
+                Self::unsure()
             }
             StoreErrorKind::Closed | StoreErrorKind::Locked => {
                 tracing::warn!(%error, "store is not available");

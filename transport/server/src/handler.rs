@@ -11,11 +11,12 @@ use synctable_core::{Clock, IdSource, Record, RecordId};
 
 use crate::access::{Access, AccessRequest, Action, Grant};
 use crate::dialect::Dialect;
+use crate::effect::Effect;
 use crate::error::Failure;
 use crate::limits::Limits;
-use crate::operations::Pruner;
 use crate::parameters::Parameters;
 use crate::respond::{self, Response};
+use crate::retention::{Pruner, Retention};
 use crate::tables::{Table, Tables};
 use crate::turns::Turns;
 use crate::{read, write};
@@ -31,6 +32,7 @@ pub(crate) struct Core {
     pub(crate) access: Option<Arc<dyn Access>>,
     /// Where clients find the server, without a slash at the end.
     pub(crate) base_url: Option<String>,
+    pub(crate) retention: Retention,
     pub(crate) pruner: Pruner,
     pub(crate) turns: Turns,
 }
@@ -47,6 +49,7 @@ pub(crate) struct Call<'a> {
     pub(crate) headers: &'a HeaderMap,
     pub(crate) uri: &'a Uri,
     pub(crate) body: &'a Bytes,
+    pub(crate) effect: &'a Effect,
 }
 
 /// What a path names.
@@ -69,13 +72,13 @@ enum Verb {
 }
 
 impl Core {
-    /// Answers one request. Whatever goes wrong is an answer, too.
-    pub(crate) async fn handle(&self, request: &Request<Bytes>) -> Response {
-        let response = match self.answer(request).await {
+    /// Answers one request, and notes when it may have an effect. Whatever goes wrong is an answer, too.
+    pub(crate) async fn handle(&self, request: &Request<Bytes>, effect: &Effect) -> Response {
+        let response = match self.answer(request, effect).await {
             Ok(response) => response,
             Err(failure) => respond::error(&failure),
         };
-        let response = respond::finish(response, self.clock.now());
+        let response = self.finish(response);
         // Neither path nor query: they may hold contents.
         tracing::debug!(method = %request.method(), status = response.status().as_u16(), "request");
         if request.method() == Method::HEAD {
@@ -85,7 +88,12 @@ impl Core {
         }
     }
 
-    async fn answer(&self, request: &Request<Bytes>) -> Result<Response, Failure> {
+    /// The answer with what every one carries.
+    pub(crate) fn finish(&self, response: Response) -> Response {
+        respond::finish(response, self.clock.now(), self.retention)
+    }
+
+    async fn answer(&self, request: &Request<Bytes>, effect: &Effect) -> Result<Response, Failure> {
         let (uri, headers) = (request.uri(), request.headers());
         let query = uri.query().unwrap_or_default();
         if uri.path().len() + query.len() > self.limits.target {
@@ -103,7 +111,9 @@ impl Core {
         let target = Target::parse(uri.path())?;
         let parameters = Parameters::parse(query)?;
         let dialect = Dialect::of(headers, &parameters);
-        let response = self.route(request, target, parameters, dialect).await;
+        let response = self
+            .route(request, target, parameters, dialect, effect)
+            .await;
         let mut response = response.unwrap_or_else(|failure| respond::error(&failure));
         dialect.mark(&mut response);
         Ok(response)
@@ -115,6 +125,7 @@ impl Core {
         target: Target,
         parameters: Parameters<'_>,
         dialect: Dialect,
+        effect: &Effect,
     ) -> Result<Response, Failure> {
         let allow = match target.id {
             None => dialect.table_methods(),
@@ -157,6 +168,7 @@ impl Core {
             headers: request.headers(),
             uri: request.uri(),
             body: request.body(),
+            effect,
         };
         match verb {
             Verb::List => read::list(&call).await,

@@ -8,8 +8,9 @@
 //!
 //! - `updatedAt` is unique within a table and grows in the order of commits, whatever the clock does
 //!   (announced as `Synctable-Ordered: updatedAt`);
-//! - a change sent with `X-Operation-Id` takes effect once: a repeat within 30 days is answered with the outcome it
-//!   had (announced as `Synctable-Operation-Ids: 1`).
+//! - a change sent with `X-Operation-Id` takes effect once: a repeat within 30 days, or as long as is set, is answered with
+//!   the outcome it had (announced as `Synctable-Operation-Ids: 1`, and `Synctable-Operation-Ids-Kept` in seconds);
+//! - where it does not know itself whether a change was done, it says so with 504. With 503 the change was not done.
 //!
 //! [`dialects`] says what is the same in which dialect and what differs on purpose.
 //! An [`Access`] hook says who may read and write which records; [`Limits`] bound what a client can use up.
@@ -17,8 +18,10 @@
 mod access;
 mod body;
 mod builder;
+mod change;
 mod conditional;
 mod dialect;
+mod effect;
 mod error;
 mod etag;
 mod handler;
@@ -29,6 +32,7 @@ mod operations;
 mod parameters;
 mod read;
 mod respond;
+mod retention;
 mod sequence;
 mod server;
 mod stall;

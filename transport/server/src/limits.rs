@@ -32,7 +32,7 @@ pub struct Limits {
     pub header_timeout: Duration,
     /// Time for the request body. Default 30 s; later is answered with 408.
     pub body_timeout: Duration,
-    /// Time for finding the answer. Default 30 s; later is answered with 503.
+    /// Time for finding the answer. Default 30 s; later is answered with 503, or with 504 where a change may be done.
     pub handler_timeout: Duration,
     /// Time that a client may leave an answer unread. Default 30 s.
     pub write_timeout: Duration,

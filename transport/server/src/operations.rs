@@ -1,30 +1,20 @@
 //! Operation ids: a change that is sent again is answered with the outcome it had, and not done again.
 
-use std::sync::{Mutex, PoisonError};
-
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::HeaderName;
 use serde::{Deserialize, Serialize};
 use synctable_core::query::{Query, field};
-use synctable_core::store::{
-    Durability, LocalStore, LocalStoreExt, StoreError, StoreErrorKind, WriteBatch,
-};
+use synctable_core::store::{LocalStore, LocalStoreExt, StoreError, StoreErrorKind, WriteBatch};
 use synctable_core::{Record, RecordId, SystemProperties, TableName, Timestamp};
 
 use crate::error::Failure;
 use crate::handler::Call;
-use crate::tables::OPERATIONS;
+use crate::tables::{OPERATION_FIELD, OPERATIONS};
 
 /// The request header with the operation's id.
 const OPERATION_ID: HeaderName = HeaderName::from_static("x-operation-id");
 const LONGEST_ID: usize = 128;
-/// Outcomes are kept this long, at least.
-const KEPT_MILLIS: i64 = 30 * 24 * 60 * 60 * 1000;
-/// Old outcomes are looked for this often ..
-const PRUNE_EVERY_MILLIS: i64 = 60 * 60 * 1000;
-/// .. and so many are removed at a time, where there are more again with the next write.
-const PRUNE_AT_ONCE: u32 = 100;
 
 /// What a client does under an operation id.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +28,9 @@ struct Request {
 /// One operation of a client.
 #[derive(Debug)]
 pub(crate) struct Operation {
+    /// The id as the client sent it.
+    sent_id: String,
+    /// The id of the row with the outcome: that of the user and the operation.
     id: RecordId,
     request: Request,
 }
@@ -59,6 +52,9 @@ pub(crate) struct Done {
     request: Request,
     /// The record's id and system properties as the change left them.
     record: Record,
+    /// The operation's id as the client sent it. Its name is [`OPERATION_FIELD`], too; the first releases did not write it.
+    #[serde(default)]
+    operation: String,
 }
 
 impl Operation {
@@ -79,6 +75,7 @@ impl Operation {
                 "the header '{OPERATION_ID}' must be one id of 1 to {LONGEST_ID} visible ASCII characters"
             )));
         }
+        let sent_id = String::from_utf8_lossy(bytes).into_owned();
         // Encoded, because they may hold characters that ids of records cannot.
         let id = URL_SAFE_NO_PAD.encode(bytes);
         let id = match call.grant.user() {
@@ -86,6 +83,7 @@ impl Operation {
             None => id,
         };
         Ok(Some(Self {
+            sent_id,
             id: RecordId::system(&id),
             request: Request {
                 verb: verb.to_owned(),
@@ -112,6 +110,19 @@ impl Operation {
         }
     }
 
+    /// Whether anybody did something under this id: a device that signed in anew may ask under another name than it sent.
+    pub(crate) async fn is_known_to_anybody(
+        &self,
+        store: &dyn LocalStore,
+    ) -> Result<bool, StoreError> {
+        let same = Query::all()
+            .filter(field(OPERATION_FIELD).eq(self.sent_id.as_str()))
+            .top(1)
+            .page(1);
+        let table = TableName::system(OPERATIONS);
+        Ok(!store.query(&table, &same).await?.records.is_empty())
+    }
+
     /// Adds the outcome to the batch of the change, which left the record as `record`.
     pub(crate) fn remember(
         &self,
@@ -127,6 +138,7 @@ impl Operation {
         let done = Done {
             request: self.request.clone(),
             record: Record::from_stored(record.id().clone(), record.system().clone(), body),
+            operation: self.sent_id.clone(),
         };
         let body = serde_json::to_string(&done).map_err(|error| {
             StoreError::new(
@@ -160,85 +172,5 @@ impl Done {
             (_, Sent::Record(sent)) => self.record.with_body_of(sent),
             (_, Sent::Members | Sent::Nothing) => self.record,
         })
-    }
-}
-
-/// Removes outcomes once they are older than the time for which they are kept.
-#[derive(Debug, Default)]
-pub(crate) struct Pruner {
-    next: Mutex<Option<Timestamp>>,
-}
-
-impl Pruner {
-    /// Removes some old outcomes, if it is time to look for them. A failure is logged: the next write tries again.
-    pub(crate) async fn prune(&self, store: &dyn LocalStore, now: Timestamp) {
-        if !self.is_due(now) {
-            return;
-        }
-        match remove_old(store, now).await {
-            Ok(removed) if removed < PRUNE_AT_ONCE as usize => {}
-            Ok(_) => self.set_next(None),
-            Err(error) => {
-                tracing::warn!(%error, "old operations were not removed");
-                self.set_next(None);
-            }
-        }
-    }
-
-    /// True once an interval, and then it is not again for that long. A clock that went back counts as due.
-    fn is_due(&self, now: Timestamp) -> bool {
-        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
-        let later = now.plus_millis(PRUNE_EVERY_MILLIS);
-        let due = next.is_none_or(|next| now >= next || next > later);
-        if due {
-            *next = Some(later);
-        }
-        due
-    }
-
-    fn set_next(&self, time: Option<Timestamp>) {
-        *self.next.lock().unwrap_or_else(PoisonError::into_inner) = time;
-    }
-}
-
-async fn remove_old(store: &dyn LocalStore, now: Timestamp) -> Result<usize, StoreError> {
-    let table = TableName::system(OPERATIONS);
-    let old = Query::all()
-        .filter(field("updatedAt").lt(now.plus_millis(-KEPT_MILLIS)))
-        .order_by("updatedAt")
-        .page(PRUNE_AT_ONCE);
-    let page = store.query(&table, &old).await?;
-    if page.records.is_empty() {
-        return Ok(0);
-    }
-    let batch = page
-        .records
-        .iter()
-        .fold(WriteBatch::new(), |batch, row| {
-            batch.delete(&table, row.id())
-        })
-        .durability(Durability::Eventual);
-    store.commit(batch).await?;
-    Ok(page.records.len())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pruning_is_due_once_an_interval_and_after_the_clock_went_back() {
-        let pruner = Pruner::default();
-        let at = |intervals: i64| Timestamp::from_millis(intervals * PRUNE_EVERY_MILLIS);
-        for (now, due) in [
-            (at(10), true),
-            (at(10), false),
-            (at(11).plus_millis(-1), false),
-            (at(11), true),
-            (at(5), true),
-            (at(5), false),
-        ] {
-            assert_eq!(pruner.is_due(now), due, "{now}");
-        }
     }
 }

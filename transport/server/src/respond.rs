@@ -13,13 +13,19 @@ use crate::conditional::http_date;
 use crate::error::Failure;
 use crate::etag;
 use crate::handler::Call;
+use crate::retention::Retention;
 
 /// An answer with its whole body.
 pub(crate) type Response = http::Response<Bytes>;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
 /// Announces that operation ids are honoured.
-pub(crate) const OPERATION_IDS: HeaderName = HeaderName::from_static("synctable-operation-ids");
+const OPERATION_IDS: HeaderName = HeaderName::from_static("synctable-operation-ids");
+/// Tells for how many seconds they are kept.
+const OPERATION_IDS_KEPT: HeaderName = HeaderName::from_static("synctable-operation-ids-kept");
+/// Tells that the operation id of the request is not known, and since when it would be.
+const OPERATION_UNKNOWN_SINCE: HeaderName =
+    HeaderName::from_static("synctable-operation-unknown-since");
 /// Names the property that grows in the order of commits.
 const ORDERED: HeaderName = HeaderName::from_static("synctable-ordered");
 
@@ -115,11 +121,22 @@ pub(crate) fn mark_ordered(response: &mut Response) {
         .insert(ORDERED, HeaderValue::from_static("updatedAt"));
 }
 
-/// What every answer carries. The date is that of the server's clock, like the times in records.
-pub(crate) fn finish(mut response: Response, now: Timestamp) -> Response {
+/// Says that nothing was done under the request's operation id, and that no id was forgotten since this time.
+pub(crate) fn mark_unknown(response: &mut Response, since: Timestamp) {
+    if let Ok(value) = HeaderValue::from_str(&since.to_string()) {
+        response
+            .headers_mut()
+            .insert(OPERATION_UNKNOWN_SINCE, value);
+    }
+}
+
+/// What every answer carries. The date is that of the server's clock, like the times in records. It is there before 1970, too,
+/// which it cannot tell: the HTTP layer would put the machine's clock in its place.
+pub(crate) fn finish(mut response: Response, now: Timestamp, retention: Retention) -> Response {
     let headers = response.headers_mut();
-    insert_date(headers, DATE, now);
+    insert_date(headers, DATE, now.max(Timestamp::EPOCH));
     headers.insert(OPERATION_IDS, HeaderValue::from_static("1"));
+    headers.insert(OPERATION_IDS_KEPT, retention.seconds());
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     response
 }

@@ -24,6 +24,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::builder::TableServerBuilder;
+use crate::effect::Effect;
 use crate::error::Failure;
 use crate::handler::Core;
 use crate::respond;
@@ -75,7 +76,7 @@ impl TableServer {
     ///
     /// Dropping the future leaves a change whole or not done.
     pub async fn handle(&self, request: Request<Bytes>) -> Response<Bytes> {
-        self.core.handle(&request).await
+        self.core.handle(&request, &Effect::default()).await
     }
 
     /// Serves HTTP/1 on `listener` until `shutdown` is ready; then closes idle connections, lets requests in
@@ -159,17 +160,19 @@ impl TableServer {
             }
         };
         let request = Request::from_parts(parts, body);
-        match timeout(limits.handler_timeout, self.core.handle(&request)).await {
+        let effect = Effect::default();
+        match timeout(limits.handler_timeout, self.core.handle(&request, &effect)).await {
             Ok(response) => response,
+            Err(_) if effect.is_possible() => self.cut(&Failure::unsure()),
             Err(_) => self.cut(&Failure::busy(
-                "the request took too long; it is not known whether it was done",
+                "the request took too long; it was not done, try again",
             )),
         }
     }
 
     /// An answer to a request that was not read, or not done, to its end; it is the last one of its connection.
     fn cut(&self, failure: &Failure) -> Response<Bytes> {
-        let mut response = respond::finish(respond::error(failure), self.core.clock.now());
+        let mut response = self.core.finish(respond::error(failure));
         response
             .headers_mut()
             .insert(CONNECTION, HeaderValue::from_static("close"));

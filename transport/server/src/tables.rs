@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use synctable_core::store::{LocalStore, StoreError};
-use synctable_core::{IdSource, Schema, TableName, TableSchema};
+use synctable_core::{FieldType, IdSource, Schema, TableName, TableSchema};
 
 use crate::dialect::Dialect;
 use crate::error::Failure;
@@ -14,6 +14,10 @@ use crate::sequence::Sequence;
 pub(crate) const SEQUENCES: &str = "__server_sequences";
 /// The server's own table with the outcomes of operations.
 pub(crate) const OPERATIONS: &str = "__server_operations";
+/// Its field with the operation's id as the client sent it.
+pub(crate) const OPERATION_FIELD: &str = "operation";
+/// The server's own table with the times from which on it is sure of something.
+pub(crate) const MARKS: &str = "__server_marks";
 
 /// One table: what is declared about it and the times of its commits.
 #[derive(Debug)]
@@ -67,11 +71,15 @@ impl Tables {
         spare: Option<usize>,
         mut ids: HashMap<TableName, Arc<dyn IdSource>>,
     ) -> Result<Self, StoreError> {
-        let operations = TableSchema::new().with_index(["updatedAt"]);
+        let operations = TableSchema::new()
+            .with_field(OPERATION_FIELD, FieldType::String)
+            .with_index([OPERATION_FIELD])
+            .with_index(["updatedAt"]);
         let all = schema
             .clone()
             .with_table(TableName::system(SEQUENCES), TableSchema::new())
-            .with_table(TableName::system(OPERATIONS), operations);
+            .with_table(TableName::system(OPERATIONS), operations)
+            .with_table(TableName::system(MARKS), TableSchema::new());
         store.define(&all).await?;
         let served: HashMap<_, _> = schema
             .tables()

@@ -1,14 +1,12 @@
 //! Creating, replacing and deleting records.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use http::StatusCode;
 use http::header::IF_MATCH;
 use synctable_core::query::odata::percent_encode;
-use synctable_core::store::{Expect, LocalStoreExt, StoreError, StoreErrorKind, WriteBatch};
-use synctable_core::{Record, RecordId, SystemProperties, Timestamp, Version};
+use synctable_core::{Record, RecordId, Version};
 
 use crate::body;
+use crate::change::{Change, Refused, Step};
 use crate::conditional::{Conditions, Intent, Verdict};
 use crate::dialect::Dialect;
 use crate::error::Failure;
@@ -16,34 +14,6 @@ use crate::handler::Call;
 use crate::operations::{Operation, Sent};
 use crate::read::{is_hidden, seen};
 use crate::respond::{self, Response};
-
-/// How often a change starts again because the record, or the end of the table's commits, was changed meanwhile.
-/// Within one server the changes of a record take turns, so only other servers over the same store make it more
-/// than a few.
-const ATTEMPTS: usize = 32;
-
-/// What a change makes of the stored record.
-enum Step {
-    /// A record with these members and this mark, and a new version and time.
-    Put { record: Record, deleted: bool },
-    /// No record.
-    Remove(Record),
-}
-
-/// Why a change is not done.
-enum Refused {
-    Failure(Failure),
-    /// It is answered with this status and the stored record.
-    Conflict(StatusCode, Record),
-}
-
-/// A change of one record.
-struct Change<'a> {
-    call: &'a Call<'a>,
-    id: RecordId,
-    operation: Option<Operation>,
-    sent: Sent,
-}
 
 /// `POST` to a table: a new record.
 pub(crate) async fn create(call: &Call<'_>) -> Result<Response, Failure> {
@@ -203,107 +173,12 @@ fn answer(
     match result {
         Ok(record) => Ok(done(record)),
         Err(Refused::Conflict(status, stored)) => Ok(respond::item(call, status, &stored)),
+        Err(Refused::Unknown(status, stored, since)) => {
+            let mut response = respond::item(call, status, &stored);
+            respond::mark_unknown(&mut response, since);
+            Ok(response)
+        }
         Err(Refused::Failure(failure)) => Err(failure),
-    }
-}
-
-impl<E: Into<Failure>> From<E> for Refused {
-    fn from(error: E) -> Self {
-        Self::Failure(error.into())
-    }
-}
-
-impl Change<'_> {
-    /// Reads the record, lets `decide` say what to do, and does it if the record is still the same; else all
-    /// again. The change, its time and its outcome under the operation id are one batch.
-    async fn run(
-        &self,
-        decide: impl Fn(Option<Record>) -> Result<Step, Refused> + Send + Sync,
-    ) -> Result<Record, Refused> {
-        let core = self.call.core;
-        let store = &*core.store;
-        let table = &self.call.table.name;
-        if self.operation.is_some() {
-            core.pruner.prune(store, core.clock.now()).await;
-        }
-        let _turn = core.turns.take(table, &self.id).await;
-        for _ in 0..ATTEMPTS {
-            if let Some(operation) = &self.operation
-                && let Some(done) = operation.find(store).await?
-            {
-                return Ok(done.record(self.call, &self.sent).await?);
-            }
-            let stored = store.get_one(table, &self.id).await?;
-            let result = match decide(stored.clone())? {
-                Step::Put { record, deleted } => {
-                    let version = new_version().map_err(|error| Failure::internal(&error))?;
-                    self.put(stored, record, version, deleted).await
-                }
-                Step::Remove(record) => self.remove(record).await,
-            };
-            match result {
-                Ok(record) => return Ok(record),
-                Err(error) if error.kind() == StoreErrorKind::CheckFailed => {
-                    tracing::debug!(%table, "the record was changed meanwhile; trying again");
-                }
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Err(Failure::busy("the record is changed too often by others; try again").into())
-    }
-
-    async fn put(
-        &self,
-        stored: Option<Record>,
-        record: Record,
-        version: Version,
-        deleted: bool,
-    ) -> Result<Record, StoreError> {
-        let core = self.call.core;
-        let table = &self.call.table;
-        let stamped = |time: Timestamp| {
-            let created_at = match &stored {
-                Some(stored) => stored.system().created_at,
-                None => Some(time),
-            };
-            record.clone().with_system(SystemProperties {
-                version: Some(version.clone()),
-                created_at,
-                updated_at: Some(time),
-                deleted,
-            })
-        };
-        let expect = match &stored {
-            Some(stored) => Expect::Same(Box::new(stored.clone())),
-            None => Expect::Absent,
-        };
-        let time = table.sequence.commit(&*core.store, &*core.clock, |time| {
-            let record = stamped(time);
-            let mut batch = WriteBatch::new();
-            batch.check(&table.name, &self.id, expect);
-            self.remember(batch.put(&table.name, record.clone()), &record)
-        });
-        Ok(stamped(time.await?))
-    }
-
-    /// A removal needs no place among the table's times: nothing of it is left to be pulled.
-    async fn remove(&self, stored: Record) -> Result<Record, StoreError> {
-        let core = self.call.core;
-        let table = &self.call.table.name;
-        let batch = WriteBatch::new()
-            .expect_same(table, stored.clone())
-            .delete(table, &self.id);
-        core.store.commit(self.remember(batch, &stored)?).await?;
-        Ok(stored)
-    }
-
-    fn remember(&self, batch: WriteBatch, record: &Record) -> Result<WriteBatch, StoreError> {
-        match &self.operation {
-            Some(operation) => {
-                operation.remember(batch, record, &self.sent, self.call.core.clock.now())
-            }
-            None => Ok(batch),
-        }
     }
 }
 
@@ -369,11 +244,4 @@ fn writable(call: &Call<'_>, record: Record) -> Result<Record, Failure> {
     } else {
         Err(Failure::forbidden())
     }
-}
-
-/// Base64 of 16 random bytes.
-fn new_version() -> Result<Version, getrandom::Error> {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes)?;
-    Ok(Version::new(&STANDARD.encode(bytes)))
 }

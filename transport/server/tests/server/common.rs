@@ -168,6 +168,10 @@ pub(crate) struct TestStore {
     pub(crate) rivals: Mutex<VecDeque<WriteBatch>>,
     /// Fails the next commit.
     pub(crate) fault: Mutex<Option<StoreErrorKind>>,
+    /// Does the next commit and then fails all the same.
+    pub(crate) late_fault: Mutex<Option<StoreErrorKind>>,
+    /// What happens to the next reads by id, one after the other.
+    pub(crate) reads: Mutex<VecDeque<Read>>,
     /// The `updatedAt` of records put into users' tables, in the order of commits.
     pub(crate) log: Mutex<Vec<(TableName, Timestamp)>>,
     /// Commits wait here for a permit where there is one.
@@ -179,6 +183,19 @@ pub(crate) struct TestStore {
     held: Mutex<Option<WriteBatch>>,
     under_way: AtomicUsize,
     pub(crate) most_under_way: AtomicUsize,
+}
+
+/// What happens to a read by id.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Read {
+    /// It is answered.
+    Answer,
+    /// It fails.
+    Fail(StoreErrorKind),
+    /// It is never answered.
+    Hang,
+    /// The batch that was kept back is done before it.
+    Release,
 }
 
 impl TestStore {
@@ -200,6 +217,8 @@ impl TestStore {
             yields,
             rivals: Mutex::default(),
             fault: Mutex::default(),
+            late_fault: Mutex::default(),
+            reads: Mutex::default(),
             log: Mutex::default(),
             hold_next: AtomicBool::new(false),
             held: Mutex::default(),
@@ -234,7 +253,10 @@ impl TestStore {
             .collect();
         self.inner.commit(batch).await?;
         self.log.lock().unwrap().extend(times);
-        Ok(())
+        match self.late_fault.lock().unwrap().take() {
+            Some(kind) => Err(StoreError::new(kind, "disk /dev/secret is broken")),
+            None => Ok(()),
+        }
     }
 
     async fn pause(&self) {
@@ -242,6 +264,15 @@ impl TestStore {
             tokio::task::yield_now().await;
         }
     }
+}
+
+/// True for what a server writes when it starts, which is left alone: tests are about what comes then.
+fn is_start(batch: &WriteBatch) -> bool {
+    let marks = TableName::system("__server_marks");
+    batch
+        .writes()
+        .iter()
+        .all(|write| matches!(write, Write::Put { table, .. } if *table == marks))
 }
 
 struct UnderWay<'a>(&'a AtomicUsize);
@@ -265,12 +296,25 @@ impl LocalStore for TestStore {
         table: &TableName,
         ids: &[RecordId],
     ) -> Result<Vec<Option<Record>>, StoreError> {
+        let read = self.reads.lock().unwrap().pop_front();
+        match read.unwrap_or(Read::Answer) {
+            Read::Answer => {}
+            Read::Fail(kind) => return Err(StoreError::new(kind, "disk /dev/secret is broken")),
+            Read::Hang => {
+                self.started.notify_one();
+                std::future::pending::<()>().await;
+            }
+            Read::Release => self.release_held().await?,
+        }
         self.inner.get(table, ids).await
     }
     async fn query(&self, table: &TableName, query: &Query) -> Result<Page, StoreError> {
         self.inner.query(table, query).await
     }
     async fn commit(&self, batch: WriteBatch) -> Result<(), StoreError> {
+        if is_start(&batch) {
+            return self.inner.commit(batch).await;
+        }
         let now = self.under_way.fetch_add(1, Ordering::SeqCst) + 1;
         let _guard = UnderWay(&self.under_way);
         self.most_under_way.fetch_max(now, Ordering::SeqCst);

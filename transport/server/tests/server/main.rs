@@ -8,12 +8,16 @@
 
 mod access;
 mod common;
+mod headers;
 mod operations;
+mod outcome;
 mod paging;
 mod replay;
 mod sequence;
+mod since;
 mod sockets;
 mod sqlite;
 mod status;
 mod types;
+mod wire;
 mod zumo;

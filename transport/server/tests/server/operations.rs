@@ -140,6 +140,18 @@ async fn an_id_of_another_change_and_an_id_that_is_none_are_refused() {
         .expect(400);
     get(&server, "/tables/hard/b").await.expect(404);
 
+    let ours = "Zm9v-_9hYmNkZWZnaGlqa2xtbm9wcXJzdHV2d3h5ejA";
+    assert_eq!(ours.len(), 43, "what our clients send");
+    let op = [("x-operation-id", ours)];
+    for _ in 0..2 {
+        send(&server, "PUT", "/tables/hard/a", &op, "{}")
+            .await
+            .expect(200);
+    }
+    send(&server, "DELETE", "/tables/hard/a", &op, "")
+        .await
+        .expect(400);
+
     let long = "x".repeat(128);
     send(
         &server,

@@ -1,108 +1,16 @@
 //! The server on sockets: connections, their bounds, and its end. Times are real but tiny, and nothing sleeps:
 //! every test waits for what must happen.
 
-use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
-use synctable_core::store::LocalStore;
-use synctable_memory::MemoryStore;
+use synctable_core::Record;
+use synctable_core::store::WriteBatch;
 use synctable_server::Limits;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
+use tokio::net::TcpStream;
 
-use crate::common::{TestClock, TestStore, builder};
-
-/// So short that a test can wait for it.
-const SHORT: Duration = Duration::from_millis(30);
-
-/// So long that a test which waits for it does not end.
-const LONG: Duration = Duration::from_secs(3600);
-
-struct Running {
-    address: SocketAddr,
-    stop: oneshot::Sender<()>,
-    task: JoinHandle<io::Result<()>>,
-}
-
-async fn serve(store: Arc<dyn LocalStore>, limits: Limits) -> Running {
-    let server = builder(store, &TestClock::new())
-        .limits(limits)
-        .build()
-        .await
-        .unwrap();
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let (stop, stopped) = oneshot::channel();
-    let task = tokio::spawn(async move { server.serve(listener, stopped).await });
-    Running {
-        address,
-        stop,
-        task,
-    }
-}
-
-async fn serve_memory(limits: Limits) -> Running {
-    serve(Arc::new(MemoryStore::new()), limits).await
-}
-
-impl Running {
-    async fn connect(&self) -> Client {
-        Client(BufReader::new(
-            TcpStream::connect(self.address).await.unwrap(),
-        ))
-    }
-}
-
-struct Client(BufReader<TcpStream>);
-
-impl Client {
-    async fn send(&mut self, text: &str) {
-        self.0.write_all(text.as_bytes()).await.unwrap();
-    }
-
-    async fn request(&mut self, method: &str, target: &str, body: &str) {
-        self.send(&format!(
-            "{method} {target} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
-            body.len()
-        ))
-        .await;
-    }
-
-    /// The head of the next answer; its body must be read after it.
-    async fn head(&mut self) -> String {
-        let mut head = Vec::new();
-        while !head.ends_with(b"\r\n\r\n") {
-            head.push(self.0.read_u8().await.expect("an answer"));
-        }
-        String::from_utf8(head).unwrap().to_ascii_lowercase()
-    }
-
-    /// The status and body of the next answer.
-    async fn answer(&mut self) -> (u16, String) {
-        let head = self.head().await;
-        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        let length = head
-            .lines()
-            .find_map(|line| line.strip_prefix("content-length: "))
-            .map_or(0, |text| text.parse().unwrap());
-        let mut body = vec![0; length];
-        self.0.read_exact(&mut body).await.unwrap();
-        (status, String::from_utf8(body).unwrap())
-    }
-
-    /// Waits for the end of the connection and tells what came before it.
-    async fn end(&mut self) -> String {
-        let mut rest = Vec::new();
-        // A reset is an end, too: the server closed with bytes unread.
-        let _ = self.0.read_to_end(&mut rest).await;
-        String::from_utf8_lossy(&rest).into_owned()
-    }
-}
+use crate::common::{Read, TestStore, table};
+use crate::wire::*;
 
 #[tokio::test]
 async fn a_connection_serves_many_requests() {
@@ -214,13 +122,134 @@ async fn a_slow_body_is_answered_with_408() {
 }
 
 #[tokio::test]
-async fn a_slow_store_is_answered_with_503() {
+async fn a_change_that_did_not_begin_in_time_is_answered_with_503() {
+    let store = TestStore::new(true, 0);
+    store
+        .reads
+        .lock()
+        .unwrap()
+        .extend([Read::Answer, Read::Hang]);
     let mut limits = Limits::default();
     limits.handler_timeout = SHORT;
-    let running = serve(TestStore::gated(), limits).await;
+    let running = serve(Arc::<TestStore>::clone(&store), limits).await;
     let mut client = running.connect().await;
-    client.request("POST", "/tables/hard", "{}").await;
+    client
+        .request("POST", "/tables/hard", r#"{"id":"a"}"#)
+        .await;
+    let (status, body) = client.answer().await;
+    assert_eq!(status, 503);
+    assert!(body.contains("it was not done"), "{body}");
+    let mut client = running.connect().await;
+    client.request("GET", "/tables/hard/a", "").await;
+    assert_eq!(client.answer().await.0, 404);
+}
+
+/// A rival made the first attempt fail, and the second did not begin.
+#[tokio::test]
+async fn a_change_that_failed_and_did_not_begin_again_in_time_is_answered_with_503() {
+    let store = TestStore::new(true, 0);
+    let mut limits = Limits::default();
+    limits.handler_timeout = SHORT;
+    let running = serve(Arc::<TestStore>::clone(&store), limits).await;
+    let rival = Record::from_json(r#"{"id":"a","updatedAt":"2026-01-31T12:00:00Z"}"#).unwrap();
+    let batch = WriteBatch::new().put(&table("hard"), rival);
+    store.rivals.lock().unwrap().push_back(batch);
+    // The end of the table's times is read behind the record.
+    let reads = [Read::Answer, Read::Answer, Read::Hang];
+    store.reads.lock().unwrap().extend(reads);
+    let mut client = running.connect().await;
+    client
+        .request("POST", "/tables/hard", r#"{"id":"a"}"#)
+        .await;
     assert_eq!(client.answer().await.0, 503);
+    assert!(store.rivals.lock().unwrap().is_empty(), "it did begin once");
+}
+
+/// Whether the store keeps an order or not, and whether it has a row to remove or one to write.
+#[tokio::test]
+async fn a_commit_that_did_not_end_in_time_is_answered_with_504() {
+    for ordered in [true, false] {
+        for (method, target) in [
+            ("POST", "/tables/hard"),
+            ("PUT", "/tables/hard/b"),
+            ("DELETE", "/tables/hard/b"),
+            ("DELETE", "/tables/soft/b"),
+        ] {
+            let store = TestStore::new(ordered, 0);
+            let mut limits = Limits::default();
+            limits.handler_timeout = SHORT;
+            let running = serve(Arc::<TestStore>::clone(&store), limits).await;
+            let mut client = running.connect().await;
+            for list in ["/tables/hard", "/tables/soft"] {
+                client.request("POST", list, r#"{"id":"b"}"#).await;
+                assert_eq!(client.answer().await.0, 201);
+            }
+            store.hold_next.store(true, Ordering::SeqCst);
+            client.request(method, target, r#"{"n":1}"#).await;
+            let head = client.head().await;
+            assert!(
+                head.starts_with("http/1.1 504 "),
+                "{method} {target}: {head}"
+            );
+            assert!(!head.contains("retry-after"), "{head}");
+            store.release_held().await.expect("it was done after all");
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_answer_tells_the_time_of_the_servers_clock_once() {
+    let mut limits = Limits::default();
+    limits.body_timeout = SHORT;
+    limits.handler_timeout = SHORT;
+    limits.body = 1000;
+    let store = TestStore::new(true, 0);
+    let running = serve(Arc::<TestStore>::clone(&store), limits).await;
+    let head = "host: x\r\ncontent-type: application/json\r\n";
+    for (request, status) in [
+        (
+            format!(
+                "POST /tables/hard HTTP/1.1\r\n{head}content-length: 10\r\n\r\n{{\"id\":\"a\"}}"
+            ),
+            201,
+        ),
+        (format!("GET /tables/hard/a HTTP/1.1\r\n{head}\r\n"), 200),
+        (format!("HEAD /tables/hard/a HTTP/1.1\r\n{head}\r\n"), 200),
+        (
+            format!("OPTIONS /tables/hard/a HTTP/1.1\r\n{head}\r\n"),
+            204,
+        ),
+        (
+            format!("GET /tables/hard/a HTTP/1.1\r\n{head}if-none-match: *\r\n\r\n"),
+            304,
+        ),
+        (
+            format!("GET /tables/hard?$filter=( HTTP/1.1\r\n{head}\r\n"),
+            400,
+        ),
+        (format!("GET / HTTP/1.1\r\n{head}\r\n"), 404),
+        (format!("PATCH /tables/hard HTTP/1.1\r\n{head}\r\n"), 405),
+        (
+            format!("POST /tables/hard HTTP/1.1\r\n{head}content-length: 10\r\n\r\n{{"),
+            408,
+        ),
+        (
+            format!("POST /tables/hard HTTP/1.1\r\n{head}content-length: 1001\r\n\r\n"),
+            413,
+        ),
+        (format!("DELETE /tables/hard/a HTTP/1.1\r\n{head}\r\n"), 504),
+    ] {
+        store.hold_next.store(status == 504, Ordering::SeqCst);
+        let mut client = running.connect().await;
+        client.send(&request).await;
+        let head = client.head().await;
+        assert!(head.starts_with(&format!("http/1.1 {status} ")), "{head}");
+        let dates: Vec<_> = head
+            .lines()
+            .filter(|line| line.starts_with("date:"))
+            .collect();
+        assert_eq!(dates, ["date: sat, 31 jan 2026 12:00:00 gmt"], "{head}");
+    }
 }
 
 #[tokio::test]

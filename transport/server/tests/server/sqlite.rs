@@ -4,6 +4,10 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
+use synctable_core::store::{LocalStore, WriteBatch};
+use synctable_core::{
+    Record, RecordId, Schema, SystemProperties, TableName, TableSchema, Timestamp,
+};
 use synctable_server::TableServer;
 use synctable_sqlite::SqliteStore;
 
@@ -76,5 +80,56 @@ async fn times_stay_unique_under_load_and_over_restarts() {
         assert!(newest < times.last().cloned(), "round {round}");
         newest = times.last().cloned();
         clock.advance(-3_600_000);
+    }
+}
+
+/// The server's own tables as the first releases declared and filled them.
+#[tokio::test]
+async fn a_file_of_the_first_releases_keeps_its_outcomes_and_begins_to_claim() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("server.db");
+    let operations = TableName::system("__server_operations");
+    {
+        let store = SqliteStore::open(&path).unwrap();
+        let schema = Schema::new()
+            .with_table(table("hard"), TableSchema::new())
+            .with_table(
+                operations.clone(),
+                TableSchema::new().with_index(["updatedAt"]),
+            );
+        store.define(&schema).await.unwrap();
+        let record = Record::from_json(r#"{"id":"a","version":"v","n":1}"#).unwrap();
+        let done = r#"{"request":{"verb":"POST","table":"hard","target":"a"},"record":{"id":"a","version":"v"}}"#;
+        let system = SystemProperties {
+            updated_at: Some(Timestamp::from_millis(NOON - 1000)),
+            ..SystemProperties::default()
+        };
+        // The id is that of the operation `op`, encoded.
+        let row = Record::from_stored(RecordId::system("b3A"), system, done);
+        let batch = WriteBatch::new()
+            .put(&table("hard"), record)
+            .put(&operations, row);
+        store.commit(batch).await.unwrap();
+        store.close().await.unwrap();
+    }
+    let clock = TestClock::new();
+    for _ in 0..2 {
+        let server = open(&path, &clock).await;
+        clock.advance(1000);
+        for (id, body, status, since) in [
+            ("op", r#"{"id":"a","n":1}"#, 201, None),
+            (
+                "new",
+                r#"{"id":"a","n":1}"#,
+                409,
+                Some("2026-01-31T12:00:00.000Z"),
+            ),
+        ] {
+            let headers = [("x-operation-id", id)];
+            let answer = send(&server, "POST", "/tables/hard", &headers, body).await;
+            let answer = answer.expect(status);
+            assert_eq!(answer.header("etag"), Some("\"v\""));
+            assert_eq!(answer.header("synctable-operation-unknown-since"), since);
+        }
     }
 }

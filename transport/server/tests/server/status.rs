@@ -529,7 +529,7 @@ async fn a_broken_store_is_a_fault_that_tells_nothing() {
         .unwrap();
     for (kind, status) in [
         (StoreErrorKind::Io, 500),
-        (StoreErrorKind::Unknown, 500),
+        (StoreErrorKind::Unknown, 504),
         (StoreErrorKind::Full, 507),
         (StoreErrorKind::Closed, 503),
     ] {

@@ -1,0 +1,191 @@
+//! A change of one record: decided on what is stored, done if that is still there.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::StatusCode;
+use synctable_core::store::{Expect, LocalStoreExt, StoreError, StoreErrorKind, WriteBatch};
+use synctable_core::{Record, RecordId, SystemProperties, Timestamp, Version};
+
+use crate::error::Failure;
+use crate::handler::Call;
+use crate::operations::{Operation, Sent};
+
+/// How often a change starts again because the record, or the end of the table's commits, was changed meanwhile.
+/// Within one server the changes of a record take turns, so only other servers over the same store make it more
+/// than a few.
+const ATTEMPTS: usize = 32;
+
+/// What a change makes of the stored record.
+pub(crate) enum Step {
+    /// A record with these members and this mark, and a new version and time.
+    Put { record: Record, deleted: bool },
+    /// No record.
+    Remove(Record),
+}
+
+/// Why a change is not done.
+pub(crate) enum Refused {
+    Failure(Failure),
+    /// It is answered with this status and the stored record.
+    Conflict(StatusCode, Record),
+    /// The same, where nothing was done under the operation's id, and would be known since this time.
+    Unknown(StatusCode, Record, Timestamp),
+}
+
+/// A change of one record.
+pub(crate) struct Change<'a> {
+    pub(crate) call: &'a Call<'a>,
+    pub(crate) id: RecordId,
+    pub(crate) operation: Option<Operation>,
+    pub(crate) sent: Sent,
+}
+
+impl<E: Into<Failure>> From<E> for Refused {
+    fn from(error: E) -> Self {
+        Self::Failure(error.into())
+    }
+}
+
+impl Change<'_> {
+    /// Reads the record, lets `decide` say what to do, and does it if the record is still the same; else all
+    /// again. The change, its time and its outcome under the operation id are one batch.
+    pub(crate) async fn run(
+        &self,
+        decide: impl Fn(Option<Record>) -> Result<Step, Refused> + Send + Sync,
+    ) -> Result<Record, Refused> {
+        let core = self.call.core;
+        let store = &*core.store;
+        let table = &self.call.table.name;
+        if self.operation.is_some() {
+            core.pruner.prune(store, core.clock.now()).await;
+        }
+        let _turn = core.turns.take(table, &self.id).await;
+        for _ in 0..ATTEMPTS {
+            if let Some(done) = self.outcome().await? {
+                return Ok(done);
+            }
+            let stored = store.get_one(table, &self.id).await?;
+            let step = match decide(stored.clone()) {
+                Err(Refused::Conflict(status, stored)) => {
+                    return self.conflict(status, stored).await;
+                }
+                step => step?,
+            };
+            let result = match step {
+                Step::Put { record, deleted } => {
+                    let version = new_version().map_err(|error| Failure::internal(&error))?;
+                    self.put(stored, record, version, deleted).await
+                }
+                Step::Remove(record) => self.remove(record).await,
+            };
+            match result {
+                Ok(record) => return Ok(record),
+                Err(error) if error.kind() == StoreErrorKind::CheckFailed => {
+                    self.call.effect.had_none();
+                    tracing::debug!(%table, "the record was changed meanwhile; trying again");
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(Failure::busy("the record is changed too often by others; try again").into())
+    }
+
+    /// The record as this operation left it, if it was done before. That it was is known then, whatever fails after it.
+    async fn outcome(&self) -> Result<Option<Record>, Failure> {
+        let Some(operation) = &self.operation else {
+            return Ok(None);
+        };
+        let Some(done) = operation.find(&*self.call.core.store).await? else {
+            return Ok(None);
+        };
+        self.call.effect.begins();
+        let record = done.record(self.call, &self.sent).await;
+        record.map(Some).map_err(|error| {
+            tracing::warn!(%error, "the record of a repeated operation was not read");
+            Failure::unsure()
+        })
+    }
+
+    /// A conflict with the stored record, unless this operation made that record. Its first request may have been given up and
+    /// done all the same, by this server or another, since its outcome was looked for.
+    async fn conflict(&self, status: StatusCode, stored: Record) -> Result<Record, Refused> {
+        let core = self.call.core;
+        if let Some(done) = self.outcome().await? {
+            return Ok(done);
+        }
+        let since = match &self.operation {
+            Some(operation) if !operation.is_known_to_anybody(&*core.store).await? => {
+                core.retention.since(&*core.store, core.clock.now()).await?
+            }
+            _ => None,
+        };
+        Err(match since {
+            Some(since) => Refused::Unknown(status, stored, since),
+            None => Refused::Conflict(status, stored),
+        })
+    }
+
+    async fn put(
+        &self,
+        stored: Option<Record>,
+        record: Record,
+        version: Version,
+        deleted: bool,
+    ) -> Result<Record, StoreError> {
+        let core = self.call.core;
+        let table = &self.call.table;
+        let stamped = |time: Timestamp| {
+            let created_at = match &stored {
+                Some(stored) => stored.system().created_at,
+                None => Some(time),
+            };
+            record.clone().with_system(SystemProperties {
+                version: Some(version.clone()),
+                created_at,
+                updated_at: Some(time),
+                deleted,
+            })
+        };
+        let expect = match &stored {
+            Some(stored) => Expect::Same(Box::new(stored.clone())),
+            None => Expect::Absent,
+        };
+        let time = table.sequence.commit(&*core.store, &*core.clock, |time| {
+            let record = stamped(time);
+            let mut batch = WriteBatch::new();
+            batch.check(&table.name, &self.id, expect);
+            self.call.effect.begins();
+            self.remember(batch.put(&table.name, record.clone()), &record)
+        });
+        Ok(stamped(time.await?))
+    }
+
+    /// A removal needs no place among the table's times: nothing of it is left to be pulled.
+    async fn remove(&self, stored: Record) -> Result<Record, StoreError> {
+        let core = self.call.core;
+        let table = &self.call.table.name;
+        let batch = WriteBatch::new()
+            .expect_same(table, stored.clone())
+            .delete(table, &self.id);
+        let batch = self.remember(batch, &stored)?;
+        self.call.effect.begins();
+        core.store.commit(batch).await?;
+        Ok(stored)
+    }
+
+    fn remember(&self, batch: WriteBatch, record: &Record) -> Result<WriteBatch, StoreError> {
+        match &self.operation {
+            Some(operation) => {
+                operation.remember(batch, record, &self.sent, self.call.core.clock.now())
+            }
+            None => Ok(batch),
+        }
+    }
+}
+
+/// Base64 of 16 random bytes.
+fn new_version() -> Result<Version, getrandom::Error> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes)?;
+    Ok(Version::new(&STANDARD.encode(bytes)))
+}

@@ -1,0 +1,81 @@
+//! What every answer tells about the server.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use synctable_memory::MemoryStore;
+use synctable_server::TableServer;
+
+use crate::common::*;
+
+/// Requests of many kinds, with the statuses of their answers, to be sent in this order.
+const REQUESTS: &[(&str, &str, Headers<'_>, &str, u16)] = &[
+    ("POST", "/tables/hard", &[], r#"{"id":"a"}"#, 201),
+    ("POST", "/tables/hard", &[], r#"{"id":"a"}"#, 409),
+    ("GET", "/tables/hard", &[], "", 200),
+    ("GET", "/tables/hard/a", &[], "", 200),
+    ("HEAD", "/tables/hard/a", &[], "", 200),
+    ("GET", "/tables/hard/a", &[("if-none-match", "*")], "", 304),
+    ("PUT", "/tables/hard/a", &[("if-match", "\"x\"")], "{}", 412),
+    ("PUT", "/tables/hard/a", &[], "{", 400),
+    (
+        "PUT",
+        "/tables/hard/a",
+        &[("content-type", "text/plain")],
+        "{}",
+        415,
+    ),
+    ("PATCH", "/tables/hard/a", &[], "{}", 405),
+    ("OPTIONS", "/tables/hard", &[], "", 204),
+    ("DELETE", "/tables/hard/a", &[], "", 204),
+    ("DELETE", "/tables/hard/a", &[], "", 404),
+    ("GET", "/elsewhere", &[], "", 404),
+];
+
+async fn each_tells(server: &TableServer, name: &str, value: &str) {
+    for (method, target, headers, body, status) in REQUESTS {
+        let answer = send(server, method, target, headers, body)
+            .await
+            .expect(*status);
+        assert_eq!(answer.header(name), Some(value), "{method} {target}");
+        assert_eq!(answer.headers.get_all(name).iter().count(), 1);
+    }
+}
+
+#[tokio::test]
+async fn the_time_is_that_of_the_clock_of_commits() {
+    let clock = TestClock::new();
+    let server = builder(Arc::new(MemoryStore::new()), &clock)
+        .build()
+        .await
+        .unwrap();
+    each_tells(&server, "date", "Sat, 31 Jan 2026 12:00:00 GMT").await;
+    clock.advance(61_000);
+    each_tells(&server, "date", "Sat, 31 Jan 2026 12:01:01 GMT").await;
+    // No header can tell a time before 1970. The HTTP layer would put the machine's in.
+    clock.advance(-2 * NOON);
+    each_tells(&server, "date", "Thu, 01 Jan 1970 00:00:00 GMT").await;
+}
+
+#[tokio::test]
+async fn operation_ids_are_announced_with_the_time_for_which_they_are_kept() {
+    let server = server().await;
+    each_tells(&server, "synctable-operation-ids", "1").await;
+    each_tells(&server, "synctable-operation-ids-kept", "2592000").await;
+
+    let kept = |time| {
+        builder(Arc::new(MemoryStore::new()), &TestClock::new())
+            .keep_operation_ids(time)
+            .build()
+    };
+    for (time, seconds) in [
+        (Duration::from_secs(86_400), "86400"),
+        (Duration::from_millis(1999), "1"),
+        (Duration::ZERO, "0"),
+        (Duration::MAX, "9223372036854775"),
+    ] {
+        let server = kept(time).await.unwrap();
+        each_tells(&server, "synctable-operation-ids", "1").await;
+        each_tells(&server, "synctable-operation-ids-kept", seconds).await;
+    }
+}
