@@ -89,6 +89,21 @@ impl<F: FolderHarness> Harness for InFolder<F> {
     }
 }
 
+tokio::task_local! {
+    static TYPED: ();
+}
+
+/// True within [`run_typed`].
+pub(crate) fn is_typed() -> bool {
+    TYPED.try_with(|()| ()).is_ok()
+}
+
+/// As [`run`], where every [`TestServer`](crate::engine::TestServer) that the behaviour makes declares types, as servers of .NET do:
+/// what it gives back is never quite what it got.
+pub fn run_typed(behaviour: impl Future<Output = ()>) {
+    run(TYPED.scope((), behaviour));
+}
+
 /// Runs one behaviour to its end, on a runtime of its own with several threads.
 pub fn run(behaviour: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_multi_thread()

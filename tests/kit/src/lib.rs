@@ -79,11 +79,12 @@ pub mod processes;
 mod reference;
 pub mod report;
 pub mod sim;
+pub mod typed;
 
 pub use async_trait::async_trait;
 pub use for_all::for_all;
 pub(crate) use groups::__store_cases;
 pub use groups::assert_groups;
-pub use harness::{FolderHarness, Harness, InFolder, run};
+pub use harness::{FolderHarness, Harness, InFolder, run, run_typed};
 pub use lab::{Faults, Lab, Seen, child_process};
 pub use reference::compare_query;

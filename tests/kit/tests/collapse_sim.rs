@@ -105,6 +105,12 @@ struct Model {
 /// Pushes until nothing is left. The one conflict there may be is with the tombstone of a delete that was settled
 /// before: what was done here counts.
 async fn send(sync: &SyncContext, history: &History) {
+    // What had no answer again and again rests, unless somebody asks for it.
+    for operation in sync.pending().await.unwrap() {
+        if operation.aside.is_some() {
+            sync.retry(operation.seq).await.unwrap();
+        }
+    }
     sync.push().await.unwrap();
     for parked in sync.conflicts().await.unwrap() {
         let tombstone = parked
@@ -187,8 +193,16 @@ async fn check(history: &History, start: Start) {
                     _ => Fault::LostRequest,
                 };
                 server.fail(move |_, _| Some(fault));
-                if sync.push().await.is_err() {
-                    model.unsure = true;
+                match sync.push().await {
+                    // What the lost answers said was found out before the push ended.
+                    Ok(report) if report.pending == 0 => {
+                        model = Model {
+                            local: model.local,
+                            server: model.local,
+                            ..Model::default()
+                        };
+                    }
+                    _ => model.unsure = true,
                 }
                 server.calm();
             }

@@ -15,8 +15,8 @@ use synctable_core::sync::{
 use synctable_core::{Error, Record, TableName};
 use tokio::task::yield_now;
 
-use super::TestServer;
 use super::slow::Slow;
+use super::{Fault, TestServer};
 use crate::Harness;
 use crate::fixture::{Store, all, record, table};
 
@@ -114,6 +114,12 @@ impl Device {
         self.todo.insert(&new).await.expect("the record is new");
     }
 
+    /// A record whose id is made here.
+    pub(crate) async fn insert_generated(&self, member: &str, text: &str) {
+        let new = json!({ member: text });
+        self.todo.insert(&new).await.expect("the record is new");
+    }
+
     pub(crate) async fn set(&self, id: &str, n: i64) {
         let changes = json!({ "n": n });
         self.todo.update(id, &changes).await.expect("it is there");
@@ -139,6 +145,19 @@ impl Device {
             Err(Error::PushStopped { report, source }) => (*report, *source),
             other => panic!("the push is not stopped: {other:?}"),
         }
+    }
+
+    /// A push of which the first request fails, and that finds no connection afterwards; what it reports.
+    pub(crate) async fn push_is_cut(&self, fault: Fault) -> (PushReport, Error) {
+        self.push_is_cut_at(0, fault).await
+    }
+
+    /// As [`push_is_cut`](Self::push_is_cut), at the request after `ahead` others.
+    pub(crate) async fn push_is_cut_at(&self, ahead: usize, fault: Fault) -> (PushReport, Error) {
+        self.server.cut_at(ahead, fault);
+        let stopped = self.push_stops().await;
+        self.server.reconnect();
+        stopped
     }
 
     /// A push that leaves one conflict; its number.

@@ -342,6 +342,7 @@ async fn act(device: &Device, action: &Action, n: i64) -> Result<(), String> {
             | Error::PushStopped { .. }
             | Error::Transport(_)
             | Error::NotInConflict { .. }
+            | Error::IsConflict { .. }
             | Error::CannotMerge { .. },
         ) => Ok(()),
         Err(error) => Err(error.to_string()),
@@ -397,6 +398,12 @@ async fn agree(server: &TestServer, devices: &[(Device, Policy)]) -> Result<(), 
                         device.sync.retry(seq).await.map_err(failed)?;
                     }
                     Err(error) => return Err(error.to_string()),
+                }
+            }
+            // What had no answer again and again rests, unless somebody asks for it.
+            for operation in device.sync.pending().await.map_err(failed)? {
+                if operation.aside.is_some() {
+                    device.sync.retry(operation.seq).await.map_err(failed)?;
                 }
             }
             device.sync.push().await.map_err(failed)?;

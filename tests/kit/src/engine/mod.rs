@@ -24,6 +24,7 @@
 pub mod audit;
 pub mod cancellation;
 pub mod conflicts;
+pub mod delivery;
 mod device;
 pub mod events;
 pub mod faults;
@@ -37,10 +38,14 @@ pub mod pull;
 pub mod purge;
 pub mod push;
 pub mod queue;
+pub mod returned;
 mod rows;
 mod server;
 mod slow;
 pub mod stuck;
 mod tests;
+mod typed;
+pub mod whose;
 
+pub(crate) use server::of_status;
 pub use server::{Call, Fault, Request, ServerOptions, TestServer};

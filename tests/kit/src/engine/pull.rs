@@ -413,7 +413,7 @@ pub async fn pull_pushes_first<H: Harness>(harness: &H) {
     assert_eq!((report.pushed, device.sync.pending_count()), (2, 0));
     device.is_in_sync().await;
     device.set("a", 2).await;
-    device.server.fault(Fault::Unauthorized);
+    device.server.fault_always(Fault::Unauthorized);
     let failed = device.todo.pull(Query::all(), "all").await;
     assert!(
         matches!(failed, Err(Error::PushStopped { .. })),

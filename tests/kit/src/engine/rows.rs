@@ -3,13 +3,16 @@
 use std::collections::BTreeMap;
 
 use synctable_core::query::{Cursor, Evaluator, Query, page_of};
-use synctable_core::store::StoreError;
+use synctable_core::store::{StoreError, StoreErrorKind};
 use synctable_core::transport::{
-    Change, ChangeKind, Conflict, Outcome, PageCursor, RemotePage, ServerRecord,
+    Change, ChangeKind, Conflict, ConflictCause, Outcome, PageCursor, Rejection, RemotePage,
+    ServerRecord,
 };
 use synctable_core::{Record, RecordId, TableName, TableSchema, Timestamp, Version};
 
 use super::server::ServerOptions;
+use super::typed::normal;
+use crate::typed::{Flavour, Model};
 
 /// 2026-01-01T00:00:00Z in ticks.
 const START: i64 = 17_672_256_000_000_000;
@@ -20,6 +23,7 @@ pub(super) struct Rows {
     pub(super) options: ServerOptions,
     pub(super) now: Timestamp,
     tables: BTreeMap<TableName, BTreeMap<RecordId, Record>>,
+    models: BTreeMap<TableName, Model>,
     versions: u64,
 }
 
@@ -29,8 +33,32 @@ impl Rows {
             options,
             now: Timestamp::from_ticks(START),
             tables: BTreeMap::new(),
+            models: BTreeMap::new(),
             versions: 0,
         }
+    }
+
+    /// Says which class a table has.
+    pub(super) fn declare(&mut self, table: &TableName, model: Model) {
+        self.models.insert(table.clone(), model);
+    }
+
+    /// The class of a table, on a server with classes.
+    fn class(&self, table: &TableName) -> Option<(Flavour, Model)> {
+        let flavour = self.options.classes?;
+        let model = self.models.get(table).cloned();
+        Some((flavour, model.unwrap_or_else(Model::of_stories)))
+    }
+
+    /// The record as its class has it, or the status and words with which it is refused.
+    pub(super) fn take(&self, table: &TableName, record: &Record) -> Result<Record, (u16, String)> {
+        let Some((flavour, model)) = self.class(table) else {
+            return Ok(record.clone());
+        };
+        let taken = model.take(flavour, record.body(), None);
+        let taken = taken.map_err(|refusal| (refusal.status(flavour), refusal.words(flavour)))?;
+        let (id, system) = (record.id().clone(), record.system().clone());
+        Ok(Record::from_stored(id, system, taken.body))
     }
 
     /// A row as clients see it, tombstones too.
@@ -55,6 +83,10 @@ impl Rows {
         if !self.options.ordered {
             system.updated_at = system.updated_at.map(Timestamp::floor_millis);
         }
+        if self.options.classes.is_some() {
+            // Their classes have no such member.
+            system.created_at = None;
+        }
         row.clone().with_system(system)
     }
 
@@ -72,8 +104,14 @@ impl Rows {
         system.created_at.get_or_insert(self.now);
         system.updated_at = Some(at);
         system.deleted = deleted;
+        let row = row.clone().with_system(system);
+        let row = if self.options.typed {
+            normal(&row)
+        } else {
+            row
+        };
         let rows = self.tables.entry(table.clone()).or_default();
-        rows.insert(row.id().clone(), row.clone().with_system(system));
+        rows.insert(row.id().clone(), row);
     }
 
     /// Deletes a row that exists: leaves a tombstone, or nothing.
@@ -89,19 +127,29 @@ impl Rows {
     /// Does a change if it is based on the row as it is.
     pub(super) fn apply(&mut self, table: &TableName, change: &Change) -> Outcome {
         let row = self.get(table, &change.id);
-        let gone = || Outcome::Conflict(Conflict::new(ServerRecord::Gone));
+        let gone = || Outcome::Missing;
+        let taken = |row: &Record| {
+            let refusal = Rejection::new(Some(409), "there is such a record");
+            let conflict = Conflict::new(ServerRecord::Known(row.clone()));
+            Outcome::Conflict(conflict.with_cause(ConflictCause::Existing, refusal))
+        };
         let conflict =
             |row: &Record| Outcome::Conflict(Conflict::new(ServerRecord::Known(row.clone())));
         let hidden = !self.options.shows_tombstones;
         match (change.kind, &row) {
-            (ChangeKind::Insert, Some(row)) => return conflict(row),
-            (ChangeKind::Replace | ChangeKind::Undelete, None) => return gone(),
-            (ChangeKind::Delete, None) => return Outcome::Applied(None),
-            (ChangeKind::Delete, Some(row)) if row.is_deleted() => return Outcome::Applied(None),
+            (ChangeKind::Insert, Some(row)) => return taken(row),
+            (ChangeKind::Replace | ChangeKind::Undelete | ChangeKind::Delete, None) => {
+                return gone();
+            }
+            (ChangeKind::Delete, Some(row)) if row.is_deleted() => return gone(),
             (ChangeKind::Replace, Some(row)) if row.is_deleted() && hidden => return gone(),
             (ChangeKind::Replace, Some(row)) if row.is_deleted() => return conflict(row),
             (ChangeKind::Undelete, Some(row)) if !row.is_deleted() => return conflict(row),
-            (_, Some(row)) if row.version() != change.if_match.as_ref() => return conflict(row),
+            (_, Some(row))
+                if self.options.checks_versions && row.version() != change.if_match.as_ref() =>
+            {
+                return conflict(row);
+            }
             _ => {}
         }
         match (change.kind, row, &change.record) {
@@ -128,7 +176,12 @@ impl Rows {
         cursor: Option<&PageCursor>,
     ) -> Result<RemotePage, StoreError> {
         let options = &self.options;
-        let schema = TableSchema::new();
+        let model = self.class(table).map(|(_, model)| model);
+        if let Some(model) = &model {
+            let checked = model.check(query);
+            checked.map_err(|words| StoreError::new(StoreErrorKind::Other, words))?;
+        }
+        let schema = model.map_or_else(TableSchema::new, |model| model.schema());
         let mut query = query.clone();
         if options.ignores_filters {
             query.filter = None;

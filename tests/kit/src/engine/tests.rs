@@ -7,7 +7,10 @@
 #[macro_export]
 macro_rules! engine_tests {
     ($harness:ty) => {
-        $crate::__engine_tests! { $harness, local:
+        $crate::engine_tests!($harness, run);
+    };
+    ($harness:ty, $run:ident) => {
+        $crate::__engine_tests! { $harness, $run, local:
             change_and_operation_are_stored_together
             ids_are_made_where_missing
             wrong_changes_change_nothing
@@ -25,7 +28,7 @@ macro_rules! engine_tests {
             declarations_are_kept
             tables_of_two_contexts_are_known
         }
-        $crate::__engine_tests! { $harness, queue:
+        $crate::__engine_tests! { $harness, $run, queue:
             pending_operations_are_listed
             cancel_restores_the_record
             cancel_of_an_attempted_operation
@@ -38,7 +41,51 @@ macro_rules! engine_tests {
             delete_then_insert_replaces
             delete_of_a_sent_insert_reaches_the_server
         }
-        $crate::__engine_tests! { $harness, push:
+        $crate::__engine_tests! { $harness, $run, delivery:
+            history_1_five_impossible_records
+            history_2_a_forbidden_table
+            history_3_lines_wait_for_their_order
+            history_4_a_token_that_expires
+            one_foreign_row_asks_for_no_new_token
+            history_5_a_photo_that_never_arrives
+            history_14_a_table_that_is_not_there
+            one_failing_record_holds_up_nothing
+            a_rule_of_the_table_is_no_conflict_of_versions
+            a_row_that_lags_is_read_again
+            waits_that_the_server_asks_for_are_kept
+            two_failing_tables_do_not_hold_up_a_third
+            a_broken_table_does_not_hold_up_another
+            a_parent_that_never_comes_is_not_waited_for_for_ever
+            nothing_is_sent_twice_while_the_network_answers
+        }
+        $crate::__engine_tests! { $harness, $run, whose:
+            gateways_that_answer_after_the_effect
+            history_7_a_late_first_attempt
+            history_8_two_phones_from_one_backup
+            history_9_an_insert_that_others_edited
+            history_10_an_update_that_leaves_a_member_out
+            history_11_a_counter_that_others_moved
+            history_12_a_counter_after_another_sign_in
+            history_13_an_update_that_never_arrived
+            history_15_a_table_that_may_not_be_read
+            history_17_restored_backups
+            operations_of_an_old_release_keep_their_key
+            an_unsure_insert_that_is_deleted_here_is_deleted_there
+            edits_behind_an_accepted_change_put_nothing_back
+            a_delete_behind_an_accepted_change_meets_what_others_did
+        }
+        $crate::__engine_tests! { $harness, $run, returned:
+            history_6_a_record_that_comes_back
+            a_record_comes_back_where_tombstones_are_hidden
+            what_others_deleted_after_our_insert_stays_deleted
+            an_edit_that_meets_a_tombstone_is_a_conflict
+            gone_there_and_deleted_here_is_no_conflict
+            another_id_is_sent_once
+            empty_versions_are_read_again
+            rows_without_versions_are_updated
+            retry_of_a_conflict_says_so
+        }
+        $crate::__engine_tests! { $harness, $run, push:
             operations_go_out_in_order
             answers_become_the_record
             edit_in_flight_goes_out_next
@@ -63,13 +110,13 @@ macro_rules! engine_tests {
             long_queues_are_sent
             successors_follow_in_their_order
         }
-        $crate::__engine_tests! { $harness, stuck:
+        $crate::__engine_tests! { $harness, $run, stuck:
             failing_operation_is_parked
             unreadable_answers_are_done_once
             an_outage_parks_nothing
             failing_operations_do_not_hold_up_pulls
         }
-        $crate::__engine_tests! { $harness, conflicts:
+        $crate::__engine_tests! { $harness, $run, conflicts:
             server_wins_takes_the_servers_record
             client_wins_sends_the_local_record
             parked_conflicts_are_resolved_later
@@ -87,7 +134,7 @@ macro_rules! engine_tests {
             delete_of_a_deleted_record_is_done
             inserts_over_tombstones
         }
-        $crate::__engine_tests! { $harness, merging:
+        $crate::__engine_tests! { $harness, $run, merging:
             rules_join_what_two_devices_changed
             equal_changes_of_a_counter_both_count
             lost_answer_of_a_counter_counts_once
@@ -97,7 +144,7 @@ macro_rules! engine_tests {
             counter_of_a_recognised_repeat_counts_once
             changed_conflicts_are_decided_anew
         }
-        $crate::__engine_tests! { $harness, pull:
+        $crate::__engine_tests! { $harness, $run, pull:
             full_pull_brings_everything
             second_pull_brings_only_changes
             filters_choose_records
@@ -122,21 +169,21 @@ macro_rules! engine_tests {
             pull_keeps_edits_of_another_context
             pull_keeps_edits_behind_a_gap
         }
-        $crate::__engine_tests! { $harness, audit:
+        $crate::__engine_tests! { $harness, $run, audit:
             audit_of_an_equal_table_is_clean
             audit_heals_what_a_pull_cannot_see
             audit_heals_rows_that_left_the_filter
             audit_heals_a_restored_backup
             audit_leaves_local_changes_alone
         }
-        $crate::__engine_tests! { $harness, kept:
+        $crate::__engine_tests! { $harness, $run, kept:
             kept_rows_come_back_after_cancel
             kept_tombstones_come_back_after_cancel
             kept_rows_come_back_after_discard
             kept_rows_come_back_after_push
             deleted_insert_that_met_a_stranger
         }
-        $crate::__engine_tests! { $harness, lease:
+        $crate::__engine_tests! { $harness, $run, lease:
             one_process_pushes_at_a_time
             ended_pushes_give_the_lease_back
             slow_pushes_keep_the_lease
@@ -148,7 +195,7 @@ macro_rules! engine_tests {
             jumps_of_the_clock_double_nothing
             random_pushers_have_single_effects
         }
-        $crate::__engine_tests! { $harness, purge:
+        $crate::__engine_tests! { $harness, $run, purge:
             purge_is_refused_while_operations_wait
             purged_records_come_back_with_a_pull
             purge_can_keep_positions
@@ -158,14 +205,14 @@ macro_rules! engine_tests {
             purge_discards_matching_operations
             purge_during_a_pull
         }
-        $crate::__engine_tests! { $harness, events:
+        $crate::__engine_tests! { $harness, $run, events:
             each_change_is_told_once
             refused_changes_are_not_told
             progress_is_told
             parked_operations_are_told
             slow_listeners_are_told
         }
-        $crate::__engine_tests! { $harness, cancellation:
+        $crate::__engine_tests! { $harness, $run, cancellation:
             dropped_insert_is_whole_or_absent
             dropped_update_is_whole_or_absent
             dropped_delete_is_whole_or_absent
@@ -178,7 +225,7 @@ macro_rules! engine_tests {
             dropped_purge_is_whole_or_absent
             cancelled_push_goes_on
         }
-        $crate::__engine_tests! { $harness, faults:
+        $crate::__engine_tests! { $harness, $run, faults:
             a_call_that_fails_once_disturbs_nothing
             a_store_that_fails_is_whole_when_opened_again
             a_store_that_takes_no_writes_loses_nothing
@@ -186,7 +233,7 @@ macro_rules! engine_tests {
             a_full_store_is_still_read
             pushes_make_two_commits_a_group
         }
-        $crate::__engine_tests! { $harness, histories:
+        $crate::__engine_tests! { $harness, $run, histories:
             random_histories_converge
         }
     };
@@ -195,14 +242,14 @@ macro_rules! engine_tests {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __engine_tests {
-    ($harness:ty, $group:ident: $($behaviour:ident)+) => {
+    ($harness:ty, $run:ident, $group:ident: $($behaviour:ident)+) => {
         mod $group {
             #[allow(unused_imports)]
             use super::*;
             $(
                 #[test]
                 fn $behaviour() {
-                    $crate::run(async {
+                    $crate::$run(async {
                         $crate::engine::$group::$behaviour(&<$harness as Default>::default()).await;
                     });
                 }
@@ -221,6 +268,9 @@ mod guard {
             include_str!("kept.rs"),
             include_str!("lease.rs"),
             include_str!("stuck.rs"),
+            include_str!("delivery.rs"),
+            include_str!("whose.rs"),
+            include_str!("returned.rs"),
             include_str!("local.rs"),
             include_str!("queue.rs"),
             include_str!("push.rs"),

@@ -9,6 +9,7 @@ use synctable_core::sync::{ConflictPolicy, ParkedOperation, Resolution, SyncCont
 use synctable_core::{Error, Record, Schema, TableName};
 
 use super::dice::Dice;
+use super::far::FarSide;
 
 /// Your application under simulation: its tables, how it treats conflicts, what its users do, and what has to be true in the end.
 ///
@@ -88,6 +89,17 @@ pub trait Application: Send + Sync + 'static {
     /// explain are expected: give them back.
     async fn act(&self, sync: &SyncContext, dice: &mut Dice) -> Result<(), Error>;
 
+    /// As [`act`](Self::act), by the user of one client; the same number is always the same client.
+    async fn act_as(
+        &self,
+        client: usize,
+        sync: &SyncContext,
+        dice: &mut Dice,
+    ) -> Result<(), Error> {
+        let _ = client;
+        self.act(sync, dice).await
+    }
+
     /// A user ends a conflict that was parked; where nothing else is said by merging, or else by taking the server's side.
     async fn resolve(&self, sync: &SyncContext, parked: &ParkedOperation) -> Result<(), Error> {
         match sync.resolve_parked(parked, Resolution::Merge).await {
@@ -99,11 +111,58 @@ pub trait Application: Send + Sync + 'static {
         Ok(())
     }
 
+    /// A user does something about an operation that was refused; where nothing else is said, it is tried again as it is.
+    async fn refused(&self, sync: &SyncContext, parked: &ParkedOperation) -> Result<(), Error> {
+        sync.retry(parked.operation.seq).await.map(drop)
+    }
+
+    /// What is wrong with what waits. It is asked after each push; reads may fail while disks do.
+    async fn wrong(&self, sync: &SyncContext) -> Result<(), String> {
+        let _ = sync;
+        Ok(())
+    }
+
+    /// A server made for this application, in place of that of the simulation.
+    fn far_side(&self, dice: &mut Dice) -> Option<Arc<dyn FarSide>> {
+        let _ = dice;
+        None
+    }
+
+    /// True where order between records matters, so that no push sends several at once.
+    fn in_order(&self) -> bool {
+        false
+    }
+
+    /// False for a table that clients may write and not read: it is not pulled and not compared in the end.
+    fn is_readable(&self, table: &TableName) -> bool {
+        let _ = table;
+        true
+    }
+
+    /// Faults have ended, but the server still does to single records what it always does, until
+    /// [`FarSide::lift`]. Here an application can look at what that leaves.
+    async fn endure(&self, clients: &[Participant]) -> Result<(), String> {
+        let _ = clients;
+        Ok(())
+    }
+
     /// What is wrong with the records that all hold in the end.
     fn check(&self, rows: &BTreeMap<TableName, Vec<Record>>) -> Result<(), String> {
         let _ = rows;
         Ok(())
     }
+}
+
+/// A client of a simulation, as an application gets hold of it.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Participant {
+    /// Its number.
+    pub number: usize,
+    /// Its program.
+    pub sync: SyncContext,
+    /// It has a way to wait, so that a push may repeat what found no connection.
+    pub waits: bool,
 }
 
 /// Who uses the clients of a simulation.

@@ -1,58 +1,19 @@
 //! A client of a simulation: a disk that outlives it, and the program that runs over it until it crashes.
 
-use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use async_trait::async_trait;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use serde_json::{Value, json};
-use synctable_core::query::Query;
-use synctable_core::store::StoreErrorKind;
-use synctable_core::sync::{
-    ConflictPolicy, OperationState, ParkedOperation, Purge, Resolution, SyncContext,
-};
+use synctable_core::sync::{ConflictPolicy, SyncContext};
 use synctable_core::transport::Transport;
-use synctable_core::{
-    Clock, Draft, Error, IdSource, MergeRule, RecordId, Schema, TableName, TableSchema, Timestamp,
-};
-
+use synctable_core::{Clock, Error, IdSource, RecordId, Schema, Sleep, Timestamp};
 use tokio::task::yield_now;
 
-use super::application::Users;
 use super::dice::Dice;
 use super::disk::Disk;
-use super::ledger::Ledger;
-use crate::fixture::{Store, table};
-
-/// The table whose changes all have to count: its records are never deleted.
-pub(crate) const KEPT: &str = "kept";
-/// The table in which anything is deleted, dropped and overwritten.
-pub(crate) const WILD: &str = "wild";
-
-/// The table of records that a client makes and removes again; nobody else touches them.
-pub(crate) const PASSING: &str = "passing";
-
-/// What the program does next. The number picks a record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Action {
-    EditKept(u8),
-    /// Makes a record, edits it and removes it, as far as it gets.
-    Pass(u8),
-    PutWild(u8),
-    UpdateWild(u8),
-    DeleteWild(u8),
-    Push,
-    PushParallel,
-    /// The number picks a table.
-    Pull(usize),
-    PullInFull(usize),
-    Audit(usize),
-    Purge(usize),
-    Resolve,
-    CancelWild,
-    /// The application's users do something; the number makes their dice.
-    Theirs(u64),
-}
+use crate::fixture::Store;
 
 /// A clock that jumps.
 #[derive(Debug, Default)]
@@ -85,6 +46,23 @@ impl IdSource for Ids {
     }
 }
 
+/// A wait of some turns.
+#[derive(Debug)]
+struct Nap(Arc<Mutex<Dice>>);
+
+#[async_trait]
+impl Sleep for Nap {
+    async fn sleep(&self, _duration: Duration) {
+        let turns = {
+            let mut dice = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            1 + dice.below(3)
+        };
+        for _ in 0..turns {
+            yield_now().await;
+        }
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct Client {
     store: Store,
@@ -92,6 +70,8 @@ pub(crate) struct Client {
     schema: Schema,
     dice: Arc<Mutex<Dice>>,
     policy: ConflictPolicy,
+    /// It has a way to wait, so that requests are repeated within a push.
+    pub(crate) waits: bool,
     pub(crate) watch: Arc<Watch>,
     disk_trouble: u32,
     calm: Arc<std::sync::atomic::AtomicBool>,
@@ -110,6 +90,7 @@ pub(crate) struct Parts {
     pub(crate) schema: Schema,
     pub(crate) dice: Arc<Mutex<Dice>>,
     pub(crate) policy: ConflictPolicy,
+    pub(crate) waits: bool,
     pub(crate) disk_trouble: u32,
     pub(crate) calm: Arc<std::sync::atomic::AtomicBool>,
 }
@@ -122,6 +103,7 @@ impl Client {
             schema: parts.schema,
             dice: parts.dice,
             policy: parts.policy,
+            waits: parts.waits,
             watch: Arc::default(),
             disk_trouble: parts.disk_trouble,
             calm: parts.calm,
@@ -155,206 +137,15 @@ impl Client {
             .clock(Shared(Arc::clone(&self.watch)))
             .ids(Ids(Arc::clone(&self.dice)))
             .pull_page(3);
+        let builder = if self.waits {
+            builder.sleep(Nap(Arc::clone(&self.dice)))
+        } else {
+            builder
+        };
         async move { Ok((disk, builder.open().await?)) }.boxed()
     }
 
     pub(crate) fn started(&mut self, running: Running) {
         self.running = Some(running);
     }
-}
-
-/// The tables of the simulator's own users.
-pub(crate) fn own_schema() -> Schema {
-    let kept = TableSchema::new()
-        .with_merge("n", MergeRule::Counter)
-        .with_merge("log", MergeRule::Set);
-    Schema::new()
-        .with_table(table(KEPT), kept)
-        .with_table(table(WILD), TableSchema::new())
-        .with_table(table(PASSING), TableSchema::new())
-}
-
-/// What the things that clients do have in common.
-#[derive(Debug, Clone)]
-pub(crate) struct Shareds {
-    pub(crate) tables: Arc<[TableName]>,
-    pub(crate) ledger: Arc<Mutex<Ledger>>,
-    pub(crate) users: Users,
-}
-
-/// Does one thing. An error is what the application would see; only what may not be is a finding.
-pub(crate) fn act(
-    sync: SyncContext,
-    action: Action,
-    shared: Shareds,
-    told: Option<(usize, usize)>,
-) -> BoxFuture<'static, Result<(), String>> {
-    async move {
-        let outcome = run(&sync, action, &shared).await;
-        if let Some((step, number)) = told {
-            println!("     client {number}: {action:?} of step {step}: {outcome:?}");
-        }
-        match outcome {
-            Ok(()) => Ok(()),
-            Err(error) => allowed(action, &error),
-        }
-    }
-    .boxed()
-}
-
-/// Errors that faults, conflicts and races explain.
-fn allowed(action: Action, error: &Error) -> Result<(), String> {
-    let explained = match error {
-        Error::Store(error) => matches!(
-            error.kind(),
-            StoreErrorKind::Io | StoreErrorKind::Unknown | StoreErrorKind::CheckFailed
-        ),
-        Error::PushStopped { source, .. } => return allowed(action, source),
-        Error::Transport(_)
-        | Error::NotFound { .. }
-        | Error::AlreadyExists { .. }
-        | Error::PendingOperations { .. }
-        | Error::NoSuchOperation { .. }
-        | Error::NotInConflict { .. }
-        | Error::ConflictChanged { .. }
-        | Error::CannotMerge { .. } => true,
-        _ => false,
-    };
-    if explained {
-        Ok(())
-    } else {
-        Err(format!("{action:?} ended with {error:?}"))
-    }
-}
-
-fn books(ledger: &Mutex<Ledger>) -> MutexGuard<'_, Ledger> {
-    ledger.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-async fn run(sync: &SyncContext, action: Action, shared: &Shareds) -> Result<(), Error> {
-    let ledger = &*shared.ledger;
-    let table = |name: &str| sync.table::<Value>(name);
-    let of = |number: usize| table(shared.tables[number].as_str());
-    match action {
-        Action::EditKept(which) => {
-            let id = format!("k{which}");
-            let tag = books(ledger).start(&id);
-            let changes = {
-                let tag = tag.clone();
-                move |mut record: Value| tagged(&mut record, &tag)
-            };
-            let kept = table(KEPT)?;
-            match kept.modify(&id, changes).await {
-                Err(Error::NotFound { .. }) => {
-                    let new = json!({"id": id, "n": 1, "log": [tag]});
-                    kept.insert(&new).await?;
-                }
-                done => _ = done?,
-            }
-            books(ledger).acknowledge(&tag);
-        }
-        Action::Pass(turns) => {
-            let passing = table(PASSING)?;
-            let id = books(ledger).come();
-            passing.insert(&json!({"id": id, "n": 0})).await?;
-            books(ledger).came(&id);
-            for n in 0..turns {
-                passing.update(&id, &json!({ "n": n })).await?;
-                // The others get a chance to push it meanwhile.
-                for _ in 0..20 {
-                    yield_now().await;
-                }
-            }
-            books(ledger).go(&id);
-            passing.delete(&id).await?;
-            books(ledger).went(&id);
-        }
-        Action::PutWild(which) => {
-            let new = json!({"id": format!("w{which}"), "n": which});
-            table(WILD)?.upsert(&new).await?;
-        }
-        Action::UpdateWild(which) => {
-            let id = format!("w{which}");
-            let change = |record: Value| json!({"n": record["n"].as_i64().unwrap_or(0) + 1});
-            table(WILD)?.modify(&id, change).await?;
-        }
-        Action::DeleteWild(which) => table(WILD)?.delete(format!("w{which}")).await?,
-        Action::Push => _ = sync.push().await?,
-        Action::PushParallel => _ = sync.push().parallel(3).await?,
-        Action::Pull(which) => _ = of(which)?.pull(Query::all(), "all").without_push().await?,
-        Action::PullInFull(which) => _ = of(which)?.pull_full(Query::all()).await?,
-        Action::Audit(which) => _ = of(which)?.audit(Query::all()).await?,
-        Action::Purge(which) => _ = of(which)?.purge(Purge::all()).await?,
-        Action::Resolve => resolve(sync, &shared.users).await?,
-        Action::CancelWild => {
-            let pending = sync.pending().await?;
-            let wild = pending
-                .iter()
-                .find(|operation| operation.table.as_str() == WILD);
-            if let Some(operation) = wild {
-                sync.cancel(operation.seq).await?;
-            }
-        }
-        Action::Theirs(seed) => {
-            if let Users::Theirs(application) = &shared.users {
-                application.act(sync, &mut Dice::new(seed)).await?;
-            }
-        }
-    }
-    Ok(())
-}
-
-/// The record's counter and log with one more change.
-pub(crate) fn tagged(record: &mut Value, tag: &str) -> Value {
-    let n = record["n"].as_i64().unwrap_or_default() + 1;
-    let mut log = record["log"].as_array().cloned().unwrap_or_default();
-    log.push(tag.into());
-    json!({"n": n, "log": log})
-}
-
-/// Ends every parked conflict and queues again what was refused.
-pub(crate) async fn resolve(sync: &SyncContext, users: &Users) -> Result<(), Error> {
-    for parked in sync.conflicts().await? {
-        match users {
-            Users::Tagging => decide(sync, &parked).await?,
-            Users::Theirs(application) => application.resolve(sync, &parked).await?,
-        }
-    }
-    for operation in sync.pending().await? {
-        if operation.state == OperationState::Rejected {
-            sync.retry(operation.seq).await?;
-        }
-    }
-    Ok(())
-}
-
-/// Where rules do not decide, the server's side stays; but a change of a kept record that may be in already is looked up in
-/// the log, as an application would.
-async fn decide(sync: &SyncContext, parked: &ParkedOperation) -> Result<(), Error> {
-    match sync.resolve_parked(parked, Resolution::Merge).await {
-        Err(Error::CannotMerge { .. }) => {
-            let resolution = if parked.operation.table.as_str() == KEPT {
-                assert!(parked.operation.unsure, "rules decide: {parked:?}");
-                Resolution::With(counted(parked))
-            } else {
-                Resolution::Server
-            };
-            sync.resolve_parked(parked, resolution).await?;
-        }
-        done => _ = done?,
-    }
-    Ok(())
-}
-
-/// Both logs together, and as many changes as they name.
-fn counted(parked: &ParkedOperation) -> Draft {
-    let sides = [&parked.conflict.server, &parked.conflict.local];
-    let logs = sides.into_iter().flatten().map(|side| side.member("log"));
-    let tags: BTreeSet<String> = logs
-        .flatten()
-        .filter_map(|log| serde_json::from_value::<Vec<String>>(log).ok())
-        .flatten()
-        .collect();
-    let body = json!({"n": tags.len(), "log": tags});
-    Draft::from_serialize(&body).expect("an object is a draft")
 }

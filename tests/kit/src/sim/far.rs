@@ -15,6 +15,7 @@ use synctable_core::{Record, RecordId, TableName};
 use super::dice::Dice;
 use super::line::{Errand, Line};
 use crate::engine::TestServer;
+use crate::typed::Flavour;
 
 /// A server under simulation. It runs in the thread of the simulation, as far as it is polled, and takes its time from a
 /// clock of its own.
@@ -26,10 +27,18 @@ pub trait FarSide: Debug + Send + Sync + 'static {
     /// The records that are not deleted, by ascending id, straight from where the server keeps them.
     async fn live(&self, table: &TableName) -> Vec<Record>;
 
+    /// False where nothing is left of deleted records, so that only an audit shows their deletion.
+    fn keeps_tombstones(&self) -> bool {
+        true
+    }
+
     /// The server's clock jumps.
     fn jump(&self, millis: i64) {
         let _ = millis;
     }
+
+    /// What the server does to single records of its own ends: failures, refusals that are no rule, tables that are not there.
+    fn lift(&self) {}
 
     /// What clients did that no client may do, a line each.
     fn violations(&self) -> Vec<String> {
@@ -48,6 +57,10 @@ impl FarSide for TestServer {
 
     async fn live(&self, table: &TableName) -> Vec<Record> {
         Self::live(self, table)
+    }
+
+    fn keeps_tombstones(&self) -> bool {
+        Self::keeps_tombstones(self)
     }
 
     fn violations(&self) -> Vec<String> {
@@ -106,6 +119,10 @@ impl Transport for Way {
     fn capabilities(&self) -> TransportCapabilities {
         self.server.capabilities()
     }
+
+    async fn renew_credentials(&self) -> Result<bool, TransportError> {
+        self.server.renew_credentials().await
+    }
 }
 
 /// A modelled server of a random make.
@@ -115,12 +132,25 @@ pub(crate) fn modelled(dice: &mut Dice) -> Arc<dyn FarSide> {
     } else {
         TestServer::foreign()
     };
+    of_a_make(server, dice)
+}
+
+/// A modelled server with classes, of a random make.
+pub(crate) fn of_classes(dice: &mut Dice) -> Arc<dyn FarSide> {
+    let flavour = Flavour::ALL[dice.below(2)];
+    of_a_make(TestServer::of_classes(flavour), dice)
+}
+
+fn of_a_make(server: TestServer, dice: &mut Dice) -> Arc<dyn FarSide> {
     let page = u32::try_from(1 + dice.below(4)).unwrap_or(1);
     let ticks = [None, Some(0), Some(3_700)][dice.below(3)];
     let (shows_tombstones, operation_ids) = (dice.permille(700), dice.permille(400));
+    let (typed, soft_delete) = (dice.below(3) == 0, dice.permille(750));
     server.configure(|options| {
         options.operation_ids = operation_ids;
         options.page = page;
+        options.typed |= typed;
+        options.soft_delete = soft_delete;
         options.shows_tombstones = shows_tombstones;
         if !options.ordered {
             options.ticks_per_write = ticks.unwrap_or(options.ticks_per_write);

@@ -10,6 +10,7 @@ use tokio::task::yield_now;
 
 use super::dice::Dice;
 use super::trouble::Trouble;
+use crate::engine::of_status;
 
 /// What all clients of a simulation share.
 #[derive(Debug, Default)]
@@ -55,7 +56,9 @@ pub enum Errand {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NoAnswer {
-    /// The connection was not made, or it broke.
+    /// The connection was not made: nothing was sent.
+    Offline,
+    /// The connection broke.
     Broken,
     /// Nothing came in time.
     Timeout,
@@ -78,14 +81,11 @@ impl NoAnswer {
     pub fn error(self) -> TransportError {
         use TransportErrorKind as Kind;
         match self {
-            Self::Broken => TransportError::new(Kind::Unreachable, "the connection broke"),
+            Self::Offline => TransportError::new(Kind::Unreachable, "there is no connection"),
+            Self::Broken => TransportError::new(Kind::Broken, "the connection broke"),
             Self::Timeout => TransportError::new(Kind::Timeout, "no answer in time"),
             Self::Status(status) => {
-                let kind = match status {
-                    401 | 403 => Kind::Unauthorized,
-                    _ => Kind::Unavailable,
-                };
-                TransportError::new(kind, "the server refuses").with_status(status)
+                TransportError::new(of_status(status), "the server refuses").with_status(status)
             }
         }
     }
@@ -139,6 +139,9 @@ impl Line {
         let trouble = self.trouble();
         let choice = self.dice().below(1000);
         match trouble {
+            Some(Trouble::LostRequest) if choice.is_multiple_of(2) => {
+                return A::none(NoAnswer::Offline);
+            }
             Some(Trouble::LostRequest) => return A::none(NoAnswer::Broken),
             Some(Trouble::Unavailable) => return A::none(NoAnswer::Status(unavailable(choice))),
             Some(Trouble::Unauthorized) => return A::none(NoAnswer::Status(401)),

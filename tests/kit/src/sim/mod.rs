@@ -19,6 +19,7 @@
 //! conflicts and users (an [`Application`]). A history that ends badly is made smaller: steps, clients and kinds of trouble that
 //! do not matter are left out. The message has the command that replays what is left, step by step.
 
+mod act;
 mod application;
 mod client;
 mod dice;
@@ -27,8 +28,13 @@ mod far;
 mod history;
 mod ledger;
 mod line;
+mod odd;
+mod odd_books;
+mod odd_server;
+mod settle;
 mod shrink;
 mod trouble;
+mod watch;
 mod world;
 
 use std::collections::BTreeSet;
@@ -39,8 +45,8 @@ use synctable_core::Schema;
 use synctable_core::store::LocalStore;
 
 use crate::fixture::Store;
-pub use application::Application;
 use application::Users;
+pub use application::{Application, Participant};
 pub use dice::Dice;
 pub use far::FarSide;
 pub use history::History;
@@ -120,6 +126,15 @@ impl Simulation {
         }
     }
 
+    /// As [`new`](Self::new), over a server with habits: it fails at some records each time, refuses others, gives conflicts that are
+    /// none, keeps records under other ids, and has tables that may not be read, or that are not there for a while. Each record has one
+    /// author, so that nothing may be in conflict, and only what the server will not take may be refused.
+    pub fn odd<S: LocalStore>(open: impl Fn() -> Arc<S> + Send + Sync + 'static) -> Self {
+        Self::new(open)
+            .application(odd::OddTables::default)
+            .steps(300)
+    }
+
     /// With this number of clients.
     #[must_use]
     pub fn clients(mut self, clients: usize) -> Self {
@@ -148,6 +163,14 @@ impl Simulation {
         make: impl Fn(&Schema, &mut Dice) -> Arc<dyn FarSide> + Send + Sync + 'static,
     ) -> Self {
         self.server = Arc::new(make);
+        self
+    }
+
+    /// With modelled servers whose tables have classes, in place of those that keep records as they come; see
+    /// [`TestServer::of_classes`](crate::engine::TestServer::of_classes).
+    #[must_use]
+    pub fn of_classes(mut self) -> Self {
+        self.server = Arc::new(|_, dice| far::of_classes(dice));
         self
     }
 
@@ -235,6 +258,26 @@ impl Simulation {
             ),
         }
     }
+}
+
+/// The first finding in the histories of `seeds`, those of [`Simulation::new`] and of [`Simulation::odd`] in turn: how many histories
+/// were run by then, and the finding, cut to a line. What is switched on in this thread, such as a planted mistake, is on.
+pub fn first_finding<S: LocalStore>(
+    open: impl Fn() -> Arc<S> + Clone + Send + Sync + 'static,
+    seeds: Range<u64>,
+) -> Option<(u64, String)> {
+    let simulations = [Simulation::new(open.clone()), Simulation::odd(open)];
+    let mut histories = 0;
+    for seed in seeds {
+        for (simulation, name) in simulations.iter().zip(["", "odd "]) {
+            histories += 1;
+            if let Some(finding) = simulation.run(seed).findings.first() {
+                let finding: String = finding.chars().take(160).collect();
+                return Some((histories, format!("{name}seed {seed}: {finding}")));
+            }
+        }
+    }
+    None
 }
 
 /// The command that runs the same test, or the same program, for one history.

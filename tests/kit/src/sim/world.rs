@@ -4,21 +4,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
-use synctable_core::sync::{ConflictPolicy, SyncContext};
+use synctable_core::sync::ConflictPolicy;
 use synctable_core::transport::Transport;
-use synctable_core::{Error, Record, RecordId, Schema};
+use synctable_core::{Record, RecordId, Schema};
 
+use super::act::{Action, KEPT, PASSING, Shareds, WILD, act, own_schema, tagged};
 use super::application::Users;
-use super::client::{
-    Action, Client, KEPT, PASSING, Parts, Shareds, Start, WILD, act, own_schema, resolve, tagged,
-};
+use super::client::{Client, Parts, Start};
 use super::dice::Dice;
 use super::far::{self, FarSide};
 use super::history::History;
@@ -31,9 +30,7 @@ use crate::fixture::{Store, record, table};
 /// Things that a client does at the same time.
 const AT_ONCE: usize = 3;
 /// Turns within which a single thing has to end when nothing goes wrong any more.
-const PATIENCE: usize = 1_000_000;
-/// Rounds of push, resolve and pull in which all clients have to become equal.
-const ROUNDS: usize = 12;
+pub(super) const PATIENCE: usize = 1_000_000;
 
 /// The part of a history after its steps.
 const AT_THE_END: usize = usize::MAX;
@@ -41,24 +38,24 @@ const AT_THE_END: usize = usize::MAX;
 type Task = BoxFuture<'static, Result<(), String>>;
 
 pub(crate) struct World {
-    setting: Setting,
-    history: History,
+    pub(super) setting: Setting,
+    pub(super) history: History,
     /// The choices of this step, and those of requests and disks while it lasts.
-    dice: Dice,
-    shared: Arc<Mutex<Dice>>,
-    server: Arc<dyn FarSide>,
+    pub(super) dice: Dice,
+    pub(super) shared: Arc<Mutex<Dice>>,
+    pub(super) server: Arc<dyn FarSide>,
     /// How others reach the server.
-    others: Arc<dyn Transport>,
-    weather: Arc<Mutex<Weather>>,
-    calm: Arc<AtomicBool>,
-    clients: Vec<Client>,
+    pub(super) others: Arc<dyn Transport>,
+    pub(super) weather: Arc<Mutex<Weather>>,
+    pub(super) calm: Arc<AtomicBool>,
+    pub(super) clients: Vec<Client>,
     /// What is under way, and for whom; late requests are for nobody.
-    tasks: Vec<(Option<usize>, Task)>,
-    starting: BTreeMap<usize, Start>,
-    shareds: Shareds,
-    trace: DefaultHasher,
+    pub(super) tasks: Vec<(Option<usize>, Task)>,
+    pub(super) starting: BTreeMap<usize, Start>,
+    pub(super) shareds: Shareds,
+    pub(super) trace: DefaultHasher,
     pub(crate) findings: Vec<String>,
-    steps: usize,
+    pub(super) steps: usize,
 }
 
 impl World {
@@ -74,7 +71,11 @@ impl World {
             Users::Tagging => own_schema(),
             Users::Theirs(application) => application.schema(),
         };
-        let server = server(&schema, &mut dice);
+        let own = match &users {
+            Users::Tagging => None,
+            Users::Theirs(application) => application.far_side(&mut dice),
+        };
+        let server = own.unwrap_or_else(|| server(&schema, &mut dice));
         let calm = Arc::new(AtomicBool::new(false));
         let mut setting = setting.clone();
         setting.without.extend(&history.without);
@@ -100,6 +101,7 @@ impl World {
             .iter()
             .map(|store| {
                 let policy = [ConflictPolicy::Merge, ConflictPolicy::Park][dice.below(2)].clone();
+                let waits = dice.permille(500);
                 let line = Line::new(Arc::clone(&weather), Arc::clone(&shared));
                 Client::new(Parts {
                     store: Arc::clone(store),
@@ -110,6 +112,7 @@ impl World {
                         Users::Tagging => policy,
                         Users::Theirs(application) => application.conflicts(),
                     },
+                    waits,
                     disk_trouble,
                     calm: Arc::clone(&calm),
                 })
@@ -142,12 +145,12 @@ impl World {
         }
     }
 
-    fn weather(&self) -> MutexGuard<'_, Weather> {
+    pub(super) fn weather(&self) -> MutexGuard<'_, Weather> {
         self.weather.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A line of the story, where it is told.
-    fn tell(&self, line: impl FnOnce() -> String) {
+    pub(super) fn tell(&self, line: impl FnOnce() -> String) {
         if self.setting.told {
             match self.steps {
                 AT_THE_END => println!(" end {}", line()),
@@ -156,7 +159,7 @@ impl World {
         }
     }
 
-    fn books(&self) -> MutexGuard<'_, Ledger> {
+    pub(super) fn books(&self) -> MutexGuard<'_, Ledger> {
         self.shareds
             .ledger
             .lock()
@@ -205,7 +208,7 @@ impl World {
     }
 
     /// The clients that take part.
-    fn numbers(&self) -> BTreeSet<usize> {
+    pub(super) fn numbers(&self) -> BTreeSet<usize> {
         let chosen = |number: &usize| {
             let clients = self.history.clients.as_ref();
             clients.is_none_or(|clients| clients.contains(number))
@@ -240,7 +243,7 @@ impl World {
     }
 
     /// One of the things that are under way goes one turn further.
-    fn turn(&mut self) {
+    pub(super) fn turn(&mut self) {
         let place = self.dice.below(self.tasks.len() + self.starting.len());
         if place < self.tasks.len() {
             self.poll(place);
@@ -291,8 +294,8 @@ impl World {
         match client.program() {
             Some(sync) => {
                 (number, action).hash(&mut self.trace);
-                let told = self.setting.told.then_some((self.steps, number));
-                let task = act(sync.clone(), action, self.shareds.clone(), told);
+                let told = self.setting.told.then_some(self.steps);
+                let task = act(sync.clone(), action, self.shareds.clone(), number, told);
                 self.tell(|| format!("client {number}: {action:?}"));
                 self.tasks.push((Some(number), task));
             }
@@ -312,9 +315,9 @@ impl World {
             Users::Tagging => usize::from(self.dice.permille(300)),
             Users::Theirs(_) => self.dice.below(self.shareds.tables.len()),
         };
-        let (own, theirs) = match &self.shareds.users {
-            Users::Tagging => (1, 0),
-            Users::Theirs(_) => (0, 1),
+        let (own, theirs, in_order) = match &self.shareds.users {
+            Users::Tagging => (1, 0, false),
+            Users::Theirs(application) => (0, 1, application.in_order()),
         };
         let seed = self.dice.draw();
         self.dice.weighted(&[
@@ -325,7 +328,7 @@ impl World {
             (6 * own, Action::UpdateWild(which)),
             (6 * own, Action::DeleteWild(which)),
             (16, Action::Push),
-            (4, Action::PushParallel),
+            (4 * usize::from(!in_order), Action::PushParallel),
             (12, Action::Pull(of)),
             (6, Action::PullInFull(of)),
             (2, Action::Audit(of)),
@@ -399,158 +402,6 @@ impl World {
             self.tasks.push((None, request.map(Ok).boxed()));
         }
     }
-
-    /// Faults end. What is under way comes to its end, and every client pushes and pulls until nothing is left.
-    fn settle(&mut self) {
-        self.calm.store(true, Ordering::SeqCst);
-        self.tell(|| "faults end".into());
-        {
-            let mut weather = self.weather();
-            weather.permille = 0;
-            weather.troubles.clear();
-        }
-        let late = std::mem::take(&mut self.weather().late.0);
-        let late = late
-            .into_iter()
-            .map(|request| (None, request.map(Ok).boxed()));
-        self.tasks.extend(late);
-        let mut patience = PATIENCE;
-        while !(self.tasks.is_empty() && self.starting.is_empty()) {
-            self.turn();
-            patience -= 1;
-            if patience == 0 || !self.findings.is_empty() {
-                self.findings
-                    .push("stuck: something that was begun does not end".into());
-                return;
-            }
-        }
-        for _ in 0..ROUNDS {
-            let mut quiet = true;
-            for number in self.numbers() {
-                match self.round(number) {
-                    Ok(left) => quiet &= left == 0,
-                    Err(finding) => self.findings.push(finding),
-                }
-            }
-            if !self.findings.is_empty() {
-                return;
-            }
-            if quiet {
-                return self.last_pulls();
-            }
-        }
-        self.findings
-            .push(format!("stuck: operations are left after {ROUNDS} rounds"));
-    }
-
-    /// Push, resolve, push, pull; how many operations are left.
-    fn round(&mut self, number: usize) -> Result<u64, String> {
-        let sync = self.program(number)?;
-        let error = |error: Error| format!("stuck: client {number}: {error:?}");
-        let shareds = self.shareds.clone();
-        finish(async move {
-            sync.push().await.map_err(error)?;
-            resolve(&sync, &shareds.users).await.map_err(error)?;
-            sync.push().await.map_err(error)?;
-            for name in shareds.tables.iter() {
-                let rows = sync.table::<Value>(name.as_str()).map_err(error)?;
-                let pull = rows.pull(synctable_core::query::Query::all(), "all");
-                pull.await.map_err(error)?;
-            }
-            let findings = sync.verify().await.map_err(error)?;
-            if findings.is_empty() {
-                Ok(sync.pending_count())
-            } else {
-                Err(format!("broken: client {number}: {findings:?}"))
-            }
-        })
-    }
-
-    /// The last changes of the last client reach the first.
-    fn last_pulls(&mut self) {
-        for number in self.numbers() {
-            if let Err(finding) = self.round(number).and_then(|left| match left {
-                0 => Ok(()),
-                left => Err(format!(
-                    "stuck: client {number} has {left} operations again"
-                )),
-            }) {
-                self.findings.push(finding);
-            }
-        }
-    }
-
-    fn program(&mut self, number: usize) -> Result<SyncContext, String> {
-        let Some(client) = self.clients.get_mut(number) else {
-            return Err("no such client".into());
-        };
-        if client.program().is_none() {
-            client.crash();
-            let running = finish(
-                client
-                    .start()
-                    .map(|done| done.map_err(|e| format!("{e:?}"))),
-            )?;
-            client.started(running);
-        }
-        let sync = client.program().cloned();
-        sync.ok_or_else(|| format!("stuck: client {number} cannot be started"))
-    }
-
-    /// Every client holds what the server holds, and the server what the books say.
-    fn compare(&mut self) {
-        let mut all = BTreeMap::new();
-        for table in Arc::clone(&self.shareds.tables).iter() {
-            let server = Arc::clone(&self.server);
-            let expected = match finish(async { Ok(server.live(table).await) }) {
-                Ok(rows) => rows,
-                Err(error) => return self.findings.push(error),
-            };
-            for number in self.numbers() {
-                let found = match self.program(number) {
-                    Ok(sync) => finish(async {
-                        let store = Arc::clone(sync.store());
-                        Ok(crate::fixture::all(&store, table).await)
-                    }),
-                    Err(error) => Err(error),
-                };
-                match found {
-                    Ok(found) if found == expected => {}
-                    Ok(found) => self.findings.push(format!(
-                        "diverged: client {number}, table {table}: {} at the server, {} here",
-                        shown(&expected),
-                        shown(&found)
-                    )),
-                    Err(error) => self.findings.push(error),
-                }
-            }
-            for row in &expected {
-                // Versions may be random.
-                (row.id().as_str(), row.body(), row.updated_at()).hash(&mut self.trace);
-            }
-            all.insert(table.clone(), expected);
-        }
-        match &self.shareds.users {
-            Users::Tagging => {
-                let of = |name: &str| all.get(&table(name)).map_or(&[][..], Vec::as_slice);
-                let wrong = self.books().check(of(KEPT));
-                self.findings.extend(wrong);
-                let wrong = self.books().check_passing(of(PASSING));
-                self.findings.extend(wrong);
-            }
-            Users::Theirs(application) => {
-                let wrong = application.check(&all).err();
-                self.findings
-                    .extend(wrong.map(|wrong| format!("wrong: {wrong}")));
-            }
-        }
-        self.findings.extend(self.server.violations());
-    }
-}
-
-fn shown(rows: &[Record]) -> String {
-    let rows: Vec<String> = rows.iter().map(Record::to_json).collect();
-    format!("[{}]", rows.join(", "))
 }
 
 /// Polls once; a panic is a finding.
@@ -571,7 +422,7 @@ fn poll(task: &mut Task) -> Option<Result<(), String>> {
 }
 
 /// Runs one future alone to its end.
-fn finish<T>(future: impl Future<Output = Result<T, String>>) -> Result<T, String> {
+pub(super) fn finish<T>(future: impl Future<Output = Result<T, String>>) -> Result<T, String> {
     let mut future = std::pin::pin!(future);
     let mut context = Context::from_waker(Waker::noop());
     for _ in 0..PATIENCE {

@@ -1,0 +1,25 @@
+//! The memory store carries the sync engine: the engine suite of the conformance kit, against a server with types.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking"
+)]
+
+use std::sync::Arc;
+
+use synctable_core::store::{LocalStore, StoreError};
+use synctable_memory::MemoryStore;
+use synctable_testkit::{Harness, async_trait, engine_tests};
+
+#[derive(Default)]
+struct Memory;
+
+#[async_trait]
+impl Harness for Memory {
+    async fn open(&self) -> Result<Arc<dyn LocalStore>, StoreError> {
+        Ok(Arc::new(MemoryStore::new()))
+    }
+}
+
+engine_tests!(Memory, run_typed);

@@ -1,0 +1,271 @@
+//! What clients do: the simulator's own users, and those of an application.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use serde_json::{Value, json};
+use synctable_core::query::Query;
+use synctable_core::store::StoreErrorKind;
+use synctable_core::sync::{OperationState, ParkedOperation, Purge, Resolution, SyncContext};
+use synctable_core::{Draft, Error, MergeRule, Schema, TableName, TableSchema};
+use tokio::task::yield_now;
+
+use super::application::Users;
+use super::dice::Dice;
+use super::ledger::Ledger;
+use super::watch::watch;
+use crate::fixture::table;
+
+/// The table whose changes all have to count: its records are never deleted.
+pub(crate) const KEPT: &str = "kept";
+/// The table in which anything is deleted, dropped and overwritten.
+pub(crate) const WILD: &str = "wild";
+
+/// The table of records that a client makes and removes again; nobody else touches them.
+pub(crate) const PASSING: &str = "passing";
+
+/// What the program does next. The number picks a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Action {
+    EditKept(u8),
+    /// Makes a record, edits it and removes it, as far as it gets.
+    Pass(u8),
+    PutWild(u8),
+    UpdateWild(u8),
+    DeleteWild(u8),
+    Push,
+    PushParallel,
+    /// The number picks a table.
+    Pull(usize),
+    PullInFull(usize),
+    Audit(usize),
+    Purge(usize),
+    Resolve,
+    CancelWild,
+    /// The application's users do something; the number makes their dice.
+    Theirs(u64),
+}
+
+/// The tables of the simulator's own users.
+pub(crate) fn own_schema() -> Schema {
+    let kept = TableSchema::new()
+        .with_merge("n", MergeRule::Counter)
+        .with_merge("log", MergeRule::Set);
+    Schema::new()
+        .with_table(table(KEPT), kept)
+        .with_table(table(WILD), TableSchema::new())
+        .with_table(table(PASSING), TableSchema::new())
+}
+
+/// What the things that clients do have in common.
+#[derive(Debug, Clone)]
+pub(crate) struct Shareds {
+    pub(crate) tables: Arc<[TableName]>,
+    pub(crate) ledger: Arc<Mutex<Ledger>>,
+    pub(crate) users: Users,
+}
+
+impl Shareds {
+    /// True where clients may read the table.
+    pub(crate) fn is_readable(&self, table: &TableName) -> bool {
+        match &self.users {
+            Users::Tagging => true,
+            Users::Theirs(application) => application.is_readable(table),
+        }
+    }
+
+    /// The tables that clients may read.
+    pub(crate) fn readable(&self) -> impl Iterator<Item = &TableName> {
+        let tables = self.tables.iter();
+        tables.filter(|table| self.is_readable(table))
+    }
+}
+
+/// Does one thing. An error is what the application would see; only what may not be is a finding.
+pub(crate) fn act(
+    sync: SyncContext,
+    action: Action,
+    shared: Shareds,
+    number: usize,
+    told: Option<usize>,
+) -> BoxFuture<'static, Result<(), String>> {
+    async move {
+        let outcome = run(&sync, action, &shared, number).await;
+        if let Some(step) = told {
+            println!("     client {number}: {action:?} of step {step}: {outcome:?}");
+        }
+        if let Err(error) = outcome {
+            allowed(action, &error)?;
+        }
+        match action {
+            Action::Push | Action::PushParallel => watch(&sync, &shared.users).await,
+            _ => Ok(()),
+        }
+    }
+    .boxed()
+}
+
+/// Errors that faults, conflicts and races explain.
+fn allowed(action: Action, error: &Error) -> Result<(), String> {
+    let explained = match error {
+        Error::Store(error) => matches!(
+            error.kind(),
+            StoreErrorKind::Io | StoreErrorKind::Unknown | StoreErrorKind::CheckFailed
+        ),
+        Error::PushStopped { source, .. } => return allowed(action, source),
+        Error::Transport(_)
+        | Error::NotFound { .. }
+        | Error::AlreadyExists { .. }
+        | Error::PendingOperations { .. }
+        | Error::NoSuchOperation { .. }
+        | Error::NotInConflict { .. }
+        | Error::IsConflict { .. }
+        | Error::OtherId { .. }
+        | Error::ConflictChanged { .. }
+        | Error::CannotMerge { .. } => true,
+        _ => false,
+    };
+    if explained {
+        Ok(())
+    } else {
+        Err(format!("{action:?} ended with {error:?}"))
+    }
+}
+
+fn books(ledger: &Mutex<Ledger>) -> MutexGuard<'_, Ledger> {
+    ledger.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn run(
+    sync: &SyncContext,
+    action: Action,
+    shared: &Shareds,
+    number: usize,
+) -> Result<(), Error> {
+    let ledger = &*shared.ledger;
+    let table = |name: &str| sync.table::<Value>(name);
+    let of = |number: usize| table(shared.tables[number].as_str());
+    match action {
+        Action::EditKept(which) => {
+            let id = format!("k{which}");
+            let tag = books(ledger).start(&id);
+            let changes = {
+                let tag = tag.clone();
+                move |mut record: Value| tagged(&mut record, &tag)
+            };
+            let kept = table(KEPT)?;
+            match kept.modify(&id, changes).await {
+                Err(Error::NotFound { .. }) => {
+                    let new = json!({"id": id, "n": 1, "log": [tag]});
+                    kept.insert(&new).await?;
+                }
+                done => _ = done?,
+            }
+            books(ledger).acknowledge(&tag);
+        }
+        Action::Pass(turns) => {
+            let passing = table(PASSING)?;
+            let id = books(ledger).come();
+            passing.insert(&json!({"id": id, "n": 0})).await?;
+            books(ledger).came(&id);
+            for n in 0..turns {
+                passing.update(&id, &json!({ "n": n })).await?;
+                // The others get a chance to push it meanwhile.
+                for _ in 0..20 {
+                    yield_now().await;
+                }
+            }
+            books(ledger).go(&id);
+            passing.delete(&id).await?;
+            books(ledger).went(&id);
+        }
+        Action::PutWild(which) => {
+            let new = json!({"id": format!("w{which}"), "n": which});
+            table(WILD)?.upsert(&new).await?;
+        }
+        Action::UpdateWild(which) => {
+            let id = format!("w{which}");
+            let change = |record: Value| json!({"n": record["n"].as_i64().unwrap_or(0) + 1});
+            table(WILD)?.modify(&id, change).await?;
+        }
+        Action::DeleteWild(which) => table(WILD)?.delete(format!("w{which}")).await?,
+        Action::Push => _ = sync.push().await?,
+        Action::PushParallel => _ = sync.push().parallel(3).await?,
+        Action::Pull(which) => _ = of(which)?.pull(Query::all(), "all").without_push().await?,
+        Action::PullInFull(which) => _ = of(which)?.pull_full(Query::all()).await?,
+        Action::Audit(which) => _ = of(which)?.audit(Query::all()).await?,
+        Action::Purge(which) => _ = of(which)?.purge(Purge::all()).await?,
+        Action::Resolve => resolve(sync, &shared.users).await?,
+        Action::CancelWild => {
+            let pending = sync.pending().await?;
+            let wild = pending
+                .iter()
+                .find(|operation| operation.table.as_str() == WILD);
+            if let Some(operation) = wild {
+                sync.cancel(operation.seq).await?;
+            }
+        }
+        Action::Theirs(seed) => {
+            if let Users::Theirs(application) = &shared.users {
+                let dice = &mut Dice::new(seed);
+                application.act_as(number, sync, dice).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The record's counter and log with one more change.
+pub(crate) fn tagged(record: &mut Value, tag: &str) -> Value {
+    let n = record["n"].as_i64().unwrap_or_default() + 1;
+    let mut log = record["log"].as_array().cloned().unwrap_or_default();
+    log.push(tag.into());
+    json!({"n": n, "log": log})
+}
+
+/// Ends every parked conflict and queues again what was refused.
+pub(crate) async fn resolve(sync: &SyncContext, users: &Users) -> Result<(), Error> {
+    for parked in sync.parked().await? {
+        let refused = parked.operation.state == OperationState::Rejected;
+        match users {
+            Users::Tagging if refused => _ = sync.retry(parked.operation.seq).await?,
+            Users::Tagging => decide(sync, &parked).await?,
+            Users::Theirs(application) if refused => application.refused(sync, &parked).await?,
+            Users::Theirs(application) => application.resolve(sync, &parked).await?,
+        }
+    }
+    Ok(())
+}
+
+/// Where rules do not decide, the server's side stays; but a change of a kept record that may be in already is looked up in
+/// the log, as an application would.
+async fn decide(sync: &SyncContext, parked: &ParkedOperation) -> Result<(), Error> {
+    match sync.resolve_parked(parked, Resolution::Merge).await {
+        Err(Error::CannotMerge { .. }) => {
+            let resolution = if parked.operation.table.as_str() == KEPT {
+                assert!(parked.operation.unsure, "rules decide: {parked:?}");
+                Resolution::With(counted(parked))
+            } else {
+                Resolution::Server
+            };
+            sync.resolve_parked(parked, resolution).await?;
+        }
+        done => _ = done?,
+    }
+    Ok(())
+}
+
+/// Both logs together, and as many changes as they name.
+fn counted(parked: &ParkedOperation) -> Draft {
+    let sides = [&parked.conflict.server, &parked.conflict.local];
+    let logs = sides.into_iter().flatten().map(|side| side.member("log"));
+    let tags: BTreeSet<String> = logs
+        .flatten()
+        .filter_map(|log| serde_json::from_value::<Vec<String>>(log).ok())
+        .flatten()
+        .collect();
+    let body = json!({"n": tags.len(), "log": tags});
+    Draft::from_serialize(&body).expect("an object is a draft")
+}

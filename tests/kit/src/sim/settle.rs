@@ -1,0 +1,210 @@
+//! The end of a history: faults stop, all clients become equal, and the books are read.
+
+use std::collections::BTreeMap;
+use std::hash::Hash;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use futures_util::FutureExt;
+use serde_json::Value;
+use synctable_core::query::Query;
+use synctable_core::sync::SyncContext;
+use synctable_core::{Error, Record};
+
+use super::act::{KEPT, PASSING, resolve};
+use super::application::{Participant, Users};
+use super::watch::watch;
+use super::world::{PATIENCE, World, finish};
+use crate::fixture::table;
+
+/// Rounds of push, resolve and pull in which all clients have to become equal.
+const ROUNDS: usize = 12;
+
+impl World {
+    /// Faults end. What is under way comes to its end, and every client pushes and pulls until nothing is left.
+    pub(super) fn settle(&mut self) {
+        self.calm.store(true, Ordering::SeqCst);
+        self.tell(|| "faults end".into());
+        {
+            let mut weather = self.weather();
+            weather.permille = 0;
+            weather.troubles.clear();
+        }
+        let late = std::mem::take(&mut self.weather().late.0);
+        let late = late
+            .into_iter()
+            .map(|request| (None, request.map(Ok).boxed()));
+        self.tasks.extend(late);
+        let mut patience = PATIENCE;
+        while !(self.tasks.is_empty() && self.starting.is_empty()) {
+            self.turn();
+            patience -= 1;
+            if patience == 0 || !self.findings.is_empty() {
+                self.findings
+                    .push("stuck: something that was begun does not end".into());
+                return;
+            }
+        }
+        if let Err(finding) = self.endure() {
+            return self.findings.push(finding);
+        }
+        self.server.lift();
+        for _ in 0..ROUNDS {
+            let mut quiet = true;
+            for number in self.numbers() {
+                match self.round(number) {
+                    Ok(left) => quiet &= left == 0,
+                    Err(finding) => self.findings.push(finding),
+                }
+            }
+            if !self.findings.is_empty() {
+                return;
+            }
+            if quiet {
+                return self.last_pulls();
+            }
+        }
+        self.findings
+            .push(format!("stuck: operations are left after {ROUNDS} rounds"));
+    }
+
+    /// An application looks at what the server's own habits leave, before they end.
+    fn endure(&mut self) -> Result<(), String> {
+        let Users::Theirs(application) = self.shareds.users.clone() else {
+            return Ok(());
+        };
+        let mut clients = Vec::new();
+        for number in self.numbers() {
+            let sync = self.program(number)?;
+            let waits = self.clients.get(number).is_some_and(|client| client.waits);
+            clients.push(Participant {
+                number,
+                sync,
+                waits,
+            });
+        }
+        finish(async move { application.endure(&clients).await })
+    }
+
+    /// Push, resolve, push, pull; how many operations are left.
+    fn round(&mut self, number: usize) -> Result<u64, String> {
+        let sync = self.program(number)?;
+        let error = |error: Error| format!("stuck: client {number}: {error:?}");
+        let shareds = self.shareds.clone();
+        let audits = !self.server.keeps_tombstones();
+        finish(async move {
+            // What had no answer again and again rests, unless somebody asks for it.
+            for operation in sync.pending().await.map_err(error)? {
+                if operation.aside.is_some() {
+                    sync.retry(operation.seq).await.map_err(error)?;
+                }
+            }
+            sync.push().await.map_err(error)?;
+            watch(&sync, &shareds.users).await?;
+            resolve(&sync, &shareds.users).await.map_err(error)?;
+            sync.push().await.map_err(error)?;
+            watch(&sync, &shareds.users).await?;
+            for name in shareds.readable() {
+                let rows = sync.table::<Value>(name.as_str()).map_err(error)?;
+                let pull = rows.pull(Query::all(), "all");
+                pull.await.map_err(error)?;
+                if audits {
+                    rows.audit(Query::all()).await.map_err(error)?;
+                }
+            }
+            let findings = sync.verify().await.map_err(error)?;
+            if findings.is_empty() {
+                Ok(sync.pending_count())
+            } else {
+                Err(format!("broken: client {number}: {findings:?}"))
+            }
+        })
+    }
+
+    /// The last changes of the last client reach the first.
+    fn last_pulls(&mut self) {
+        for number in self.numbers() {
+            if let Err(finding) = self.round(number).and_then(|left| match left {
+                0 => Ok(()),
+                left => Err(format!(
+                    "stuck: client {number} has {left} operations again"
+                )),
+            }) {
+                self.findings.push(finding);
+            }
+        }
+    }
+
+    fn program(&mut self, number: usize) -> Result<SyncContext, String> {
+        let Some(client) = self.clients.get_mut(number) else {
+            return Err("no such client".into());
+        };
+        if client.program().is_none() {
+            client.crash();
+            let running = finish(
+                client
+                    .start()
+                    .map(|done| done.map_err(|e| format!("{e:?}"))),
+            )?;
+            client.started(running);
+        }
+        let sync = client.program().cloned();
+        sync.ok_or_else(|| format!("stuck: client {number} cannot be started"))
+    }
+
+    /// Every client holds what the server holds, and the server what the books say.
+    pub(super) fn compare(&mut self) {
+        let mut all = BTreeMap::new();
+        for table in Arc::clone(&self.shareds.tables).iter() {
+            let server = Arc::clone(&self.server);
+            let expected = match finish(async { Ok(server.live(table).await) }) {
+                Ok(rows) => rows,
+                Err(error) => return self.findings.push(error),
+            };
+            let readable = self.shareds.is_readable(table);
+            for number in self.numbers().into_iter().filter(|_| readable) {
+                let found = match self.program(number) {
+                    Ok(sync) => finish(async {
+                        let store = Arc::clone(sync.store());
+                        Ok(crate::fixture::all(&store, table).await)
+                    }),
+                    Err(error) => Err(error),
+                };
+                match found {
+                    Ok(found) if found == expected => {}
+                    Ok(found) => self.findings.push(format!(
+                        "diverged: client {number}, table {table}: {} at the server, {} here",
+                        shown(&expected),
+                        shown(&found)
+                    )),
+                    Err(error) => self.findings.push(error),
+                }
+            }
+            for row in &expected {
+                // Versions may be random.
+                (row.id().as_str(), row.body(), row.updated_at()).hash(&mut self.trace);
+            }
+            all.insert(table.clone(), expected);
+        }
+        match &self.shareds.users {
+            Users::Tagging => {
+                let of = |name: &str| all.get(&table(name)).map_or(&[][..], Vec::as_slice);
+                let wrong = self.books().check(of(KEPT));
+                self.findings.extend(wrong);
+                let wrong = self.books().check_passing(of(PASSING));
+                self.findings.extend(wrong);
+            }
+            Users::Theirs(application) => {
+                let wrong = application.check(&all).err();
+                self.findings
+                    .extend(wrong.map(|wrong| format!("wrong: {wrong}")));
+            }
+        }
+        self.findings.extend(self.server.violations());
+    }
+}
+
+fn shown(rows: &[Record]) -> String {
+    let rows: Vec<String> = rows.iter().map(Record::to_json).collect();
+    format!("[{}]", rows.join(", "))
+}
