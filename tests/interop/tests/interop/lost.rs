@@ -1,5 +1,6 @@
 //! This project's engine with the genuine server, over a connection that breaks before the answer comes.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -16,11 +17,12 @@ use synctable_http::{Dialect, HttpTransport};
 use crate::ours::{Device, http};
 use crate::peers::NodeServer;
 
-/// Changes of the kinds named reach the server, and their answers are lost.
+/// Changes of the kinds named reach the server, their answers are lost, and no connection is made any more.
 #[derive(Debug, Clone)]
 struct Lossy {
     inner: Arc<HttpTransport>,
     loses: Arc<Mutex<Vec<ChangeKind>>>,
+    is_cut: Arc<AtomicBool>,
 }
 
 impl Lossy {
@@ -28,19 +30,31 @@ impl Lossy {
         Self {
             inner: Arc::new(http(&server.url, Dialect::Zumo2)),
             loses: Arc::default(),
+            is_cut: Arc::default(),
         }
     }
 
     fn loses(&self, kinds: &[ChangeKind]) {
         *self.loses.lock().unwrap() = kinds.to_vec();
+        self.is_cut.store(false, Ordering::SeqCst);
+    }
+
+    fn connect(&self) -> Result<(), TransportError> {
+        if self.is_cut.load(Ordering::SeqCst) {
+            let kind = TransportErrorKind::Unreachable;
+            return Err(TransportError::new(kind, "the line is cut"));
+        }
+        Ok(())
     }
 }
 
 #[async_trait]
 impl Transport for Lossy {
     async fn apply(&self, table: &TableName, change: &Change) -> Result<Outcome, TransportError> {
+        self.connect()?;
         let outcome = self.inner.apply(table, change).await?;
         if self.loses.lock().unwrap().contains(&change.kind) {
+            self.is_cut.store(true, Ordering::SeqCst);
             let lost = "the answer was lost";
             return Err(TransportError::new(TransportErrorKind::Timeout, lost));
         }
@@ -52,6 +66,7 @@ impl Transport for Lossy {
         table: &TableName,
         id: &RecordId,
     ) -> Result<Option<Record>, TransportError> {
+        self.connect()?;
         self.inner.get(table, id).await
     }
 
@@ -61,6 +76,7 @@ impl Transport for Lossy {
         query: &Query,
         cursor: Option<&PageCursor>,
     ) -> Result<RemotePage, TransportError> {
+        self.connect()?;
         self.inner.page(table, query, cursor).await
     }
 
