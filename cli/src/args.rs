@@ -24,8 +24,8 @@ use synctable::{NameError, QueryId, RecordId, StoreUrl, TableName};
         synctable query todoitem '$filter=complete eq false&$orderby=text'\n  \
         synctable push --remote http://localhost:8080\n  \
         synctable pull todoitem\n\n\
-        Exit codes: 0 done; 1 failed; 2 bad usage or bad input; 3 done, but conflicts or rejected operations are left; \
-        4 the remote cannot be reached or refuses the credentials, and nothing is lost.\n\
+        Exit codes: 0 done; 1 failed; 2 bad usage or bad input; 3 done, but something is left: aside for a later push, in conflict or rejected; \
+        4 the remote cannot be reached or cannot answer now, or a sign-in is needed, and nothing is lost.\n\
         With --json standard output carries one JSON value a line and nothing else."
 )]
 pub(crate) struct Cli {
@@ -150,7 +150,8 @@ pub(crate) enum Verb {
     },
     /// Send the queued changes to the server
     #[command(
-        after_help = "Conflicts are parked: the push goes on and ends with exit code 3. Example:\n  \
+        after_help = "One record never holds up the others: what is in conflict or refused waits for you, what fails otherwise is left aside \
+        for a later push; the push goes on and ends with exit code 3. Example:\n  \
         synctable push --remote http://localhost:8080 && synctable pending"
     )]
     Push {
@@ -184,7 +185,7 @@ pub(crate) enum Verb {
     /// Push, then pull every known table
     #[command(after_help = "Example:\n  synctable sync --remote http://localhost:8080")]
     Sync,
-    /// List the queued operations, parked ones too
+    /// List the queued operations, and why those wait that do
     #[command(after_help = "Example:\n  synctable pending --json")]
     Pending,
     /// List the parked conflicts with base, local and server record
@@ -196,7 +197,7 @@ pub(crate) enum Verb {
     /// Drop an operation and leave the record as it is here
     #[command(after_help = "Example:\n  synctable discard 7")]
     Discard(OneOperation),
-    /// Queue a rejected operation again as it is
+    /// Queue a rejected operation again as it is, or have the next push try one that is aside
     #[command(after_help = "Example:\n  synctable retry 7 && synctable push")]
     Retry(OneOperation),
     /// End a parked conflict

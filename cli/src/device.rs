@@ -10,7 +10,6 @@ use synctable::kv::KvBackend;
 use synctable::query::Query;
 use synctable::store::{LocalStore, StoreErrorKind};
 use synctable::sync::SyncContext;
-use synctable::transport::{Retry, RetryPolicy};
 use synctable::{Missing, OpenedStore, Schema, TableName};
 
 use crate::args::Globals;
@@ -25,7 +24,7 @@ const DIALECT: &str = "dialect";
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The way to the server.
-pub(crate) type Remote = Arc<Retry<HttpTransport>>;
+pub(crate) type Remote = Arc<HttpTransport>;
 
 /// A device, and the way to its server where a verb needs one.
 #[derive(Debug)]
@@ -188,10 +187,7 @@ impl Globals {
         if let Some(time) = self.timeout {
             builder = builder.timeout(time);
         }
-        Ok(Arc::new(Retry::new(
-            builder.build()?,
-            RetryPolicy::default(),
-        )))
+        Ok(Arc::new(builder.build()?))
     }
 }
 

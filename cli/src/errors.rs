@@ -7,19 +7,21 @@ use std::process::ExitCode;
 use synctable::query::odata::ODataError;
 use synctable::store::{StoreError, StoreErrorKind};
 use synctable::transport::{TransportError, TransportErrorKind};
-use synctable::{Error, NameError, RecordError, SchemaError};
+use synctable::{Error, ErrorKind, NameError, RecordError, SchemaError};
+
+use crate::rounds::PushLine;
 
 /// A command that did what it was asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Done {
     /// Nothing is left to do.
     All,
-    /// Conflicts or rejected operations wait for a decision.
+    /// Conflicts or rejected operations wait for a decision, or failed ones for a later push.
     WithLeftovers,
 }
 
 impl Done {
-    /// Done, and whether something waits for a decision.
+    /// Done, and whether something is left.
     pub(crate) fn leaving(leftovers: bool) -> Self {
         if leftovers {
             Self::WithLeftovers
@@ -46,8 +48,8 @@ pub(crate) const NO_REMOTE: &str = "the store knows no server; give --remote URL
 pub(crate) enum Cause {
     Failed,
     BadInput,
-    /// The remote cannot be reached or refuses the credentials.
-    Offline,
+    /// The remote cannot be reached, cannot answer now, or wants the user to sign in.
+    NoRemote,
 }
 
 /// A command that failed.
@@ -84,7 +86,7 @@ impl Failure {
                 ExitCode::from(match cause {
                     Cause::Failed => 1,
                     Cause::BadInput => 2,
-                    Cause::Offline => 4,
+                    Cause::NoRemote => 4,
                 })
             }
         }
@@ -95,6 +97,19 @@ impl Failure {
         match self {
             Self::Said { cause, message } => Self::new(cause, format!("{place}: {message}")),
             closed @ Self::OutputClosed => closed,
+        }
+    }
+
+    /// With what else there is to say. The cause stays.
+    pub(crate) fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (
+                Self::Said { cause, message },
+                Self::Said {
+                    message: further, ..
+                },
+            ) => Self::new(cause, format!("{message}; {further}")),
+            _ => Self::OutputClosed,
         }
     }
 }
@@ -140,16 +155,13 @@ fn with_sources(error: &dyn StdError) -> String {
 
 fn cause(error: &Error) -> Cause {
     match error {
-        Error::Name(_)
-        | Error::Record(_)
-        | Error::Schema(_)
-        | Error::TooLarge { .. }
-        | Error::PullQuery(_)
-        | Error::QueryIdReused { .. } => Cause::BadInput,
         Error::Store(error) => store_cause(error),
         Error::PushStopped { source, .. } => cause(source),
-        Error::Transport(error) => transport_cause(error),
-        _ => Cause::Failed,
+        error => match error.kind() {
+            ErrorKind::Input => Cause::BadInput,
+            ErrorKind::Offline | ErrorKind::SignIn | ErrorKind::Server => Cause::NoRemote,
+            _ => Cause::Failed,
+        },
     }
 }
 
@@ -160,24 +172,23 @@ fn store_cause(error: &StoreError) -> Cause {
     }
 }
 
-fn transport_cause(error: &TransportError) -> Cause {
-    match error.kind() {
-        TransportErrorKind::BadRequest | TransportErrorKind::Missing => Cause::BadInput,
-        TransportErrorKind::Unauthorized => Cause::Offline,
-        _ if error.is_temporary() => Cause::Offline,
-        _ => Cause::Failed,
-    }
-}
-
 fn message(error: &Error) -> String {
     match error {
         Error::Cancelled => "cancelled; nothing is lost".into(),
         Error::Transport(error) if error.kind() == TransportErrorKind::Missing => NO_REMOTE.into(),
-        Error::PushStopped { report, source } => format!(
-            "{} ({} pushed, {} still queued)",
-            message(source),
-            report.pushed,
-            report.pending
+        Error::PushStopped { report, source } => {
+            let counts = PushLine::from(&**report).counts();
+            format!("{} ({counts})", message(source))
+        }
+        error if error.needs_sign_in() => {
+            format!("a sign-in is needed: {}", with_sources(error))
+        }
+        Error::IsConflict { seq } => format!(
+            "operation {seq} is in conflict; see synctable conflicts, then end it with synctable resolve {seq} \
+             --server, --client, --merge or --with JSON"
+        ),
+        Error::OtherId { seq, id } => format!(
+            "the server keeps the record of operation {seq} under another id, '{id}'; take it over with synctable resolve {seq} --server"
         ),
         error => with_sources(error),
     }
@@ -197,7 +208,7 @@ impl From<StoreError> for Failure {
 
 impl From<TransportError> for Failure {
     fn from(error: TransportError) -> Self {
-        Self::new(transport_cause(&error), with_sources(&error))
+        Self::from(Error::from(error))
     }
 }
 

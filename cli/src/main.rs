@@ -7,6 +7,7 @@ mod key_options;
 mod log;
 mod output;
 mod progress;
+mod rounds;
 mod run;
 mod signals;
 mod verbs;

@@ -97,6 +97,7 @@ async fn run(cli: &Cli, output: &mut Output) -> Result<Done, Failure> {
                 filter: filter.as_ref(),
                 full: *full,
                 page: *page,
+                pushed: false,
             };
             sync::pull(globals, output, table, pull).await
         }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 use synctable::sync::{Operation, OperationState, ParkedOperation, Resolution};
-use synctable::{Draft, Error, Record, RecordId, TableName};
+use synctable::{Draft, Error, Record, RecordId, TableName, Timestamp};
 
 use crate::args::{Globals, Side};
 use crate::device::{Access, Device};
@@ -20,14 +20,27 @@ struct Line<'a> {
     state: &'static str,
     attempts: u32,
     #[serde(flatten)]
-    rejection: Option<Rejection<'a>>,
+    said: Option<Said<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    aside: Option<AsideLine<'a>>,
 }
 
-/// Why the server refused an operation.
+/// Why an operation waits for a decision, in the server's words.
 #[derive(Serialize)]
-struct Rejection<'a> {
+struct Said<'a> {
     status: Option<u16>,
     message: &'a str,
+}
+
+/// Why an operation waits for a later push.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct AsideLine<'a> {
+    reason: &'a str,
+    status: Option<u16>,
+    message: &'a str,
+    /// Not before this time does a push try it by itself; without one the next push does.
+    next_try: Option<Timestamp>,
 }
 
 #[derive(Serialize)]
@@ -41,12 +54,21 @@ struct ConflictLine<'a> {
 
 impl<'a> Line<'a> {
     fn new(operation: &'a Operation, parked: Option<&'a ParkedOperation>) -> Self {
-        let rejection = parked
-            .filter(|_| operation.state == OperationState::Rejected)
-            .map(|parked| Rejection {
+        // A conflict of versions has no words of the server: its two sides say it all.
+        let said = parked
+            .filter(|parked| {
+                operation.state == OperationState::Rejected || !parked.message.is_empty()
+            })
+            .map(|parked| Said {
                 status: parked.status,
                 message: &parked.message,
             });
+        let aside = operation.aside.as_ref().map(|aside| AsideLine {
+            reason: &aside.kind,
+            status: aside.status,
+            message: &aside.message,
+            next_try: aside.next_try,
+        });
         Self {
             seq: operation.seq,
             table: &operation.table,
@@ -54,7 +76,8 @@ impl<'a> Line<'a> {
             kind: operation.kind.as_str(),
             state: operation.state.as_str(),
             attempts: operation.attempts,
-            rejection,
+            said,
+            aside,
         }
     }
 
@@ -66,17 +89,29 @@ impl<'a> Line<'a> {
             kind,
             state,
             attempts,
-            rejection,
+            said,
+            aside,
         } = self;
         let mut text = format!("{seq}  {kind} {table} {id}  {state}, sent {attempts} times");
-        if let Some(rejection) = rejection {
-            if let Some(status) = rejection.status {
-                let _ = write!(text, ", status {status}");
+        if let Some(aside) = aside {
+            let _ = write!(text, ", aside ({}{})", aside.reason, status(aside.status));
+            match aside.next_try {
+                Some(time) => {
+                    let _ = write!(text, ", tried again not before {time}");
+                }
+                None => text.push_str(", tried again by the next push"),
             }
-            let _ = write!(text, ": {}", rejection.message);
+            let _ = write!(text, ": {}", aside.message);
+        }
+        if let Some(said) = said {
+            let _ = write!(text, "{}: {}", status(said.status), said.message);
         }
         text
     }
+}
+
+fn status(status: Option<u16>) -> String {
+    status.map_or_else(String::new, |status| format!(", status {status}"))
 }
 
 pub(crate) async fn pending(globals: &Globals, output: &mut Output) -> Result<Done, Failure> {
@@ -106,7 +141,7 @@ pub(crate) async fn conflicts(globals: &Globals, output: &mut Output) -> Result<
         for parked in &device.sync.conflicts().await? {
             let conflict = &parked.conflict;
             let line = ConflictLine {
-                line: Line::new(&parked.operation, None),
+                line: Line::new(&parked.operation, Some(parked)),
                 base: conflict.base.as_ref(),
                 local: conflict.local.as_ref(),
                 server: conflict.server.as_ref(),

@@ -1,14 +1,12 @@
 //! Push, pull, and both for every table.
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
-use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use synctable::query::odata::Spelling;
 use synctable::query::{Expr, Query};
-use synctable::sync::{CancelToken, PullReport, PushReport, SyncTable};
-use synctable::transport::{RetryPolicy, TransportErrorKind};
+use synctable::sync::{CancelToken, PullReport, SyncTable};
+use synctable::transport::TransportErrorKind;
 use synctable::{Error, QueryId, Record, TableName};
 
 use crate::args::Globals;
@@ -16,22 +14,11 @@ use crate::device::{Access, Device};
 use crate::errors::{Done, Failure, say};
 use crate::output::Output;
 use crate::progress::Progress;
+use crate::rounds::{PushLine, in_turn};
 use crate::signals;
 
 /// The name of pulls that are given none.
 const DEFAULT_NAME: &str = "default";
-/// How long to wait before looking again whether another process still pushes.
-const LOOK: Duration = Duration::from_millis(100);
-/// How often a push is begun while the server fails in ways that may pass.
-const TRIES: u32 = 3;
-
-#[derive(Serialize)]
-struct PushLine {
-    pushed: u64,
-    conflicts: u64,
-    rejected: u64,
-    pending: u64,
-}
 
 #[derive(Serialize)]
 struct PullLine<'a> {
@@ -54,6 +41,8 @@ pub(crate) struct PullArgs<'a> {
     pub(crate) filter: Option<&'a Expr>,
     pub(crate) full: bool,
     pub(crate) page: Option<u32>,
+    /// The queue was pushed just now: what it left would only fail again, once for each table.
+    pub(crate) pushed: bool,
 }
 
 pub(crate) async fn push(
@@ -62,7 +51,10 @@ pub(crate) async fn push(
     parallel: u8,
 ) -> Result<Done, Failure> {
     let cancel = signals::cancelled_by_stop()?;
-    let work = async |device: &Device| push_device(device, output, parallel, &cancel).await;
+    let work = async |device: &Device| {
+        let line = push_device(device, output, parallel, &cancel).await?;
+        print_push(output, &line)
+    };
     globals.with_device(Access::Sync, work).await
 }
 
@@ -75,11 +67,11 @@ pub(crate) async fn pull(
     let cancel = signals::cancelled_by_stop()?;
     let work = async |device: &Device| {
         device.remote()?;
-        let before = parked(device).await?;
+        let before = waiting(device).await?;
         let report = pull_table(device, output, table, args, &cancel).await?;
         print_pull(output, table, &report, false)?;
-        // Conflicts of earlier pushes are known; those of the push inside this pull are news.
-        let news = !parked(device).await?.is_subset(&before);
+        // What earlier pushes left is known; what the push inside this pull leaves is news.
+        let news = !waiting(device).await?.is_subset(&before);
         Ok(Done::leaving(news))
     };
     globals.with_device(Access::Sync, work).await
@@ -88,29 +80,69 @@ pub(crate) async fn pull(
 pub(crate) async fn sync(globals: &Globals, output: &mut Output) -> Result<Done, Failure> {
     let cancel = signals::cancelled_by_stop()?;
     let work = async |device: &Device| {
-        let done = push_device(device, output, 1, &cancel).await?;
-        let mut unknown = Vec::new();
+        let mut left = LeftOut::default();
+        let mut done = Done::All;
+        match push_device(device, output, 1, &cancel).await {
+            Ok(line) => done = print_push(output, &line)?,
+            // The server may still show what others did.
+            Err(error) if concerns_some(&error) && !error.needs_sign_in() => {
+                left.failures.push(error.into());
+            }
+            Err(error) => return Err(error.into()),
+        }
+        let args = PullArgs {
+            pushed: true,
+            ..PullArgs::default()
+        };
         for (table, schema) in device.sync.schema().tables() {
             if schema.local_only {
                 continue;
             }
             device.remote()?;
-            match pull_table(device, output, table, PullArgs::default(), &cancel).await {
-                Ok(report) => print_pull(output, table, &report, true)?,
+            match pull_table(device, output, table, args, &cancel).await {
+                Ok(report) => {
+                    print_pull(output, table, &report, true)?;
+                    left.pulled = true;
+                }
                 // One such table must not keep the others from being pulled.
-                Err(error) if is_unknown_table(&error) => unknown.push(table.as_str().to_owned()),
+                Err(error) if is_unknown_table(&error) => left.unknown.push(table.to_string()),
+                Err(error) if concerns_some(&error) => {
+                    let place = format!("table {table}");
+                    left.failures.push(Failure::from(error).within(&place));
+                }
                 Err(error) => return Err(error.into()),
             }
         }
-        if unknown.is_empty() {
-            return Ok(done);
-        }
-        Err(Failure::failed(format!(
-            "the server has no table {}; the others were pulled",
-            unknown.join(", ")
-        )))
+        left.end(done)
     };
     globals.with_device(Access::Sync, work).await
+}
+
+/// What a sync could not do, while it went on with the rest.
+#[derive(Debug, Default)]
+struct LeftOut {
+    failures: Vec<Failure>,
+    unknown: Vec<String>,
+    pulled: bool,
+}
+
+impl LeftOut {
+    /// All in one line; the first failure gives the exit code.
+    fn end(mut self, done: Done) -> Result<Done, Failure> {
+        if !self.unknown.is_empty() {
+            let unknown = self.unknown.join(", ");
+            let message = format!("the server has no table {unknown}");
+            self.failures.push(Failure::failed(message));
+        }
+        let Some(failure) = self.failures.into_iter().reduce(Failure::and) else {
+            return Ok(done);
+        };
+        Err(if self.pulled {
+            failure.and(Failure::failed("the others were pulled"))
+        } else {
+            failure
+        })
+    }
 }
 
 pub(crate) fn is_unknown_table(error: &Error) -> bool {
@@ -119,102 +151,35 @@ pub(crate) fn is_unknown_table(error: &Error) -> bool {
         .is_some_and(|error| error.kind() == TransportErrorKind::UnknownTable)
 }
 
-/// True for an error behind which a change may have reached the server: the next push asks about it before it sends again, which a
-/// transport that repeats requests cannot do. Answers that are known to mean nothing was done were repeated already.
-fn may_pass(error: &Error) -> bool {
+/// True for a failure that may be that of some tables alone: the server was reached.
+fn concerns_some(error: &Error) -> bool {
     error
         .as_transport()
-        .is_some_and(|error| match error.kind() {
-            TransportErrorKind::Unreachable => true,
-            TransportErrorKind::Unavailable => !matches!(error.status(), Some(408 | 429 | 503)),
-            _ => false,
-        })
+        .is_some_and(|error| !error.is_offline() && error.kind() != TransportErrorKind::Missing)
 }
 
-/// Tries again while another process pushes the store, as long as the device is patient.
-async fn in_turn<T>(
-    device: &Device,
-    cancel: &CancelToken,
-    mut attempt: impl AsyncFnMut() -> Result<T, Error>,
-) -> Result<T, Error> {
-    let begun = Instant::now();
-    loop {
-        match attempt().await {
-            Err(error) if is_another_pusher(&error) && begun.elapsed() < device.patience => {}
-            done => return done,
-        }
-        tokio::select! {
-            () = tokio::time::sleep(LOOK) => {}
-            () = cancel.cancelled() => return Err(Error::Cancelled),
-        }
-    }
-}
-
-fn is_another_pusher(error: &Error) -> bool {
-    match error {
-        Error::AnotherPusher => true,
-        Error::PushStopped { source, .. } => is_another_pusher(source),
-        _ => false,
-    }
-}
-
+/// Pushes, and counts what was pushed before another process took over for a while.
 async fn push_device(
     device: &Device,
-    output: &mut Output,
+    output: &Output,
     parallel: u8,
     cancel: &CancelToken,
-) -> Result<Done, Failure> {
-    let progress = Progress::of(output, "pushed", &device.sync);
-    let mut before = 0;
-    let mut attempt = 1;
-    let report = loop {
-        let push = async || {
-            let push = device.sync.push().parallel(parallel.into()).cancel(cancel);
-            let outcome = push.await;
-            if let Err(Error::PushStopped { report, source }) = &outcome
-                && is_another_pusher(source)
-            {
-                // Before the other one took over.
-                before += report.pushed;
-            }
-            outcome
-        };
-        match in_turn(device, cancel, push).await {
-            Ok(report) => break report,
-            Err(Error::PushStopped { report, source }) if attempt < TRIES && may_pass(&source) => {
-                before += report.pushed;
-            }
-            Err(error) => return Err(error.into()),
-        }
-        tokio::time::sleep(RetryPolicy::default().delay(attempt, None)).await;
-        attempt += 1;
+) -> Result<PushLine, Error> {
+    let _progress = Progress::of(output, "pushed", &device.sync);
+    let push = async || {
+        let push = device.sync.push().parallel(parallel.into()).cancel(cancel);
+        push.await
     };
-    drop(progress);
-    let PushReport {
-        pushed,
-        conflicts,
-        rejected,
-        pending,
-        ..
-    } = report;
-    let line = PushLine {
-        pushed: before + pushed,
-        conflicts,
-        rejected,
-        pending,
-    };
-    output.summary(&line, || {
-        let mut text = format!("{pushed} pushed, {pending} still queued");
-        if conflicts + rejected > 0 {
-            let _ = write!(
-                text,
-                ", of these {conflicts} in conflict and {rejected} rejected; see synctable pending and synctable conflicts"
-            );
-        }
-        text
-    })?;
+    let (before, last) = in_turn(device.patience, cancel, push).await;
+    let mut report = last?;
+    report.pushed += before;
+    Ok(PushLine::from(&report))
+}
+
+fn print_push(output: &mut Output, line: &PushLine) -> Result<Done, Failure> {
+    output.summary(line, || line.text())?;
     output.flush()?;
-    Ok(Done::leaving(conflicts + rejected > 0))
+    Ok(line.done())
 }
 
 async fn pull_table(
@@ -240,9 +205,15 @@ async fn pull_table(
         if let Some(page) = args.page {
             pull = pull.page(page);
         }
+        if args.pushed {
+            pull = pull.without_push();
+        }
         pull.cancel(cancel).await
     };
-    in_turn(device, cancel, pull).await
+    let (before, last) = in_turn(device.patience, cancel, pull).await;
+    let mut report = last?;
+    report.pushed += before;
+    Ok(report)
 }
 
 /// A name for a pull that is given none: each filter has its own.
@@ -291,12 +262,14 @@ fn print_pull(
     Ok(())
 }
 
-/// The numbers of the operations that wait for a decision.
-async fn parked(device: &Device) -> Result<BTreeSet<u64>, Failure> {
+/// The numbers of the operations that wait for a decision, or for a later push because they failed.
+async fn waiting(device: &Device) -> Result<BTreeSet<u64>, Failure> {
     if device.sync.pending_count() == 0 {
         return Ok(BTreeSet::new());
     }
     let operations = device.sync.pending().await?;
-    let parked = operations.iter().filter(|operation| operation.is_parked());
-    Ok(parked.map(|operation| operation.seq).collect())
+    let waiting = operations
+        .iter()
+        .filter(|operation| operation.is_parked() || operation.aside.is_some());
+    Ok(waiting.map(|operation| operation.seq).collect())
 }

@@ -25,7 +25,7 @@ impl Clash {
         let pushed = mine.run(&["push"]).expect(3).line();
         assert_eq!(
             pushed,
-            json!({"pushed": 0, "conflicts": 1, "rejected": 0, "pending": 1})
+            json!({"pushed": 0, "conflicts": 1, "rejected": 0, "aside": 0, "pending": 1})
         );
         Self {
             _server: server,
@@ -123,6 +123,21 @@ fn each_way_out_of_two_edits_settles_both_devices() {
         let settled: Value = serde_json::from_str(&clash.settled()).unwrap();
         assert_eq!(settled, expected, "{side:?}");
     }
+}
+
+#[test]
+fn a_retry_of_a_conflict_says_how_to_end_it() {
+    let clash = Clash::edits();
+    let seq = clash.mine.seq();
+    let refused = clash.mine.run(&["retry", &seq]).expect(1);
+    assert!(
+        refused.err.contains("is in conflict")
+            && refused
+                .err
+                .contains(&format!("synctable resolve {seq} --server")),
+        "{refused:?}"
+    );
+    assert_eq!(clash.mine.ok(&["conflicts"]).lines().len(), 1);
 }
 
 #[test]

@@ -9,8 +9,10 @@
 mod bad_input;
 mod conflicts;
 mod crash;
+mod delivery;
 mod demo;
 mod encrypted;
+mod gate;
 mod genuine;
 mod import_export;
 mod kit;

@@ -45,7 +45,13 @@ fn a_server_that_refuses_the_credentials_exits_4() {
         "HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
     ));
     let device = device();
-    push(&device, &refusing.url, 4);
+    let refused = push(&device, &refusing.url, 4);
+    assert!(refused.err.contains("a sign-in is needed"), "{refused:?}");
+    assert!(!refused.err.contains("reach"), "{refused:?}");
+    for args in [&["pull", "todoitem"][..], &["sync"]] {
+        let refused = device.run(args).expect(4);
+        assert!(refused.err.contains("a sign-in is needed"), "{refused:?}");
+    }
     let ran = Ran::of(
         command(device.folder())
             .args(["push", "--auth-env", "SYNCTABLE_TEST_TOKEN"])
@@ -55,13 +61,14 @@ fn a_server_that_refuses_the_credentials_exits_4() {
 }
 
 #[test]
-fn a_busy_server_is_tried_three_times() {
+fn a_busy_server_is_asked_three_times_but_sent_each_change_once() {
     let busy = Scripted::new(Some(
         "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nconnection: close\r\nretry-after: 0\r\n\r\n",
     ));
     let device = device();
     push(&device, &busy.url, 4);
-    assert_eq!(busy.requests(), 3);
+    // One write. Three reads, before it would be sent again: does the server work?
+    assert_eq!(busy.requests(), 1 + 3);
 }
 
 #[test]
@@ -71,7 +78,8 @@ fn a_server_that_is_silent_is_given_up_after_the_timeout() {
     device
         .run(&["push", "--remote", &silent.url, "--timeout", "0.2"])
         .expect(4);
-    assert_eq!(silent.requests(), 1);
+    // One write, and one read, which is not repeated: it may take as long each time.
+    assert_eq!(silent.requests(), 2);
     let pending = device.ok(&["pending"]).line();
     assert_eq!(pending["state"], "attempted");
     // Whether it got there is found out before it is sent again.
@@ -83,13 +91,22 @@ fn a_server_that_is_silent_is_given_up_after_the_timeout() {
 #[test]
 fn nonsense_exits_1() {
     let nonsense = Scripted::new(Some(
-        "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 6\r\nconnection: close\r\n\r\n<html>",
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 6\r\nconnection: close\r\n\r\n\"what\"",
     ));
     let device = Device::new();
     device
         .run(&["pull", "todoitem", "--remote", &nonsense.url])
         .expect(1);
     push(&self::device(), &nonsense.url, 1);
+}
+
+#[test]
+fn the_page_of_a_network_is_no_server() {
+    let hotel = Scripted::new(Some(
+        "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 6\r\nconnection: close\r\n\r\n<html>",
+    ));
+    let ran = push(&device(), &hotel.url, 4);
+    assert!(ran.err.contains("the network answers in place"), "{ran:?}");
 }
 
 #[test]

@@ -204,7 +204,7 @@ fn the_inspector_counts_and_verifies() {
 #[test]
 fn a_push_of_nothing_needs_no_remote_and_other_syncs_do() {
     let device = Device::new();
-    let nothing = json!({"pushed": 0, "conflicts": 0, "rejected": 0, "pending": 0});
+    let nothing = json!({"pushed": 0, "conflicts": 0, "rejected": 0, "aside": 0, "pending": 0});
     assert_eq!(device.ok(&["push"]).line(), nothing);
     assert_eq!(device.ok(&["sync"]).line(), nothing);
     device.ok(&["insert", "todo", r#"{"id":"a"}"#]);

@@ -19,7 +19,7 @@ fn what_one_device_imports_the_other_one_pulls() {
     let pushed = one.ok(&["push", "--remote", &server.url()]).line();
     assert_eq!(
         pushed,
-        json!({"pushed": 250, "conflicts": 0, "rejected": 0, "pending": 0})
+        json!({"pushed": 250, "conflicts": 0, "rejected": 0, "aside": 0, "pending": 0})
     );
     // The store remembers the server from here on.
     let pulled = one.ok(&["pull", "movies"]).line();
@@ -138,7 +138,7 @@ fn sync_pushes_and_pulls_every_table() {
     let lines = one.ok(&["sync"]).lines();
     assert_eq!(
         lines[0],
-        json!({"pushed": 2, "conflicts": 0, "rejected": 0, "pending": 0})
+        json!({"pushed": 2, "conflicts": 0, "rejected": 0, "aside": 0, "pending": 0})
     );
     let tables: Vec<_> = lines[1..]
         .iter()
@@ -173,7 +173,7 @@ fn what_the_server_refuses_is_listed_and_can_be_mended() {
     let pushed = device.run(&["push"]).expect(3).line();
     assert_eq!(
         pushed,
-        json!({"pushed": 1, "conflicts": 0, "rejected": 1, "pending": 1})
+        json!({"pushed": 1, "conflicts": 0, "rejected": 1, "aside": 0, "pending": 1})
     );
     let pending = device.ok(&["pending"]).line();
     assert_eq!(

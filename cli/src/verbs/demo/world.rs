@@ -9,7 +9,6 @@ use synctable::query::{Query, field};
 use synctable::server::TableServer;
 use synctable::store::LocalStore;
 use synctable::sync::{SyncContext, SyncTable};
-use synctable::transport::{Retry, RetryPolicy};
 use synctable::{NameError, SqliteStore, TableName, TableSchema};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -138,7 +137,7 @@ fn table() -> Result<TableName, NameError> {
 async fn person(name: &'static str, store: SqliteStore, url: &str) -> Result<Person, Failure> {
     let http = HttpTransport::builder(url).build()?;
     let sync = SyncContext::builder(Arc::new(store))
-        .transport(Retry::new(http, RetryPolicy::default()))
+        .transport(http)
         .open()
         .await?;
     let todos = sync.table(table()?.as_str())?;
