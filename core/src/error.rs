@@ -166,7 +166,7 @@ pub enum Error {
     Contended,
 }
 
-/// What kind of failure an [`Error`] is: what to do about it, rather than where it happened.
+/// What kind of failure an [`enum@Error`] is: what to do about it, rather than where it happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {

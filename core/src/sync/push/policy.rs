@@ -1,34 +1,4 @@
 //! What an answer means for an operation: one pure rule, and the course that a push takes through failures.
-//!
-//! A transport says what happened, without statuses ([`Facts`]); the engine knows what it asked ([`Attempt`]) and what else it
-//! has seen ([`Evidence`]). [`judge`] reads the first row of this table that fits:
-//!
-//! | row | what happened | what is known | verdict |
-//! |---|---|---|---|
-//! | done | it was done | | accepted |
-//! | other id | done under another id | | reject: sent again it would be there twice |
-//! | no table yet | "no such record" | no read of the table was answered in this push | ask first: the table may be missing |
-//! | gone anyway | "no such record", to a delete | the table is there | accepted |
-//! | gone | "no such record" | the row was not read | ask first |
-//! | met | a conflict | the row was not read | ask first |
-//! | ours | a conflict | the row is what was sent | accepted |
-//! | hidden | "taken", to an unsure insert of a generated id | rows may not be read | accepted: nobody else has that id |
-//! | lagging | a conflict | the row is on the version that was sent, read less than three times | ask first, after a while |
-//! | not moved | "taken" | the row is not there, may not be read, or is on the version that was sent; said once | retry now |
-//! | refused | "taken" | the same, said twice, nothing aside before it | reject: it is no conflict of versions |
-//! | lags | "another version" | the row is on the version that was sent, read three times | set aside |
-//! | orphan | a conflict without a live row, or "taken" | an operation before it is aside | set aside, three times at most |
-//! | moved | a conflict | the row is another | park: a decision is needed |
-//! | orphan refused | its content is refused | an operation before it is aside | set aside, three times at most |
-//! | content | its content is refused | | reject |
-//! | no line | no connection | tries are left | retry now: nothing was sent |
-//! | offline | no connection, a network's page, another address | | stop the push |
-//! | stale token | the credentials are refused | nothing was accepted with them, others were not asked for | retry now with others |
-//! | again and again | any other failure | counted three times | reject |
-//! | own or everybody's | any other failure | | set aside |
-//!
-//! Rows may only be left out of an order that matters where their cases exclude each other. The simulator finds each row that is
-//! turned around (`tests/kit/tests/policy.rs`).
 
 use std::time::Duration;
 
@@ -182,9 +152,36 @@ pub(crate) struct Rule {
     instead: Verdict,
 }
 
-/// What an answer to a change means.
+/// What an answer to a change means. It depends on its arguments alone.
 ///
-/// It depends on its arguments alone; the [module](self) has it as a table.
+/// A transport says what happened, without statuses ([`Facts`]); the engine knows what it asked ([`Attempt`]) and what else it
+/// has seen ([`Evidence`]). [`judge`] reads the first row of this table that fits:
+///
+/// | row | what happened | what is known | verdict |
+/// |---|---|---|---|
+/// | done | it was done | | accepted |
+/// | other id | done under another id | | reject: sent again it would be there twice |
+/// | no table yet | "no such record" | no read of the table was answered in this push | ask first: the table may be missing |
+/// | gone anyway | "no such record", to a delete | the table is there | accepted |
+/// | gone | "no such record" | the row was not read | ask first |
+/// | met | a conflict | the row was not read | ask first |
+/// | ours | a conflict | the row is what was sent | accepted |
+/// | hidden | "taken", to an unsure insert of a generated id | rows may not be read | accepted: nobody else has that id |
+/// | lagging | a conflict | the row is on the version that was sent, read less than three times | ask first, after a while |
+/// | not moved | "taken" | the row is not there, may not be read, or is on the version that was sent; said once | retry now |
+/// | refused | "taken" | the same, said twice, nothing aside before it | reject: it is no conflict of versions |
+/// | lags | "another version" | the row is on the version that was sent, read three times | set aside |
+/// | orphan | a conflict without a live row, or "taken" | an operation before it is aside | set aside, three times at most |
+/// | moved | a conflict | the row is another | park: a decision is needed |
+/// | orphan refused | its content is refused | an operation before it is aside | set aside, three times at most |
+/// | content | its content is refused | | reject |
+/// | no line | no connection | tries are left | retry now: nothing was sent |
+/// | offline | no connection, a network's page, another address | | stop the push |
+/// | stale token | the credentials are refused | nothing was accepted with them, others were not asked for | retry now with others |
+/// | again and again | any other failure | counted three times | reject |
+/// | own or everybody's | any other failure | | set aside |
+///
+/// A test turns each row around, and the simulator has to notice it.
 pub fn judge(
     attempt: Attempt,
     facts: Facts,
@@ -573,7 +570,7 @@ mod tests {
         assert_eq!(names.len(), TABLE.len());
         let docs = include_str!("policy.rs");
         for name in names {
-            assert!(docs.contains(&format!("//! | {name} |")), "{name}");
+            assert!(docs.contains(&format!("/// | {name} |")), "{name}");
         }
     }
 }
