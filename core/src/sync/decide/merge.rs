@@ -123,10 +123,7 @@ impl Join<'_> {
             let old = base.find(&name).unwrap_or(NULL);
             let ours = local.find(&name).unwrap_or(NULL);
             let text = self.member(path(&name), old, ours, theirs);
-            // What was left out here stays left out: not every server takes a null for it.
-            if text != NULL || theirs == NULL || local.find(&name).is_some() {
-                merged.push((name, text));
-            }
+            merged.push((name, text));
         }
         for (name, ours) in local.list.clone() {
             if server.find(&name).is_none() {
