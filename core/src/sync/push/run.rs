@@ -1,6 +1,6 @@
 //! One push: its groups, its two turns, and what counts at its end.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use futures_util::{StreamExt, stream};
@@ -178,7 +178,7 @@ impl<'a> Run<'a> {
 
     /// Before the operations aside are tried again: do their tables work?
     async fn look_at_tables(&self, remote: &Remote, group: &[(u64, Key)]) -> Result<(), Error> {
-        let tables: HashSet<&TableName> = group.iter().map(|(_, (table, _))| table).collect();
+        let tables: BTreeSet<&TableName> = group.iter().map(|(_, (table, _))| table).collect();
         for table in tables {
             if self.course().readable(table).is_some() {
                 continue;
