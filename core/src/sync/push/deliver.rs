@@ -2,6 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::name::TableName;
 use crate::planted::planted;
 use crate::record::Record;
 use crate::sync::context::Inner;
@@ -444,23 +445,24 @@ impl Delivery<'_> {
         }
         match next {
             Next::GoOn => Ok(()),
-            Next::Control => match self.remote.control(table).await {
-                Ok(()) => {
-                    self.course().controlled(table, None);
-                    Ok(())
-                }
-                Err(error) if self.course().controlled(table, Some(error.kind())) => {
-                    // Is it this table, or all of them?
-                    match self.inner.queue.another_table(table) {
-                        Some(other) if self.remote.control(&other).await.is_ok() => {
-                            self.course().was_read(&other);
-                            Ok(())
-                        }
-                        _ => Err(error),
-                    }
-                }
-                Err(_) => Ok(()),
-            },
+            Next::Control => self.look_at(table).await,
+        }
+    }
+
+    /// Reads a row of a table that fails, and of another one where that fails, too: is it this table, or all of them? An error
+    /// ends the push.
+    pub(crate) async fn look_at(&self, table: &TableName) -> Result<(), TransportError> {
+        let control = self.remote.control(table).await;
+        let kind = control.as_ref().err().map(TransportError::kind);
+        if !self.course().controlled(table, kind) {
+            return Ok(());
+        }
+        match self.inner.queue.another_table(table) {
+            Some(other) if self.remote.control(&other).await.is_ok() => {
+                self.course().was_read(&other);
+                Ok(())
+            }
+            _ => control,
         }
     }
 }

@@ -555,7 +555,7 @@ mod tests {
             }
         }
 
-        /// Every row decides some case, so none is hidden behind another.
+        /// Nothing but the arguments decides.
         #[test]
         fn the_same_case_has_the_same_verdict(attempt in attempt(), facts in facts(), evidence in evidence()) {
             let patience = RetryPolicy::default().with_seed(1);

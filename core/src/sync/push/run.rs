@@ -89,6 +89,14 @@ impl<'a> Run<'a> {
         self.course.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn delivery<'b>(&'b self, remote: &'b Remote) -> Delivery<'b> {
+        Delivery {
+            inner: self.inner,
+            remote,
+            course: &self.course,
+        }
+    }
+
     /// The whole push.
     pub(crate) async fn whole(&mut self, report: &mut PushReport) -> Result<(), Error> {
         let group = self.next_group();
@@ -183,21 +191,7 @@ impl<'a> Run<'a> {
             if self.course().readable(table).is_some() {
                 continue;
             }
-            let control = remote.control(table).await;
-            let kind = control
-                .as_ref()
-                .err()
-                .map(crate::transport::TransportError::kind);
-            if self.course().controlled(table, kind) {
-                let other = self.inner.queue.another_table(table);
-                match other {
-                    // It is this table, not all of them.
-                    Some(other) if remote.control(&other).await.is_ok() => {
-                        self.course().was_read(&other);
-                    }
-                    _ => control?,
-                }
-            }
+            self.delivery(remote).look_at(table).await?;
         }
         Ok(())
     }
@@ -266,11 +260,7 @@ impl<'a> Run<'a> {
             delivered: sendings.iter().map(|_| Answer::NotSent.into()).collect(),
             stopped: None,
         });
-        let delivery = Delivery {
-            inner: self.inner,
-            remote,
-            course: &self.course,
-        };
+        let delivery = self.delivery(remote);
         let mut deliveries = Vec::with_capacity(sendings.len());
         for (place, sending) in sendings.iter().enumerate() {
             let rounds = self.rounds.get(&sending.operation.seq);
@@ -402,7 +392,7 @@ impl<'a> Run<'a> {
                         let Some(operation) = slot.and_then(|slot| slot.find(**seq)) else {
                             continue;
                         };
-                        let alone = kind.is_some_and(|kind| counts(operation, kind));
+                        let is_counted = kind.is_some_and(|kind| counts(operation, kind));
                         let open = operation.is_unsure();
                         let Some(aside) = &mut operation.aside else {
                             continue;
@@ -411,7 +401,7 @@ impl<'a> Run<'a> {
                             aside.deferred += 1;
                             continue;
                         };
-                        if !alone {
+                        if !is_counted {
                             continue;
                         }
                         aside.counted += 1;
