@@ -1,0 +1,215 @@
+//! What the server holds, and what it makes of a change.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures_util::future::BoxFuture;
+use synctable_core::transport::{
+    Change, ChangeKind, Conflict, ConflictCause, InvalidRow, Outcome, Rejection, ServerRecord,
+    TransportError,
+};
+use synctable_core::{Record, RecordId, SystemProperties, TableName, Version};
+
+use super::fault::failed;
+use super::{Fault, Request, ServerOptions};
+use crate::engine::rows::Rows;
+use crate::typed::Flavour;
+
+pub(super) type Rule<T> = Box<dyn Fn(&TableName, &Change) -> Option<T> + Send>;
+
+pub(super) struct State {
+    pub(super) rows: Rows,
+    pub(super) requests: Vec<Request>,
+    /// Requests that were made, those that never arrived too.
+    pub(super) made: usize,
+    pub(super) faults: BTreeMap<usize, Fault>,
+    pub(super) always: Option<Fault>,
+    /// What befalls every request from this one on.
+    pub(super) fails_from: Option<(usize, Fault)>,
+    pub(super) meanwhile: BTreeMap<usize, BoxFuture<'static, ()>>,
+    pub(super) rule: Option<Rule<Rejection>>,
+    pub(super) fails: Option<Rule<Fault>>,
+    pub(super) clashes: Option<Rule<Rejection>>,
+    pub(super) hides: Option<Fault>,
+    /// Tables that may be written and not read.
+    pub(super) hidden: BTreeMap<TableName, Fault>,
+    /// The record that has to be there, and the status of the refusal while it is not.
+    pub(super) demand: Option<Rule<(TableName, RecordId, u16)>>,
+    /// Conflicts are answered though the version is the right one.
+    pub(super) doubts: Option<Rule<()>>,
+    pub(super) renewals: u32,
+    pub(super) renames: Option<Rule<RecordId>>,
+    pub(super) blanks: bool,
+    pub(super) bare: bool,
+    /// Requests about single records, those that never arrived, too.
+    pub(super) made_for: BTreeMap<RecordId, usize>,
+    /// Tables that are not there for now.
+    pub(super) unmounted: BTreeSet<TableName>,
+    /// Changes whose request was lost: they may still arrive.
+    pub(super) lost: Vec<(TableName, Change)>,
+    pub(super) invalid: Vec<InvalidRow>,
+    pub(super) effects: BTreeMap<(TableName, RecordId), u64>,
+    /// What became of changes, by their operation id.
+    pub(super) outcomes: BTreeMap<String, Outcome>,
+    pub(super) violations: Vec<String>,
+}
+
+impl State {
+    pub(super) fn new(options: ServerOptions) -> Self {
+        Self {
+            rows: Rows::new(options),
+            requests: Vec::new(),
+            made: 0,
+            faults: BTreeMap::new(),
+            always: None,
+            fails_from: None,
+            meanwhile: BTreeMap::new(),
+            rule: None,
+            fails: None,
+            clashes: None,
+            hides: None,
+            hidden: BTreeMap::new(),
+            demand: None,
+            doubts: None,
+            renewals: 0,
+            renames: None,
+            blanks: false,
+            bare: false,
+            made_for: BTreeMap::new(),
+            unmounted: BTreeSet::new(),
+            lost: Vec::new(),
+            invalid: Vec::new(),
+            effects: BTreeMap::new(),
+            outcomes: BTreeMap::new(),
+            violations: Vec::new(),
+        }
+    }
+
+    pub(super) fn as_shown(&self, row: Record) -> Record {
+        if !self.bare {
+            return row;
+        }
+        let deleted = row.is_deleted();
+        row.with_system(SystemProperties {
+            deleted,
+            ..SystemProperties::default()
+        })
+    }
+
+    /// The status with which a record is refused whose parent is missing.
+    pub(super) fn is_orphan(&self, table: &TableName, change: &Change) -> Option<u16> {
+        let (parent, id, status) = self.demand.as_ref()?(table, change)?;
+        let row = self.rows.get(&parent, &id);
+        let there = row.is_some_and(|row| !row.is_deleted());
+        (!there).then_some(status)
+    }
+
+    /// As [`apply`](Self::apply), with what the class of the table makes of the record.
+    pub(super) fn apply_classed(
+        &mut self,
+        table: &TableName,
+        change: &Change,
+    ) -> Result<Outcome, TransportError> {
+        let mut change = change.clone();
+        let taken = change.record.as_ref();
+        match taken.map(|record| self.rows.take(table, record)) {
+            None => {}
+            Some(Ok(record)) => change.record = Some(record),
+            Some(Err((500, _))) => return Err(failed()),
+            Some(Err((status, words))) => {
+                return Ok(Outcome::Rejected(Rejection::new(Some(status), words)));
+            }
+        }
+        // The answer would name the record in a header that takes ASCII only.
+        let unspeakable = self.rows.options.classes == Some(Flavour::Toolkit)
+            && change.kind == ChangeKind::Insert
+            && !change.id.as_str().is_ascii();
+        match self.apply(table, &change) {
+            Outcome::Applied(_) if unspeakable => Err(failed()),
+            outcome => Ok(outcome),
+        }
+    }
+
+    pub(super) fn apply(&mut self, table: &TableName, change: &Change) -> Outcome {
+        let Some(key) = change
+            .operation_id
+            .as_ref()
+            .filter(|_| self.rows.options.operation_ids)
+        else {
+            return self.apply_anew(table, change);
+        };
+        if let Some(outcome) = self.outcomes.get(key) {
+            return outcome.clone();
+        }
+        let outcome = self.apply_anew(table, change);
+        if matches!(outcome, Outcome::Applied(_) | Outcome::OtherId(_)) {
+            self.outcomes.insert(key.clone(), outcome.clone());
+        }
+        outcome
+    }
+
+    fn apply_anew(&mut self, table: &TableName, change: &Change) -> Outcome {
+        if let Some(rejection) = self.rule.as_ref().and_then(|rule| rule(table, change)) {
+            return Outcome::Rejected(rejection);
+        }
+        if let Some(refusal) = self.clashes.as_ref().and_then(|rule| rule(table, change)) {
+            let conflict = Conflict::new(ServerRecord::Unknown);
+            return Outcome::Conflict(conflict.with_cause(ConflictCause::Existing, refusal));
+        }
+        if self.unmounted.contains(table) {
+            return Outcome::Missing;
+        }
+        match self.is_orphan(table, change) {
+            Some(409) => {
+                let conflict = Conflict::new(ServerRecord::Unknown);
+                let refusal = Rejection::new(Some(409), "no such parent");
+                return Outcome::Conflict(conflict.with_cause(ConflictCause::Existing, refusal));
+            }
+            Some(status) => {
+                return Outcome::Rejected(Rejection::new(Some(status), "no such parent"));
+            }
+            None => {}
+        }
+        let doubt = self
+            .doubts
+            .as_ref()
+            .filter(|_| change.kind != ChangeKind::Insert);
+        if doubt.and_then(|rule| rule(table, change)).is_some() {
+            return Outcome::Conflict(Conflict::new(ServerRecord::Unknown));
+        }
+        let row = self.rows.get(table, &change.id);
+        let checks = self.rows.options.checks_versions;
+        if checks && change.kind != ChangeKind::Insert && change.if_match.is_none() && row.is_some()
+        {
+            let (kind, id) = (change.kind, &change.id);
+            self.violations
+                .push(format!("{kind:?} of {table}/{id} names no version"));
+        }
+        let new = change.kind == ChangeKind::Insert;
+        let renames = self.renames.as_ref().filter(|_| new);
+        if let Some(id) = renames.and_then(|rule| rule(table, change)) {
+            let mut other = change.clone();
+            other.id = id;
+            let id = other.id.clone();
+            other.record = other.record.map(|record| record.with_id(id));
+            return match self.rows.apply(table, &other) {
+                Outcome::Applied(Some(row)) => Outcome::OtherId(row),
+                other => other,
+            };
+        }
+        let outcome = self.rows.apply(table, change);
+        let changed = self.rows.get(table, &change.id) != row;
+        if matches!(outcome, Outcome::Applied(_)) && changed {
+            let key = (table.clone(), change.id.clone());
+            *self.effects.entry(key).or_default() += 1;
+        }
+        match outcome {
+            Outcome::Applied(Some(row)) if self.blanks => {
+                let mut system = row.system().clone();
+                system.version = Some(Version::new(""));
+                Outcome::Applied(Some(row.with_system(system)))
+            }
+            Outcome::Applied(row) => Outcome::Applied(row.map(|row| self.as_shown(row))),
+            outcome => outcome,
+        }
+    }
+}

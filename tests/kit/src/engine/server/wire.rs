@@ -1,0 +1,156 @@
+//! The server as a transport: each request meets what was planned for it.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use synctable_core::query::Query;
+use synctable_core::transport::{
+    Change, Outcome, PageCursor, RemotePage, Transport, TransportCapabilities, TransportError,
+    TransportErrorKind,
+};
+use synctable_core::{Record, RecordId, TableName};
+use tokio::task::yield_now;
+
+use super::state::State;
+use super::{Call, Fault, Request, TestServer};
+
+/// How long it keeps the outcomes of changes.
+const KEPT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+impl TestServer {
+    /// Does what a request asks for, with everything that goes wrong on the way.
+    async fn serve<T>(
+        &self,
+        request: Request,
+        answer: impl FnOnce(&mut State) -> Result<T, TransportError> + Send,
+    ) -> Result<T, TransportError> {
+        yield_now().await;
+        let (answer, fault, meanwhile) = {
+            let mut state = self.state();
+            let number = state.made;
+            state.made += 1;
+            let about = match &request.call {
+                Call::Apply(change) => Some(&change.id),
+                Call::Get(id) => Some(id),
+                Call::Page(_) => None,
+            };
+            if let Some(id) = about {
+                *state.made_for.entry(id.clone()).or_default() += 1;
+            }
+            let by_rule = match (&request.call, &state.fails) {
+                (Call::Apply(change), Some(rule)) => rule(&request.table, change),
+                _ => None,
+            };
+            let orphan = match &request.call {
+                Call::Apply(change) => state.is_orphan(&request.table, change) == Some(500),
+                Call::Get(_) | Call::Page(_) => false,
+            };
+            let by_rule = by_rule.or(orphan.then_some(Fault::Failure));
+            let lasting = state.fails_from.filter(|(from, _)| *from <= number);
+            let lasting = lasting.map(|(_, fault)| fault);
+            let fault = state.faults.remove(&number);
+            let fault = fault.or(lasting).or(state.always).or(by_rule);
+            let meanwhile = state.meanwhile.remove(&number);
+            let hidden = match &request.call {
+                Call::Apply(_) => None,
+                Call::Get(_) | Call::Page(_) => {
+                    let of_table = state.hidden.get(&request.table).copied();
+                    state.hides.or(of_table)
+                }
+            };
+            if let Some(error) = fault.or(hidden).and_then(Fault::before) {
+                if let (Some(Fault::LostRequest), Call::Apply(change)) = (fault, &request.call) {
+                    let lost = (request.table.clone(), change.clone());
+                    state.lost.push(lost);
+                }
+                return Err(error);
+            }
+            state.requests.push(request);
+            (answer(&mut state), fault, meanwhile)
+        };
+        if let Some(meanwhile) = meanwhile {
+            meanwhile.await;
+        }
+        yield_now().await;
+        match fault.and_then(Fault::after) {
+            Some(error) => Err(error),
+            None => answer,
+        }
+    }
+}
+
+#[async_trait]
+impl Transport for TestServer {
+    async fn apply(&self, table: &TableName, change: &Change) -> Result<Outcome, TransportError> {
+        let request = Request {
+            table: table.clone(),
+            call: Call::Apply(change.clone()),
+        };
+        self.serve(request, |state| state.apply_classed(table, change))
+            .await
+    }
+
+    async fn get(
+        &self,
+        table: &TableName,
+        id: &RecordId,
+    ) -> Result<Option<Record>, TransportError> {
+        let request = Request {
+            table: table.clone(),
+            call: Call::Get(id.clone()),
+        };
+        let answer = |state: &mut State| {
+            if state.unmounted.contains(table) {
+                return Ok(None);
+            }
+            let shown = |row: &Record| state.rows.options.shows_tombstones || !row.is_deleted();
+            let row = state.rows.get(table, id).filter(shown);
+            Ok(row.map(|row| state.as_shown(row)))
+        };
+        self.serve(request, answer).await
+    }
+
+    async fn page(
+        &self,
+        table: &TableName,
+        query: &Query,
+        cursor: Option<&PageCursor>,
+    ) -> Result<RemotePage, TransportError> {
+        let request = Request {
+            table: table.clone(),
+            call: Call::Page(query.clone()),
+        };
+        let answer = |state: &mut State| {
+            if state.unmounted.contains(table) {
+                let error = TransportError::new(TransportErrorKind::UnknownTable, "no such table");
+                return Err(error.with_status(404));
+            }
+            let page = state.rows.page(table, query, cursor);
+            let mut page = page.map_err(|error| {
+                TransportError::new(TransportErrorKind::BadQuery, error.to_string())
+            })?;
+            page.invalid = std::mem::take(&mut state.invalid);
+            page.records = page
+                .records
+                .into_iter()
+                .map(|row| state.as_shown(row))
+                .collect();
+            Ok(page)
+        };
+        self.serve(request, answer).await
+    }
+
+    fn capabilities(&self) -> TransportCapabilities {
+        let state = self.state();
+        let mut capabilities = TransportCapabilities::default();
+        let keeps = state.rows.options.operation_ids;
+        capabilities.operation_ids_kept = keeps.then_some(KEPT);
+        capabilities.server_time = Some(state.rows.now);
+        capabilities
+    }
+
+    async fn renew_credentials(&self) -> Result<bool, TransportError> {
+        self.state().renewals += 1;
+        Ok(false)
+    }
+}
