@@ -54,7 +54,7 @@ struct ConflictLine<'a> {
 
 impl<'a> Line<'a> {
     fn new(operation: &'a Operation, parked: Option<&'a ParkedOperation>) -> Self {
-        // A conflict of versions has no words of the server: its two sides say it all.
+        // A conflict may come without words: its two sides say it all.
         let said = parked
             .filter(|parked| {
                 operation.state == OperationState::Rejected || !parked.message.is_empty()

@@ -10,6 +10,7 @@ use crate::sync::push::answer::Settled;
 use crate::sync::queue::operation::{OperationKind, OperationState};
 use crate::sync::queue::slot::Slot;
 use crate::sync::system::{FAILURES, FailureRow};
+use crate::transport::Rejection;
 
 /// Carries out a decision on a conflict. The operation is known to have had no effect, and is the only one on its record.
 pub(crate) fn decide(
@@ -18,9 +19,9 @@ pub(crate) fn decide(
     seq: u64,
     server: Option<&Record>,
     decision: &ConflictDecision,
-    message: &str,
+    refusal: &Rejection,
 ) -> Result<Settled, Error> {
-    let parked = |slot: &mut Slot, batch: &mut WriteBatch, message: &str| {
+    let parked = |slot: &mut Slot, batch: &mut WriteBatch| {
         if let Some(operation) = slot.find(seq) {
             operation.state = OperationState::Conflict;
             operation.aside = None;
@@ -32,8 +33,8 @@ pub(crate) fn decide(
             }
         }
         let failure = FailureRow {
-            status: None,
-            message: message.to_owned(),
+            status: refusal.status,
+            message: refusal.message.clone(),
             server: server.cloned(),
         };
         batch.push(Write::Put {
@@ -55,7 +56,7 @@ pub(crate) fn decide(
             slot.operations.retain(|operation| operation.seq != seq);
             Ok(Settled::Done)
         }
-        ConflictDecision::Park => parked(slot, batch, message),
+        ConflictDecision::Park => parked(slot, batch),
         ConflictDecision::Server => {
             slot.operations.retain(|operation| operation.seq != seq);
             slot.record = live(server);

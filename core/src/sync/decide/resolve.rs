@@ -12,6 +12,7 @@ use crate::sync::event::Origin;
 use crate::sync::queue::operation::{Operation, OperationState};
 use crate::sync::queue::slot::Slot;
 use crate::sync::system::{FAILURES, FailureRow, OPERATIONS, seq_id};
+use crate::transport::Rejection;
 
 /// An operation that waits for a decision.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -155,7 +156,10 @@ impl SyncContext {
             }
             if let Some(operation) = slot.find(seq) {
                 operation.retry();
-                operation.aside = None;
+                // What failed so far still counts, or a refusal would be put off for ever.
+                if let Some(aside) = &mut operation.aside {
+                    aside.next_try = None;
+                }
             }
             Ok(())
         })
@@ -245,7 +249,14 @@ impl SyncContext {
                 },
             };
             slot.condense(seq);
-            decide(slot, batch, seq, server, &decision, "")?;
+            decide(
+                slot,
+                batch,
+                seq,
+                server,
+                &decision,
+                &Rejection::new(None, ""),
+            )?;
             Ok(())
         })
         .await

@@ -28,7 +28,8 @@ pub(crate) enum Answer {
     Conflict {
         server: Option<Record>,
         decision: ConflictDecision,
-        message: String,
+        /// Why it is parked, should it be: the words of the policy, of the handler, or else of the server.
+        refusal: Rejection,
         /// It may have been done before others changed the record: see [`Operation::unsure`].
         unsure: bool,
     },

@@ -92,7 +92,11 @@ impl Delivery<'_> {
             match self.ask(operation).await {
                 Asked::Row(row) => match self.ours(sending, row.as_ref()) {
                     Ours::NotApplied => {}
-                    found => return self.conclude(sending, found, row, last_round).await.into(),
+                    found => {
+                        let refusal = Rejection::new(None, "");
+                        let answer = self.conclude(sending, found, row, refusal, last_round);
+                        return answer.await.into();
+                    }
                 },
                 // Who may insert but not read learns from the answer to the same insert.
                 Asked::Failed(error) if is_hidden(&error) && is_own_insert(attempt) => {}
@@ -172,7 +176,8 @@ impl Delivery<'_> {
                         Ours::NotApplied | Ours::Accepted(_) => Ours::Conflict { unsure: false },
                         found => found,
                     };
-                    return self.conclude(sending, found, row, last_round).await.into();
+                    let answer = self.conclude(sending, found, row, said.refusal, last_round);
+                    return answer.await.into();
                 }
                 Verdict::StopPush => return stopped(sending, attempt, said),
             }
@@ -344,12 +349,13 @@ impl Delivery<'_> {
         }
     }
 
-    /// What a look at the row came to, when the operation is not to be sent as it is.
+    /// What a look at the row came to, when the operation is not to be sent as it is. `refusal`: what the server said before.
     async fn conclude(
         &self,
         sending: &Sending,
         found: Ours,
         row: Option<Record>,
+        refusal: Rejection,
         last_round: bool,
     ) -> Answer {
         match found {
@@ -359,10 +365,12 @@ impl Delivery<'_> {
             Ours::Conflict { unsure } => {
                 let mut operation = sending.operation.clone();
                 operation.unsure = unsure;
-                self.conflict(sending, operation, row, last_round).await
+                self.conflict(sending, operation, row, refusal, last_round)
+                    .await
             }
             Ours::NotApplied | Ours::Undelete | Ours::GoOn => {
-                self.conflict(sending, sending.operation.clone(), row, last_round)
+                let operation = sending.operation.clone();
+                self.conflict(sending, operation, row, refusal, last_round)
                     .await
             }
         }
@@ -373,6 +381,7 @@ impl Delivery<'_> {
         sending: &Sending,
         operation: Operation,
         server: Option<Record>,
+        mut refusal: Rejection,
         last_round: bool,
     ) -> Answer {
         if planted!(ConflictIsDone) {
@@ -386,10 +395,13 @@ impl Delivery<'_> {
             operation,
         };
         let (decision, message) = self.inner.decide_conflict(&details, last_round).await;
+        if !message.is_empty() {
+            refusal.message = message;
+        }
         Answer::Conflict {
             server,
             decision,
-            message,
+            refusal,
             unsure,
         }
     }

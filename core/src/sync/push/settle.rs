@@ -111,7 +111,9 @@ fn settle_one(
             let edited = newer || !operation.sent.is_empty();
             if edited {
                 slot.condense(seq);
-                return decide(slot, batch, seq, row.as_ref(), &ConflictDecision::Park, "");
+                let deleted = Rejection::new(None, "deleted at the server");
+                let park = ConflictDecision::Park;
+                return decide(slot, batch, seq, row.as_ref(), &park, &deleted);
             }
             slot.operations.retain(|operation| operation.seq != seq);
             slot.record = None;
@@ -141,7 +143,7 @@ fn settle_one(
         Answer::Conflict {
             server,
             decision,
-            message,
+            refusal,
             unsure,
         } => {
             operation.unsure = *unsure;
@@ -158,7 +160,7 @@ fn settle_one(
                 }
                 return Ok(Settled::Again);
             }
-            decide(slot, batch, seq, server.as_ref(), decision, message)
+            decide(slot, batch, seq, server.as_ref(), decision, refusal)
         }
     }
 }

@@ -561,3 +561,17 @@ pub async fn inserts_over_tombstones<H: Harness>(harness: &H) {
     let pulled = device.todo.pull_full(Query::all()).await.expect("a pull");
     assert_eq!(pulled.updated + pulled.added + pulled.deleted, 0);
 }
+
+/// A parked conflict says what the server said, and with which status.
+pub async fn a_parked_conflict_has_the_words_of_the_server<H: Harness>(harness: &H) {
+    let device = Device::new(harness, &TestServer::new()).await;
+    device.insert("a", 1).await;
+    device.server.set("a", 9);
+    let words = "a: there is such a record";
+    device
+        .server
+        .clash(move |_, _| Some(synctable_core::transport::Rejection::new(Some(409), words)));
+    assert_eq!(device.push().await.conflicts, 1);
+    let parked = device.sync.conflicts().await.expect("a queue").remove(0);
+    assert_eq!((parked.status, parked.message.as_str()), (Some(409), words));
+}

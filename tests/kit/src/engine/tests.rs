@@ -121,6 +121,7 @@ macro_rules! engine_tests {
             client_wins_sends_the_local_record
             parked_conflicts_are_resolved_later
             parked_conflicts_are_durable
+            a_parked_conflict_has_the_words_of_the_server
             parked_records_can_be_edited
             pull_keeps_parked_records
             client_wins_meets_a_third_writer
