@@ -331,8 +331,9 @@ impl Delivery<'_> {
         }
         // What the server remembers of the first attempt may be overtaken by what others did since.
         match self.ask(operation).await {
+            // Edits since then are told from what was sent: what the server added to it is no edit.
             Asked::Row(now) if usable => Answer::AppliedEarlier {
-                content: answered,
+                content: sending.record.clone(),
                 now,
             },
             Asked::Row(Some(now)) => Answer::Applied(Some(now)),

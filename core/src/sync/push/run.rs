@@ -282,17 +282,14 @@ impl<'a> Run<'a> {
             } else {
                 self.failed.remove(&operation.seq);
             }
-            let answer = match delivered.answer {
-                // An operation whose fate was open before stays open when it was not its turn.
-                Answer::NotSent if sending.unsure => Answer::Unknown,
-                answer => answer,
-            };
+            // An operation whose fate was open before stays open when it was not its turn.
+            let still_open = sending.unsure && matches!(delivered.answer, Answer::NotSent);
             answers.push(Answered {
                 seq: operation.seq,
                 table: operation.table.clone(),
                 id: operation.id.clone(),
-                answer,
-                unsure: delivered.unsure,
+                answer: delivered.answer,
+                unsure: delivered.unsure || still_open,
             });
         }
         Group { answers, stopped }

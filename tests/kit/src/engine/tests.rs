@@ -72,6 +72,7 @@ macro_rules! engine_tests {
             operations_of_an_old_release_keep_their_key
             an_unsure_insert_that_is_deleted_here_is_deleted_there
             edits_behind_an_accepted_change_put_nothing_back
+            edits_behind_a_remembered_insert_remove_nothing
             a_delete_behind_an_accepted_change_meets_what_others_did
         }
         $crate::__engine_tests! { $harness, $run, returned:

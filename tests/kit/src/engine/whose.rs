@@ -461,6 +461,27 @@ pub async fn edits_behind_an_accepted_change_put_nothing_back<H: Harness>(_: &H)
     }
 }
 
+/// The answer to an insert was lost, the server remembers it, and the record was edited here: what the server added to it stays.
+pub async fn edits_behind_a_remembered_insert_remove_nothing<H: Harness>(harness: &H) {
+    let server = TestServer::new();
+    server.configure(|options| (options.typed, options.operation_ids) = (true, true));
+    let device = Device::new(harness, &server).await;
+    device.insert("a", 1).await;
+    device.push_is_cut(Fault::LostAnswer).await;
+    device
+        .todo
+        .update("a", &json!({"n": 2}))
+        .await
+        .expect("there");
+    device.push().await;
+    device.push().await;
+    let sent = server.changes().pop().and_then(|change| change.record);
+    let sent = sent.expect("the edit went out");
+    let members = ["n", "mood", "stars"].map(|name| sent.member(name));
+    assert_eq!(members, [json!(2), json!("Calm"), json!(0)].map(Some));
+    device.is_in_sync().await;
+}
+
 /// The answer to an update was lost, others changed the record, and it was deleted here: a conflict, not their silence.
 pub async fn a_delete_behind_an_accepted_change_meets_what_others_did<H: Harness>(_: &H) {
     for server in servers() {
