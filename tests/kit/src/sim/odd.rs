@@ -25,7 +25,7 @@ use crate::engine::Fault;
 use crate::fixture::table;
 
 /// Pushes after which nothing is left but what the server will not take.
-const ENOUGH: usize = 8;
+const ENOUGH: usize = 12;
 /// Pushes in which others were accepted, after which the server's failures at a record are its own.
 const COUNTED_OUT: usize = 3;
 /// In this of them the first request finds no connection.

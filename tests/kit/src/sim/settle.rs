@@ -39,9 +39,11 @@ impl World {
         while !(self.tasks.is_empty() && self.starting.is_empty()) {
             self.turn();
             patience -= 1;
-            if patience == 0 || !self.findings.is_empty() {
+            if patience == 0 {
                 self.findings
                     .push("stuck: something that was begun does not end".into());
+            }
+            if !self.findings.is_empty() {
                 return;
             }
         }

@@ -3,7 +3,7 @@
 use synctable_core::Record;
 use synctable_core::sync::{OperationKind, OperationState, ParkedOperation, SyncContext};
 
-use super::act::PASSING;
+use super::act::{PASSING, WILD};
 use super::application::Users;
 
 /// How the message of an operation begins whose failure was counted against it. Failures on the way may be.
@@ -37,6 +37,14 @@ fn blamed(parked: &ParkedOperation) -> Option<String> {
     let shadow = operation.shadow.as_ref();
     let gone = shadow.map_or(operation.gone, Record::is_deleted);
     match operation.state {
+        // Others make and delete these records all the time: an insert may meet one twice, and find none both times that it looks.
+        OperationState::Rejected
+            if operation.kind == OperationKind::Insert
+                && table.as_str() == WILD
+                && parked.status == Some(409) =>
+        {
+            None
+        }
         OperationState::Rejected if !parked.message.starts_with(COUNTED) => {
             Some(format!("refused: {table}/{id}: {}", parked.message))
         }
