@@ -79,9 +79,11 @@ fn settle_one(
     match &answered.answer {
         Answer::Unknown => Ok(Settled::Open),
         Answer::NotSent => {
-            operation.state = OperationState::Pending;
             operation.attempts = operation.attempts.saturating_sub(1);
-            slot.condense(seq);
+            if !answered.unsure {
+                operation.state = OperationState::Pending;
+                slot.condense(seq);
+            }
             Ok(Settled::Open)
         }
         Answer::Aside { failure, sent } => {
