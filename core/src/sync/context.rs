@@ -222,10 +222,8 @@ impl ContextBuilder {
             events: broadcast::channel(EVENT_BUFFER).0,
         };
         inner.read_queue().await?;
-        if inner.store.capabilities().multi_process {
-            // Read only so far: the first change claims the queue and reads it anew.
-            inner.queue.mark_suspect(&[]);
-        }
+        // Read only so far: the first change claims the queue and reads it anew.
+        inner.queue.mark_suspect();
         Ok(SyncContext {
             inner: Arc::new(inner),
         })

@@ -163,6 +163,16 @@ pub(crate) fn meta_row(name: &str, value: &str) -> Result<Record, StoreError> {
     )
 }
 
+/// The row that stands while no other context has changed the queue. The number is for people; what tells claims apart is the
+/// random part, as one that was dropped may come late.
+pub(crate) fn claim_row(number: u64, random: &RecordId) -> Result<Record, StoreError> {
+    let value = number.to_string();
+    row(
+        RecordId::system("claim"),
+        &serde_json::json!({ "value": value, "by": random.as_str() }),
+    )
+}
+
 /// The text of a `__meta` row.
 pub(crate) fn meta_value(record: &Record) -> Result<String, StoreError> {
     match record.member("value") {

@@ -4,8 +4,8 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
-use synctable_core::store::{Durability, StoreCapabilities, StoreError, StoreErrorKind};
-use synctable_kv::{Indexes, KvBackend, KvBatch, KvSnapshot};
+use synctable_core::store::{Durability, StoreError, StoreErrorKind};
+use synctable_kv::{Indexes, KvBackend, KvBatch, KvSnapshot, Promises};
 
 use crate::cache::Cache;
 use crate::cipher::{Aad, EpochKeys, Kind, blob_epoch, tampered};
@@ -184,8 +184,8 @@ impl<B: KvBackend> KvBackend for Sealed<B> {
         }
     }
 
-    fn capabilities(&self) -> StoreCapabilities {
-        self.0.backend.capabilities()
+    fn promises(&self) -> Promises {
+        self.0.backend.promises()
     }
 
     fn close(&self) -> Result<(), StoreError> {

@@ -5,7 +5,7 @@ use std::fmt::{self, Debug};
 use std::ops::{Bound, Range};
 use std::sync::Arc;
 
-use synctable_core::store::{Durability, StoreCapabilities, StoreError};
+use synctable_core::store::{Durability, StoreError};
 
 /// A key and its value.
 pub type Entry = (Vec<u8>, Vec<u8>);
@@ -35,8 +35,8 @@ pub trait KvBackend: Debug + Send + Sync + 'static {
     }
 
     /// What the engine promises; nothing by default.
-    fn capabilities(&self) -> StoreCapabilities {
-        StoreCapabilities::default()
+    fn promises(&self) -> Promises {
+        Promises::default()
     }
 
     /// Makes everything durable and lets go of files. Called at most once, and no other method after it.
@@ -56,11 +56,38 @@ impl<B: KvBackend + ?Sized> KvBackend for Arc<B> {
     fn indexes(&self) -> Indexes {
         (**self).indexes()
     }
-    fn capabilities(&self) -> StoreCapabilities {
-        (**self).capabilities()
+    fn promises(&self) -> Promises {
+        (**self).promises()
     }
     fn close(&self) -> Result<(), StoreError> {
         (**self).close()
+    }
+}
+
+/// What an engine promises beyond the base contract. That several processes may open one store is not among it: whatever its engine can do,
+/// [`KvStore`](crate::KvStore) keeps what it knows of the tables in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub struct Promises {
+    /// Records survive closing and opening again.
+    pub persistent: bool,
+    /// An `Immediate` batch survives a power cut.
+    pub durable: bool,
+}
+
+impl Promises {
+    /// Sets `persistent`.
+    #[must_use]
+    pub fn with_persistent(mut self, yes: bool) -> Self {
+        self.persistent = yes;
+        self
+    }
+
+    /// Sets `durable`.
+    #[must_use]
+    pub fn with_durable(mut self, yes: bool) -> Self {
+        self.durable = yes;
+        self
     }
 }
 

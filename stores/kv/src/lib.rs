@@ -71,6 +71,6 @@ mod store;
 mod value;
 mod values;
 
-pub use backend::{Entry, Indexes, KvBackend, KvBatch, KvSnapshot};
+pub use backend::{Entry, Indexes, KvBackend, KvBatch, KvSnapshot, Promises};
 pub use key::Key;
 pub use store::KvStore;

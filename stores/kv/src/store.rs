@@ -382,8 +382,10 @@ impl<B: KvBackend> LocalStore for KvStore<B> {
     }
 
     fn capabilities(&self) -> StoreCapabilities {
-        self.backend
-            .capabilities()
+        let promises = self.backend.promises();
+        StoreCapabilities::default()
+            .with_persistent(promises.persistent)
+            .with_durable(promises.durable)
             .with_ordered_commits(true)
             .with_indexes(self.backend.indexes() == Indexes::Ordered)
     }

@@ -10,8 +10,8 @@ use redb::{
     AccessGuard, Database, ReadOnlyDatabase, ReadOnlyTable, ReadableDatabase, StorageError,
     TableDefinition,
 };
-use synctable_core::store::{StoreCapabilities, StoreError, StoreErrorKind};
-use synctable_kv::{Entry, KvBackend, KvBatch, KvSnapshot};
+use synctable_core::store::{StoreError, StoreErrorKind};
+use synctable_kv::{Entry, KvBackend, KvBatch, KvSnapshot, Promises};
 
 use crate::error::{
     closed, damaged, from_close, from_commit, from_storage, from_table, from_transaction, uncertain,
@@ -76,10 +76,8 @@ impl KvBackend for RedbBackend {
         caught(uncertain, || write.commit().map_err(from_commit))
     }
 
-    fn capabilities(&self) -> StoreCapabilities {
-        StoreCapabilities::default()
-            .with_persistent(true)
-            .with_durable(true)
+    fn promises(&self) -> Promises {
+        Promises::default().with_persistent(true).with_durable(true)
     }
 
     fn close(&self) -> Result<(), StoreError> {

@@ -7,8 +7,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
-use synctable_core::store::{Durability, StoreCapabilities, StoreError};
-use synctable_kv::{Entry, KvBackend, KvBatch, KvSnapshot};
+use synctable_core::store::{Durability, StoreError};
+use synctable_kv::{Entry, KvBackend, KvBatch, KvSnapshot, Promises};
 
 use crate::durable::Open;
 use crate::error::{closed, damaged, from_sled, not_synced, uncertain};
@@ -72,10 +72,8 @@ impl KvBackend for SledBackend {
         })
     }
 
-    fn capabilities(&self) -> StoreCapabilities {
-        StoreCapabilities::default()
-            .with_persistent(true)
-            .with_durable(true)
+    fn promises(&self) -> Promises {
+        Promises::default().with_persistent(true).with_durable(true)
     }
 
     fn close(&self) -> Result<(), StoreError> {

@@ -7,9 +7,9 @@ use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OptionalExtension, params};
-use synctable_core::store::{Durability, StoreCapabilities, StoreError, StoreErrorKind};
+use synctable_core::store::{Durability, StoreError, StoreErrorKind};
 use synctable_kv::files::io_error;
-use synctable_kv::{Entry, KvBackend, KvBatch, KvSnapshot};
+use synctable_kv::{Entry, KvBackend, KvBatch, KvSnapshot, Promises};
 
 use crate::error::{closed, describe, from_sqlite, unknown};
 use crate::open;
@@ -131,10 +131,8 @@ impl KvBackend for SqliteKv {
         file.write(batch).map_err(|error| file.failed(error))
     }
 
-    fn capabilities(&self) -> StoreCapabilities {
-        StoreCapabilities::default()
-            .with_persistent(true)
-            .with_durable(true)
+    fn promises(&self) -> Promises {
+        Promises::default().with_persistent(true).with_durable(true)
     }
 
     fn close(&self) -> Result<(), StoreError> {

@@ -14,7 +14,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
-use synctable_core::store::{LocalStore, StoreError};
+use synctable_core::query::Query;
+use synctable_core::store::{LocalStore, Page, StoreCapabilities, StoreError, WriteBatch};
+use synctable_core::{Record, RecordId, Schema, TableName};
 use synctable_kv::KvStore;
 use synctable_testkit::{
     FolderHarness, InFolder, Lab, async_trait, child_process, fault, kill, power_cut, processes,
@@ -47,7 +49,45 @@ struct InLog<F>(std::marker::PhantomData<F>);
 impl<F: Flaw> FolderHarness for InLog<F> {
     async fn open_in(folder: &Path) -> Result<Arc<dyn LocalStore>, StoreError> {
         let log = LogFile::<F>::open(&folder.join("store.log"))?;
-        Ok(Arc::new(KvStore::open(log)?))
+        let store = KvStore::open(log)?;
+        Ok(if F::CLAIMS_PROCESSES {
+            Arc::new(Claiming(store))
+        } else {
+            Arc::new(store)
+        })
+    }
+}
+
+/// A store that says of another one that several processes may open it.
+#[derive(Debug)]
+struct Claiming<S>(S);
+
+#[async_trait]
+impl<S: LocalStore> LocalStore for Claiming<S> {
+    async fn define(&self, schema: &Schema) -> Result<(), StoreError> {
+        self.0.define(schema).await
+    }
+    async fn schema(&self) -> Result<Schema, StoreError> {
+        self.0.schema().await
+    }
+    async fn get(
+        &self,
+        table: &TableName,
+        ids: &[RecordId],
+    ) -> Result<Vec<Option<Record>>, StoreError> {
+        self.0.get(table, ids).await
+    }
+    async fn query(&self, table: &TableName, query: &Query) -> Result<Page, StoreError> {
+        self.0.query(table, query).await
+    }
+    async fn commit(&self, batch: WriteBatch) -> Result<(), StoreError> {
+        self.0.commit(batch).await
+    }
+    fn capabilities(&self) -> StoreCapabilities {
+        self.0.capabilities().with_multi_process(true)
+    }
+    async fn close(&self) -> Result<(), StoreError> {
+        self.0.close().await
     }
 }
 

@@ -175,16 +175,14 @@ impl SyncContext {
             }
         }
         inner.check_queue(&mut batch);
-        for seq in inner.queue.uncertain_seqs() {
-            batch.check(&OPERATIONS, &seq_id(seq), Expect::Absent);
-        }
         let removed: Vec<u64> = dropped.iter().map(|operation| operation.seq).collect();
         if let Some(floor) = inner.queue.floor_after(&removed) {
             batch = batch.put(&META, meta_row("queue", &floor.to_string())?);
         }
-        let in_flight = InFlight::new(&inner.queue, Vec::new());
-        store.commit(batch).await?;
-        in_flight.settled();
+        let in_flight = InFlight::new(&inner.queue);
+        let result = store.commit(batch).await;
+        in_flight.ended(&result);
+        result?;
         for operation in dropped {
             let rest: Vec<Operation> = operations
                 .iter()

@@ -3,7 +3,7 @@
 use crate::error::Error;
 use crate::name::{RecordId, TableName};
 use crate::record::{Draft, Record};
-use crate::store::{Durability, LocalStoreExt, StoreError, StoreErrorKind, WriteBatch};
+use crate::store::{Durability, LocalStoreExt, StoreErrorKind, WriteBatch};
 use crate::sync::context::Inner;
 use crate::sync::event::{Event, Origin};
 use crate::sync::locks::spread;
@@ -208,11 +208,9 @@ impl Inner {
         origin: Origin,
     ) -> Result<(), CommitError> {
         let mut removed = Vec::new();
-        let mut added = Vec::new();
         for slot in slots {
             slot.write_into(&mut batch)?;
             removed.extend(slot.removed());
-            added.extend(slot.added());
         }
         if let Some(floor) = self.queue.floor_after(&removed) {
             batch = batch.put(&META, meta_row("queue", &floor.to_string())?);
@@ -223,14 +221,9 @@ impl Inner {
                 Origin::Push => self.renew_in(&mut batch)?,
                 _ => None,
             };
-            let in_flight = InFlight::new(&self.queue, added);
+            let in_flight = InFlight::new(&self.queue);
             let result = self.store.commit(batch).await;
-            if !result
-                .as_ref()
-                .is_err_and(|error: &StoreError| error.kind() == StoreErrorKind::Unknown)
-            {
-                in_flight.settled();
-            }
+            in_flight.ended(&result);
             result?;
             if lease.is_some() {
                 self.lease.set(lease);

@@ -11,6 +11,7 @@ use crate::sync::context::Inner;
 use crate::sync::event::{Event, Origin, RecordChange};
 use crate::sync::local::write::CommitError;
 use crate::sync::pull::PullReport;
+use crate::sync::queue::index::InFlight;
 use crate::sync::queue::operation::{OperationKind, OperationState};
 use crate::sync::system::{DELTA, FAILURES, META, OPERATIONS, meta_row, seq_id};
 
@@ -84,10 +85,10 @@ impl Inner {
             if !plan.batch.writes().is_empty() {
                 // No one queued an operation since the index was read, and no dropped commit did.
                 self.check_queue(&mut plan.batch);
-                for seq in self.queue.uncertain_seqs() {
-                    plan.batch.check(&OPERATIONS, &seq_id(seq), Expect::Absent);
-                }
-                match self.store.commit(plan.batch).await {
+                let in_flight = InFlight::new(&self.queue);
+                let result = self.store.commit(plan.batch).await;
+                in_flight.ended(&result);
+                match result {
                     Ok(()) => {}
                     Err(error) if error.kind() == StoreErrorKind::CheckFailed => {
                         self.reload_queue_gated().await?;

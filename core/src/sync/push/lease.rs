@@ -7,14 +7,16 @@
 //! At most what it was sending at that moment still goes out.
 //!
 //! The lease dies with its owner. Where the store has a lock that ends with the process
-//! ([`LocalStore::try_lock`](crate::store::LocalStore::try_lock)), whoever gets the lock knows that the owner is gone. Elsewhere, and for an owner
-//! that hangs, it runs out [`TERM_MILLIS`] after its last renewal.
+//! ([`LocalStore::try_lock`](crate::store::LocalStore::try_lock)), whoever gets the lock knows that the owner is gone. Of a store that one process
+//! opens all pushes are known here: an owner that is not among them is gone. Elsewhere, and for an owner that hangs, it runs out
+//! [`TERM_MILLIS`] after its last renewal.
 //!
 //! The clock may jump. Forward, a lease runs out early. Backward, a renewal seems to lie ahead: if by a term or more the lease is over, if
 //! by less it lasts at most twice as long. Either way only the number of pushers at once is at stake. What
 //! each of them does rests on checks, not on time: operations are marked before they are sent, the next
 //! pusher asks about marked ones, and conditions and keys keep every effect single.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -32,10 +34,9 @@ const TERM_MILLIS: i64 = 60_000;
 /// How often a lease that others change at the same time is read again.
 const ATTEMPTS: usize = 64;
 
-/// Whether a push may take the lease. `alone`: it holds the store's lock, so no other process does.
-fn may_take(found: Option<&LeaseRow>, owner: &str, now: Timestamp, alone: bool) -> bool {
+/// Whether a push may take the lease. `gone`: the push that has it is known to be over.
+fn may_take(found: Option<&LeaseRow>, owner: &str, now: Timestamp, gone: bool) -> bool {
     found.is_none_or(|lease| {
-        let gone = lease.locked && alone;
         lease.owner == owner || gone || age(lease, now) >= TERM_MILLIS.unsigned_abs()
     })
 }
@@ -43,6 +44,43 @@ fn may_take(found: Option<&LeaseRow>, owner: &str, now: Timestamp, alone: bool) 
 /// Milliseconds between the renewal and `now`, whichever is later.
 fn age(lease: &LeaseRow, now: Timestamp) -> u64 {
     now.millis().abs_diff(lease.renewed.millis())
+}
+
+/// The pushes of this process that are under way, each by its context and its number.
+static UNDER_WAY: Mutex<BTreeSet<(String, u64)>> = Mutex::new(BTreeSet::new());
+/// Makes the names of contexts differ within this process, wherever their ids come from.
+static CONTEXTS: AtomicU64 = AtomicU64::new(0);
+
+/// A push that is under way until this is dropped.
+#[derive(Debug)]
+struct UnderWay(String, u64);
+
+impl UnderWay {
+    fn all() -> MutexGuard<'static, BTreeSet<(String, u64)>> {
+        UNDER_WAY.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn begin(owner: &str, push: u64) -> Self {
+        Self::all().insert((owner.to_owned(), push));
+        Self(owner.to_owned(), push)
+    }
+
+    fn is_known(owner: &str, push: u64) -> bool {
+        Self::all().contains(&(owner.to_owned(), push))
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        Self::all().remove(&(std::mem::take(&mut self.0), self.1));
+    }
+}
+
+/// What a push keeps as long as it has the lease.
+#[derive(Debug)]
+pub(crate) struct Held {
+    _lock: ProcessLock,
+    _under_way: UnderWay,
 }
 
 /// The lease as this context knows it.
@@ -56,7 +94,10 @@ pub(crate) struct Lease {
 impl Lease {
     /// The name of this context; another one in every context.
     fn owner(&self, ids: &dyn IdSource) -> &str {
-        self.owner.get_or_init(|| ids.next_id().as_str().to_owned())
+        self.owner.get_or_init(|| {
+            let number = CONTEXTS.fetch_add(1, Ordering::Relaxed);
+            format!("{}-{number}", ids.next_id())
+        })
     }
 
     fn slot(&self) -> MutexGuard<'_, Option<LeaseRow>> {
@@ -75,21 +116,24 @@ impl Lease {
 
 impl Inner {
     /// Takes the lease for a push, or says that another process has it. The lock is to be kept until the lease is released.
-    pub(crate) async fn take_lease(&self) -> Result<ProcessLock, Error> {
+    pub(crate) async fn take_lease(&self) -> Result<Held, Error> {
         self.lease.set(None);
-        if !self.store.capabilities().multi_process {
-            return Ok(ProcessLock::Unsupported);
-        }
         let lock = self.store.try_lock().await?;
         let locked = matches!(lock, ProcessLock::Held(_));
+        // Of a store that one process opens all pushers are known here.
+        let shared = self.store.capabilities().multi_process;
         let owner = self.lease.owner(self.ids.as_ref());
         let push = self.lease.pushes.fetch_add(1, Ordering::Relaxed);
+        let under_way = UnderWay::begin(owner, push);
         for _ in 0..ATTEMPTS {
             let found = self.stored_lease().await?;
             // One that cannot be read binds nobody: to take it over is always safe.
             let known = found.as_ref().and_then(LeaseRow::from_row);
             let now = self.clock.now();
-            if !may_take(known.as_ref(), owner, now, locked) {
+            let gone = known.as_ref().is_some_and(|lease| {
+                lease.locked && locked || !shared && !UnderWay::is_known(&lease.owner, lease.push)
+            });
+            if !may_take(known.as_ref(), owner, now, gone) {
                 return Err(Error::AnotherPusher);
             }
             let lease = LeaseRow {
@@ -105,7 +149,10 @@ impl Inner {
             };
             if self.done(batch.put(&META, lease.to_row()?)).await? {
                 self.lease.set(Some(lease));
-                return Ok(lock);
+                return Ok(Held {
+                    _lock: lock,
+                    _under_way: under_way,
+                });
             }
         }
         Err(Error::Contended)
@@ -243,7 +290,7 @@ mod tests {
         fn nobodys_and_ones_own_lease_are_free(now in millis(), renewed in millis(), alone: bool, locked: bool) {
             let now = Timestamp::from_millis(now);
             prop_assert!(may_take(None, "a", now, alone));
-            prop_assert!(may_take(Some(&lease("a", renewed, locked)), "a", now, alone));
+            prop_assert!(may_take(Some(&lease("a", renewed, locked)), "a", now, alone && locked));
         }
 
         #[test]
@@ -279,7 +326,8 @@ mod tests {
                     Step::Take(who) => {
                         let at = Timestamp::from_millis(now);
                         let alone = lock.is_none() || lock == Some(who);
-                        if may_take(stored.as_ref(), names[who], at, alone) {
+                        let gone = alone && stored.as_ref().is_some_and(|found| found.locked);
+                        if may_take(stored.as_ref(), names[who], at, gone) {
                             if let (Some(found), Some(since)) = (&stored, quiet_since) {
                                 let alive = found.owner != names[who] && lock.is_some_and(|l| names[l] == found.owner);
                                 prop_assert!(!alive || now - since >= TERM, "taken from a living owner in time");

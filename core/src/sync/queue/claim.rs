@@ -6,7 +6,7 @@ use crate::query::Query;
 use crate::store::{Durability, Expect, LocalStoreExt, StoreError, StoreErrorKind, WriteBatch};
 use crate::sync::context::{CLAIMS, Inner};
 use crate::sync::queue::operation::Operation;
-use crate::sync::system::{META, OPERATIONS, meta_row, meta_value};
+use crate::sync::system::{META, OPERATIONS, claim_row, meta_value};
 
 /// Rows of the queue read at once.
 const QUEUE_PAGE: u32 = 1000;
@@ -18,23 +18,21 @@ impl Inner {
         self.reload_queue_gated().await
     }
 
-    /// Makes this context the one that changes the queue, where others may open the store, too. A batch of another
-    /// context that was planned before fails then, as ours will once another context has done the same.
+    /// Makes this context the one that changes the queue. A batch that was planned before fails then: one of another context, as
+    /// ours will once another context has done the same, and one of our own whose commit was dropped and may be done late.
     async fn claim_queue(&self) -> Result<(), Error> {
-        if !self.store.capabilities().multi_process {
-            return Ok(());
-        }
         let id = RecordId::system("claim");
+        let anew = self.queue.is_suspect();
         for _ in 0..CLAIMS {
             let found = self.store.get_one(&META, &id).await?;
-            if found.is_some() && found == self.queue.claim() {
+            if !anew && found.is_some() && found == self.queue.claim() {
                 return Ok(());
             }
             let number: u64 = match &found {
                 Some(row) => meta_value(row)?.parse().unwrap_or_default(),
                 None => 0,
             };
-            let claim = meta_row("claim", &number.wrapping_add(1).to_string())?;
+            let claim = claim_row(number.wrapping_add(1), &self.ids.next_id())?;
             let batch = WriteBatch::new().durability(Durability::Eventual);
             let batch = match found {
                 Some(row) => batch.expect_same(&META, row),
@@ -67,14 +65,6 @@ impl Inner {
     }
 
     pub(crate) async fn read_queue(&self) -> Result<(), Error> {
-        let ordered = self.store.capabilities().ordered_commits;
-        let suspect = self.queue.is_suspect();
-        if suspect && ordered {
-            // Behind this commit no dropped one can still land.
-            let mut barrier = WriteBatch::new().durability(Durability::Eventual);
-            barrier.check(&META, &RecordId::system("store"), Expect::Present);
-            self.store.commit(barrier).await?;
-        }
         let floor = match self
             .store
             .get_one(&META, &RecordId::system("queue"))
@@ -100,8 +90,7 @@ impl Inner {
                 None => break,
             }
         }
-        self.queue
-            .replace_all(operations, floor, ordered || !suspect);
+        self.queue.replace_all(operations, floor);
         Ok(())
     }
 }

@@ -2,14 +2,15 @@
 //!
 //! The store is the truth; the index saves a lookup per change. It can be behind when another process
 //! writes to the same store or when a commit was dropped half-way. Every batch that relies on it therefore checks rows
-//! which would differ then, and a failed check reloads it. In a store that several processes may open, that is the
-//! claim: whoever changes the queue after another does so only after it put a claim of its own and read the queue anew.
+//! which would differ then, and a failed check reloads it. Above all that is the claim: whoever changes the queue after another context,
+//! or after a commit of its own that was dropped, does so only after it put a new claim and read the queue anew.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::name::{RecordId, TableName};
 use crate::record::Record;
+use crate::store::{StoreError, StoreErrorKind};
 use crate::sync::queue::operation::{Operation, OperationState};
 use crate::timestamp::Timestamp;
 
@@ -26,8 +27,6 @@ struct Index {
     by_record: HashMap<(TableName, RecordId), Vec<u64>>,
     /// A commit was dropped or failed in an unknown way: reload before relying on the index.
     suspect: bool,
-    /// Numbers of operations whose commit was dropped: they may still appear.
-    uncertain: Vec<u64>,
     claim: Option<Record>,
 }
 
@@ -52,11 +51,6 @@ impl Queue {
         let mut index = self.index();
         index.last += 1;
         index.last
-    }
-
-    /// Numbers of operations whose commit was dropped. None of them exists, unless that commit was done late.
-    pub(crate) fn uncertain_seqs(&self) -> Vec<u64> {
-        self.index().uncertain.clone()
     }
 
     /// The row that stands while no other context has changed the queue: see [`Inner::claim_queue`].
@@ -172,12 +166,7 @@ impl Queue {
     }
 
     /// Replaces everything by what the store holds.
-    pub(crate) fn replace_all(
-        &self,
-        operations: impl IntoIterator<Item = Operation>,
-        floor: u64,
-        settled: bool,
-    ) {
+    pub(crate) fn replace_all(&self, operations: impl IntoIterator<Item = Operation>, floor: u64) {
         let mut index = self.index();
         index.operations.clear();
         index.by_record.clear();
@@ -186,19 +175,14 @@ impl Queue {
             index.insert(&operation);
         }
         index.suspect = false;
-        if settled {
-            index.uncertain.clear();
-        }
     }
 
     pub(crate) fn is_suspect(&self) -> bool {
         self.index().suspect
     }
 
-    pub(crate) fn mark_suspect(&self, seqs: &[u64]) {
-        let mut index = self.index();
-        index.suspect = true;
-        index.uncertain.extend_from_slice(seqs);
+    pub(crate) fn mark_suspect(&self) {
+        self.index().suspect = true;
     }
 }
 
@@ -226,28 +210,25 @@ impl Index {
 #[derive(Debug)]
 pub(crate) struct InFlight<'a> {
     queue: &'a Queue,
-    seqs: Vec<u64>,
     armed: bool,
 }
 
 impl<'a> InFlight<'a> {
-    pub(crate) fn new(queue: &'a Queue, seqs: Vec<u64>) -> Self {
-        Self {
-            queue,
-            seqs,
-            armed: true,
-        }
+    pub(crate) fn new(queue: &'a Queue) -> Self {
+        Self { queue, armed: true }
     }
 
-    pub(crate) fn settled(mut self) {
-        self.armed = false;
+    /// The commit has ended like this.
+    pub(crate) fn ended(mut self, result: &Result<(), StoreError>) {
+        let unknown = |error: &StoreError| error.kind() == StoreErrorKind::Unknown;
+        self.armed = result.as_ref().is_err_and(unknown);
     }
 }
 
 impl Drop for InFlight<'_> {
     fn drop(&mut self) {
         if self.armed {
-            self.queue.mark_suspect(&self.seqs);
+            self.queue.mark_suspect();
         }
     }
 }

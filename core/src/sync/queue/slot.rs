@@ -303,19 +303,6 @@ impl Slot {
         }
     }
 
-    /// The numbers of operations that were added.
-    pub(crate) fn added(&self) -> impl Iterator<Item = u64> + '_ {
-        let before = |seq: u64| {
-            self.was_operations
-                .iter()
-                .any(|operation| operation.seq == seq)
-        };
-        self.operations
-            .iter()
-            .map(|operation| operation.seq)
-            .filter(move |seq| !before(*seq))
-    }
-
     /// The numbers of operations that were removed.
     pub(crate) fn removed(&self) -> impl Iterator<Item = u64> + '_ {
         let after = |seq: u64| self.operations.iter().any(|operation| operation.seq == seq);

@@ -15,7 +15,6 @@ use synctable_core::sync::{
 use synctable_core::{Error, Record, TableName};
 use tokio::task::yield_now;
 
-use super::slow::Slow;
 use super::{Fault, TestServer};
 use crate::Harness;
 use crate::fixture::{Store, all, record, table};
@@ -79,12 +78,6 @@ impl Device {
     ) -> Self {
         let store = harness.open().await.expect("the store opens");
         Self::over(store, server, settings).await
-    }
-
-    /// The store of the harness, said to be open in several processes.
-    pub(crate) async fn shared<H: Harness>(harness: &H, server: &TestServer) -> Self {
-        let store = harness.open().await.expect("the store opens");
-        Self::over(Slow::shared(store), server, |builder| builder).await
     }
 
     /// A context over a store that is open, perhaps under another context, too.

@@ -14,7 +14,7 @@ use synctable_core::sync::CancelToken;
 use synctable_core::{Clock, Error, Record, Timestamp};
 
 use super::device::{Device, todo};
-use super::slow::Slow;
+use super::slow::{Dropped, Slow};
 use super::{Fault, TestServer};
 use crate::Harness;
 use crate::cancel::polled;
@@ -65,7 +65,7 @@ impl Two {
         let (server, watch) = (TestServer::new(), Watch::default());
         let start = async || {
             let clock = watch.clone();
-            let store = Slow::shared(Arc::clone(&store));
+            let store = Slow::new(Arc::clone(&store), Dropped::Undone);
             Device::over(store, &server, |b| b.clock(clock)).await
         };
         Self {
@@ -131,8 +131,11 @@ async fn turns<F: Future + Unpin>(future: &mut F, turns: usize) -> Option<F::Out
     None
 }
 
-/// True where the store knows at once that a pusher is gone.
+/// True where it is known at once that a pusher is gone.
 async fn knows_the_dead(store: &Store) -> bool {
+    if !store.capabilities().multi_process {
+        return true;
+    }
     let lock = store.try_lock().await.expect("the lock is tried");
     !matches!(lock, ProcessLock::Unsupported)
 }

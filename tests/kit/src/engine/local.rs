@@ -306,7 +306,7 @@ pub async fn many_tasks_edit_one_record<H: Harness>(harness: &H) {
 
 /// Two contexts and many tasks raise one number; none of them writes over another's.
 pub async fn steps_of_a_counter_are_not_lost<H: Harness>(harness: &H) {
-    let device = Device::shared(harness, &TestServer::new()).await;
+    let device = Device::new(harness, &TestServer::new()).await;
     device.insert("a", 0).await;
     let other = device.again().await;
     let tasks = (0..32).map(|task| {
@@ -379,7 +379,7 @@ pub async fn numbers_are_never_used_again<H: Harness>(harness: &H) {
 /// Two contexts over one store, as two processes have: changes of different and of the same records are all kept, and
 /// join in the queue as if one had made them.
 pub async fn two_contexts_over_one_store_lose_nothing<H: Harness>(harness: &H) {
-    let one = Device::shared(harness, &TestServer::new()).await;
+    let one = Device::new(harness, &TestServer::new()).await;
     one.server.set("a", 0);
     one.pull().await;
     let other = one.again().await;
@@ -409,7 +409,7 @@ pub async fn two_contexts_over_one_store_lose_nothing<H: Harness>(harness: &H) {
 
 /// Contexts over one store that write at the same time never take each other's numbers or changes away.
 pub async fn two_contexts_write_at_once<H: Harness>(harness: &H) {
-    let one = Device::shared(harness, &TestServer::new()).await;
+    let one = Device::new(harness, &TestServer::new()).await;
     let other = one.again().await;
     one.insert("shared", 0).await;
     let writers = [(one.clone(), "x"), (other.clone(), "y")].map(|(device, name)| {
@@ -446,7 +446,7 @@ pub async fn two_contexts_write_at_once<H: Harness>(harness: &H) {
 
 /// A refused change of one context uses up a number; what it queues next is seen by the other all the same.
 pub async fn changes_behind_a_gap_join<H: Harness>(harness: &H) {
-    let one = Device::shared(harness, &TestServer::new()).await;
+    let one = Device::new(harness, &TestServer::new()).await;
     one.server.set("a", 1);
     one.pull().await;
     let other = one.again().await;
@@ -481,7 +481,7 @@ pub async fn declarations_are_kept<H: Harness>(harness: &H) {
 
 /// Tables that two contexts over one store made on first use are both known afterwards.
 pub async fn tables_of_two_contexts_are_known<H: Harness>(harness: &H) {
-    let one = Device::shared(harness, &TestServer::new()).await;
+    let one = Device::new(harness, &TestServer::new()).await;
     let other = one.again().await;
     for (device, name) in [(&one, "first"), (&other, "second"), (&one, "third")] {
         let table = device.sync.table::<Value>(name).expect("a table name");

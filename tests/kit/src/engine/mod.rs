@@ -31,6 +31,7 @@ pub mod faults;
 mod faulty;
 pub mod histories;
 pub mod kept;
+pub mod late;
 pub mod lease;
 pub mod local;
 pub mod merging;

@@ -467,7 +467,7 @@ pub async fn cancelled_pull_keeps_its_pages<H: Harness>(harness: &H) {
 
 /// Two contexts over one store: a pull of one keeps the edits of the other, though it did not see them being made.
 pub async fn pull_keeps_edits_of_another_context<H: Harness>(harness: &H) {
-    let one = Device::shared(harness, &TestServer::new()).await;
+    let one = Device::new(harness, &TestServer::new()).await;
     fill(&one.server, 5);
     one.pull().await;
     let other = one.again().await;
@@ -491,7 +491,7 @@ pub async fn pull_keeps_edits_of_another_context<H: Harness>(harness: &H) {
 
 /// As before when a refused change of the other context left a gap in the numbers.
 pub async fn pull_keeps_edits_behind_a_gap<H: Harness>(harness: &H) {
-    let one = Device::shared(harness, &TestServer::new()).await;
+    let one = Device::new(harness, &TestServer::new()).await;
     fill(&one.server, 5);
     one.pull().await;
     let other = one.again().await;

@@ -23,14 +23,17 @@ pub(crate) enum Dropped {
     BeforeNext,
     /// It is done after the next commit by a store that promises no order.
     AfterNext,
+    /// The store holds it back for as long as it likes.
+    Held,
 }
 
 impl Dropped {
-    pub(crate) const ALL: [Self; 4] = [
+    pub(crate) const ALL: [Self; 5] = [
         Self::Undone,
         Self::Ordered,
         Self::BeforeNext,
         Self::AfterNext,
+        Self::Held,
     ];
 }
 
@@ -39,7 +42,6 @@ impl Dropped {
 pub(crate) struct Slow {
     inner: Store,
     dropped: Dropped,
-    shared: bool,
     late: Mutex<Vec<WriteBatch>>,
     turn: tokio::sync::Mutex<()>,
 }
@@ -49,18 +51,6 @@ impl Slow {
         Arc::new(Self {
             inner,
             dropped,
-            shared: false,
-            late: Mutex::default(),
-            turn: tokio::sync::Mutex::default(),
-        })
-    }
-
-    /// The store as several processes see it that have it open: whatever it says, one object can be used by many contexts.
-    pub(crate) fn shared(inner: Store) -> Arc<Self> {
-        Arc::new(Self {
-            inner,
-            dropped: Dropped::Undone,
-            shared: true,
             late: Mutex::default(),
             turn: tokio::sync::Mutex::default(),
         })
@@ -128,7 +118,7 @@ impl LocalStore for Slow {
     }
     async fn commit(&self, batch: WriteBatch) -> Result<(), StoreError> {
         let _turn = self.turn.lock().await;
-        if self.dropped != Dropped::AfterNext {
+        if matches!(self.dropped, Dropped::Ordered | Dropped::BeforeNext) {
             self.land_late().await;
         }
         let mut waiting = Waiting {
@@ -149,9 +139,7 @@ impl LocalStore for Slow {
     fn capabilities(&self) -> StoreCapabilities {
         let ordered = self.dropped == Dropped::Ordered || self.dropped == Dropped::Undone;
         let inner = self.inner.capabilities();
-        inner
-            .with_ordered_commits(inner.ordered_commits && ordered)
-            .with_multi_process(inner.multi_process || self.shared)
+        inner.with_ordered_commits(inner.ordered_commits && ordered)
     }
     async fn count(&self, table: &TableName, query: &Query) -> Result<u64, StoreError> {
         self.inner.count(table, query).await

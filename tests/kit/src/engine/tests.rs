@@ -185,6 +185,10 @@ macro_rules! engine_tests {
             kept_rows_come_back_after_push
             deleted_insert_that_met_a_stranger
         }
+        $crate::__engine_tests! { $harness, $run, late:
+            history_24_a_late_batch_of_two_contexts
+            late_pages_undo_no_edit
+        }
         $crate::__engine_tests! { $harness, $run, lease:
             one_process_pushes_at_a_time
             ended_pushes_give_the_lease_back

@@ -6,8 +6,8 @@ use std::marker::PhantomData;
 use std::path::Path;
 use std::sync::Mutex;
 
-use synctable_core::store::{Durability, StoreCapabilities, StoreError, StoreErrorKind};
-use synctable_kv::{KvBackend, KvBatch, KvSnapshot};
+use synctable_core::store::{Durability, StoreError, StoreErrorKind};
+use synctable_kv::{KvBackend, KvBatch, KvSnapshot, Promises};
 use synctable_memory::MemoryBackend;
 
 use crate::Flaw;
@@ -95,10 +95,9 @@ impl<F: Flaw> KvBackend for LogFile<F> {
         self.map.write(batch)
     }
 
-    fn capabilities(&self) -> StoreCapabilities {
-        let base = StoreCapabilities::default();
-        let kept = base.with_persistent(true).with_durable(true);
-        kept.with_multi_process(F::CLAIMS_PROCESSES)
+    fn promises(&self) -> Promises {
+        let base = Promises::default();
+        base.with_persistent(true).with_durable(true)
     }
 }
 

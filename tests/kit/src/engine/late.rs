@@ -1,0 +1,101 @@
+//! Commits that were dropped and come late, when the queue was read again twice already, and contexts that share a store.
+
+use std::future::IntoFuture;
+use std::sync::Arc;
+
+use synctable_core::query::Query;
+
+use super::TestServer;
+use super::device::{Device, todo};
+use super::slow::{Dropped, Slow};
+use crate::Harness;
+use crate::cancel::polled;
+
+/// A future that needs more polls than this is not followed further.
+const MOST_POLLS: usize = 400;
+
+/// Two contexts of one process over one store, the first of which loses commits that the store does later.
+async fn two(place: &impl Harness) -> (Device, Device, Arc<Slow>) {
+    let store = place.open().await.expect("the store opens");
+    let slow = Slow::new(Arc::clone(&store), Dropped::Held);
+    let server = TestServer::new();
+    let one = Device::over(Arc::clone(&slow) as _, &server, |builder| builder).await;
+    let other = Device::over(store, &server, |builder| builder).await;
+    (one, other, slow)
+}
+
+/// Both see what the server has, and nothing is left.
+async fn end_well(devices: [&Device; 2]) {
+    for device in devices {
+        device.push().await;
+        device.pull().await;
+    }
+    for device in devices {
+        device.is_in_sync().await;
+    }
+}
+
+/// History 24. Two contexts over one store, whatever it says about processes; a batch of the first comes after two others have read
+/// the queue again: nothing is lost or doubled.
+pub async fn history_24_a_late_batch_of_two_contexts<H: Harness>(_: &H) {
+    let place = H::default();
+    let (one, other, slow) = two(&place).await;
+    for polls in 0..MOST_POLLS {
+        let [dropped, mine, theirs] = ["d", "m", "t"].map(|name| format!("{name}{polls}"));
+        let finished = polled(one.insert(&dropped, 1), polls).await.is_some();
+        other.insert(&theirs, 1).await;
+        one.insert(&mine, 1).await;
+        if polls % 3 == 0 {
+            other.push().await;
+        }
+        let before = one.n(&dropped).await;
+        slow.land().await;
+        assert_eq!(one.n(&dropped).await, before, "{polls}: it came late");
+        assert!(!finished || before.is_some(), "{polls}: lost");
+        for device in [&one, &other] {
+            device.set(&mine, 2).await;
+            device.push().await;
+        }
+        end_well([&one, &other]).await;
+        let effects = [&dropped, &theirs].map(|id| one.server.effects(&todo(), id));
+        assert_eq!(effects, [u64::from(before.is_some()), 1], "{polls}");
+        assert_eq!(one.server.n(&mine), Some(2), "{polls}");
+        if finished {
+            return;
+        }
+    }
+    panic!("the insert never ends");
+}
+
+/// A page whose commit was dropped and comes late does not undo an edit that was made meanwhile.
+pub async fn late_pages_undo_no_edit<H: Harness>(_: &H) {
+    let place = H::default();
+    let (one, other, slow) = two(&place).await;
+    for polls in 0..MOST_POLLS {
+        let id = format!("r{polls}");
+        one.server.set(&id, 1);
+        one.pull().await;
+        one.server.set(&id, 2);
+        let pull = one.todo.pull(Query::all(), "all").without_push();
+        let finished = polled(pull.into_future(), polls).await.is_some();
+        let was = one.n(&id).await;
+        one.set(&id, 5).await;
+        slow.land().await;
+        assert_eq!(one.n(&id).await, Some(5), "{polls}: the edit is undone");
+        if was == Some(1) {
+            // It was made on the older row: a conflict, as always.
+            one.push().await;
+            for parked in one.sync.conflicts().await.expect("a queue") {
+                let client = synctable_core::sync::Resolution::Client;
+                let seq = parked.operation.seq;
+                one.sync.resolve(seq, client).await.expect("a conflict");
+            }
+        }
+        end_well([&one, &other]).await;
+        assert_eq!(one.server.n(&id), Some(5), "{polls}");
+        if finished {
+            return;
+        }
+    }
+    panic!("the pull never ends");
+}
