@@ -95,7 +95,7 @@ impl HttpTransport {
         if answer.status != 200 {
             return Ok(None);
         }
-        let (listing, _) = self.read_page(&mut answer, &self.table_path(table))?;
+        let listing = self.read_page(&mut answer)?;
         Ok(Some(listing.rows() > 0))
     }
 }

@@ -1,8 +1,8 @@
 //! HTTP transport for synctable: the way from the sync engine to a table server.
 //!
 //! [`HttpTransport`] speaks the protocol of the Datasync Toolkit and the two of Azure Mobile Apps (see [`Dialect`]) over
-//! HTTP/1.1, plain or over TLS. It trusts nothing it reads: times and sizes are limited, next links and credentials stay
-//! on the origin of the base URL, rows that are no records are set aside, and an answer that cannot be read is
+//! HTTP/1.1, plain or over TLS. It trusts nothing it reads: times and sizes are limited, next links give no more than a
+//! position, credentials stay on the origin of the base URL, rows that are no records are set aside, and an answer that cannot be read is
 //! an error which leaves open whether the change took effect. It sends each request once and says what became of it; what that
 //! means, and whether to try again, is for the engine to judge.
 
@@ -19,6 +19,7 @@ mod header;
 mod outcome;
 mod page;
 mod paging;
+mod place;
 mod sleep;
 mod text;
 mod transport;

@@ -14,7 +14,10 @@ pub(crate) struct Listing {
     pub(crate) records: Vec<Record>,
     pub(crate) invalid: Vec<InvalidRow>,
     pub(crate) count: Option<u64>,
+    /// The next link, where it is text.
     pub(crate) link: Option<String>,
+    /// The server says that there is more, whether or not its link can be used.
+    pub(crate) more: bool,
     /// True for the newer form, an object with `items`: the only one that can have a next link.
     pub(crate) linked: bool,
 }
@@ -153,10 +156,11 @@ impl<'de> Visitor<'de> for &mut Reader {
                 }
                 "nextLink" => {
                     let raw: &RawValue = members.next_value()?;
-                    match serde_json::from_str::<Option<String>>(raw.get()) {
-                        Ok(link) => self.listing.link = link.filter(|link| !link.is_empty()),
-                        Err(_) => return Err(self.not_a_page("gave a next link that is not text")),
-                    }
+                    // What is neither text nor nothing is no link, but says that there is more all the same.
+                    let link = serde_json::from_str::<Option<String>>(raw.get());
+                    let link = link.map(|link| link.filter(|link| !link.is_empty()));
+                    self.listing.more = !matches!(link, Ok(None));
+                    self.listing.link = link.ok().flatten();
                 }
                 _ => {
                     members.next_value::<IgnoredAny>()?;
@@ -244,7 +248,21 @@ mod tests {
                 (page.rows(), page.count, page.link, page.linked),
                 (0, None, None, true)
             );
+            assert!(!page.more, "{body}");
         }
+    }
+
+    #[test]
+    fn a_link_that_is_no_text_says_that_there_is_more() {
+        for link in ["5", "true", "false", "{}", r#"["$skip=2"]"#, r#""\ud800""#] {
+            let page = read(&format!(r#"{{"items":[],"nextLink":{link}}}"#));
+            assert_eq!((page.link, page.more), (None, true), "{link}");
+        }
+        // Of two, the last one counts.
+        let page = read(r#"{"items":[],"nextLink":5,"nextLink":"$skip=2"}"#);
+        assert_eq!((page.link.as_deref(), page.more), (Some("$skip=2"), true));
+        let page = read(r#"{"items":[],"nextLink":5,"nextLink":null}"#);
+        assert_eq!((page.link, page.more), (None, false));
     }
 
     #[test]
@@ -294,7 +312,6 @@ mod tests {
             r#"{"items":"secret"}"#,
             r#"{"items":[],"items":[]}"#,
             r#"{"items":[],"results":[]}"#,
-            r#"{"items":[],"nextLink":5}"#,
             r#"{"items":[{"id":"secret"}"#,
             r#"{"items":[{"id":"secret"}]"#,
             r#"{"items":[{"id":"secret"}]}}"#,

@@ -13,6 +13,7 @@ use crate::client::Answer;
 use crate::dialect::Call;
 use crate::header::{self, ORDERED};
 use crate::page::{self, Listing, ListingError};
+use crate::place::Place;
 use crate::transport::HttpTransport;
 use crate::url;
 
@@ -24,35 +25,57 @@ impl HttpTransport {
         query: &Query,
         cursor: Option<&PageCursor>,
     ) -> Result<RemotePage, TransportError> {
-        let path = self.table_path(table);
-        let habits = self.wire.habits();
         let wish = self.wish(query);
         let (call, mut answer) = match cursor {
             Some(cursor) => {
-                let call = page_call(self.base.next_query(&path, cursor.as_str())?);
+                let place = Place::of(cursor.as_str()).ok_or_else(|| {
+                    let message = "the cursor names no place, so this transport did not give it";
+                    TransportError::new(Kind::BadRequest, message)
+                })?;
+                let call = self.call_at(&place, query, wish)?;
                 let answer = self.send(table, &call, &HeaderMap::new()).await?;
                 (call, answer)
             }
             None => self.first_page(table, query, wish).await?,
         };
-        let (mut listing, next) = self.read_page(&mut answer, &path)?;
-        // A page as large as wished ends the request, not the result: no link then says nothing.
-        let as_wished = wish.is_some()
-            && url::top_of(&call.query)
-                .is_some_and(|top| u64::try_from(listing.rows()).is_ok_and(|rows| rows >= top));
+        let mut listing = self.read_page(&mut answer)?;
+        // A page as large as it was asked to be ends the request, not the result: no link then says nothing.
+        let full = url::top_of(&call.query).is_some_and(|top| {
+            query.top.is_none_or(|wanted| top < wanted)
+                && u64::try_from(listing.rows()).is_ok_and(|rows| rows >= top)
+        });
         if query.top == Some(0) {
             listing.records.clear();
             listing.invalid.clear();
         }
         let mut page = RemotePage::default();
-        page.last = listing.linked && next.is_none() && !as_wished && habits.absent_link_ends;
+        page.last = listing.linked && !listing.more && !full && self.wire.habits().absent_link_ends;
         page.records = listing.records;
         page.invalid = listing.invalid;
-        page.next = next;
+        // A link without a place that can be used still says that there is more. Who follows it goes on by count.
+        page.next = listing
+            .link
+            .filter(|_| listing.linked)
+            .and_then(|link| Place::of(&link))
+            .map(|place| PageCursor::new(&place.to_string()));
         page.total = listing.count;
         page.server_time = header::server_time(&answer.headers);
         page.ordered = header::says(&answer.headers, &ORDERED, "updatedAt");
         Ok(page)
+    }
+
+    /// The request for the page at a place: the same query as for the first one, but for where it starts and how many rows are left.
+    fn call_at(
+        &self,
+        place: &Place,
+        query: &Query,
+        wish: Option<u64>,
+    ) -> Result<Call, TransportError> {
+        let mut query = query.clone();
+        query.skip = place.skip;
+        let top = [place.top.or(wish), query.top].into_iter().flatten().min();
+        let text = self.wire.query(&query, top)?;
+        Ok(page_call(place.joined(text)))
     }
 
     /// Asks for the first page. A server that refuses a page of the size wished is asked for one of its own size.
@@ -114,31 +137,19 @@ impl HttpTransport {
         (taken && query.top.is_none_or(|top| page < top)).then_some(page)
     }
 
-    /// The rows of an answer, and where the next ones are.
-    pub(crate) fn read_page(
-        &self,
-        answer: &mut Answer,
-        table_path: &str,
-    ) -> Result<(Listing, Option<PageCursor>), TransportError> {
+    /// The rows of an answer, and what it says of the next ones.
+    pub(crate) fn read_page(&self, answer: &mut Answer) -> Result<Listing, TransportError> {
         if answer.status != 200 {
             return Err(answer.refusal(Kind::BadQuery));
         }
         let body = std::mem::replace(&mut answer.body, Ok(Vec::new()))?;
-        let listing = page::listing(&body, self.limits).map_err(|error| match error {
+        page::listing(&body, self.limits).map_err(|error| match error {
             ListingError::NotAPage(what) => answer.error(Kind::Protocol, &what),
             ListingError::TooManyRows => {
                 let what = format!("gave a page of more than {} rows", self.limits.rows);
                 answer.error(Kind::TooLarge, &what)
             }
-        })?;
-        let next = match &listing.link {
-            Some(link) if listing.linked => {
-                let query = self.base.next_query(table_path, link)?;
-                Some(PageCursor::new(&query))
-            }
-            _ => None,
-        };
-        Ok((listing, next))
+        })
     }
 }
 

@@ -223,7 +223,7 @@ impl Transport for HttpTransport {
         if call.id.is_some() {
             return outcome::of_get(id, answer, self.limits.bytes);
         }
-        let (listing, _) = self.read_page(&mut answer, &self.table_path(table))?;
+        let listing = self.read_page(&mut answer)?;
         if let Some(row) = listing.invalid.first() {
             let what = format!("gave something that is not a record: {}", row.reason);
             return Err(answer.error(Kind::Protocol, &what));
