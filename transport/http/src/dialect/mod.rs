@@ -18,6 +18,9 @@ use synctable_core::{Record, RecordId};
 /// What this library calls itself.
 pub(crate) const AGENT: &str = concat!("synctable/", env!("CARGO_PKG_VERSION"));
 
+/// Asks for next links without an address: servers print the one that they have behind a proxy, and without its escapes.
+const RELATIVE_LINKS: (&str, &str) = ("x-zumo-options", "nextLink=path");
+
 /// The kind of table server on the other side.
 ///
 /// Servers of Azure Mobile Apps are older than the Datasync Toolkit, and differ from it and from each other in verbs,

@@ -17,7 +17,7 @@ use synctable_core::query::{Query, field};
 use synctable_core::transport::{Change, ChangeKind, TransportError};
 use synctable_core::{Record, RecordId};
 
-use super::{AGENT, Call, Habits, Wire, body, follow_up, spelled};
+use super::{AGENT, Call, Habits, RELATIVE_LINKS, Wire, body, follow_up, spelled};
 
 /// The largest `$top` that such a server takes unless it is set otherwise.
 const MOST_ROWS: u64 = 1000;
@@ -28,7 +28,11 @@ pub(super) struct Zumo2;
 impl Wire for Zumo2 {
     fn habits(&self) -> Habits {
         Habits {
-            headers: &[("zumo-api-version", "2.0.0"), ("x-zumo-version", AGENT)],
+            headers: &[
+                ("zumo-api-version", "2.0.0"),
+                ("x-zumo-version", AGENT),
+                RELATIVE_LINKS,
+            ],
             absent_link_ends: false,
             most_rows: Some(MOST_ROWS),
             fails_on_filters: true,

@@ -9,7 +9,7 @@ use synctable_core::transport::{Change, ChangeKind, TransportError};
 use synctable_core::{Record, RecordId};
 
 use super::toolkit::{INCLUDE_DELETED, Toolkit};
-use super::{AGENT, Call, Habits, Wire, body, follow_up};
+use super::{AGENT, Call, Habits, RELATIVE_LINKS, Wire, body, follow_up};
 
 #[derive(Debug)]
 pub(super) struct Zumo3;
@@ -17,7 +17,11 @@ pub(super) struct Zumo3;
 impl Wire for Zumo3 {
     fn habits(&self) -> Habits {
         Habits {
-            headers: &[("zumo-api-version", "3.0.0"), ("x-zumo-version", AGENT)],
+            headers: &[
+                ("zumo-api-version", "3.0.0"),
+                ("x-zumo-version", AGENT),
+                RELATIVE_LINKS,
+            ],
             ..Toolkit.habits()
         }
     }

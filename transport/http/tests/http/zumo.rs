@@ -53,6 +53,10 @@ async fn every_request_names_the_version() {
             request.header("x-zumo-version").is_some(),
             version.is_some()
         );
+        assert_eq!(
+            request.header("x-zumo-options"),
+            version.map(|_| "nextLink=path")
+        );
         assert_eq!(request.header("x-zumo-installation-id"), Some("device 7"));
     }
 }
