@@ -5,11 +5,9 @@ use std::time::Duration;
 
 use http::{HeaderMap, StatusCode};
 use synctable_core::transport::TransportCapabilities;
+use synctable_wire::header::{OPERATION_IDS_HONOURED, OPERATION_IDS_KEPT_UNSAID};
 
 use crate::header::{self, OPERATION_IDS, OPERATION_IDS_KEPT};
-
-/// How long a server that does not say keeps operation ids: the first releases kept them for thirty days.
-const UNSAID: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// The announcements since a push began.
 #[derive(Debug, Default)]
@@ -46,7 +44,8 @@ fn kept(headers: &HeaderMap) -> Option<Duration> {
             let seconds = seconds.to_str().ok()?.trim().parse().ok()?;
             Some(Duration::from_secs(seconds))
         }
-        None => header::says(headers, &OPERATION_IDS, "1").then_some(UNSAID),
+        None => header::says(headers, &OPERATION_IDS, OPERATION_IDS_HONOURED)
+            .then_some(OPERATION_IDS_KEPT_UNSAID),
     }
 }
 

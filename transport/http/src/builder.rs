@@ -8,6 +8,7 @@ use http::header::{ACCEPT, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use synctable_core::TableName;
 use synctable_core::transport::{TransportError, TransportErrorKind};
+use synctable_wire::header as names;
 
 use crate::auth::{AuthHeader, Credentials, FixedToken, TokenProvider};
 use crate::client::{self, Client};
@@ -32,8 +33,8 @@ const OWN_HEADERS: [&str; 14] = [
     "trailer",
     "transfer-encoding",
     "upgrade",
-    "x-operation-id",
-    "zumo-api-version",
+    names::OPERATION_ID,
+    names::API_VERSION,
 ];
 
 /// The smallest limit for the head of an answer that the HTTP library takes.

@@ -6,26 +6,27 @@ use http::header::{DATE, ETAG, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use synctable_core::transport::{TransportError, TransportErrorKind};
 use synctable_core::{Timestamp, Version};
+use synctable_wire::header as names;
 
 /// Request header with the key that is the same whenever one change is sent again.
-pub const OPERATION_ID: HeaderName = HeaderName::from_static("x-operation-id");
+pub const OPERATION_ID: HeaderName = HeaderName::from_static(names::OPERATION_ID);
 /// Response header `1`: the server answers a repeated [`OPERATION_ID`] with the first outcome.
-pub const OPERATION_IDS: HeaderName = HeaderName::from_static("synctable-operation-ids");
+pub const OPERATION_IDS: HeaderName = HeaderName::from_static(names::OPERATION_IDS);
 /// Response header with a number of seconds: so long the server keeps the outcome of an [`OPERATION_ID`]. Where it is left out
 /// beside [`OPERATION_IDS`], that is thirty days.
-pub const OPERATION_IDS_KEPT: HeaderName = HeaderName::from_static("synctable-operation-ids-kept");
+pub const OPERATION_IDS_KEPT: HeaderName = HeaderName::from_static(names::OPERATION_IDS_KEPT);
 /// Response header with a time, on a conflict: the server did nothing under this [`OPERATION_ID`], and has kept all ids of this
 /// user since then.
 pub const OPERATION_UNKNOWN_SINCE: HeaderName =
-    HeaderName::from_static("synctable-operation-unknown-since");
+    HeaderName::from_static(names::OPERATION_UNKNOWN_SINCE);
 /// Response header `updatedAt`: within a table that property is unique and grows in the order of commits.
-pub const ORDERED: HeaderName = HeaderName::from_static("synctable-ordered");
+pub const ORDERED: HeaderName = HeaderName::from_static(names::ORDERED);
 /// The older request header for the token of a signed-in user.
-pub const X_ZUMO_AUTH: HeaderName = HeaderName::from_static("x-zumo-auth");
+pub const X_ZUMO_AUTH: HeaderName = HeaderName::from_static(names::AUTH);
 
 /// Request header that names an installation of an application to older servers.
 pub(crate) const X_ZUMO_INSTALLATION_ID: HeaderName =
-    HeaderName::from_static("x-zumo-installation-id");
+    HeaderName::from_static(names::INSTALLATION_ID);
 
 /// A version as the value of `If-Match`: quoted, with `\` before each `"` that has none.
 pub(crate) fn entity_tag(version: &Version) -> Result<HeaderValue, TransportError> {

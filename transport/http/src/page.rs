@@ -7,6 +7,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use synctable_core::transport::InvalidRow;
 use synctable_core::{Record, RecordId};
+use synctable_wire::member;
 
 /// A page as the server sent it.
 #[derive(Debug, Default)]
@@ -142,19 +143,19 @@ impl<'de> Visitor<'de> for &mut Reader {
         let mut has_rows = false;
         while let Some(name) = members.next_key::<String>()? {
             match name.as_str() {
-                "items" | "results" => {
+                member::ITEMS | member::RESULTS => {
                     if std::mem::replace(&mut has_rows, true) {
                         return Err(self.not_a_page("gave a page with two lists of rows"));
                     }
-                    self.listing.linked = name == "items";
+                    self.listing.linked = name == member::ITEMS;
                     members.next_value_seed(Rows(self))?;
                 }
                 // Read as text first: a tree of what may stand here could be large.
-                "count" => {
+                member::COUNT => {
                     let raw: &RawValue = members.next_value()?;
                     self.listing.count = raw.get().parse().ok();
                 }
-                "nextLink" => {
+                member::NEXT_LINK => {
                     let raw: &RawValue = members.next_value()?;
                     // What is neither text nor nothing is no link, but says that there is more all the same.
                     let link = serde_json::from_str::<Option<String>>(raw.get());

@@ -8,6 +8,7 @@ use synctable_core::query::Query;
 use synctable_core::transport::{
     PageCursor, RemotePage, TransportError, TransportErrorKind as Kind,
 };
+use synctable_wire::header::ORDERED_BY_TIME;
 
 use crate::client::Answer;
 use crate::dialect::Call;
@@ -60,7 +61,7 @@ impl HttpTransport {
             .map(|place| PageCursor::new(&place.to_string()));
         page.total = listing.count;
         page.server_time = header::server_time(&answer.headers);
-        page.ordered = header::says(&answer.headers, &ORDERED, "updatedAt");
+        page.ordered = header::says(&answer.headers, &ORDERED, ORDERED_BY_TIME);
         Ok(page)
     }
 
@@ -130,7 +131,7 @@ impl HttpTransport {
     /// The most rows wanted in a page, where that is less than all rows wanted.
     fn wish(&self, query: &Query) -> Option<u64> {
         let limit = u64::try_from(self.limits.rows).unwrap_or(u64::MAX);
-        let most = self.wire.habits().most_rows;
+        let most = self.wire.habits().most_rows.map(u64::from);
         let page = query.page.map(u64::from).or(query.top.and(most))?;
         let page = page.min(limit).min(most.unwrap_or(u64::MAX));
         let taken = page < self.refused_top.load(Ordering::Relaxed);

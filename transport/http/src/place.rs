@@ -3,6 +3,7 @@
 use std::fmt;
 
 use synctable_core::query::odata::percent_decode;
+use synctable_wire::parameter::{SKIP, TOP};
 
 /// Tokens are taken up to this length, so that a server cannot make requests too long to be sent.
 const LONGEST_TOKEN: usize = 8 * 1024;
@@ -72,9 +73,9 @@ impl Place {
             let Ok(name) = percent_decode(name) else {
                 continue;
             };
-            if name.eq_ignore_ascii_case("$skip") {
+            if name.eq_ignore_ascii_case(SKIP) {
                 skip.note(number(value));
-            } else if name.eq_ignore_ascii_case("$top") {
+            } else if name.eq_ignore_ascii_case(TOP) {
                 top.note(number(value));
             } else if is_token(&name) {
                 token.note(Token::new(name, value));
@@ -104,8 +105,8 @@ impl Place {
 /// As a query, which reads back.
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let skip = (self.skip > 0).then(|| format!("$skip={}", self.skip));
-        let top = self.top.map(|top| format!("$top={top}"));
+        let skip = (self.skip > 0).then(|| format!("{SKIP}={}", self.skip));
+        let top = self.top.map(|top| format!("{TOP}={top}"));
         let token = self.token.as_ref().map(Token::to_string);
         let parts: Vec<String> = [skip, top, token].into_iter().flatten().collect();
         f.write_str(&parts.join("&"))

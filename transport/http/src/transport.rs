@@ -15,6 +15,8 @@ use synctable_core::transport::{
     TransportCapabilities, TransportError, TransportErrorKind as Kind,
 };
 use synctable_core::{Record, RecordId, Sleep, TableName, Version};
+use synctable_wire::TABLES;
+use synctable_wire::parameter::TOP;
 
 use crate::announced::Announced;
 use crate::auth::Credentials;
@@ -97,7 +99,7 @@ impl HttpTransport {
     pub(crate) fn table_path(&self, table: &TableName) -> String {
         match self.paths.get(table) {
             Some(path) => path.clone(),
-            None => self.base.path(&format!("/tables/{table}")),
+            None => self.base.path(&format!("/{TABLES}/{table}")),
         }
     }
 
@@ -184,7 +186,7 @@ impl HttpTransport {
 
     /// Asks a server of an unknown kind which one it is.
     pub(crate) async fn ask_dialect(&self, table: &TableName) -> Result<Dialect, TransportError> {
-        let call = page_call("$top=1".to_owned());
+        let call = page_call(format!("{TOP}=1"));
         let answer = self.send(table, &call, &HeaderMap::new()).await?;
         let body = answer.body.as_deref().unwrap_or_default();
         Dialect::detect(answer.status, &answer.headers, body).ok_or_else(|| {

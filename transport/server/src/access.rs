@@ -7,6 +7,7 @@ use http::{Extensions, HeaderMap};
 use serde_json::{Map, Value};
 use synctable_core::query::{Evaluator, Expr};
 use synctable_core::{Draft, Record, RecordError, RecordId, TableName, TableSchema};
+use synctable_wire::header::AUTH;
 
 /// Decides about every request before anything is looked up for it.
 ///
@@ -99,7 +100,7 @@ impl<'a> AccessRequest<'a> {
             let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
             scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
         });
-        let token = bearer.or_else(|| self.headers.get("x-zumo-auth")?.to_str().ok())?;
+        let token = bearer.or_else(|| self.headers.get(AUTH)?.to_str().ok())?;
         (!token.is_empty()).then_some(token)
     }
 }

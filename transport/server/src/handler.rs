@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderName, Method, Request, StatusCode, Uri};
 use synctable_core::query::odata::percent_decode;
 use synctable_core::store::LocalStore;
 use synctable_core::{Clock, IdSource, Record, RecordId};
+use synctable_wire::TABLES;
 
 use crate::access::{Access, AccessRequest, Action, Grant};
 use crate::dialect::Dialect;
@@ -278,7 +279,7 @@ impl Target {
         let root = parts.next().unwrap_or_default();
         let table = decode(parts.next().unwrap_or_default())?;
         let id = decode(parts.next().unwrap_or_default())?;
-        if !root.eq_ignore_ascii_case("tables") || table.is_empty() || parts.next().is_some() {
+        if !root.eq_ignore_ascii_case(TABLES) || table.is_empty() || parts.next().is_some() {
             return Err(unknown());
         }
         Ok(Self {

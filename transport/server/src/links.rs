@@ -2,8 +2,8 @@
 
 use http::header::HOST;
 use http::uri::Authority;
+use synctable_wire::Links;
 
-use crate::dialect::Links;
 use crate::handler::Call;
 
 /// The link to the page that `query` asks for, in the form that the client wants.

@@ -13,7 +13,7 @@ use crate::handler::Call;
 use crate::tables::{OPERATION_FIELD, OPERATIONS};
 
 /// The request header with the operation's id.
-const OPERATION_ID: HeaderName = HeaderName::from_static("x-operation-id");
+const OPERATION_ID: HeaderName = HeaderName::from_static(synctable_wire::header::OPERATION_ID);
 const LONGEST_ID: usize = 128;
 
 /// What a client does under an operation id.

@@ -4,12 +4,9 @@ use std::fmt::Write as _;
 
 use synctable_core::query::odata::{Limits, percent_decode, percent_encode};
 use synctable_core::query::{Query, UnknownField};
+use synctable_wire::parameter::{FILTER, INCLUDE_DELETED, ORDER_BY, SELECT, SKIP, SKIP_TOKEN, TOP};
 
 use crate::error::Failure;
-
-/// The parameter with the place where a page starts.
-pub(crate) const SKIP_TOKEN: &str = "$skiptoken";
-const INCLUDE_DELETED: &str = "__includedeleted";
 
 /// The parameters in their order.
 #[derive(Debug)]
@@ -66,13 +63,11 @@ impl<'a> Parameters<'a> {
 
     /// The answer to a query that names what is not there: what and, where it can be told, at which character.
     pub(crate) fn unknown_name(&self, error: &UnknownField) -> Failure {
-        let place = ["$filter", "$orderby", "$select"]
-            .into_iter()
-            .find_map(|option| {
-                let text = self.get(option)?;
-                let at = position_of_name(text, &error.name)?;
-                Some(format!("{option}, position {at}: "))
-            });
+        let place = [FILTER, ORDER_BY, SELECT].into_iter().find_map(|option| {
+            let text = self.get(option)?;
+            let at = position_of_name(text, &error.name)?;
+            Some(format!("{option}, position {at}: "))
+        });
         Failure::bad_request(format!("{}{error}", place.unwrap_or_default()))
     }
 
@@ -90,7 +85,7 @@ impl<'a> Parameters<'a> {
     /// The query string of the next page: the same parameters with another start and, where a `$top` was given,
     /// what is left of it.
     pub(crate) fn next_page(&self, token: &str, top_left: Option<u64>) -> String {
-        let mut next = self.without(&["$skip", "$top", SKIP_TOKEN]);
+        let mut next = self.without(&[SKIP, TOP, SKIP_TOKEN]);
         let mut push = |name: &str, value: &str| {
             if !next.is_empty() {
                 next.push('&');
@@ -99,7 +94,7 @@ impl<'a> Parameters<'a> {
             let _ = write!(next, "{name}={value}");
         };
         if let Some(top) = top_left {
-            push("$top", &top.to_string());
+            push(TOP, &top.to_string());
         }
         push(SKIP_TOKEN, token);
         next

@@ -4,14 +4,15 @@ use http::StatusCode;
 use synctable_core::query::{Cursor, CursorError, Query, field};
 use synctable_core::store::{LocalStoreExt, StoreError};
 use synctable_core::{Record, RecordId};
+use synctable_wire::Links;
+use synctable_wire::parameter::{INLINE_COUNT, SKIP_TOKEN};
 
 use crate::conditional::{Conditions, Intent, Verdict};
-use crate::dialect::{Dialect, Links};
+use crate::dialect::Dialect;
 use crate::error::Failure;
 use crate::handler::Call;
 use crate::links;
 use crate::names;
-use crate::parameters::SKIP_TOKEN;
 use crate::respond::{self, Response};
 
 /// `GET` of a table: a page of records, and where the next one is.
@@ -106,7 +107,7 @@ fn as_in_version_2(call: &Call<'_>, query: &mut Query) {
     query.top = query.top.filter(|top| *top > 0);
     let top = query.top.and_then(|top| u32::try_from(top).ok());
     query.page = top.or(query.page);
-    query.total &= call.parameters.get("$inlinecount").is_some();
+    query.total &= call.parameters.get(INLINE_COUNT).is_some();
 }
 
 /// The records of one page as JSON, and where the next page starts. A page that is too large is asked for again

@@ -8,6 +8,7 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
 use synctable_core::{Record, Timestamp};
+use synctable_wire::header;
 
 use crate::conditional::http_date;
 use crate::error::Failure;
@@ -20,14 +21,14 @@ pub(crate) type Response = http::Response<Bytes>;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
 /// Announces that operation ids are honoured.
-const OPERATION_IDS: HeaderName = HeaderName::from_static("synctable-operation-ids");
+const OPERATION_IDS: HeaderName = HeaderName::from_static(header::OPERATION_IDS);
 /// Tells for how many seconds they are kept.
-const OPERATION_IDS_KEPT: HeaderName = HeaderName::from_static("synctable-operation-ids-kept");
+const OPERATION_IDS_KEPT: HeaderName = HeaderName::from_static(header::OPERATION_IDS_KEPT);
 /// Tells that the operation id of the request is not known, and since when it would be.
 const OPERATION_UNKNOWN_SINCE: HeaderName =
-    HeaderName::from_static("synctable-operation-unknown-since");
+    HeaderName::from_static(header::OPERATION_UNKNOWN_SINCE);
 /// Names the property that grows in the order of commits.
-const ORDERED: HeaderName = HeaderName::from_static("synctable-ordered");
+const ORDERED: HeaderName = HeaderName::from_static(header::ORDERED);
 
 /// An answer without a body.
 pub(crate) fn empty(status: StatusCode) -> Response {
@@ -118,7 +119,7 @@ pub(crate) fn options(allow: &'static str) -> Response {
 pub(crate) fn mark_ordered(response: &mut Response) {
     response
         .headers_mut()
-        .insert(ORDERED, HeaderValue::from_static("updatedAt"));
+        .insert(ORDERED, HeaderValue::from_static(header::ORDERED_BY_TIME));
 }
 
 /// Says that nothing was done under the request's operation id, and that no id was forgotten since this time.
@@ -135,7 +136,8 @@ pub(crate) fn mark_unknown(response: &mut Response, since: Timestamp) {
 pub(crate) fn finish(mut response: Response, now: Timestamp, retention: Retention) -> Response {
     let headers = response.headers_mut();
     insert_date(headers, DATE, now.max(Timestamp::EPOCH));
-    headers.insert(OPERATION_IDS, HeaderValue::from_static("1"));
+    let honoured = HeaderValue::from_static(header::OPERATION_IDS_HONOURED);
+    headers.insert(OPERATION_IDS, honoured);
     headers.insert(OPERATION_IDS_KEPT, retention.seconds());
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     response

@@ -3,6 +3,7 @@
 use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use synctable_wire::header::SERVER_VERSION;
 
 use super::Dialect;
 
@@ -41,7 +42,7 @@ impl Dialect {
     /// assert_eq!(dialect, Some(Dialect::Toolkit));
     /// ```
     pub fn detect(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Option<Self> {
-        if headers.contains_key("x-zumo-server-version") {
+        if headers.contains_key(SERVER_VERSION) {
             return Some(Self::Zumo2);
         }
         let shape = serde_json::from_slice(body).ok();

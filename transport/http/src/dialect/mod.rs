@@ -14,12 +14,14 @@ use synctable_core::query::Query;
 use synctable_core::query::odata::Spelling;
 use synctable_core::transport::{Change, ChangeKind, TransportError, TransportErrorKind};
 use synctable_core::{Record, RecordId};
+use synctable_wire::header as names;
+use synctable_wire::{TOOLKIT, ZUMO2, ZUMO3};
 
 /// What this library calls itself.
 pub(crate) const AGENT: &str = concat!("synctable/", env!("CARGO_PKG_VERSION"));
 
 /// Asks for next links without an address: servers print the one that they have behind a proxy, and without its escapes.
-const RELATIVE_LINKS: (&str, &str) = ("x-zumo-options", "nextLink=path");
+const RELATIVE_LINKS: (&str, &str) = (names::OPTIONS, names::OPTION_RELATIVE_LINKS);
 
 /// The kind of table server on the other side.
 ///
@@ -60,26 +62,27 @@ impl FromStr for Dialect {
     type Err = UnknownDialect;
 
     fn from_str(text: &str) -> Result<Self, UnknownDialect> {
-        match text {
-            "toolkit" => Ok(Self::Toolkit),
-            "zumo2" => Ok(Self::Zumo2),
-            "zumo3" => Ok(Self::Zumo3),
-            _ => Err(UnknownDialect),
-        }
+        let all = [Self::Toolkit, Self::Zumo2, Self::Zumo3];
+        let named = all.into_iter().find(|dialect| dialect.name() == text);
+        named.ok_or(UnknownDialect)
     }
 }
 
 impl fmt::Display for Dialect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Toolkit => "toolkit",
-            Self::Zumo2 => "zumo2",
-            Self::Zumo3 => "zumo3",
-        })
+        f.write_str(self.name())
     }
 }
 
 impl Dialect {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Toolkit => TOOLKIT.name,
+            Self::Zumo2 => ZUMO2.name,
+            Self::Zumo3 => ZUMO3.name,
+        }
+    }
+
     /// The wire form of this dialect.
     pub(crate) fn wire(self) -> &'static dyn Wire {
         match self {
@@ -118,7 +121,7 @@ pub(crate) struct Habits {
     /// A page in the newer form (`items`) without a next link is the last one.
     pub(crate) absent_link_ends: bool,
     /// The largest page that it gives, and `$top=0` means a page of its own size.
-    pub(crate) most_rows: Option<u64>,
+    pub(crate) most_rows: Option<u32>,
     /// A filter that it cannot take makes it fail (500), or find nothing.
     pub(crate) fails_on_filters: bool,
 }

@@ -16,11 +16,9 @@ use synctable_core::query::odata::Spelling;
 use synctable_core::query::{Query, field};
 use synctable_core::transport::{Change, ChangeKind, TransportError};
 use synctable_core::{Record, RecordId};
+use synctable_wire::{ZUMO2, header as names};
 
 use super::{AGENT, Call, Habits, RELATIVE_LINKS, Wire, body, follow_up, spelled};
-
-/// The largest `$top` that such a server takes unless it is set otherwise.
-const MOST_ROWS: u64 = 1000;
 
 #[derive(Debug)]
 pub(super) struct Zumo2;
@@ -29,12 +27,12 @@ impl Wire for Zumo2 {
     fn habits(&self) -> Habits {
         Habits {
             headers: &[
-                ("zumo-api-version", "2.0.0"),
-                ("x-zumo-version", AGENT),
+                (names::API_VERSION, names::API_VERSION_2),
+                (names::CLIENT_VERSION, AGENT),
                 RELATIVE_LINKS,
             ],
             absent_link_ends: false,
-            most_rows: Some(MOST_ROWS),
+            most_rows: ZUMO2.most_top,
             fails_on_filters: true,
         }
     }

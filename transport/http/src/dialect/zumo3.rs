@@ -7,6 +7,7 @@ use http::Method;
 use synctable_core::query::Query;
 use synctable_core::transport::{Change, ChangeKind, TransportError};
 use synctable_core::{Record, RecordId};
+use synctable_wire::header as names;
 
 use super::toolkit::{INCLUDE_DELETED, Toolkit};
 use super::{AGENT, Call, Habits, RELATIVE_LINKS, Wire, body, follow_up};
@@ -18,8 +19,8 @@ impl Wire for Zumo3 {
     fn habits(&self) -> Habits {
         Habits {
             headers: &[
-                ("zumo-api-version", "3.0.0"),
-                ("x-zumo-version", AGENT),
+                (names::API_VERSION, names::API_VERSION_3),
+                (names::CLIENT_VERSION, AGENT),
                 RELATIVE_LINKS,
             ],
             ..Toolkit.habits()

@@ -6,18 +6,17 @@ use http::header::{ACCESS_CONTROL_EXPOSE_HEADERS, EXPIRES, PRAGMA};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use synctable_core::query::DEFAULT_PAGE;
 use synctable_core::{Record, TableSchema};
+use synctable_wire::header::{
+    self, API_VERSION, API_VERSION_3, CLIENT_VERSION, OPTION_INCLUDE_DELETED,
+    OPTION_RELATIVE_LINKS, OPTIONS,
+};
+use synctable_wire::{DialectFacts, Links, TOOLKIT, ZUMO2, ZUMO3};
 
 use crate::error::Failure;
 use crate::parameters::Parameters;
 use crate::respond::Response;
 
-/// The header and parameter that name the protocol version.
-const API_VERSION: &str = "zumo-api-version";
-/// The header that tells clients of version 3 from the Toolkit's own, which send the same version number.
-const CLIENT_VERSION: &str = "x-zumo-version";
-/// The header with wishes of a client of version 3.
-const OPTIONS: &str = "x-zumo-options";
-const SERVER_VERSION: HeaderName = HeaderName::from_static("x-zumo-server-version");
+const SERVER_VERSION: HeaderName = HeaderName::from_static(header::SERVER_VERSION);
 
 /// The largest `$top` of a table that does not say.
 const MAX_TOP: u32 = 128_000;
@@ -33,20 +32,16 @@ pub(crate) enum Dialect {
     Zumo3,
 }
 
-/// How the client is told where the next page is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Links {
-    /// A bare query string in the body.
-    Query,
-    /// Path and query in the body.
-    Path,
-    /// A whole URL in the body.
-    Url,
-    /// A whole URL in the header `Link`.
-    Header,
-}
-
 impl Dialect {
+    /// What is so for its clients, too.
+    fn facts(self) -> DialectFacts {
+        match self {
+            Self::Toolkit => TOOLKIT,
+            Self::Zumo2 => ZUMO2,
+            Self::Zumo3 => ZUMO3,
+        }
+    }
+
     /// The dialect that a request speaks: by `ZUMO-API-VERSION`, as a parameter or else as a header.
     pub(crate) fn of(headers: &HeaderMap, parameters: &Parameters) -> Self {
         let header = headers
@@ -55,7 +50,7 @@ impl Dialect {
         let version = parameters.get(API_VERSION).or(header).unwrap_or_default();
         if is_version_2(version) {
             Self::Zumo2
-        } else if version == "3.0.0" && headers.contains_key(CLIENT_VERSION) {
+        } else if version == API_VERSION_3 && headers.contains_key(CLIENT_VERSION) {
             Self::Zumo3
         } else {
             Self::Toolkit
@@ -87,17 +82,16 @@ impl Dialect {
 
     /// How this client wants to be told where the next page is.
     pub(crate) fn links(self, headers: &HeaderMap) -> Links {
-        match self {
-            Self::Toolkit => Links::Query,
-            Self::Zumo2 => Links::Header,
-            Self::Zumo3 if has_option(headers, "nextlink=path") => Links::Path,
-            Self::Zumo3 => Links::Url,
+        if self == Self::Zumo3 && has_option(headers, OPTION_RELATIVE_LINKS) {
+            Links::Path
+        } else {
+            self.facts().links
         }
     }
 
     /// Whether the request asks for tombstones.
     pub(crate) fn includes_deleted(self, headers: &HeaderMap, parameters: &Parameters) -> bool {
-        let option = self == Self::Zumo3 && has_option(headers, "include:deleted");
+        let option = self == Self::Zumo3 && has_option(headers, OPTION_INCLUDE_DELETED);
         option || parameters.include_deleted()
     }
 
@@ -154,10 +148,7 @@ impl Dialect {
 
     /// The largest `$top` of a table that does not say. Version 2 gives as many records in one page.
     pub(crate) fn default_max_top(self) -> u32 {
-        match self {
-            Self::Toolkit | Self::Zumo3 => MAX_TOP,
-            Self::Zumo2 => 1000,
-        }
+        self.facts().most_top.unwrap_or(MAX_TOP)
     }
 
     /// Adds the headers that clients of the dialect look for.

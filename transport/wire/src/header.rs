@@ -1,0 +1,84 @@
+//! Headers, and what they say.
+
+use core::time::Duration;
+
+/// Request: the key that is the same whenever one change is sent again.
+pub const OPERATION_ID: &str = "x-operation-id";
+
+/// Answer: the server answers a repeated [`OPERATION_ID`] with the first outcome.
+pub const OPERATION_IDS: &str = "synctable-operation-ids";
+
+/// The value of [`OPERATION_IDS`]. The first releases want it exactly.
+pub const OPERATION_IDS_HONOURED: &str = "1";
+
+/// Answer: for how many seconds the server keeps the outcome of an [`OPERATION_ID`].
+pub const OPERATION_IDS_KEPT: &str = "synctable-operation-ids-kept";
+
+/// How long a server keeps operation ids that leaves out [`OPERATION_IDS_KEPT`]: the first releases kept them for thirty days.
+pub const OPERATION_IDS_KEPT_UNSAID: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// Answer, on a conflict: the server did nothing under this [`OPERATION_ID`], and has kept all ids of this user since this time.
+pub const OPERATION_UNKNOWN_SINCE: &str = "synctable-operation-unknown-since";
+
+/// Answer: the property that is unique within a table and grows in the order of commits.
+pub const ORDERED: &str = "synctable-ordered";
+
+/// The value of [`ORDERED`].
+pub const ORDERED_BY_TIME: &str = "updatedAt";
+
+/// Request: the protocol version, as a header or a parameter.
+pub const API_VERSION: &str = "zumo-api-version";
+
+/// The value of [`API_VERSION`] of Azure Mobile Apps for node and for .NET Framework. Servers take any third number.
+pub const API_VERSION_2: &str = "2.0.0";
+
+/// The value of [`API_VERSION`] of Azure Mobile Apps for ASP.NET Core.
+pub const API_VERSION_3: &str = "3.0.0";
+
+/// Request: what the client calls itself. It tells clients of version 3 from the Toolkit's own, which send the same
+/// [`API_VERSION`].
+pub const CLIENT_VERSION: &str = "x-zumo-version";
+
+/// Answer: what a server of version 2 calls itself.
+pub const SERVER_VERSION: &str = "x-zumo-server-version";
+
+/// Request: wishes of a client of version 3, separated by commas.
+pub const OPTIONS: &str = "x-zumo-options";
+
+/// A value of [`OPTIONS`]: next links without an address.
+pub const OPTION_RELATIVE_LINKS: &str = "nextLink=path";
+
+/// A value of [`OPTIONS`]: tombstones, too.
+pub const OPTION_INCLUDE_DELETED: &str = "include:deleted";
+
+/// Request: the older header for the token of a signed-in user.
+pub const AUTH: &str = "x-zumo-auth";
+
+/// Request: names an installation of an application to older servers.
+pub const INSTALLATION_ID: &str = "x-zumo-installation-id";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The readers and writers of headers take nothing else.
+    #[test]
+    fn names_of_headers_are_in_lower_case() {
+        for name in [
+            OPERATION_ID,
+            OPERATION_IDS,
+            OPERATION_IDS_KEPT,
+            OPERATION_UNKNOWN_SINCE,
+            ORDERED,
+            API_VERSION,
+            CLIENT_VERSION,
+            SERVER_VERSION,
+            OPTIONS,
+            AUTH,
+            INSTALLATION_ID,
+        ] {
+            let fits = |b: u8| b.is_ascii_lowercase() || b == b'-';
+            assert!(name.bytes().all(fits), "{name}");
+        }
+    }
+}
