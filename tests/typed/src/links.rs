@@ -1,8 +1,7 @@
 //! The next links of the two servers, each odd in its own way.
 
-use std::fmt::Write as _;
-
 use http::Uri;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use synctable_core::query::odata::percent_decode;
 use synctable_testkit::typed::Flavour;
 
@@ -68,18 +67,25 @@ fn is(part: &str, option: &str) -> bool {
     percent_decode(name).is_ok_and(|name| name.eq_ignore_ascii_case(option))
 }
 
-/// As the encoder of that server escapes: of ASCII, it leaves letters, digits and these.
+/// What the encoder of that server escapes: of ASCII, it leaves letters, digits and these.
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'!')
+    .remove(b'$')
+    .remove(b'(')
+    .remove(b')')
+    .remove(b'*')
+    .remove(b',')
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b';')
+    .remove(b'@')
+    .remove(b'_')
+    .remove(b'~');
+
+/// A text, escaped anew.
 fn escaped(text: &str) -> String {
     let text = percent_decode(text).unwrap_or_else(|_| text.to_owned());
-    let mut out = String::new();
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"!$()*,-.;@_~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            let _ = write!(out, "%{byte:02X}");
-        }
-    }
-    out
+    utf8_percent_encode(&text, ESCAPED).to_string()
 }
 
 /// An address as a person reads it: escapes are undone, except those of ASCII characters that mean something in an address.

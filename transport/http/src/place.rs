@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use synctable_core::query::odata::percent_decode;
 use synctable_wire::parameter::{SKIP, TOP};
 
@@ -165,26 +166,33 @@ fn is_token(name: &str) -> bool {
     word.is_some_and(|word| word.len() <= 20 && word.bytes().all(|b| b.is_ascii_lowercase()))
 }
 
+/// What a value in a query must not hold. Signs of escapes are looked at apart.
+const FORBIDDEN: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'#')
+    .add(b'<')
+    .add(b'>')
+    .add(b'[')
+    .add(b'\\')
+    .add(b']')
+    .add(b'^')
+    .add(b'`')
+    .add(b'{')
+    .add(b'|')
+    .add(b'}');
+
 /// A value as a query may hold it: its escapes stay as they are, and what is not allowed is escaped. The rest stays, too, as it may
 /// mean one thing with an escape and another without.
 fn escaped(value: &str) -> String {
-    let mut out = String::with_capacity(value.len());
-    let mut rest = value;
-    while let Some(c) = rest.chars().next() {
-        let (this, behind) = rest.split_at(c.len_utf8());
-        let allowed = match c {
-            '%' => behind
-                .as_bytes()
-                .get(..2)
-                .is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit)),
-            _ => c.is_ascii_alphanumeric() || "-._~!$'()*+,;=:@/?".contains(c),
-        };
-        if allowed {
-            out.push(c);
-        } else {
-            out.push_str(&synctable_core::query::odata::percent_encode(this));
-        }
-        rest = behind;
+    let mut parts = value.split('%');
+    let first = parts.next().unwrap_or_default();
+    let mut out = utf8_percent_encode(first, FORBIDDEN).to_string();
+    for part in parts {
+        let digits = part.as_bytes().get(..2);
+        let is_escape = digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit));
+        out.push_str(if is_escape { "%" } else { "%25" });
+        out.extend(utf8_percent_encode(part, FORBIDDEN));
     }
     out
 }

@@ -1,8 +1,17 @@
 //! Percent-escapes of URLs.
 
-use std::fmt::Write;
+use std::borrow::Cow;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::error::{ODataError, Source};
+
+/// All but the unreserved characters.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
 
 /// Escapes everything but the unreserved characters of a URL: letters, digits, `-`, `.`, `_` and `~`.
 ///
@@ -12,16 +21,7 @@ use super::error::{ODataError, Source};
 /// assert_eq!(percent_decode("a+b%20%C3%A4").unwrap(), "a+b ä");
 /// ```
 pub fn percent_encode(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-            out.push(char::from(byte));
-        } else {
-            // Writing to a string cannot fail.
-            let _ = write!(out, "%{byte:02X}");
-        }
-    }
-    out
+    utf8_percent_encode(text, RESERVED).to_string()
 }
 
 /// Replaces percent-escapes by what they stand for. A `+` stays a plus.
@@ -30,22 +30,17 @@ pub fn percent_encode(text: &str) -> String {
 /// An escape without two hexadecimal digits, or escapes that are not UTF-8.
 pub fn percent_decode(text: &str) -> Result<String, ODataError> {
     let source = Source::new("query", text);
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((before, escape)) = rest.split_once('%') {
-        bytes.extend_from_slice(before.as_bytes());
-        let byte = escape
-            .get(..2)
-            .filter(|hex| hex.bytes().all(|b| b.is_ascii_hexdigit()))
-            .and_then(|hex| u8::from_str_radix(hex, 16).ok());
-        let Some(byte) = byte else {
+    // The library takes a sign without digits for itself.
+    for (at, _) in text.match_indices('%') {
+        let digits = text.as_bytes().get(at + 1..at + 3);
+        if !digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit)) {
             let message =
                 "'%' needs two hexadecimal digits behind it; write the sign itself as %25";
-            return Err(source.error(text.len() - escape.len() - 1, message));
-        };
-        bytes.push(byte);
-        rest = escape.get(2..).unwrap_or_default();
+            return Err(source.error(at, message));
+        }
     }
-    bytes.extend_from_slice(rest.as_bytes());
-    String::from_utf8(bytes).map_err(|_| source.error(0, "the percent-escapes are not UTF-8"))
+    let decoded = percent_encoding::percent_decode_str(text).decode_utf8();
+    decoded
+        .map(Cow::into_owned)
+        .map_err(|_| source.error(0, "the percent-escapes are not UTF-8"))
 }
