@@ -12,6 +12,7 @@ use crate::name::{RecordId, TableName};
 use crate::schema::{Schema, TableSchema};
 use crate::store::{Durability, LocalStore, LocalStoreExt, StoreErrorKind, WriteBatch};
 use crate::sync::admin::copy;
+use crate::sync::decide::asking::Questions;
 use crate::sync::decide::conflict::ConflictPolicy;
 use crate::sync::event::{Event, Events};
 use crate::sync::local::table::SyncTable;
@@ -55,6 +56,7 @@ pub(crate) struct Inner {
     /// Marks this store in the keys that servers use to recognise repeats.
     pub(crate) store_id: String,
     pub(crate) queue: Queue,
+    pub(crate) questions: Questions,
     pub(crate) locks: RecordLocks,
     /// Local changes share it, whoever plans against the whole queue or a whole table holds it alone. Never held
     /// across a request.
@@ -209,6 +211,7 @@ impl ContextBuilder {
             options: self.options,
             store_id,
             queue: Queue::default(),
+            questions: Questions::default(),
             locks: RecordLocks::default(),
             gate: RwLock::default(),
             turn: RwLock::default(),

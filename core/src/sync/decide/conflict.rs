@@ -87,9 +87,9 @@ pub type HandlerError = Box<dyn std::error::Error + Send + Sync>;
 
 /// The application's own way with conflicts.
 ///
-/// It may take its time and use the tables of the context, and may be called again for the same operation when the server's
-/// record changed once more. It must not push or pull with the same context: the push that asks it is under way, so such a
-/// call would wait for it for ever. An error or a panic parks the conflict.
+/// It may take as long as it takes, and use the context as anybody may: nothing is held while it is asked, and other pushes and pulls go
+/// on. At most one question about an operation is open at a time. The decision counts for what was shown: where the local record or the server's has changed meanwhile
+/// it is called again. So it is by the next push after a crash. An error or a panic parks the conflict for good, as [`ConflictDecision::Park`] does.
 ///
 /// ```
 /// use synctable_core::sync::{ConflictDecision, ConflictDetails, ConflictHandler, HandlerError};

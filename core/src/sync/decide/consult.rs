@@ -1,8 +1,4 @@
-//! Who decides a conflict: the policy of the context, or the application's handler.
-
-use std::panic::AssertUnwindSafe;
-
-use futures_util::FutureExt;
+//! What the policy of the context decides about a conflict by itself.
 
 use crate::planted::planted;
 use crate::schema::MergeRules;
@@ -12,7 +8,7 @@ use crate::sync::decide::merge::join;
 
 impl Inner {
     /// The decision on a conflict that a push met, and words about it. `last_round`: it was decided too often in this push.
-    pub(crate) async fn decide_conflict(
+    pub(crate) fn decide_conflict(
         &self,
         details: &ConflictDetails,
         last_round: bool,
@@ -30,26 +26,8 @@ impl Inner {
                 merge_decision(&schema.merge, details)
                     .map_or_else(parked, |decision| (decision, String::new()))
             }
-            ConflictPolicy::Custom(handler) => {
-                match AssertUnwindSafe(handler.resolve(details))
-                    .catch_unwind()
-                    .await
-                {
-                    Ok(Ok(ConflictDecision::With(record)))
-                        if self
-                            .check_record(&details.operation.table, &record)
-                            .is_err() =>
-                    {
-                        parked(
-                            "the conflict handler gave a record that does not fit the table"
-                                .to_owned(),
-                        )
-                    }
-                    Ok(Ok(decision)) => (decision, String::new()),
-                    Ok(Err(error)) => parked(one_line(&error.to_string())),
-                    Err(_) => parked("the conflict handler panicked".to_owned()),
-                }
-            }
+            // The application is asked once the push holds nothing any more.
+            ConflictPolicy::Custom(_) => parked(String::new()),
         }
     }
 }
@@ -85,12 +63,4 @@ pub(crate) fn merge_decision(
     } else {
         Ok(ConflictDecision::With(merged.record))
     }
-}
-
-/// Text without control characters, cut to a length for a person.
-fn one_line(text: &str) -> String {
-    text.chars()
-        .take(500)
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect()
 }

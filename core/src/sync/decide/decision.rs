@@ -12,7 +12,8 @@ use crate::sync::queue::slot::Slot;
 use crate::sync::system::{FAILURES, FailureRow};
 use crate::transport::Rejection;
 
-/// Carries out a decision on a conflict. The operation is known to have had no effect, and is the only one on its record.
+/// Carries out a decision on a conflict. The operation is known to have had no effect, and is the only one on its record. `asks`: the
+/// application will be asked about what is parked.
 pub(crate) fn decide(
     slot: &mut Slot,
     batch: &mut WriteBatch,
@@ -20,11 +21,13 @@ pub(crate) fn decide(
     server: Option<&Record>,
     decision: &ConflictDecision,
     refusal: &Rejection,
+    asks: bool,
 ) -> Result<Settled, Error> {
     let parked = |slot: &mut Slot, batch: &mut WriteBatch| {
         if let Some(operation) = slot.find(seq) {
             operation.state = OperationState::Conflict;
             operation.aside = None;
+            operation.unanswered = asks;
             operation.gone = server.is_none_or(Record::is_deleted);
             if operation.shadow.is_some() {
                 // What a pull met before this push is older.
@@ -111,7 +114,7 @@ pub(crate) fn send_again(slot: &mut Slot, seq: u64, server: Option<&Record>) {
     if !planted!(OldBaseAfterDecision) {
         operation.base = server.cloned();
     }
-    (operation.shadow, operation.gone) = (None, false);
+    (operation.shadow, operation.gone, operation.unanswered) = (None, false, false);
     // The decision was made over the deletion, so the tombstone of it is not another conflict.
     operation.follows_delete = !exists;
     operation.kind = match (operation.kind, server) {

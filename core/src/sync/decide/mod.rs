@@ -1,5 +1,6 @@
 //! Conflicts: who decides, how, and when.
 
+pub(crate) mod asking;
 pub(crate) mod conflict;
 pub(crate) mod consult;
 pub(crate) mod decision;

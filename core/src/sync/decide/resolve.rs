@@ -73,15 +73,17 @@ impl SyncContext {
             .into_iter()
             .filter(Operation::is_parked)
         {
-            let failure = self.failure(operation.seq).await?;
-            let local = self
-                .inner
-                .store
-                .get_one(&operation.table, &operation.id)
-                .await?;
-            parked.push(parked_operation(operation, local, failure));
+            parked.push(self.shown(operation).await?);
         }
         Ok(parked)
+    }
+
+    /// A parked operation with all that a decision needs.
+    pub(crate) async fn shown(&self, operation: Operation) -> Result<ParkedOperation, Error> {
+        let failure = self.failure(operation.seq).await?;
+        let (table, id) = (&operation.table, &operation.id);
+        let local = self.inner.store.get_one(table, id).await?;
+        Ok(parked_operation(operation, local, failure))
     }
 
     /// The parked conflicts.
@@ -174,7 +176,7 @@ impl SyncContext {
     /// It is ended on what the store knows now. A decision that was made on what [`conflicts`](Self::conflicts) listed a while ago
     /// goes through [`resolve_parked`](Self::resolve_parked), so that an edit or a pull in between is not overwritten unseen.
     pub async fn resolve(&self, seq: u64, resolution: Resolution) -> Result<Option<Record>, Error> {
-        self.end_conflict(seq, None, resolution).await
+        self.resolve_listed(seq, None, resolution).await
     }
 
     /// Ends a parked conflict exactly as it was listed. If it has changed since, by an edit here or a newer row of the server, nothing
@@ -184,17 +186,16 @@ impl SyncContext {
         parked: &ParkedOperation,
         resolution: Resolution,
     ) -> Result<Option<Record>, Error> {
-        self.end_conflict(parked.operation.seq, Some(&parked.conflict), resolution)
+        self.resolve_listed(parked.operation.seq, Some(&parked.conflict), resolution)
             .await
     }
 
-    async fn end_conflict(
+    async fn resolve_listed(
         &self,
         seq: u64,
         listed: Option<&ConflictDetails>,
         resolution: Resolution,
     ) -> Result<Option<Record>, Error> {
-        let failure = self.failure(seq).await?;
         let with = match &resolution {
             Resolution::With(draft) => {
                 let operation = self.operation(seq).await?;
@@ -205,58 +206,63 @@ impl SyncContext {
             _ => None,
         };
         let inner = &self.inner;
-        self.change(seq, move |slot, batch, operation| {
-            if let Some(id) = &operation.other_id {
-                let server = failure.as_ref().and_then(|failure| failure.server.clone());
-                return match (&resolution, server) {
-                    (Resolution::Server, Some(server)) => {
-                        slot.operations.clear();
-                        slot.record = None;
-                        batch.push(Write::Put {
-                            table: slot.table.clone(),
-                            record: server,
-                        });
-                        Ok(())
-                    }
-                    _ => Err(Error::OtherId {
-                        seq,
-                        id: id.clone(),
-                    }),
-                };
-            }
-            if operation.state != OperationState::Conflict {
-                return Err(Error::NotInConflict { seq });
-            }
-            let server = newest(
-                failure.as_ref().and_then(|failure| failure.server.as_ref()),
-                operation,
-            );
-            let details = details(operation.clone(), slot.record.clone(), server.cloned());
-            if listed.is_some_and(|listed| *listed != details) {
-                return Err(Error::ConflictChanged { seq });
-            }
-            let decision = match &resolution {
+        let choose = move |operation: &Operation, details: &ConflictDetails| {
+            Ok(match &resolution {
                 Resolution::Server => ConflictDecision::Server,
                 Resolution::Client => ConflictDecision::Client,
                 Resolution::Merge => {
                     let schema = inner.table_schema(&operation.table);
-                    merge_decision(&schema.merge, &details)
+                    merge_decision(&schema.merge, details)
                         .map_err(|reason| Error::CannotMerge { seq, reason })?
                 }
                 Resolution::With(_) => match &with {
                     Some(record) => ConflictDecision::With(record.clone()),
                     None => return Err(Error::NoSuchOperation { seq }),
                 },
-            };
+            })
+        };
+        self.end_conflict(seq, listed, &choose, &Rejection::new(None, ""))
+            .await
+    }
+
+    /// Ends a conflict, or parks it anew, as `choose` decides. `listed`: as it was shown; `refusal`: the words for one that is parked.
+    pub(crate) async fn end_conflict(
+        &self,
+        seq: u64,
+        listed: Option<&ConflictDetails>,
+        choose: &(dyn Fn(&Operation, &ConflictDetails) -> Result<ConflictDecision, Error> + Sync),
+        refusal: &Rejection,
+    ) -> Result<Option<Record>, Error> {
+        let failure = self.failure(seq).await?;
+        self.change(seq, move |slot, batch, operation| {
+            let server = failure.as_ref().and_then(|failure| failure.server.as_ref());
+            if let Some(id) = &operation.other_id {
+                let nothing = details(operation.clone(), None, None);
+                let (seq, id) = (operation.seq, id.clone());
+                return match (choose(operation, &nothing), server) {
+                    (Ok(ConflictDecision::Server), Some(server)) => {
+                        slot.operations.clear();
+                        slot.record = None;
+                        batch.push(Write::Put {
+                            table: slot.table.clone(),
+                            record: server.clone(),
+                        });
+                        Ok(())
+                    }
+                    _ => Err(Error::OtherId { seq, id }),
+                };
+            }
+            if operation.state != OperationState::Conflict {
+                return Err(Error::NotInConflict { seq });
+            }
+            let server = newest(server, operation);
+            let details = details(operation.clone(), slot.record.clone(), server.cloned());
+            if listed.is_some_and(|listed| *listed != details) {
+                return Err(Error::ConflictChanged { seq });
+            }
+            let decision = choose(operation, &details)?;
             slot.condense(seq);
-            decide(
-                slot,
-                batch,
-                seq,
-                server,
-                &decision,
-                &Rejection::new(None, ""),
-            )?;
+            decide(slot, batch, seq, server, &decision, refusal, false)?;
             Ok(())
         })
         .await

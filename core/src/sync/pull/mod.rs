@@ -127,15 +127,16 @@ impl Pull {
                 table: self.table.clone(),
             });
         }
-        let turn = inner.pull_turn(&self.table);
-        let _turn = turn.lock().await;
         let mut report = PullReport::default();
         let remote = inner.remote()?;
+        // Before its turn: a push may ask the application, which may take its time, and pull.
         if self.push_first && inner.queue.is_dirty(&self.table) {
             // All tables: an operation of this one may depend on an earlier one of another.
             // What it leaves aside keeps no rows from coming: the records of those operations are left alone.
             report.pushed = self.context.push().cancel(&self.cancel).await?.pushed;
         }
+        let turn = inner.pull_turn(&self.table);
+        let _turn = turn.lock().await;
         inner.emit(Event::PullStarted {
             table: self.table.clone(),
         });

@@ -395,7 +395,7 @@ impl Delivery<'_> {
             server: server.clone(),
             operation,
         };
-        let (decision, message) = self.inner.decide_conflict(&details, last_round).await;
+        let (decision, message) = self.inner.decide_conflict(&details, last_round);
         if !message.is_empty() {
             refusal.message = message;
         }

@@ -13,6 +13,7 @@ pub(crate) mod policy;
 mod run;
 pub(crate) mod settle;
 
+use std::collections::HashMap;
 use std::future::IntoFuture;
 
 use futures_util::FutureExt;
@@ -95,14 +96,29 @@ impl Push {
         self
     }
 
+    /// Sends, asks the application about what is in conflict, and sends what it decided.
+    async fn send_and_ask(&self, report: &mut PushReport) -> Result<(), Error> {
+        let (inner, mut asked) = (&self.context.inner, HashMap::new());
+        loop {
+            {
+                let _turn = inner.push_turn.lock().await;
+                inner.reload_queue().await?;
+                Run::new(self, inner).whole(report).await?;
+            }
+            let tables = self.tables.as_deref();
+            let asking = self
+                .context
+                .ask_about_conflicts(tables, &self.cancel, &mut asked);
+            if !asking.await? {
+                return Ok(());
+            }
+        }
+    }
+
     async fn run(self) -> Result<PushReport, Error> {
         let inner = &self.context.inner;
-        let _turn = inner.push_turn.lock().await;
         let mut report = PushReport::default();
-        let result = match inner.reload_queue().await {
-            Ok(()) => Run::new(&self, inner).whole(&mut report).await,
-            Err(error) => Err(error),
-        };
+        let result = self.send_and_ask(&mut report).await;
         report.conflicts = inner.queue.count(OperationState::Conflict);
         report.rejected = inner.queue.count(OperationState::Rejected);
         report.pending = inner.queue.len();

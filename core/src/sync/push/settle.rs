@@ -7,7 +7,7 @@ use crate::record::Record;
 use crate::schema::MergeRules;
 use crate::store::{Durability, Write, WriteBatch};
 use crate::sync::context::Inner;
-use crate::sync::decide::conflict::ConflictDecision;
+use crate::sync::decide::conflict::{ConflictDecision, ConflictPolicy};
 use crate::sync::decide::decision::{decide, live, send_again, tombstone};
 use crate::sync::decide::merge::join;
 use crate::sync::event::{Event, Origin};
@@ -27,6 +27,7 @@ impl Inner {
             .map(|a| (a.table.clone(), a.id.clone()))
             .collect();
         keys.sort_unstable();
+        let asks = matches!(self.policy, ConflictPolicy::Custom(_));
         // Eventual: an answer that a power cut takes away is asked for again before the operation is repeated.
         let settled = self
             .with_slots(&keys, Durability::Eventual, Origin::Push, |slots, batch| {
@@ -38,7 +39,7 @@ impl Inner {
                             .find(|slot| slot.table == answered.table && slot.id == answered.id);
                         let rules = &self.table_schema(&answered.table).merge;
                         slot.map_or(Ok(Settled::Open), |slot| {
-                            settle_one(slot, batch, answered, rules)
+                            settle_one(slot, batch, answered, rules, asks)
                         })
                     })
                     .collect::<Result<Vec<_>, Error>>()
@@ -47,10 +48,11 @@ impl Inner {
         for (answered, settled) in answers.iter().zip(&settled) {
             let (seq, table, id) = (answered.seq, answered.table.clone(), answered.id.clone());
             match settled {
-                Settled::Conflict => self.emit(Event::ConflictParked { seq, table, id }),
+                // About the others the application is asked first.
+                Settled::Conflict if !asks => self.emit(Event::ConflictParked { seq, table, id }),
                 Settled::Rejected => self.emit(Event::OperationRejected { seq, table, id }),
                 Settled::Aside => self.emit(Event::OperationAside { seq, table, id }),
-                Settled::Done | Settled::Again | Settled::Open => {}
+                Settled::Conflict | Settled::Done | Settled::Again | Settled::Open => {}
             }
         }
         Ok(settled)
@@ -62,6 +64,7 @@ fn settle_one(
     batch: &mut WriteBatch,
     answered: &Answered,
     rules: &MergeRules,
+    asks: bool,
 ) -> Result<Settled, Error> {
     let (seq, time) = (answered.seq, slot.now);
     let newer = slot.operations.last().is_some_and(|last| last.seq != seq);
@@ -115,7 +118,7 @@ fn settle_one(
                 slot.condense(seq);
                 let deleted = Rejection::new(None, "deleted at the server");
                 let park = ConflictDecision::Park;
-                return decide(slot, batch, seq, row.as_ref(), &park, &deleted);
+                return decide(slot, batch, seq, row.as_ref(), &park, &deleted, asks);
             }
             slot.operations.retain(|operation| operation.seq != seq);
             slot.record = None;
@@ -162,7 +165,7 @@ fn settle_one(
                 }
                 return Ok(Settled::Again);
             }
-            decide(slot, batch, seq, server.as_ref(), decision, refusal)
+            decide(slot, batch, seq, server.as_ref(), decision, refusal, asks)
         }
     }
 }

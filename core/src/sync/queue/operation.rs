@@ -77,6 +77,9 @@ pub struct Operation {
     /// True for a conflict with a deletion: the server was seen to have no such record.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub gone: bool,
+    /// True for a conflict about which the application's handler has not answered yet: the next push asks it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unanswered: bool,
     /// The id under which the server keeps the record instead. It is never sent again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub other_id: Option<RecordId>,
@@ -174,6 +177,7 @@ impl Operation {
             first_sent: None,
             aside: None,
             gone: false,
+            unanswered: false,
             other_id: None,
         }
     }
