@@ -7,7 +7,7 @@ use std::path::Path;
 use serde_json::json;
 use synctable::query::Query;
 use synctable::sync::{SyncTable, Transaction};
-use synctable::{Draft, Error, IdSource as _, Record, TableName, UuidV7};
+use synctable::{Draft, Error, IdSource as _, Record, TableName, TableSchema, UuidV7};
 
 use super::records::for_each;
 use crate::args::Globals;
@@ -53,11 +53,13 @@ async fn import_lines(
     progress: &Progress,
 ) -> Result<(), Failure> {
     let table: SyncTable<Record> = device.sync.table(table.as_str())?;
+    let schema = device.sync.schema();
+    let schema = schema.table(table.name()).cloned().unwrap_or_default();
     loop {
         let mut batch = device.sync.transaction();
-        let mut read = Ok(true);
-        while batch.len() < BATCH && matches!(read, Ok(true)) {
-            read = stage_next(lines, &table, &mut batch);
+        let mut read = Ok(Read::Staged);
+        while batch.len() < BATCH && matches!(read, Ok(Read::Staged)) {
+            read = stage_next(lines, &table, &schema, &mut batch);
         }
         let count = batch.len() as u64;
         if count > 0 {
@@ -65,28 +67,51 @@ async fn import_lines(
             *imported += count;
             progress.set(*imported);
         }
-        if !read? {
-            return Ok(());
+        match read? {
+            Read::Staged => {}
+            Read::Alone(record) => {
+                let stored = table.upsert(&record).await;
+                stored.map_err(|error| lines.within(error))?;
+                *imported += 1;
+                progress.set(*imported);
+            }
+            Read::End => return Ok(()),
         }
     }
 }
 
-/// Takes the next line into the batch; false at the end.
+/// What became of a line.
+enum Read {
+    /// It is in the batch.
+    Staged,
+    /// It has a value that does not fit the schema. Whether that may be depends on the record that is there, so it is stored alone: if
+    /// it is refused, the number of its line is known, and the lines before it are stored.
+    Alone(Box<Record>),
+    /// There is none.
+    End,
+}
+
+/// Takes the next line into the batch.
 fn stage_next(
     lines: &mut Lines,
     table: &SyncTable<Record>,
+    schema: &TableSchema,
     batch: &mut Transaction,
-) -> Result<bool, Failure> {
+) -> Result<Read, Failure> {
     let Some(line) = lines.next()? else {
-        return Ok(false);
+        return Ok(Read::End);
     };
     let staged = Draft::from_json(line)
         .map_err(Error::from)
-        .and_then(|draft| batch.upsert(table, &draft.or_id(|| UuidV7.next_id())));
-    match staged {
-        Ok(_) => Ok(true),
-        Err(error) => Err(Failure::from(error).within(&format!("line {}", lines.number))),
-    }
+        .and_then(|draft| {
+            let record = draft.or_id(|| UuidV7.next_id());
+            if schema.check_record(table.name(), &record).is_err() {
+                return Ok(Read::Alone(Box::new(record)));
+            }
+            batch.upsert(table, &record)?;
+            Ok(Read::Staged)
+        });
+    staged.map_err(|error| lines.within(error))
 }
 
 /// The lines of a file that are not blank.
@@ -149,6 +174,11 @@ impl Lines {
             Ok(line) => Ok(Some(line.trim_end())),
             Err(_) => Err(self.bad("not UTF-8 text")),
         }
+    }
+
+    /// The failure with the number of the line.
+    fn within(&self, error: Error) -> Failure {
+        Failure::from(error).within(&format!("line {}", self.number))
     }
 
     fn bad(&self, what: &str) -> Failure {

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use serde::Serialize;
 use serde_json::json;
 use synctable::query::Query;
-use synctable::sync::{AuditReport, DifferenceKind, SyncTable};
+use synctable::sync::{AuditReport, DifferenceKind, SyncTable, UnknownValue, UnknownValues};
 use synctable::{Record, RecordId, TableName};
 
 use super::records::for_each;
@@ -21,6 +21,29 @@ struct Finding {
     table: TableName,
     id: Option<RecordId>,
     problem: String,
+}
+
+/// Something that is no mistake, but good to know.
+#[derive(Debug, Serialize)]
+struct Note {
+    table: TableName,
+    id: RecordId,
+    member: String,
+    note: String,
+}
+
+impl From<UnknownValue> for Note {
+    fn from(value: UnknownValue) -> Self {
+        Self {
+            table: value.table,
+            id: value.id,
+            member: value.member,
+            note: format!(
+                "the schema does not know this value, which is kept; expected {}",
+                value.expected
+            ),
+        }
+    }
 }
 
 impl Finding {
@@ -53,34 +76,54 @@ pub(crate) async fn verify(
         }
         // What cannot be opened cannot be read either.
         if !findings.is_empty() {
-            return Ok((findings, 0));
+            return Ok((findings, UnknownValues::default(), 0));
         }
         for found in device.sync.verify().await? {
             let id = found.id.as_ref();
             findings.push(Finding::new(&found.table, id, &found.problem));
         }
+        // What is damaged may not be readable once more.
+        let unknown = match findings.is_empty() {
+            true => device.sync.unknown_values().await?,
+            false => UnknownValues::default(),
+        };
         let healed = match access {
             Access::Inspect => 0,
             _ => compare(device, heal, &mut findings).await?,
         };
-        Ok((findings, healed))
+        Ok((findings, unknown, healed))
     };
-    let (findings, healed) = globals.with_device(access, work).await?;
+    let (findings, unknown, healed) = globals.with_device(access, work).await?;
     for finding in &findings {
         output.answer(finding, || match &finding.id {
             Some(id) => format!("{} {id}: {}", finding.table, finding.problem),
             None => format!("{}: {}", finding.table, finding.problem),
         })?;
     }
+    let count = unknown.count;
+    for note in unknown.first.into_iter().map(Note::from) {
+        output.answer(&note, || {
+            format!("{} {} {}: {}", note.table, note.id, note.member, note.note)
+        })?;
+    }
     if findings.is_empty() {
-        let line = if heal {
-            json!({"ok": true, "healed": healed})
-        } else {
-            json!({"ok": true})
-        };
-        output.summary(&line, || match (heal, healed) {
-            (false, _) | (true, 0) => "all is well".into(),
-            (true, healed) => format!("{healed} differences were healed; all is well"),
+        let mut line = json!({"ok": true});
+        if heal {
+            line["healed"] = healed.into();
+        }
+        if count > 0 {
+            line["unknownValues"] = count.into();
+        }
+        output.summary(&line, || {
+            let known = match count {
+                0 => String::new(),
+                1 => "; the schema does not know 1 value".into(),
+                count => format!("; the schema does not know {count} values"),
+            };
+            match (heal, healed) {
+                (false, _) | (true, 0) => format!("all is well{known}"),
+                (true, healed) => format!("{healed} differences were healed; all is well{known}"),
+            }
         })?;
         return Ok(Done::All);
     }

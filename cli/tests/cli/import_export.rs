@@ -100,3 +100,29 @@ fn a_reader_that_leaves_early_ends_the_export_quietly() {
         (Some(0), "")
     );
 }
+
+#[test]
+fn lines_with_values_that_the_schema_does_not_know_are_judged_by_what_is_there() {
+    let device = Device::new();
+    device.ok(&["insert", "films", r#"{"id":"a","year":"1979"}"#]);
+    let schema = r#"{"tables":{"films":{"fields":{"year":"integer"}}}}"#;
+    std::fs::write(device.folder().join("films.json"), schema).unwrap();
+    device.ok(&["pending", "--schema", "films.json"]);
+    // What was exported can be edited and imported again.
+    let edited = device
+        .export("films")
+        .replace("1979\"", "1979\",\"title\":\"Alien\"");
+    let lines = format!("{{\"id\":\"b\",\"year\":1}}\n{edited}{{\"id\":\"c\",\"year\":2}}\n");
+    let ran = device.feed(&["import", "films", "-"], &lines).expect(0);
+    assert_eq!(ran.line(), json!({"imported": 3}));
+    assert_eq!(device.ok(&["get", "films", "a"]).line()["title"], "Alien");
+    let bad = format!("{lines}{{\"id\":\"d\",\"year\":\"1979\"}}\n{{\"id\":\"never\"}}\n");
+    let stopped = device.feed(&["import", "films", "-"], &bad).expect(2);
+    assert_eq!(stopped.line(), json!({"imported": 3}));
+    assert!(stopped.err.contains("line 4: "), "{stopped:?}");
+    assert!(
+        stopped.err.contains("'year': expected an integer"),
+        "{stopped:?}"
+    );
+    assert_eq!(device.export("films").lines().count(), 3);
+}

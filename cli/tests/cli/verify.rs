@@ -132,3 +132,50 @@ fn healing_needs_a_store_and_a_server() {
     let ran = device.run(&["verify", "--heal"]).expect(2);
     assert!(ran.err.contains("--remote"), "{ran:?}");
 }
+
+/// A device whose records have values that its schema does not know.
+fn unknown_values() -> Device {
+    let device = Device::new();
+    for record in [
+        r#"{"id":"a","title":"Alien","year":"1979"}"#,
+        r#"{"id":"b","title":"Heat","year":1995,"rating":"X"}"#,
+    ] {
+        device.ok(&["insert", "films", record]);
+    }
+    let schema = r#"{"tables":{"films":{"fields":{"year":"integer","rating":{"enum":["G"]}}}}}"#;
+    std::fs::write(device.folder().join("films.json"), schema).unwrap();
+    device.ok(&["pending", "--schema", "films.json"]);
+    device
+}
+
+#[test]
+fn values_that_the_schema_does_not_know_are_no_damage() {
+    let device = unknown_values();
+    let ran = device.ok(&["verify"]);
+    let note = |id: &str, member: &str, expected: &str| {
+        let note = format!("the schema does not know this value, which is kept; {expected}");
+        json!({"table": "films", "id": id, "member": member, "note": note})
+    };
+    let expected = [
+        note("a", "year", "expected an integer from -2^63 to 2^63-1"),
+        note("b", "rating", "expected one of G"),
+        json!({"ok": true, "unknownValues": 2}),
+    ];
+    assert_eq!(ran.lines(), expected);
+    let people = Ran::of(command(device.folder()).arg("verify")).expect(0);
+    let last = people.out.lines().last();
+    assert_eq!(last, Some("all is well; the schema does not know 2 values"));
+    // The record can be edited, and what an edit sets is judged.
+    device.ok(&["update", "films", "a", r#"{"title":"Aliens"}"#]);
+    let ran = device
+        .run(&["update", "films", "a", r#"{"year":"1980"}"#])
+        .expect(2);
+    assert!(ran.err.contains("'year': expected an integer"), "{ran:?}");
+    let ran = device
+        .run(&["update", "films", "b", r#"{"rating":"R"}"#])
+        .expect(2);
+    assert!(ran.err.contains("'rating': expected one of G"), "{ran:?}");
+    device.ok(&["update", "films", "a", r#"{"year":1979}"#]);
+    device.ok(&["update", "films", "b", r#"{"rating":"G"}"#]);
+    assert_eq!(device.ok(&["verify"]).line(), json!({"ok": true}));
+}

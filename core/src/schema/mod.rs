@@ -1,5 +1,6 @@
 //! What is declared about tables: fields and their types, indexes, options.
 
+mod fit;
 mod rules;
 mod types;
 
@@ -9,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::name::TableName;
-use crate::record::{Record, SYSTEM_PROPERTIES};
+use crate::record::SYSTEM_PROPERTIES;
 
 pub use rules::{MergeRule, MergeRules};
 pub(crate) use types::geo_point;
@@ -231,26 +232,6 @@ impl TableSchema {
     /// The type of a declared field.
     pub fn field(&self, name: &str) -> Option<&FieldType> {
         self.fields.get(name)
-    }
-
-    /// Checks that each declared member of `record` has its type.
-    pub fn check_record(&self, table: &TableName, record: &Record) -> Result<(), SchemaError> {
-        if self.fields.0.is_empty() {
-            return Ok(());
-        }
-        for (name, text) in record.members() {
-            let Some(ty) = self.field(&name) else {
-                continue;
-            };
-            if !ty.fits(text) {
-                return Err(SchemaError::Value {
-                    table: table.clone(),
-                    field: name.into_owned(),
-                    expected: ty.to_string(),
-                });
-            }
-        }
-        Ok(())
     }
 
     fn check_declaration(&self, table: &TableName) -> Result<(), SchemaError> {

@@ -16,7 +16,9 @@ mod remote;
 mod system;
 
 pub use admin::copy::{CopyReport, copy_store};
-pub use admin::inspect::{Finding, Inspection, PullToken, TableStatus};
+pub use admin::inspect::{
+    Finding, Inspection, PullToken, TableStatus, UnknownValue, UnknownValues,
+};
 pub use admin::purge::{Purge, PurgeReport};
 pub use cancel::CancelToken;
 pub use context::{ContextBuilder, SyncContext};

@@ -12,6 +12,9 @@ use crate::sync::queue::operation::{Operation, OperationKind, OperationState};
 use crate::sync::system::{DELTA, DeltaToken, FAILURES, FailureRow, OPERATIONS, seq_id};
 use crate::timestamp::Timestamp;
 
+/// Unknown values that are listed.
+const MAX_UNKNOWN: usize = 100;
+
 /// What is in a store.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -62,6 +65,40 @@ pub struct Finding {
     pub problem: String,
 }
 
+/// A value that does not fit the declared type of its member. It is kept as it came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct UnknownValue {
+    /// The table.
+    pub table: TableName,
+    /// The record.
+    pub id: RecordId,
+    /// The member.
+    pub member: String,
+    /// What would fit.
+    pub expected: String,
+}
+
+/// The values of a store that do not fit their declared types.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct UnknownValues {
+    /// How many there are.
+    pub count: u64,
+    /// The first of them, at most 100.
+    pub first: Vec<UnknownValue>,
+}
+
+impl UnknownValues {
+    fn add(&mut self, value: impl FnOnce() -> UnknownValue) {
+        self.count += 1;
+        // A table may have one in every record.
+        if self.first.len() < MAX_UNKNOWN {
+            self.first.push(value());
+        }
+    }
+}
+
 impl SyncContext {
     /// Counts what is in the store.
     pub async fn inspect(&self) -> Result<Inspection, Error> {
@@ -100,12 +137,43 @@ impl SyncContext {
         Ok(inspection)
     }
 
-    /// Reads everything and checks that records, operations, failures and pull positions fit together.
+    /// Lists values that do not fit the declared type of their member: they came from the server, where a newer release of the app
+    /// wrote them, or were here before the type was declared. They are kept as they are and do no harm.
+    pub async fn unknown_values(&self) -> Result<UnknownValues, Error> {
+        let mut found = UnknownValues::default();
+        for (name, table) in self.schema().tables() {
+            if table.fields.is_empty() {
+                continue;
+            }
+            let mut query = Query::all().page(1000);
+            loop {
+                let page = self.inner.store.query(name, &query).await?;
+                for record in &page.records {
+                    for (member, ty) in table.misfits(record) {
+                        found.add(|| UnknownValue {
+                            table: name.clone(),
+                            id: record.id().clone(),
+                            member,
+                            expected: ty.to_string(),
+                        });
+                    }
+                }
+                match page.next {
+                    Some(next) => query.after = Some(next),
+                    None => break,
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Reads everything and checks that records, operations, failures and pull positions fit together. Values that the schema does not
+    /// know are no damage: [`unknown_values`](Self::unknown_values) lists them.
     pub async fn verify(&self) -> Result<Vec<Finding>, Error> {
         let mut findings = Vec::new();
         let store = &self.inner.store;
         let schema = self.schema();
-        for (name, table) in schema.tables() {
+        for (name, _) in schema.tables() {
             let mut query = Query::all().page(1000);
             loop {
                 let page = match store.query(name, &query).await {
@@ -118,8 +186,6 @@ impl SyncContext {
                 };
                 for record in &page.records {
                     if let Err(error) = Record::from_json(&record.to_json()) {
-                        findings.push(finding(name, Some(record.id()), error.to_string()));
-                    } else if let Err(error) = table.check_record(name, record) {
                         findings.push(finding(name, Some(record.id()), error.to_string()));
                     }
                 }

@@ -51,7 +51,8 @@ impl Transaction {
         self.stage_record(table, record, Intent::Insert)
     }
 
-    /// Inserts the record, or replaces the one with its id.
+    /// Inserts the record, or replaces the one with its id. Whether its members fit the declared types shows when the transaction is
+    /// stored: where there is such a record, only what differs from it is judged.
     pub fn upsert<T: Serialize>(
         &mut self,
         table: &SyncTable<T>,
@@ -60,7 +61,8 @@ impl Transaction {
         self.stage_record(table, record, Intent::Upsert)
     }
 
-    /// Replaces all members of a record; it must carry its id.
+    /// Replaces all members of a record; it must carry its id. Whether they fit the declared types shows when the transaction is stored:
+    /// only what differs from the record is judged.
     pub fn replace<T: Serialize>(
         &mut self,
         table: &SyncTable<T>,
@@ -68,11 +70,9 @@ impl Transaction {
     ) -> Result<RecordId, Error> {
         let draft = Draft::from_serialize(record)?;
         let id = draft.id.clone().ok_or(crate::RecordError::NoId)?;
-        Ok(self.stage(
-            table,
-            id,
-            Intent::Replace(self.context.inner.adopt(table.name(), draft)?),
-        ))
+        let record = draft.or_id(|| id.clone());
+        self.context.inner.check_size(table.name(), &record)?;
+        Ok(self.stage(table, id, Intent::Replace(record)))
     }
 
     /// Puts the members of `changes` over those of a record.
@@ -134,11 +134,19 @@ impl Transaction {
         intent: fn(Record) -> Intent,
     ) -> Result<RecordId, Error> {
         let draft = Draft::from_serialize(record)?;
-        let is_new = draft.id.is_none();
-        let record = self.context.inner.adopt(table.name(), draft)?;
+        let intent = match draft.id {
+            Some(_) => intent,
+            None => Intent::InsertNew,
+        };
+        let inner = &self.context.inner;
+        let record = draft.or_id(|| inner.ids.next_id());
+        inner.check_size(table.name(), &record)?;
         let id = record.id().clone();
-        let intent = if is_new { Intent::InsertNew } else { intent };
-        Ok(self.stage(table, id, intent(record)))
+        let intent = intent(record);
+        if let Intent::Insert(record) | Intent::InsertNew(record) = &intent {
+            inner.check_record(table.name(), record)?;
+        }
+        Ok(self.stage(table, id, intent))
     }
 
     fn stage<T>(&mut self, table: &SyncTable<T>, id: RecordId, intent: Intent) -> RecordId {

@@ -42,8 +42,29 @@ impl<E: Into<Error>> From<E> for CommitError {
 }
 
 impl Inner {
-    /// Checks a new record: id, size, declared types.
+    /// Checks a new record: size, declared types.
     pub(crate) fn check_record(&self, table: &TableName, record: &Record) -> Result<(), Error> {
+        self.check_size(table, record)?;
+        Ok(self.table_schema(table).check_record(table, record)?)
+    }
+
+    /// Checks what a change makes of a record that `known` are the earlier states, or the other sides, of: only what it changes is
+    /// judged. Gives the record to store.
+    pub(crate) fn check_change(
+        &self,
+        table: &TableName,
+        record: Record,
+        known: &[&Record],
+    ) -> Result<Record, Error> {
+        let record = self
+            .table_schema(table)
+            .check_change(table, record, known)?;
+        self.check_size(table, &record)?;
+        Ok(record)
+    }
+
+    /// Checks that a record is not too large.
+    pub(crate) fn check_size(&self, table: &TableName, record: &Record) -> Result<(), Error> {
         let (bytes, limit) = (record.body().len(), self.options.max_record_bytes);
         if bytes > limit {
             return Err(Error::TooLarge {
@@ -53,7 +74,7 @@ impl Inner {
                 limit,
             });
         }
-        Ok(self.table_schema(table).check_record(table, record)?)
+        Ok(())
     }
 
     /// Gives a draft an id if it has none, and checks it.
@@ -126,11 +147,16 @@ impl Inner {
             let Some(slot) = place.ok().and_then(|place| slots.get_mut(place)) else {
                 return Err(CommitError::Stale);
             };
+            let before = slot.record.clone();
             slot.apply(&change.intent, &mut || self.queue.next_seq())?;
-            if let (Intent::Update(_) | Intent::Modify(_), Some(record)) =
-                (&change.intent, &slot.record)
-            {
-                self.check_record(&slot.table, record)?;
+            // What is new was judged when it was staged.
+            let is_edit = matches!(
+                change.intent,
+                Intent::Update(_) | Intent::Modify(_) | Intent::Replace(_) | Intent::Upsert(_)
+            );
+            if let Some(record) = slot.record.take_if(|_| is_edit) {
+                let known: Vec<&Record> = before.iter().collect();
+                slot.record = Some(self.check_change(&slot.table, record, &known)?);
             }
             after.push(slot.record.clone());
         }

@@ -46,6 +46,7 @@ mod slow;
 pub mod stuck;
 mod tests;
 mod typed;
+pub mod unknown_values;
 pub mod whose;
 
 pub(crate) use server::of_status;

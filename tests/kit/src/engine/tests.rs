@@ -146,6 +146,15 @@ macro_rules! engine_tests {
             counter_of_a_recognised_repeat_counts_once
             changed_conflicts_are_decided_anew
         }
+        $crate::__engine_tests! { $harness, $run, unknown_values:
+            records_with_unknown_values_are_edited
+            replaced_records_keep_unknown_values
+            what_a_change_sets_must_fit
+            merges_keep_unknown_values
+            unknown_values_are_queried
+            unknown_values_are_told
+            records_that_a_type_cannot_take_are_named
+        }
         $crate::__engine_tests! { $harness, $run, pull:
             full_pull_brings_everything
             second_pull_brings_only_changes
@@ -283,6 +292,7 @@ mod guard {
             include_str!("conflicts.rs"),
             include_str!("merging.rs"),
             include_str!("pull.rs"),
+            include_str!("unknown_values.rs"),
             include_str!("purge.rs"),
             include_str!("events.rs"),
             include_str!("cancellation.rs"),
