@@ -128,6 +128,28 @@ impl Catalogue {
         self.kept.clear();
     }
 
+    /// Forgets the indexes over an enum that has more words than in `old`, here and in a batch: records that held such a word before have
+    /// their entry under its text, and none under its place.
+    pub(crate) fn forget_outgrown(&mut self, old: &Schema, batch: &mut KvBatch) {
+        for (name, table) in self.schema.tables() {
+            let Some(before) = old.table(name) else {
+                continue;
+            };
+            let outgrown = |field: &String| before.field(field) != table.field(field);
+            for spec in &table.indexes {
+                let index = index::name(spec);
+                if before.indexes.contains(spec) && spec.fields.iter().any(outgrown) {
+                    let key = Key::IndexState {
+                        table: name.as_str(),
+                        index: &index,
+                    };
+                    batch.delete(key.encode());
+                    self.kept.remove(&(name.clone(), index));
+                }
+            }
+        }
+    }
+
     pub(crate) fn keeps_any(&self) -> bool {
         !self.kept.is_empty()
     }

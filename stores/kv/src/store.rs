@@ -118,12 +118,13 @@ impl<B: KvBackend> KvStore<B> {
             .map_err(|error| StoreError::new(StoreErrorKind::Schema, error.to_string()))?;
         let mut new = (*old).clone();
         new.schema = merged;
+        let mut batch = KvBatch::new(Durability::Immediate);
+        new.forget_outgrown(&old.schema, &mut batch);
         let keeps = self.backend.indexes() != Indexes::None;
         let unready = if keeps { new.unready() } else { Vec::new() };
         if new.schema == old.schema && unready.is_empty() {
             return Ok(());
         }
-        let mut batch = KvBatch::new(Durability::Immediate);
         new.declare(&old.schema, &mut batch)?;
         for (table, spec, state) in &unready {
             if state.is_none() {

@@ -32,6 +32,7 @@ macro_rules! __store_group {
             define_adds_fields_and_keeps_records
             define_refuses_another_type_and_changes_nothing
             define_lets_an_enum_grow
+            define_orders_words_that_records_hold_already
             define_leaves_other_tables_alone
             schema_is_what_was_declared
             unknown_tables_are_refused_in_every_call

@@ -2,7 +2,7 @@
 
 use synctable_core::query::{Query, field};
 use synctable_core::store::{Expect, StoreError, StoreErrorKind, WriteBatch};
-use synctable_core::{FieldType, Schema, TableSchema};
+use synctable_core::{FieldType, Record, Schema, TableSchema};
 
 use crate::Harness;
 use crate::compare_query;
@@ -126,6 +126,66 @@ pub async fn define_lets_an_enum_grow<H: Harness>(harness: &H) {
         .await
         .expect_err("words cannot move");
     assert_eq!(error.kind(), StoreErrorKind::Schema, "{error}");
+}
+
+/// Records that hold a word before it is declared are ordered by its place afterwards, and nothing is left of them under its text: neither
+/// where they are changed, nor where they are removed.
+pub async fn define_orders_words_that_records_hold_already<H: Harness>(harness: &H) {
+    let movies = table("movies");
+    let rating = |words: &[&str]| {
+        let words = words.iter().map(|&word| word.to_owned()).collect();
+        TableSchema::new()
+            .with_field("rating", FieldType::Enum(words))
+            .with_field("year", FieldType::Integer)
+            .with_index(["rating"])
+            .with_index(["year", "rating"])
+            .with_index(["year"])
+    };
+    let of = |id: &str, rating: &str| {
+        record(&format!(
+            r#"{{"id":"{id}","rating":"{rating}","year":1979}}"#
+        ))
+    };
+    let store = store_of(harness, &declare(&movies, rating(&["PG", "G"]))).await;
+    let mut records = vec![
+        of("a", "A"),
+        of("b", "G"),
+        of("c", "X"),
+        of("d", "R"),
+        of("e", "R"),
+        of("f", "unknown"),
+    ];
+    put(&store, &movies, &records).await;
+    let grown = rating(&["PG", "G", "X", "R", "A"]);
+    let equal = async |records: &[Record]| {
+        let year = || Query::all().filter(field("year").eq(1979));
+        for query in [
+            Query::all().order_by("rating"),
+            Query::all().order_by("rating").page(2),
+            Query::all().order_by_desc("rating").page(1),
+            year().order_by("rating"),
+            year(),
+            Query::all().filter(field("rating").eq("R")),
+            Query::all().filter(field("rating").gt("X")),
+            Query::all().filter(field("rating").eq("unknown")),
+        ] {
+            compare_query(&store, &movies, &grown, records, &query)
+                .await
+                .expect("the new words count");
+        }
+    };
+    store
+        .define(&declare(&movies, grown.clone()))
+        .await
+        .expect("an enum may grow");
+    equal(&records).await;
+    records[0] = of("a", "PG");
+    put(&store, &movies, &records[..1]).await;
+    equal(&records).await;
+    let gone = records.remove(3);
+    let batch = WriteBatch::new().delete(&movies, gone.id());
+    store.commit(batch).await.expect("the batch is taken");
+    equal(&records).await;
 }
 
 /// Tables that a declaration does not name stay.
