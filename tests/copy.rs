@@ -234,6 +234,40 @@ async fn whose_turn_it_is_at_the_queue_stays_with_the_source() {
 }
 
 #[tokio::test]
+async fn a_copy_that_is_made_during_a_push_can_be_pushed_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = |name: &str| -> Arc<dyn LocalStore> {
+        Arc::new(SqliteStore::open(folder.path().join(name)).unwrap())
+    };
+    let (source, target) = (open("a.db"), open("b.db"));
+    let server = TestServer::new();
+    let context = |store: &Arc<dyn LocalStore>| {
+        SyncContext::builder(Arc::clone(store))
+            .transport(server.clone())
+            .open()
+    };
+    let sync = context(&source).await.unwrap();
+    let todos = sync.table::<Value>(TODO).unwrap();
+    todos.insert(&json!({"id": "a"})).await.unwrap();
+    let (meta, lease) = (TableName::system("__meta"), RecordId::system("pusher"));
+    let (from, to) = (Arc::clone(&source), Arc::clone(&target));
+    let name = meta.clone();
+    server.meanwhile(async move {
+        let held = from.get_one(&name, &RecordId::system("pusher")).await;
+        assert!(held.unwrap().is_some(), "a push holds the lease");
+        copy_store(&*from, &*to, |_| ()).await.unwrap();
+    });
+    assert_eq!(sync.push().await.unwrap().pushed, 1);
+    assert!(target.get_one(&meta, &lease).await.unwrap().is_none());
+    // The copy knows that the answer is open, and finds out.
+    let copy = context(&target).await.unwrap();
+    assert_eq!(copy.pending_count(), 1);
+    copy.push().await.unwrap();
+    assert_eq!(copy.pending_count(), 0);
+    assert_eq!(server.effects(&TableName::new(TODO).unwrap(), "a"), 1);
+}
+
+#[tokio::test]
 async fn what_is_there_is_never_overwritten() {
     let (source, target) = (device().await, device().await);
     let before = contents(&*target).await;

@@ -58,8 +58,8 @@ pub enum Error {
         /// The limit.
         limit: usize,
     },
-    /// A stored record cannot be read into the type of the table handle. From a change that returns the record it means that the change is
-    /// stored and only its result could not be read.
+    /// A stored record cannot be read into the type of the table handle. From an `update`, `replace` or `upsert` it means that the change
+    /// is stored and only its result could not be read; from a `modify`, that there was nothing to make the change from.
     #[error("table {table}, id '{id}': the record does not fit the type")]
     Typed {
         /// The table.

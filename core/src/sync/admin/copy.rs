@@ -10,13 +10,13 @@ use crate::schema::{Schema, TableSchema};
 use crate::store::{
     Durability, LocalStore, LocalStoreExt, StoreError, StoreErrorKind, Write, WriteBatch,
 };
-use crate::sync::system::{META, OPERATIONS, meta_value};
+use crate::sync::system::{LeaseRow, META, OPERATIONS, meta_value};
 
 /// Records that are copied in one commit.
 const PAGE: u32 = 500;
 /// The row that is in the target while it is not a whole copy.
 const STATE: &str = "state";
-/// The row by which processes take turns at a queue; it means nothing in another store.
+/// The row by which contexts take turns at a queue.
 const CLAIM: &str = "claim";
 
 /// What was copied.
@@ -51,7 +51,8 @@ fn state() -> RecordId {
 }
 
 /// Copies everything: declarations, records, queued operations with their bases, parked conflicts, positions of pulls, settings. `progress` hears
-/// how many rows are done.
+/// how many rows are done. What belongs to a running process stays behind: a push that goes on, or was killed, over the source keeps no push of
+/// the copy waiting.
 ///
 /// The target must be new, or hold the beginning of a copy of the same store that was cut off: it goes on there. Dropping the future is as
 /// safe as a cut. Until the copy is whole [`SyncContext`](crate::sync::SyncContext) refuses to open the target.
@@ -249,8 +250,10 @@ async fn start_over<T>(
     Err(StoreError::new(StoreErrorKind::Other, message).into())
 }
 
+/// False for what belongs to a running process: whose turn it is at the queue, and who pushes. No process runs over the copy, so nobody would
+/// give either back, and a lease would keep the first push of the copy waiting.
 fn is_copied(table: &TableName, record: &Record) -> bool {
-    *table != *META || record.id().as_str() != CLAIM
+    *table != *META || record.id().as_str() != CLAIM && *record.id() != LeaseRow::id()
 }
 
 fn without_marks(schema: &Schema) -> Schema {
