@@ -49,6 +49,15 @@ const BAD: &[&[&str]] = &[
     &["purge", "todo", "--filter", "complete eq"],
     &["purge", "todo", "--filter", "a eq '50%'"],
     &["pull", "todo", "--filter", "frob(a) eq 1"],
+    &["pull", "todo", "--filter", "due lt now()"],
+    &[
+        "pull",
+        "todo",
+        "--name",
+        "due",
+        "--filter",
+        "year(now()) eq 2026",
+    ],
     &["pull", "todo", "--name", "a|b"],
     &["pull", "todo", "--name", "a", "--full"],
     &["pull", "todo", "--page", "0"],
@@ -252,4 +261,12 @@ fn arguments_that_are_no_text_are_bad_usage() {
     device
         .run(&[OsStr::new("get"), OsStr::new("todo"), odd])
         .expect(2);
+}
+
+#[test]
+fn a_filter_by_the_present_says_what_to_write() {
+    let device = Device::new();
+    let pull = ["pull", "todo", "--name", "due", "--filter", "due lt now()"];
+    let ran = device.run(&pull).expect(2);
+    assert!(ran.err.contains("write the time as a constant"), "{ran:?}");
 }

@@ -2,6 +2,8 @@
 
 use synctable_core::query::odata::parse_filter;
 
+const OF_TIME: &str = "now() is not known, as what it finds changes without any record changing; write the time as a constant such as 2026-01-31T12:30:00Z";
+
 /// Text, then the position and the message.
 const ERRORS: &[(&str, usize, &str)] = &[
     ("", 0, "expected a value, found the end"),
@@ -14,6 +16,8 @@ const ERRORS: &[(&str, usize, &str)] = &[
     ("a b", 2, "expected an operator, found 'b'"),
     ("a EQ 1", 2, "expected an operator, found 'EQ'"),
     ("nosuch(text) eq 1", 0, "unknown function 'nosuch'"),
+    ("due lt now()", 7, OF_TIME),
+    ("(a eq 1) and year(now()) eq 2026", 18, OF_TIME),
     ("a and tolower(a,b)", 6, "tolower takes 1 argument, found 2"),
     (
         "substring(a)",

@@ -8,6 +8,10 @@ use crate::query::{BinaryOp, Direction, Expr, FieldPath, Function, Literal, Orde
 /// Longer chains of `and` or `or` become balanced trees, so that a tree is never deeper than its text.
 const LEFT_DEEP: usize = 32;
 
+/// What is said of a function of the present. Rows would enter and leave a result by time alone, without a change that an incremental
+/// pull could see.
+const OF_TIME: &str = "now() is not known, as what it finds changes without any record changing; write the time as a constant such as 2026-01-31T12:30:00Z";
+
 /// Reads a filter, such as `done eq false and year(due) ge 2026`.
 ///
 /// A chain of up to 32 `and`s or `or`s becomes the tree that [`Expr::and`] and [`Expr::or`] build; a longer
@@ -389,9 +393,11 @@ impl<'a> Parser<'a> {
             .into_iter()
             .find(|function| function.name() == known)
         else {
-            return Err(self
-                .lexer
-                .error(at, format!("unknown function {}", shown(name))));
+            let message = match name {
+                "now" => OF_TIME.to_owned(),
+                _ => format!("unknown function {}", shown(name)),
+            };
+            return Err(self.lexer.error(at, message));
         };
         let (mut arguments, below) = self.arguments(depth)?;
         let (fewest, most) = function.arity();
