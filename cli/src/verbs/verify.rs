@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 
 use serde::Serialize;
-use serde_json::json;
 use synctable::query::Query;
 use synctable::sync::{AuditReport, DifferenceKind, SyncTable, UnknownValue, UnknownValues};
 use synctable::{Record, RecordId, TableName};
@@ -23,16 +22,16 @@ struct Finding {
     problem: String,
 }
 
-/// Something that is no mistake, but good to know.
+/// A value that the schema does not know: no mistake, but good to know.
 #[derive(Debug, Serialize)]
-struct Note {
+struct Unknown {
     table: TableName,
     id: RecordId,
     member: String,
     note: String,
 }
 
-impl From<UnknownValue> for Note {
+impl From<UnknownValue> for Unknown {
     fn from(value: UnknownValue) -> Self {
         Self {
             table: value.table,
@@ -44,6 +43,17 @@ impl From<UnknownValue> for Note {
             ),
         }
     }
+}
+
+/// What is said of a store without findings.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Sound {
+    ok: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    healed: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unknown_values: Option<u64>,
 }
 
 impl Finding {
@@ -83,9 +93,10 @@ pub(crate) async fn verify(
             findings.push(Finding::new(&found.table, id, &found.problem));
         }
         // What is damaged may not be readable once more.
-        let unknown = match findings.is_empty() {
-            true => device.sync.unknown_values().await?,
-            false => UnknownValues::default(),
+        let unknown = if findings.is_empty() {
+            device.sync.unknown_values().await?
+        } else {
+            UnknownValues::default()
         };
         let healed = match access {
             Access::Inspect => 0,
@@ -101,19 +112,23 @@ pub(crate) async fn verify(
         })?;
     }
     let count = unknown.count;
-    for note in unknown.first.into_iter().map(Note::from) {
-        output.answer(&note, || {
-            format!("{} {} {}: {}", note.table, note.id, note.member, note.note)
+    for value in unknown.first.into_iter().map(Unknown::from) {
+        output.answer(&value, || {
+            let Unknown {
+                table,
+                id,
+                member,
+                note,
+            } = &value;
+            format!("{table} {id} {member}: {note}")
         })?;
     }
     if findings.is_empty() {
-        let mut line = json!({"ok": true});
-        if heal {
-            line["healed"] = healed.into();
-        }
-        if count > 0 {
-            line["unknownValues"] = count.into();
-        }
+        let line = Sound {
+            ok: true,
+            healed: heal.then_some(healed),
+            unknown_values: Some(count).filter(|count| *count > 0),
+        };
         output.summary(&line, || {
             let known = match count {
                 0 => String::new(),
