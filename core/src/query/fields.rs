@@ -47,16 +47,9 @@ pub fn check_fields(query: &Query, schema: &TableSchema) -> Result<(), UnknownFi
         .iter()
         .flatten()
         .try_for_each(|name| check(name))?;
-    // A stack of its own: chains may be long.
-    let mut open: Vec<&Expr> = query.filter.iter().collect();
-    while let Some(expr) = open.pop() {
-        match expr {
-            Expr::Literal(_) => {}
-            Expr::Field(path) => check(path.head())?,
-            Expr::Not(inner) | Expr::Negate(inner) => open.push(inner),
-            Expr::Binary(_, left, right) => open.extend([&**left, &**right]),
-            Expr::In(left, list) => open.extend(std::iter::once(&**left).chain(list)),
-            Expr::Call(_, arguments) => open.extend(arguments),
+    for part in query.filter.iter().flat_map(Expr::walk) {
+        if let Expr::Field(path) = part {
+            check(path.head())?;
         }
     }
     Ok(())

@@ -6,16 +6,20 @@ mod eval;
 mod expr;
 mod fields;
 mod functions;
+mod kind;
 pub mod odata;
 mod page;
 mod value;
+mod walk;
 
 pub use builder::{Field, field};
 pub use cursor::{Cursor, CursorError, Position};
 pub use eval::{Evaluator, SortKey, SortValue};
 pub use expr::{BinaryOp, Expr, FieldPath, Function, Literal};
 pub use fields::{UnknownField, check_fields};
+pub use kind::{Counterpart, ValueKind};
 pub use page::{Window, page_of};
+pub use walk::Walk;
 
 /// The number of records in a page where neither the caller nor the store says.
 pub const DEFAULT_PAGE: u32 = 100;

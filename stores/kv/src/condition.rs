@@ -3,8 +3,10 @@
 //! What a condition admits is a superset of what matches: the whole filter is judged again on every record. So a comparison is only
 //! used where the kinds of values that can meet it are plain from the declared type of its field.
 
-use synctable_core::query::{BinaryOp, Expr, FieldPath, Literal, SortValue};
-use synctable_core::{FieldType, RecordId, TableSchema, Timestamp};
+use synctable_core::query::{
+    BinaryOp, Counterpart, Expr, FieldPath, Literal, SortValue, ValueKind,
+};
+use synctable_core::{RecordId, TableSchema};
 
 use crate::values;
 
@@ -203,44 +205,20 @@ pub(crate) fn name(path: &FieldPath) -> Option<&str> {
 
 /// The one value by which an index has all records that compare with `literal`, but for misfits; `None` where others may, too.
 fn sought(field: &str, schema: &TableSchema, literal: &Literal) -> Option<Sought> {
-    let plain = |value| {
-        Some(Sought {
-            value,
+    if *literal == Literal::Null {
+        return Some(Sought {
+            value: SortValue::Null,
             misfits: false,
-        })
-    };
-    // A text in such a field may still be read as a time, or stand for itself.
-    let among_texts = |value| {
-        Some(Sought {
+        });
+    }
+    let system = ValueKind::of_system(field);
+    let kind = system.or_else(|| schema.field(field).map(ValueKind::of_type))?;
+    match kind.counterpart(literal) {
+        Counterpart::Value(value) => Some(Sought {
             value,
-            misfits: true,
-        })
-    };
-    let system_time = matches!(field, "createdAt" | "updatedAt");
-    match (schema.field(field), literal) {
-        (_, Literal::Null) => plain(SortValue::Null),
-        (Some(FieldType::Integer | FieldType::Number), Literal::Int(n)) => {
-            plain(SortValue::Int(*n))
-        }
-        (Some(FieldType::Integer | FieldType::Number), Literal::Float(n)) => {
-            plain(SortValue::Float(*n))
-        }
-        (Some(FieldType::String), Literal::String(text)) => plain(SortValue::Text(text.clone())),
-        (Some(FieldType::Boolean), Literal::Bool(value)) => plain(SortValue::Bool(*value)),
-        (Some(FieldType::DateTime), Literal::DateTime(time)) => {
-            among_texts(SortValue::DateTime(*time))
-        }
-        (Some(FieldType::DateTime), Literal::Date(date)) => {
-            among_texts(SortValue::DateTime(Timestamp::at_midnight(*date)))
-        }
-        (Some(FieldType::Date), Literal::Date(date)) => among_texts(SortValue::Date(*date)),
-        (Some(FieldType::Time), Literal::Time(time)) => among_texts(SortValue::Time(*time)),
-        (Some(FieldType::Enum(words)), Literal::String(word)) => {
-            let place = words.iter().position(|known| known == word)?;
-            among_texts(SortValue::Enum(u32::try_from(place).ok()?))
-        }
-        (None, Literal::DateTime(time)) if system_time => plain(SortValue::DateTime(*time)),
-        (None, Literal::Bool(value)) if field == "deleted" => plain(SortValue::Bool(*value)),
-        _ => None,
+            misfits: kind.has_text_misfits() && system.is_none(),
+        }),
+        // What never compares with values that fit may compare with others.
+        Counterpart::Never | Counterpart::Depends => None,
     }
 }

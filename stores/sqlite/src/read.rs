@@ -317,21 +317,9 @@ fn any_odd(conn: &Connection, layout: &TableLayout) -> Result<bool, StoreError> 
 /// True when the filter or order of `query` names a declared field.
 fn uses_declared(layout: &TableLayout, query: &Query) -> bool {
     let declared = |path: &FieldPath| layout.position(path.head()).is_some();
-    let mut waiting: Vec<&Expr> = query.filter.iter().collect();
-    while let Some(expr) = waiting.pop() {
-        match expr {
-            Expr::Field(path) if declared(path) => return true,
-            Expr::Literal(_) | Expr::Field(_) => {}
-            Expr::Not(inner) | Expr::Negate(inner) => waiting.push(inner),
-            Expr::Binary(_, left, right) => waiting.extend([&**left, &**right]),
-            Expr::In(value, list) => {
-                waiting.push(value);
-                waiting.extend(list);
-            }
-            Expr::Call(_, arguments) => waiting.extend(arguments),
-        }
-    }
-    query.order.iter().any(|term| declared(&term.path))
+    let names = |part: &Expr| matches!(part, Expr::Field(path) if declared(path));
+    query.filter.iter().flat_map(Expr::walk).any(names)
+        || query.order.iter().any(|term| declared(&term.path))
 }
 
 /// A read transaction; it ends when dropped.

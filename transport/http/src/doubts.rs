@@ -24,20 +24,13 @@ impl Trusted {
     fn open(&self, filter: &Expr) -> Vec<Function> {
         let trusted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut found = Vec::new();
-        let mut open = vec![filter];
-        while let Some(expr) = open.pop() {
-            match expr {
-                Expr::Literal(_) | Expr::Field(_) => {}
-                Expr::Not(inner) | Expr::Negate(inner) => open.push(inner),
-                Expr::Binary(_, left, right) => open.extend([&**left, &**right]),
-                Expr::In(left, list) => open.extend(std::iter::once(&**left).chain(list)),
-                Expr::Call(function, arguments) => {
-                    let doubtful = always(*function).is_some();
-                    if doubtful && !trusted.contains(function) && !found.contains(function) {
-                        found.push(*function);
-                    }
-                    open.extend(arguments);
-                }
+        for part in filter.walk() {
+            if let Expr::Call(function, _) = part
+                && always(*function).is_some()
+                && !trusted.contains(function)
+                && !found.contains(function)
+            {
+                found.push(*function);
             }
         }
         found

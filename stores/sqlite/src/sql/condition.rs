@@ -1,10 +1,9 @@
 //! Conditions, and how much of a filter they can say.
 
 use rusqlite::types::Value;
-use synctable_core::FieldType;
-use synctable_core::query::{BinaryOp, Expr, FieldPath, Literal};
+use synctable_core::query::{BinaryOp, Expr, FieldPath, Literal, ValueKind as Kind};
 
-use super::constant::{Constant, Kind, TICKS_PER_DAY, constant};
+use super::constant::{Constant, TICKS_PER_DAY, constant};
 use super::operand::{Operand, Typed};
 use crate::layout::{TableLayout, quoted};
 
@@ -65,23 +64,11 @@ impl<'a> Translator<'a> {
     /// The column of a path and its kind, where the path leads to a column whose values are all alike.
     pub(crate) fn column(&self, path: &FieldPath) -> Option<(String, Kind<'a>)> {
         let head = path.head();
-        let kind = match head {
-            "id" | "version" => Kind::Text,
-            "createdAt" | "updatedAt" => Kind::DateTime,
-            "deleted" => Kind::Bool,
-            _ => {
+        let kind = match Kind::of_system(head) {
+            Some(kind) => kind,
+            None => {
                 let at = self.layout.position(head).filter(|_| self.declared)?;
-                match &self.layout.columns.get(at)?.ty {
-                    FieldType::String | FieldType::Bytes => Kind::Text,
-                    FieldType::Integer | FieldType::Number => Kind::Number,
-                    FieldType::Boolean => Kind::Bool,
-                    FieldType::Date => Kind::Date,
-                    FieldType::Time => Kind::Time,
-                    FieldType::DateTime => Kind::DateTime,
-                    FieldType::Enum(words) => Kind::Enum(words),
-                    FieldType::GeoPoint => Kind::Other,
-                    FieldType::Json => Kind::Any,
-                }
+                Kind::of_type(&self.layout.columns.get(at)?.ty)
             }
         };
         let sql = format!("t.{}", quoted(head));
@@ -273,7 +260,7 @@ fn mirrored(op: BinaryOp) -> BinaryOp {
 #[cfg(test)]
 mod tests {
     use synctable_core::query::odata::parse_filter;
-    use synctable_core::{TableName, TableSchema};
+    use synctable_core::{FieldType, TableName, TableSchema};
 
     use super::*;
 

@@ -2,10 +2,9 @@
 
 use std::fmt::Write as _;
 
-use synctable_core::query::{BinaryOp, Expr, Function, Literal};
+use synctable_core::query::{BinaryOp, Expr, Function, Literal, ValueKind as Kind};
 
 use super::condition::{DEPTH, Translator};
-use super::constant::Kind;
 
 /// A translated operand.
 #[derive(Debug)]
@@ -217,7 +216,7 @@ fn part<'a>(function: Function, operand: &Operand<'a>) -> Option<Operand<'a>> {
         Kind::Time => "time",
         Kind::Text => "text",
         Kind::Bool | Kind::Number | Kind::Enum(_) | Kind::Other => return Some(NULL),
-        Kind::Any => return None,
+        _ => return None,
     };
     let sql = format!("synctable_{}('{kind}',{})", function.name(), value.sql);
     Some(computed(sql, Kind::Number))

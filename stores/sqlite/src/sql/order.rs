@@ -1,10 +1,10 @@
 //! Orders and positions in them as SQL.
 
 use rusqlite::types::Value;
-use synctable_core::query::{Direction, OrderBy, SortKey, SortValue};
+use synctable_core::query::{Direction, OrderBy, SortKey, SortValue, ValueKind as Kind};
 
 use super::condition::Translator;
-use super::constant::Kind;
+use super::constant::column_value;
 
 /// An order as SQL columns; the id follows all of them.
 #[derive(Debug)]
@@ -96,14 +96,7 @@ impl Term<'_> {
             (Kind::Other, SortValue::Null) => Value::Integer(0),
             (Kind::Other, SortValue::Other) => Value::Integer(1),
             (_, SortValue::Null) => Value::Null,
-            (Kind::Bool, SortValue::Bool(value)) => Value::Integer((*value).into()),
-            (Kind::Number, SortValue::Int(value)) => Value::Integer(*value),
-            (Kind::Number, SortValue::Float(value)) => Value::Real(*value),
-            (Kind::Text, SortValue::Text(value)) => Value::Text(value.clone()),
-            (Kind::DateTime, SortValue::DateTime(value)) => Value::Integer(value.ticks()),
-            (Kind::Date, SortValue::Date(value)) => Value::Integer(value.days().into()),
-            (Kind::Time, SortValue::Time(value)) => Value::Integer(value.ticks()),
-            (Kind::Enum(_), SortValue::Enum(value)) => Value::Integer((*value).into()),
+            (kind, value) if kind.holds(value) => return column_value(value),
             _ => return None,
         })
     }
