@@ -17,6 +17,7 @@ use crate::sync::context::SyncContext;
 use crate::sync::decide::conflict::{
     ConflictDecision, ConflictDetails, ConflictHandler, ConflictPolicy,
 };
+use crate::sync::decide::consult::sides;
 use crate::sync::decide::resolve::ParkedOperation;
 use crate::sync::event::Event;
 use crate::sync::queue::operation::OperationState;
@@ -43,10 +44,12 @@ impl Questions {
     }
 
     fn ask(&self, seq: u64) -> Option<Question<'_>> {
-        let questions = self;
-        self.open()
-            .insert(seq)
-            .then_some(Question { questions, seq })
+        let is_new = self.open().insert(seq);
+        // Made only then: dropping one ends the question.
+        is_new.then(|| Question {
+            questions: self,
+            seq,
+        })
     }
 }
 
@@ -132,13 +135,14 @@ impl SyncContext {
             .catch_unwind()
             .await
         {
-            Ok(Ok(ConflictDecision::With(record)))
-                if self
-                    .inner
-                    .check_record(&conflict.operation.table, &record)
-                    .is_err() =>
-            {
-                parked("the conflict handler gave a record that does not fit the table")
+            Ok(Ok(ConflictDecision::With(record))) => {
+                let table = &conflict.operation.table;
+                match self.inner.check_change(table, record, &sides(conflict)) {
+                    Ok(record) => (ConflictDecision::With(record), String::new()),
+                    Err(_) => {
+                        parked("the conflict handler gave a record that does not fit the table")
+                    }
+                }
             }
             Ok(Ok(decision)) => (decision, String::new()),
             Ok(Err(error)) => parked(&one_line(&error.to_string())),

@@ -60,6 +60,12 @@ pub struct ConflictDetails {
 }
 
 impl ConflictDetails {
+    /// True where a decision on one is a decision on the other: the change and all sides are equal.
+    pub(crate) fn shows_the_same(&self, other: &Self) -> bool {
+        (self.operation.kind, &self.base) == (other.operation.kind, &other.base)
+            && (&self.local, &self.server) == (&other.local, &other.server)
+    }
+
     /// True when the server holds a record that is not deleted.
     pub fn exists_at_server(&self) -> bool {
         self.server

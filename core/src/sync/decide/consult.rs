@@ -1,6 +1,7 @@
 //! What the policy of the context decides about a conflict by itself.
 
 use crate::planted::planted;
+use crate::record::Record;
 use crate::schema::MergeRules;
 use crate::sync::context::Inner;
 use crate::sync::decide::conflict::{ConflictDecision, ConflictDetails, ConflictPolicy};
@@ -30,6 +31,14 @@ impl Inner {
             ConflictPolicy::Custom(_) => parked(String::new()),
         }
     }
+}
+
+/// What a decision may take values from that the schema does not know.
+pub(crate) fn sides(conflict: &ConflictDetails) -> Vec<&Record> {
+    [&conflict.local, &conflict.server, &conflict.base]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// The merged record as a decision, or why there is none.

@@ -30,9 +30,10 @@ pub(crate) fn decide(
             operation.unanswered = asks;
             operation.gone = server.is_none_or(Record::is_deleted);
             if operation.shadow.is_some() {
-                // What a pull met before this push is older.
+                // What a pull met before this push is older, unless it is the tombstone that this server does not show.
                 let row = server.cloned();
-                operation.shadow = row.or_else(|| Some(tombstone(&operation.id)));
+                let hidden = operation.shadow.take().filter(Record::is_deleted);
+                operation.shadow = row.or(hidden).or_else(|| Some(tombstone(&operation.id)));
             }
         }
         let failure = FailureRow {
@@ -79,10 +80,11 @@ pub(crate) fn decide(
                 .clone()
                 .unwrap_or_else(|| record.clone().with_id(slot.id.clone()));
             slot.record = Some(kept.with_id(slot.id.clone()).with_body_of(record));
-            if let Some(operation) = slot.find(seq)
-                && operation.kind == OperationKind::Delete
-            {
-                operation.kind = OperationKind::Replace;
+            if let Some(operation) = slot.find(seq) {
+                operation.item = None;
+                if operation.kind == OperationKind::Delete {
+                    operation.kind = OperationKind::Replace;
+                }
             }
             send_again(slot, seq, server);
             Ok(Settled::Again)
@@ -93,6 +95,8 @@ pub(crate) fn decide(
 /// Bases the operation on what the server was seen to hold, so that the next attempt is conditional on exactly that.
 pub(crate) fn send_again(slot: &mut Slot, seq: u64, server: Option<&Record>) {
     let exists = server.is_some_and(|record| !record.is_deleted());
+    // Without the version of the tombstone nothing could be demanded of it: a new record meets it instead.
+    let server = server.filter(|record| exists || record.version().is_some());
     let Some(operation) = slot.find(seq) else {
         return;
     };
@@ -103,7 +107,6 @@ pub(crate) fn send_again(slot: &mut Slot, seq: u64, server: Option<&Record>) {
     }
     operation.state = OperationState::Pending;
     operation.changed();
-    operation.item = None;
     // An earlier attempt that is still on its way comes too late, unless the server's record is the one that it was sent for.
     let version = |record: Option<&Record>| record.and_then(Record::version).cloned();
     let open = operation.is_unsure() && version(operation.base.as_ref()) == version(server);

@@ -6,7 +6,7 @@ use crate::record::{Draft, Record};
 use crate::store::{Durability, LocalStoreExt, Write, WriteBatch};
 use crate::sync::context::SyncContext;
 use crate::sync::decide::conflict::{ConflictDecision, ConflictDetails};
-use crate::sync::decide::consult::merge_decision;
+use crate::sync::decide::consult::{merge_decision, sides};
 use crate::sync::decide::decision::{decide, live};
 use crate::sync::event::Origin;
 use crate::sync::queue::operation::{Operation, OperationState};
@@ -201,7 +201,8 @@ impl SyncContext {
                 let operation = self.operation(seq).await?;
                 let mut draft = draft.clone();
                 draft.id = Some(operation.id);
-                Some(self.inner.adopt(&operation.table, draft)?)
+                // Which of its values are new shows when both sides are at hand.
+                Some(draft.or_id(|| self.inner.ids.next_id()))
             }
             _ => None,
         };
@@ -216,7 +217,10 @@ impl SyncContext {
                         .map_err(|reason| Error::CannotMerge { seq, reason })?
                 }
                 Resolution::With(_) => match &with {
-                    Some(record) => ConflictDecision::With(record.clone()),
+                    Some(record) => {
+                        let (table, known) = (&operation.table, sides(details));
+                        ConflictDecision::With(inner.check_change(table, record.clone(), &known)?)
+                    }
                     None => return Err(Error::NoSuchOperation { seq }),
                 },
             })
@@ -256,8 +260,9 @@ impl SyncContext {
                 return Err(Error::NotInConflict { seq });
             }
             let server = newest(server, operation);
-            let details = details(operation.clone(), slot.record.clone(), server.cloned());
-            if listed.is_some_and(|listed| *listed != details) {
+            let local = content(operation, slot.record.clone());
+            let details = details(operation.clone(), local, server.cloned());
+            if listed.is_some_and(|listed| !listed.shows_the_same(&details)) {
                 return Err(Error::ConflictChanged { seq });
             }
             let decision = choose(operation, &details)?;
@@ -313,12 +318,18 @@ fn parked_operation(
     let (status, message) = failure
         .map(|failure| (failure.status, failure.message))
         .unwrap_or_default();
+    let local = content(&operation, local);
     ParkedOperation {
         conflict: details(operation.clone(), local, server),
         operation,
         status,
         message,
     }
+}
+
+/// What the operation is about: the record as it is here, unless an edit behind it was discarded.
+fn content(operation: &Operation, record: Option<Record>) -> Option<Record> {
+    operation.item.clone().or(record)
 }
 
 fn details(operation: Operation, local: Option<Record>, server: Option<Record>) -> ConflictDetails {

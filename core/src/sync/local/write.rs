@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use crate::name::{RecordId, TableName};
-use crate::record::{Draft, Record};
+use crate::record::Record;
 use crate::store::{Durability, LocalStoreExt, StoreErrorKind, WriteBatch};
 use crate::sync::context::Inner;
 use crate::sync::event::{Event, Origin};
@@ -77,13 +77,6 @@ impl Inner {
         Ok(())
     }
 
-    /// Gives a draft an id if it has none, and checks it.
-    pub(crate) fn adopt(&self, table: &TableName, draft: Draft) -> Result<Record, Error> {
-        let record = draft.or_id(|| self.ids.next_id());
-        self.check_record(table, &record)?;
-        Ok(record)
-    }
-
     /// Applies changes in order, all or nothing. Returns each record as it is after its change.
     pub(crate) async fn write(&self, staged: &[Staged]) -> Result<Vec<Option<Record>>, Error> {
         for change in staged {
@@ -108,15 +101,21 @@ impl Inner {
         Err(Error::Contended)
     }
 
-    /// Reads the queue again after a plan went stale. Contexts that take it from each other in step would go on so for
-    /// ever; the engine does not sleep, so each stands back for some reads, another number in every context.
+    /// Reads the queue again after a plan went stale.
     async fn start_over(&self, attempt: usize) -> Result<(), Error> {
+        self.stand_back(attempt).await?;
+        self.reload_queue().await
+    }
+
+    /// Contexts that take the queue from each other in step would go on so for ever; the engine does not sleep, so each
+    /// stands back for some reads, another number in every context.
+    pub(crate) async fn stand_back(&self, attempt: usize) -> Result<(), Error> {
         for _ in 0..spread(attempt, &self.ids.next_id()) {
             self.store
                 .get_one(&META, &RecordId::system("store"))
                 .await?;
         }
-        self.reload_queue().await
+        Ok(())
     }
 
     async fn try_write(

@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::name::{RecordId, TableName};
 use crate::planted::planted;
 use crate::record::Record;
-use crate::store::{Durability, Expect, StoreErrorKind, Write, WriteBatch};
+use crate::store::{Durability, Expect, Write, WriteBatch};
 use crate::sync::context::Inner;
 use crate::sync::event::{Event, Origin, RecordChange};
 use crate::sync::local::write::CommitError;
@@ -15,10 +15,13 @@ use crate::sync::queue::index::InFlight;
 use crate::sync::queue::operation::{OperationKind, OperationState};
 use crate::sync::system::{DELTA, FAILURES, META, OPERATIONS, meta_row, seq_id};
 
-const ATTEMPTS: usize = 16;
+/// How often the same rows are tried because someone else changed the queue meanwhile.
+const ATTEMPTS: usize = 64;
 
 impl Inner {
-    /// Stores rows of the server and the pull's token in one commit.
+    /// Stores rows of the server and the pull's token: in one commit, unless others change the queue all the time. Then the rows go in
+    /// smaller portions, each of which takes less time to plan, and the token with the last: a crash before it leaves rows that the
+    /// next pull brings again.
     ///
     /// A record with queued operations is left alone: the server's row is kept with its first operation, to be restored
     /// should the operation be cancelled. A row that equals what is stored is not written.
@@ -44,87 +47,95 @@ impl Inner {
             .map(|(_, row)| row)
             .collect();
         let superseded = (all - rows.len()) as u64;
-        let ids: Vec<RecordId> = rows.iter().map(|row| row.id().clone()).collect();
-        for _ in 0..ATTEMPTS {
-            let _gate = self.gate.write().await;
-            if self.queue.is_suspect() {
-                self.reload_queue_gated().await?;
-            }
-            let locals = self.store.get(table, &ids).await?;
-            let mut plan = PagePlan {
-                batch: WriteBatch::new().durability(Durability::Eventual),
-                ..PagePlan::default()
-            };
-            let mut stale = false;
-            for (row, local) in rows.iter().zip(locals) {
-                match self.queue.of_record(table, row.id()).first() {
-                    Some(_) if planted!(PullOverPending) => plan.take(table, row, local.as_ref()),
-                    Some(seq) => stale |= !self.keep(row, *seq, &mut plan).await?,
-                    None => plan.take(table, row, local.as_ref()),
+        let (mut rest, mut portion, mut attempt) = (&rows[..], rows.len().max(1), 0);
+        loop {
+            let (now, later) = rest.split_at(portion.min(rest.len()));
+            let token = token.as_ref().filter(|_| later.is_empty());
+            match self.try_page(table, now, token, attempt, report).await {
+                Ok(()) if later.is_empty() => break,
+                Ok(()) => (rest, attempt) = (later, 0),
+                Err(CommitError::Stale) if attempt < ATTEMPTS => {
+                    attempt += 1;
+                    portion = (portion / 2).max(1);
+                    self.stand_back(attempt).await?;
                 }
+                Err(CommitError::Stale) => return Err(Error::Contended),
+                Err(CommitError::Failed(error)) => return Err(error),
             }
-            if stale {
-                self.reload_queue_gated().await?;
-                continue;
-            }
-            if let Some(token) = &token {
-                plan.batch.push(Write::Put {
-                    table: DELTA.clone(),
-                    record: token.clone(),
-                });
-            }
-            if let Some(token) = token.as_ref().filter(|_| planted!(TokenBeforeRows)) {
-                let first = WriteBatch::new().put(&DELTA, token.clone());
-                self.store.commit(first).await?;
-            }
-            let removed: Vec<u64> = plan.settled.iter().map(|(seq, _)| *seq).collect();
-            if let Some(floor) = self.queue.floor_after(&removed) {
-                let row = meta_row("queue", &floor.to_string())?;
-                plan.batch = std::mem::take(&mut plan.batch).put(&META, row);
-            }
-            if !plan.batch.writes().is_empty() {
-                // No one queued an operation since the index was read, and no dropped commit did.
-                self.check_queue(&mut plan.batch);
-                let in_flight = InFlight::new(&self.queue);
-                let result = self.store.commit(plan.batch).await;
-                in_flight.ended(&result);
-                match result {
-                    Ok(()) => {}
-                    Err(error) if error.kind() == StoreErrorKind::CheckFailed => {
-                        self.reload_queue_gated().await?;
-                        continue;
-                    }
-                    Err(error) => return Err(error.into()),
-                }
-            }
-            for (_, id) in &plan.settled {
-                self.queue.record_changed(table, id, &[]);
-            }
-            // An older copy of a row that came twice brought nothing.
-            report.unchanged += superseded;
-            report.add(&plan.counts);
-            for (id, change) in plan.changes {
-                self.emit(Event::Changed {
-                    table: table.clone(),
-                    id,
-                    change,
-                    origin: Origin::Pull,
-                });
-            }
-            return Ok(());
         }
-        Err(Error::Contended)
+        // An older copy of a row that came twice brought nothing.
+        report.unchanged += superseded;
+        Ok(())
     }
 
-    /// Notes the server's row with the first operation on its record; false when another process is done with that.
-    async fn keep(&self, row: &Record, seq: u64, plan: &mut PagePlan) -> Result<bool, Error> {
-        let operations = match self.read_operations(&[seq]).await {
-            Ok(operations) => operations,
-            Err(CommitError::Stale) => return Ok(false),
-            Err(CommitError::Failed(error)) => return Err(error),
+    /// Stores some rows in one commit.
+    async fn try_page(
+        &self,
+        table: &TableName,
+        rows: &[&Record],
+        token: Option<&Record>,
+        attempt: usize,
+        report: &mut PullReport,
+    ) -> Result<(), CommitError> {
+        let _gate = self.gate.write().await;
+        if attempt > 0 || self.queue.is_suspect() {
+            self.reload_queue_gated().await?;
+        }
+        let ids: Vec<RecordId> = rows.iter().map(|row| row.id().clone()).collect();
+        let locals = self.store.get(table, &ids).await?;
+        let mut plan = PagePlan {
+            batch: WriteBatch::new().durability(Durability::Eventual),
+            ..PagePlan::default()
         };
+        for (row, local) in rows.iter().zip(locals) {
+            match self.queue.of_record(table, row.id()).first() {
+                Some(_) if planted!(PullOverPending) => plan.take(table, row, local.as_ref()),
+                Some(seq) => self.keep(row, *seq, &mut plan).await?,
+                None => plan.take(table, row, local.as_ref()),
+            }
+        }
+        if let Some(token) = token {
+            plan.batch.push(Write::Put {
+                table: DELTA.clone(),
+                record: token.clone(),
+            });
+        }
+        if let Some(token) = token.filter(|_| planted!(TokenBeforeRows)) {
+            let first = WriteBatch::new().put(&DELTA, token.clone());
+            self.store.commit(first).await?;
+        }
+        let removed: Vec<u64> = plan.settled.iter().map(|(seq, _)| *seq).collect();
+        if let Some(floor) = self.queue.floor_after(&removed) {
+            let row = meta_row("queue", &floor.to_string())?;
+            plan.batch = std::mem::take(&mut plan.batch).put(&META, row);
+        }
+        if !plan.batch.writes().is_empty() {
+            // No one queued an operation since the index was read, and no dropped commit did.
+            self.check_queue(&mut plan.batch);
+            let in_flight = InFlight::new(&self.queue);
+            let result = self.store.commit(plan.batch).await;
+            in_flight.ended(&result);
+            result?;
+        }
+        for (_, id) in &plan.settled {
+            self.queue.record_changed(table, id, &[]);
+        }
+        report.add(&plan.counts);
+        for (id, change) in plan.changes {
+            self.emit(Event::Changed {
+                table: table.clone(),
+                id,
+                change,
+                origin: Origin::Pull,
+            });
+        }
+        Ok(())
+    }
+
+    /// Notes the server's row with the first operation on its record, unless another process is done with that.
+    async fn keep(&self, row: &Record, seq: u64, plan: &mut PagePlan) -> Result<(), CommitError> {
         plan.counts.kept += 1;
-        for mut operation in operations {
+        for mut operation in self.read_operations(&[seq]).await? {
             if operation.base.as_ref() == Some(row) || operation.shadow.as_ref() == Some(row) {
                 continue;
             }
@@ -149,7 +160,7 @@ impl Inner {
                 record: operation.to_row()?,
             });
         }
-        Ok(true)
+        Ok(())
     }
 }
 

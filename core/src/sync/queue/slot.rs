@@ -269,6 +269,11 @@ impl Slot {
         let Some(operation) = self.operations.last_mut() else {
             return false;
         };
+        let other = |item: &Record| self.record.as_ref() != Some(item);
+        if later.is_empty() && operation.item.as_ref().is_some_and(other) {
+            // The edit behind it was discarded: what was frozen is what it is about.
+            return true;
+        }
         let frozen = operation.item.take();
         let state = if operation.unsure {
             OperationState::Conflict
@@ -380,8 +385,10 @@ impl Slot {
 impl Operation {
     /// Notes that the content changed from `before`; a refused operation gets another chance.
     pub(crate) fn edited(&mut self, before: Option<&Record>) {
+        // The record as it is now is what counts, even where an edit before it was discarded.
+        let frozen = self.item.take();
         if self.unsure
-            && let Some(before) = before
+            && let Some(before) = frozen.as_ref().or(before)
             && !self.sent.contains(before)
         {
             self.sent.push(before.clone());

@@ -2,7 +2,9 @@
 
 use std::future::IntoFuture;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
+use futures_util::FutureExt;
 use synctable_core::query::Query;
 
 use super::TestServer;
@@ -65,6 +67,26 @@ pub async fn history_24_a_late_batch_of_two_contexts<H: Harness>(_: &H) {
         }
     }
     panic!("the insert never ends");
+}
+
+/// Another context writes all the time, faster than a page can be planned: the page is stored all the same.
+pub async fn busy_contexts_do_not_starve_a_pull<H: Harness>(harness: &H) {
+    let (one, other, slow) = two(harness).await;
+    for n in 0..100 {
+        one.server.set(&format!("r{n:02}"), n);
+    }
+    let writes = Arc::new(AtomicI64::new(0));
+    let (app, written) = (other.clone(), Arc::clone(&writes));
+    slow.meanwhile(move || {
+        let (app, n) = (app.clone(), written.fetch_add(1, Ordering::SeqCst));
+        async move { app.insert(&format!("w{n}"), n).await }.boxed()
+    });
+    assert_eq!(one.pull_only().await.added, 100);
+    slow.calm();
+    let writes = writes.load(Ordering::SeqCst);
+    assert!(writes > 0, "the other context was busy");
+    assert_eq!(other.rows().await.len() as i64, 100 + writes);
+    end_well([&one, &other]).await;
 }
 
 /// A page whose commit was dropped and comes late does not undo an edit that was made meanwhile.

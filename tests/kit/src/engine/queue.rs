@@ -3,10 +3,10 @@
 use serde_json::json;
 use synctable_core::Error;
 use synctable_core::query::Query;
-use synctable_core::sync::{OperationKind, OperationState};
+use synctable_core::sync::{OperationKind, OperationState, Resolution};
 use synctable_core::transport::Rejection;
 
-use super::device::{Device, todo};
+use super::device::{Device, number, todo};
 use super::typed::assert_holds;
 use super::{Fault, TestServer};
 use crate::Harness;
@@ -301,4 +301,50 @@ pub async fn delete_of_a_sent_insert_reaches_the_server<H: Harness>(harness: &H)
     assert!(pending.iter().all(|o| o.state == OperationState::Pending));
     let fetched = device.todo.pull_full(Query::all()).await.expect("a pull");
     assert_eq!(fetched.added, 0);
+}
+
+/// An edit behind an operation that is at the server is discarded, and that operation comes back unsent: what is sent then is what it was
+/// about, not what was discarded.
+pub async fn discarded_edits_are_not_sent_by_what_was_before_them<H: Harness>(_: &H) {
+    for again in ["as it is", "in conflict", "edited"] {
+        let place = H::default();
+        let device = Device::new(&place, &TestServer::new()).await;
+        device.insert("a", 1).await;
+        device.insert("b", 1).await;
+        let app = device.clone();
+        device.server.meanwhile(async move {
+            // Both are marked, and the second has not been sent.
+            app.set("b", 2).await;
+            let pending = app.sync.pending().await.expect("a queue");
+            let edit = pending.last().expect("it is queued").seq;
+            app.sync.discard(edit).await.expect("it is there");
+        });
+        device.server.cut_at(0, Fault::LostAnswer);
+        device.push_stops().await;
+        device.server.reconnect();
+        assert_eq!(device.n("b").await, Some(2), "the record stays as it is");
+        let expected = match again {
+            "in conflict" => {
+                device.server.set("b", 9);
+                assert_eq!(device.push().await.conflicts, 1);
+                let parked = device.sync.conflicts().await.expect("a queue").remove(0);
+                let local = parked.conflict.local.as_ref().map(number);
+                assert_eq!(local, Some(1));
+                let client = Resolution::Client;
+                let resolved = device.sync.resolve_parked(&parked, client).await;
+                resolved.expect("it is in conflict");
+                1
+            }
+            "edited" => {
+                device.set("b", 3).await;
+                3
+            }
+            _ => 1,
+        };
+        device.push().await;
+        assert_eq!(device.server.n("b"), Some(expected), "{again}");
+        device.pull().await;
+        device.is_in_sync().await;
+        device.sync.close().await.expect("it closes");
+    }
 }

@@ -1,8 +1,10 @@
 //! A store that takes its time around each commit, so that a future can be dropped at every point of it.
 
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
+use futures_util::future::BoxFuture;
 use synctable_core::query::Query;
 use synctable_core::store::{
     LocalStore, Page, Plan, ProcessLock, StoreCapabilities, StoreError, WriteBatch,
@@ -37,12 +39,15 @@ impl Dropped {
     ];
 }
 
+/// What others do while records are read.
+type Others = Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
+
 /// The store under test with pauses before and after each commit.
-#[derive(Debug)]
 pub(crate) struct Slow {
     inner: Store,
     dropped: Dropped,
     late: Mutex<Vec<WriteBatch>>,
+    others: Mutex<Option<Others>>,
     turn: tokio::sync::Mutex<()>,
 }
 
@@ -52,8 +57,22 @@ impl Slow {
             inner,
             dropped,
             late: Mutex::default(),
+            others: Mutex::default(),
             turn: tokio::sync::Mutex::default(),
         })
+    }
+
+    /// While many records are read others do something: once for every eight of them.
+    pub(crate) fn meanwhile(
+        &self,
+        others: impl Fn() -> BoxFuture<'static, ()> + Send + Sync + 'static,
+    ) {
+        *self.others.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(others));
+    }
+
+    /// Others do nothing any more.
+    pub(crate) fn calm(&self) {
+        *self.others.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// Waits for commits that were dropped while the store under test was at them, where it keeps their order.
@@ -78,6 +97,14 @@ impl Slow {
 
     fn late(&self) -> std::sync::MutexGuard<'_, Vec<WriteBatch>> {
         self.late.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Slow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Slow")
+            .field("inner", &self.inner)
+            .finish_non_exhaustive()
     }
 }
 
@@ -110,7 +137,18 @@ impl LocalStore for Slow {
         ids: &[RecordId],
     ) -> Result<Vec<Option<Record>>, StoreError> {
         yield_now().await;
-        self.inner.get(table, ids).await
+        let found = self.inner.get(table, ids).await;
+        let others = self
+            .others
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        if let Some(others) = others {
+            for _ in 0..ids.len() / 8 {
+                others().await;
+            }
+        }
+        found
     }
     async fn query(&self, table: &TableName, query: &Query) -> Result<Page, StoreError> {
         yield_now().await;

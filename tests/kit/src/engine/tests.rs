@@ -34,6 +34,7 @@ macro_rules! engine_tests {
             cancel_of_an_attempted_operation
             cancel_with_a_successor
             discard_leaves_the_record
+            discarded_edits_are_not_sent_by_what_was_before_them
             discarded_inserts_can_be_queued_again
             refused_operations_wait_for_a_decision
             refused_operations_can_be_deleted
@@ -136,6 +137,13 @@ macro_rules! engine_tests {
             delete_of_a_deleted_record_is_done
             inserts_over_tombstones
         }
+        $crate::__engine_tests! { $harness, $run, asking:
+            history_21_a_newer_row_is_asked_about_again
+            an_edit_while_it_is_decided_is_asked_about
+            history_22_a_handler_uses_the_context
+            history_23_one_question_at_a_time
+            open_questions_are_asked_again_and_answers_are_not
+        }
         $crate::__engine_tests! { $harness, $run, merging:
             rules_join_what_two_devices_changed
             equal_changes_of_a_counter_both_count
@@ -151,6 +159,7 @@ macro_rules! engine_tests {
             replaced_records_keep_unknown_values
             what_a_change_sets_must_fit
             merges_keep_unknown_values
+            decisions_keep_unknown_values
             unknown_values_are_queried
             unknown_values_are_told
             records_that_a_type_cannot_take_are_named
@@ -197,6 +206,7 @@ macro_rules! engine_tests {
         $crate::__engine_tests! { $harness, $run, late:
             history_24_a_late_batch_of_two_contexts
             late_pages_undo_no_edit
+            busy_contexts_do_not_starve_a_pull
         }
         $crate::__engine_tests! { $harness, $run, lease:
             one_process_pushes_at_a_time

@@ -1,11 +1,14 @@
 //! Values that the schema does not know, such as a word that a newer release of the app added to an enum: nothing that a device does not
 //! touch is judged, and it goes back to the server as the text that came.
 
+use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use synctable_core::query::{Query, field};
-use synctable_core::sync::{ConflictPolicy, SyncTable};
-use synctable_core::{Error, FieldType, Record, SchemaError, TableSchema};
+use synctable_core::sync::{
+    ConflictDecision, ConflictDetails, ConflictHandler, ConflictPolicy, Resolution, SyncTable,
+};
+use synctable_core::{Draft, Error, FieldType, Record, SchemaError, TableSchema};
 
 use super::TestServer;
 use super::device::{Device, todo};
@@ -261,6 +264,56 @@ pub async fn merges_keep_unknown_values<H: Harness>(harness: &H) {
         theirs.body().replace("Alien", "Alien 3")
     );
     device.is_in_sync().await;
+}
+
+/// Whoever decides a conflict may keep what either side has; what the decision itself sets must fit.
+pub async fn decisions_keep_unknown_values<H: Harness>(_: &H) {
+    for handled in [false, true] {
+        let (server, place) = (TestServer::new(), H::default());
+        let policy = if handled {
+            ConflictPolicy::custom(Decides)
+        } else {
+            ConflictPolicy::Park
+        };
+        let (device, films, _) = device(&place, &server, policy).await;
+        let change = json!({"title": "ours"});
+        films.update("a", &change).await.expect("it can be edited");
+        let theirs = newer_with("rating", r#""X""#).to_json();
+        let theirs = record(&theirs.replace("Alien", "theirs"));
+        server.put(&todo(), &theirs);
+        let decided = theirs.body().replace("theirs", "decided");
+        let report = device.push().await;
+        assert_eq!(report.conflicts, u64::from(!handled));
+        if !handled {
+            let seq = device.only_seq().await;
+            let with =
+                |body: &str| Resolution::With(Draft::from_json(body).expect("a draft of a record"));
+            let unfit = decided.replace(r#""X""#, r#""XX""#);
+            let refused = device.sync.resolve(seq, with(&unfit)).await;
+            assert!(matches!(refused, Err(Error::Schema(_))), "{refused:?}");
+            let resolved = device.sync.resolve(seq, with(&decided)).await;
+            resolved.expect("the conflict is parked");
+            device.push().await;
+        }
+        assert_eq!(at_server(&server), decided, "{handled}");
+        device.is_in_sync().await;
+    }
+}
+
+/// Takes the server's record with a title of its own.
+#[derive(Debug)]
+struct Decides;
+
+#[async_trait]
+impl ConflictHandler for Decides {
+    async fn resolve(
+        &self,
+        conflict: &ConflictDetails,
+    ) -> Result<ConflictDecision, Box<dyn std::error::Error + Send + Sync>> {
+        let server = conflict.server.as_ref().ok_or("it is gone")?;
+        let decided = server.to_json().replace("theirs", "decided");
+        Ok(ConflictDecision::With(Record::from_json(&decided)?))
+    }
 }
 
 fn newer_with(member: &str, text: &str) -> Record {
