@@ -63,6 +63,28 @@ pub enum TransportErrorKind {
 }
 
 impl TransportErrorKind {
+    /// All kinds of this release.
+    pub const ALL: [Self; 18] = [
+        Self::Unreachable,
+        Self::Broken,
+        Self::Timeout,
+        Self::Unauthorized,
+        Self::Forbidden,
+        Self::Busy,
+        Self::Gateway,
+        Self::Failed,
+        Self::UnknownTable,
+        Self::BadQuery,
+        Self::Protocol,
+        Self::TooLarge,
+        Self::BadRequest,
+        Self::Redirected,
+        Self::SignIn,
+        Self::Portal,
+        Self::Missing,
+        Self::Other,
+    ];
+
     /// True where the request cannot have reached the server, or was turned away before it could have an effect.
     pub fn had_no_effect(self) -> bool {
         matches!(

@@ -10,6 +10,7 @@ mod meaning;
 mod ours;
 pub(crate) mod patience;
 pub(crate) mod policy;
+mod request;
 mod run;
 pub(crate) mod settle;
 

@@ -284,26 +284,7 @@ impl Trial {
 
 /// The kind that is stored as this word.
 fn named(word: &str) -> Kind {
-    let kinds = [
-        Kind::Unreachable,
-        Kind::Broken,
-        Kind::Timeout,
-        Kind::Unauthorized,
-        Kind::Forbidden,
-        Kind::Busy,
-        Kind::Gateway,
-        Kind::Failed,
-        Kind::UnknownTable,
-        Kind::BadQuery,
-        Kind::Protocol,
-        Kind::TooLarge,
-        Kind::BadRequest,
-        Kind::Redirected,
-        Kind::SignIn,
-        Kind::Portal,
-        Kind::Other,
-    ];
-    let found = kinds.into_iter().find(|kind| kind.as_str() == word);
+    let found = Kind::ALL.into_iter().find(|kind| kind.as_str() == word);
     found.unwrap_or_else(|| panic!("no kind is called '{word}'"))
 }
 
