@@ -19,7 +19,6 @@ impl Inner {
             return parked("the server's record keeps changing".to_owned());
         }
         match &self.policy {
-            ConflictPolicy::Park => parked(String::new()),
             ConflictPolicy::ServerWins => (ConflictDecision::Server, String::new()),
             ConflictPolicy::ClientWins => (ConflictDecision::Client, String::new()),
             ConflictPolicy::Merge => {
@@ -27,8 +26,8 @@ impl Inner {
                 merge_decision(&schema.merge, details)
                     .map_or_else(parked, |decision| (decision, String::new()))
             }
-            // The application is asked once the push holds nothing any more.
-            ConflictPolicy::Custom(_) => parked(String::new()),
+            // The application decides later, or is asked once the push holds nothing any more.
+            ConflictPolicy::Park | ConflictPolicy::Custom(_) => parked(String::new()),
         }
     }
 }

@@ -84,8 +84,9 @@ impl Delivery<'_> {
                     Ours::NotApplied => {}
                     found => {
                         let refusal = Rejection::new(None, "");
-                        let answer = self.conclude(sending, found, row, refusal, last_round);
-                        return answer.await.into();
+                        return self
+                            .conclude(sending, found, row, refusal, last_round)
+                            .into();
                     }
                 },
                 // Who may insert but not read learns from the answer to the same insert.
@@ -166,8 +167,9 @@ impl Delivery<'_> {
                         Ours::NotApplied | Ours::Accepted(_) => Ours::Conflict { unsure: false },
                         found => found,
                     };
-                    let answer = self.conclude(sending, found, row, said.refusal, last_round);
-                    return answer.await.into();
+                    return self
+                        .conclude(sending, found, row, said.refusal, last_round)
+                        .into();
                 }
                 Verdict::StopPush => return stopped(sending, attempt, said),
             }
@@ -341,7 +343,7 @@ impl Delivery<'_> {
     }
 
     /// What a look at the row came to, when the operation is not to be sent as it is. `refusal`: what the server said before.
-    async fn conclude(
+    fn conclude(
         &self,
         sending: &Sending,
         found: Ours,
@@ -357,17 +359,15 @@ impl Delivery<'_> {
                 let mut operation = sending.operation.clone();
                 operation.unsure = unsure;
                 self.conflict(sending, operation, row, refusal, last_round)
-                    .await
             }
             Ours::NotApplied | Ours::Undelete | Ours::GoOn => {
                 let operation = sending.operation.clone();
                 self.conflict(sending, operation, row, refusal, last_round)
-                    .await
             }
         }
     }
 
-    async fn conflict(
+    fn conflict(
         &self,
         sending: &Sending,
         operation: Operation,
