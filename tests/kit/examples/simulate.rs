@@ -1,6 +1,6 @@
 //! Many histories of the simulator: `cargo run --release -p synctable-testkit --example simulate -- [SEEDS] [STEPS] [FIRST]`.
 //!
-//! `--odd` runs those over a server with habits; `--policy` turns each row of the policy around and says after how many
+//! `--odd` runs those over a server with habits, `--classes` those over servers as those of .NET; `--policy` turns each row of the policy around and says after how many
 //! histories that was noticed. With `SYNCTABLE_SEED` it tells one history; with `SYNCTABLE_ROW` the row of that name is turned.
 
 use std::sync::Arc;
@@ -20,7 +20,7 @@ fn main() {
         .partition(|word| word.starts_with("--"));
     let mut numbers = numbers.iter().map(|text| {
         text.parse::<u64>().unwrap_or_else(|_| {
-            eprintln!("usage: simulate [--odd | --policy] [SEEDS] [STEPS] [FIRST]");
+            eprintln!("usage: simulate [--odd | --classes | --policy] [SEEDS] [STEPS] [FIRST]");
             std::process::exit(2)
         })
     });
@@ -28,6 +28,8 @@ fn main() {
     let open = || Arc::new(MemoryStore::new());
     let simulation = if is("--odd") {
         Simulation::odd(open)
+    } else if is("--classes") {
+        Simulation::new(open).of_classes()
     } else {
         Simulation::new(open)
     };
