@@ -6,6 +6,7 @@ use crate::schema::MergeRules;
 use crate::sync::context::Inner;
 use crate::sync::decide::conflict::{ConflictDecision, ConflictDetails, ConflictPolicy};
 use crate::sync::decide::merge::join;
+use crate::sync::push::meaning::with_zeros;
 
 impl Inner {
     /// The decision on a conflict that a push met, and words about it. `last_round`: it was decided too often in this push.
@@ -56,7 +57,9 @@ pub(crate) fn merge_decision(
     };
     let unsure = conflict.operation.unsure;
     let open = unsure && !planted!(CountsUnsureChanges);
-    let merged = join(rules, open, conflict.base.as_ref(), local, server);
+    let base = conflict.base.as_ref();
+    let local = base.map_or_else(|| local.clone(), |base| with_zeros(base, local));
+    let merged = join(rules, open, base, &local, server);
     if !merged.clashes.is_empty() {
         let names = merged.clashes.join(", ");
         Err(if unsure {

@@ -119,6 +119,23 @@ pub(crate) fn aligned(sent: &Record, edited: &Record, row: &Record) -> (Record, 
     (built(sent, &base), built(edited, &local))
 }
 
+/// The record with what it leaves out where that was the zero of its type. To leave that out takes nothing away, and a server with
+/// types has no other way to keep nothing than its zero.
+pub(crate) fn with_zeros(base: &Record, local: &Record) -> Record {
+    let (old, new) = (Members::of(base), Members::of(local));
+    let left_out = |(name, text): &&Member<'_>| {
+        let value = serde_json::from_str(text).unwrap_or_default();
+        new.text(name).is_none() && !Value::is_null(&value) && means(&Value::Null, &value)
+    };
+    let zeros: Vec<Member<'_>> = old.0.iter().filter(left_out).cloned().collect();
+    if zeros.is_empty() {
+        return local.clone();
+    }
+    let all: Vec<Member<'_>> = new.0.into_iter().chain(zeros).collect();
+    let (id, system) = (local.id().clone(), local.system().clone());
+    Record::from_stored(id, system, body_text(&all))
+}
+
 fn push<'a>(members: &mut Vec<Member<'a>>, name: &'a str, text: Option<&'a str>) {
     if let Some(text) = text {
         members.push((Cow::Borrowed(name), text));

@@ -6,7 +6,7 @@ pub(crate) mod deliver;
 mod key;
 pub(crate) mod lease;
 pub(crate) mod mark;
-mod meaning;
+pub(crate) mod meaning;
 mod ours;
 pub(crate) mod patience;
 pub(crate) mod policy;

@@ -9,6 +9,7 @@ use super::typed::assert_holds;
 use super::{Fault, TestServer};
 use crate::Harness;
 use crate::fixture::{declare, record};
+use crate::typed::Flavour;
 
 /// A device whose table merges `n` as a counter, `tags` as a set and `best` as the greatest.
 async fn device<H: Harness>(harness: &H, server: &TestServer, policy: ConflictPolicy) -> Device {
@@ -260,4 +261,31 @@ pub async fn changed_conflicts_are_decided_anew<H: Harness>(harness: &H) {
     device.pull().await;
     device.is_in_sync().await;
     assert!(body(&server).contains("later"), "{}", body(&server));
+}
+
+/// A record is replaced by one that leaves a member out which the server had filled in, and others changed it: what is joined is taken
+/// by a server with types.
+pub async fn what_a_typed_server_filled_in_is_not_removed<H: Harness>(_: &H) {
+    for flavour in Flavour::ALL {
+        let place = H::default();
+        let server = TestServer::of_classes(flavour);
+        let device = Device::with(&place, &server, ConflictPolicy::Merge).await;
+        server.put(&todo(), &record(r#"{"id":"a","n":1,"text":"x"}"#));
+        device.pull().await;
+        let row = server.row(&todo(), "a").expect("there");
+        assert_eq!(row.member("m"), Some(json!(0)), "its class has it");
+        let mut new: serde_json::Value = serde_json::from_str(&row.to_json()).expect("JSON");
+        let members = new.as_object_mut().expect("an object");
+        members.remove("m");
+        members.insert("n".into(), json!(2));
+        device.todo.replace(&new).await.expect("there");
+        server.put(&todo(), &record(r#"{"id":"a","n":1,"text":"y"}"#));
+        let report = device.push().await;
+        assert_eq!((report.conflicts, report.rejected, report.aside), (0, 0, 0));
+        let row = server.row(&todo(), "a").expect("there");
+        let members = ["n", "text", "m"].map(|name| row.member(name));
+        assert_eq!(members, [json!(2), json!("y"), json!(0)].map(Some));
+        device.is_in_sync().await;
+        device.sync.close().await.expect("it closes");
+    }
 }

@@ -153,6 +153,7 @@ macro_rules! engine_tests {
             counter_of_an_unsure_change_is_parked
             counter_of_a_recognised_repeat_counts_once
             changed_conflicts_are_decided_anew
+            what_a_typed_server_filled_in_is_not_removed
         }
         $crate::__engine_tests! { $harness, $run, unknown_values:
             records_with_unknown_values_are_edited
