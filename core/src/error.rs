@@ -85,6 +85,40 @@ pub enum Error {
         /// How many.
         count: u64,
     },
+    /// Everything of the server or account would go, and with it changes that were not pushed.
+    #[error(
+        "{count} operations were not pushed; push them to where they belong first, or discard them"
+    )]
+    NotPushed {
+        /// How many.
+        count: u64,
+    },
+    /// The server is another one than the rows and positions of this store came from. Nothing was written there and nothing of it was
+    /// stored; say with [`SyncContext::accept_server`](crate::sync::SyncContext::accept_server) which it is.
+    #[error(
+        "the server ({now}) is not the one that this store belongs to ({was}); accept it as the same one, or as another one, \
+         for which what was pulled is removed and pulled anew"
+    )]
+    ServerChanged {
+        /// The server so far: its address, name or id.
+        was: String,
+        /// The one that is there now.
+        now: String,
+    },
+    /// The store belongs to another account, or its queued operations were made without one. Local reads and writes go on; say with
+    /// [`SyncContext::switch_account`](crate::sync::SyncContext::switch_account) what is to be done.
+    #[error(
+        "the store belongs to {}, not to {}; keep its data under the other name, or switch, for which what was pulled is removed \
+         and pulled anew",
+        account(.was.as_deref()),
+        account(.now.as_deref())
+    )]
+    AccountChanged {
+        /// The account of the store; `None` where it has none.
+        was: Option<String>,
+        /// The account of the context.
+        now: Option<String>,
+    },
     /// There is no operation with this number.
     #[error("there is no queued operation {seq}; list the pending ones")]
     NoSuchOperation {
@@ -167,6 +201,14 @@ pub enum Error {
     Contended,
 }
 
+/// An account in words.
+fn account(name: Option<&str>) -> String {
+    name.map_or_else(
+        || "no account".into(),
+        |name| format!("the account '{name}'"),
+    )
+}
+
 /// What kind of failure an [`enum@Error`] is: what to do about it, rather than where it happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -177,6 +219,10 @@ pub enum ErrorKind {
     State,
     /// Changes wait that the call would lose, or that need a decision.
     Pending,
+    /// It is not the server that the store belongs to. The user has to say whether it is the same one.
+    OtherServer,
+    /// It is not the account that the store belongs to. The user has to say whether the data is kept.
+    OtherAccount,
     /// Nobody who speaks for the server could be reached. Try again later.
     Offline,
     /// The user has to sign in.
@@ -222,7 +268,10 @@ impl Error {
             | Self::NoSuchOperation { .. }
             | Self::NotInConflict { .. }
             | Self::ConflictChanged { .. } => ErrorKind::State,
+            Self::ServerChanged { .. } => ErrorKind::OtherServer,
+            Self::AccountChanged { .. } => ErrorKind::OtherAccount,
             Self::PendingOperations { .. }
+            | Self::NotPushed { .. }
             | Self::CannotMerge { .. }
             | Self::IsConflict { .. }
             | Self::OtherId { .. } => ErrorKind::Pending,

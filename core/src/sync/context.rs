@@ -77,6 +77,10 @@ pub(crate) struct Inner {
     defined: Mutex<HashMap<TableName, Arc<TableSchema>>>,
     /// Members that accepted answers of a table lacked, though they were sent.
     drops: Mutex<HashMap<TableName, HashSet<String>>>,
+    /// For whom this context pushes and pulls, once that is settled.
+    pub(crate) account: Mutex<Option<String>>,
+    /// The id of a server that answered and is not the store's.
+    pub(crate) other_server: Mutex<Option<String>>,
     events: broadcast::Sender<Event>,
 }
 
@@ -88,6 +92,7 @@ pub(crate) struct Options {
     pub(crate) pull_page: u32,
     pub(crate) local_durability: Durability,
     pub(crate) account: Option<String>,
+    pub(crate) server_name: Option<String>,
     pub(crate) ask_before_undelete: bool,
     pub(crate) patience: RetryPolicy,
     pub(crate) sleep: Option<Arc<dyn Sleep>>,
@@ -163,9 +168,20 @@ impl ContextBuilder {
         self
     }
 
-    /// A stable name of the signed-in user, never text of a token: changes of two accounts are never taken for repeats of each other.
+    /// A stable name of the signed-in user, never text of a token. The store remembers it: pushes and pulls for another account end
+    /// with [`Error::AccountChanged`] until [`SyncContext::switch_account`] says what to do. Without one the store's account is meant.
+    ///
+    /// A store without an account takes this one over while nothing is queued. The transport is asked for the credentials of this
+    /// account ([`Transport::for_account`]), and changes of two accounts are never taken for repeats of each other.
     pub fn account(mut self, name: impl Into<String>) -> Self {
         self.options.account = Some(name.into());
+        self
+    }
+
+    /// What the application calls the server, such as `production`. Where the server announces no id of its own, this name tells it from
+    /// others, and its address does not count: see [`Error::ServerChanged`].
+    pub fn server_name(mut self, name: impl Into<String>) -> Self {
+        self.options.server_name = Some(name.into());
         self
     }
 
@@ -222,9 +238,16 @@ impl ContextBuilder {
             schema: Mutex::new(schema),
             defined: Mutex::new(defined),
             drops: Mutex::default(),
+            account: Mutex::default(),
+            other_server: Mutex::default(),
             events: broadcast::channel(EVENT_BUFFER).0,
         };
         inner.read_queue().await?;
+        match inner.settle_account().await {
+            // Local reads and writes go on; a push or pull says it again.
+            Ok(_) | Err(Error::AccountChanged { .. }) => {}
+            Err(error) => return Err(error),
+        }
         // Read only so far: the first change claims the queue and reads it anew.
         inner.queue.mark_suspect();
         Ok(SyncContext {
@@ -249,6 +272,7 @@ impl SyncContext {
                 pull_page: 1_000,
                 local_durability: Durability::Immediate,
                 account: None,
+                server_name: None,
                 ask_before_undelete: false,
                 patience: RetryPolicy::default(),
                 sleep: None,
@@ -339,6 +363,12 @@ impl Inner {
             let mut drops = self.drops.lock().unwrap_or_else(PoisonError::into_inner);
             drops.entry(table.clone()).or_default().extend(names);
         }
+    }
+
+    /// Another server: what the one before did not keep says nothing of it.
+    pub(crate) fn forget_drops(&self) {
+        let mut drops = self.drops.lock().unwrap_or_else(PoisonError::into_inner);
+        drops.clear();
     }
 
     /// The lock that pulls of a table take.

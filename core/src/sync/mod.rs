@@ -7,6 +7,7 @@ mod cancel;
 mod context;
 mod decide;
 mod event;
+mod identity;
 mod local;
 mod locks;
 mod pull;
@@ -28,6 +29,7 @@ pub use decide::conflict::{
 pub use decide::merge::{Merged, merge};
 pub use decide::resolve::{ParkedOperation, Resolution};
 pub use event::{Event, Events, Origin, RecordChange};
+pub use identity::accept::{AcceptServer, SwitchAccount};
 pub use local::query::{QueryPage, TableQuery};
 pub use local::table::SyncTable;
 pub use local::transaction::Transaction;

@@ -4,11 +4,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::clock::Sleep;
-use crate::error::Error;
 use crate::name::{RecordId, TableName, Version};
 use crate::query::Query;
 use crate::record::Record;
 use crate::sync::context::Inner;
+use crate::sync::identity::session::Session;
 use crate::sync::push::patience::RetryPolicy;
 use crate::sync::push::policy::{Evidence, Verdict, judge_read};
 use crate::transport::{
@@ -34,6 +34,8 @@ pub(crate) struct Remote {
     sleep: Option<Arc<dyn Sleep>>,
     pub(crate) patience: RetryPolicy,
     token: Mutex<Token>,
+    /// Whether it is the store's server that answers.
+    pub(crate) session: Session,
 }
 
 /// What is known of the credentials.
@@ -48,26 +50,21 @@ pub(crate) struct Token {
 }
 
 impl Inner {
-    /// The way to the server, if one is set.
-    pub(crate) fn remote(&self) -> Result<Remote, Error> {
-        let transport = self.transport.as_ref().ok_or_else(|| {
-            TransportError::new(
-                TransportErrorKind::Missing,
-                "no server is set; give the context a transport",
-            )
-        })?;
+    /// A way to the server, for what is known of it.
+    pub(crate) fn remote(&self, transport: Arc<dyn Transport>, session: Session) -> Remote {
         let sleep = self.options.sleep.clone().or_else(|| transport.sleep());
         let patience = match sleep {
             Some(_) => self.options.patience,
             // Nothing is repeated without a pause.
             None => self.options.patience.with_attempts(1),
         };
-        Ok(Remote {
-            transport: Arc::clone(transport),
+        Remote {
+            transport,
             sleep,
             patience,
             token: Mutex::default(),
-        })
+            session,
+        }
     }
 }
 
@@ -110,8 +107,9 @@ impl Remote {
         table: &TableName,
         change: &Change,
     ) -> Result<Outcome, TransportError> {
+        self.session.is_still_the_same()?;
         let answer = self.transport.apply(table, change).await;
-        let answer = self.noted(answer)?;
+        let answer = self.noted(answer, None)?;
         Ok(match answer {
             Outcome::Applied(record) => Outcome::Applied(record.map(known)),
             Outcome::Conflict(mut conflict) => {
@@ -134,7 +132,7 @@ impl Remote {
         loop {
             tries += 1;
             let answer = self.transport.get(table, id).await;
-            match self.noted(answer) {
+            match self.noted(answer, None) {
                 Ok(row) => return Ok(row.map(known)),
                 Err(error) => self.again(tries, error).await?,
             }
@@ -152,7 +150,8 @@ impl Remote {
         loop {
             tries += 1;
             let answer = self.transport.page(table, query, cursor).await;
-            match self.noted(answer) {
+            let id = answer.as_ref().ok().and_then(|page| page.server_id.clone());
+            match self.noted(answer, id) {
                 Ok(mut page) => {
                     page.records = page.records.into_iter().map(known).collect();
                     return Ok(page);
@@ -174,10 +173,19 @@ impl Remote {
         }
         let query = Query::all().top(1);
         let answer = self.transport.page(table, &query, None).await;
-        self.noted(answer).is_ok()
+        let id = answer.as_ref().ok().and_then(|page| page.server_id.clone());
+        self.noted(answer, id).is_ok()
     }
 
-    fn noted<T>(&self, answer: Result<T, TransportError>) -> Result<T, TransportError> {
+    /// Takes note of an answer; `id` is what the server announced in it, where that is known better than from the transport. An
+    /// answer of another server is none.
+    fn noted<T>(
+        &self,
+        answer: Result<T, TransportError>,
+        id: Option<String>,
+    ) -> Result<T, TransportError> {
+        self.session
+            .heard(id.or_else(|| self.capabilities().server_id))?;
         if answer.is_ok() {
             self.lock().accepted = true;
         }

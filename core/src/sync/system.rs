@@ -35,14 +35,17 @@ pub(crate) fn seq_id(seq: u64) -> RecordId {
     RecordId::system(&format!("{seq:020}"))
 }
 
-fn row<T: Serialize>(id: RecordId, value: &T) -> Result<Record, StoreError> {
+pub(crate) fn row<T: Serialize>(id: RecordId, value: &T) -> Result<Record, StoreError> {
     let text = serde_json::to_string(value).map_err(|error| {
         StoreError::corrupt("a row of the engine cannot be written").with_source(error)
     })?;
     Ok(Record::from_stored(id, SystemProperties::default(), text))
 }
 
-fn read<T: for<'de> Deserialize<'de>>(table: &TableName, record: &Record) -> Result<T, StoreError> {
+pub(crate) fn read<T: for<'de> Deserialize<'de>>(
+    table: &TableName,
+    record: &Record,
+) -> Result<T, StoreError> {
     serde_json::from_str(record.body()).map_err(|error| {
         let message = format!(
             "the row {} of {table} is damaged; run verify, or restore a backup",

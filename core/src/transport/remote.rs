@@ -42,6 +42,18 @@ pub trait Transport: Debug + Send + Sync + 'static {
         TransportCapabilities::default()
     }
 
+    /// Where the server is, in one spelling: the same text for the same address. It tells servers apart that announce no id.
+    fn address(&self) -> Option<String> {
+        None
+    }
+
+    /// The same way to the server with the credentials of one account, and of no other: a request for which these cannot be had is not
+    /// sent, and fails as [`Unauthorized`](super::TransportErrorKind::Unauthorized). `None` where the transport does not tell accounts apart.
+    fn for_account(&self, account: &str) -> Option<Arc<dyn Transport>> {
+        let _ = account;
+        None
+    }
+
     /// A push begins: what the server announced before is not relied on any more, as it may be another release by now.
     fn begin_push(&self) {}
 
@@ -247,6 +259,8 @@ pub struct RemotePage {
     pub server_time: Option<Timestamp>,
     /// True when the server promises that `updatedAt` is unique and grows in the order of commits within a table.
     pub ordered: bool,
+    /// What the server announced in this answer as its own id.
+    pub server_id: Option<String>,
 }
 
 /// A row of a page that is not a record.
@@ -286,13 +300,16 @@ impl PageCursor {
 }
 
 /// What a transport and the server behind it offer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct TransportCapabilities {
     /// The server answers a repeated [`Change::operation_id`] with the first outcome, and keeps it so long.
     pub operation_ids_kept: Option<Duration>,
     /// The server's clock, as the last answer showed it.
     pub server_time: Option<Timestamp>,
+    /// What the server announced as its own id: the same for ever, and another one for every other server. An answer without one
+    /// withdraws nothing.
+    pub server_id: Option<String>,
 }
 
 #[deny(clippy::missing_trait_methods)]
@@ -318,6 +335,12 @@ impl<T: Transport + ?Sized> Transport for Arc<T> {
     }
     fn capabilities(&self) -> TransportCapabilities {
         (**self).capabilities()
+    }
+    fn address(&self) -> Option<String> {
+        (**self).address()
+    }
+    fn for_account(&self, account: &str) -> Option<Arc<dyn Transport>> {
+        (**self).for_account(account)
     }
     fn begin_push(&self) {
         (**self).begin_push();

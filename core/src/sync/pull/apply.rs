@@ -13,6 +13,7 @@ use crate::sync::local::write::CommitError;
 use crate::sync::pull::PullReport;
 use crate::sync::queue::index::InFlight;
 use crate::sync::queue::operation::{OperationKind, OperationState};
+use crate::sync::remote::Remote;
 use crate::sync::system::{DELTA, FAILURES, META, OPERATIONS, meta_row, seq_id};
 
 /// How often the same rows are tried because someone else changed the queue meanwhile.
@@ -27,6 +28,7 @@ impl Inner {
     /// should the operation be cancelled. A row that equals what is stored is not written.
     pub(crate) async fn apply_page(
         &self,
+        remote: &Remote,
         table: &TableName,
         rows: &[Record],
         token: Option<Record>,
@@ -51,10 +53,11 @@ impl Inner {
         loop {
             let (now, later) = rest.split_at(portion.min(rest.len()));
             let token = token.as_ref().filter(|_| later.is_empty());
-            match self.try_page(table, now, token, attempt, report).await {
+            match self.try_page(remote, table, now, token, attempt, report).await {
                 Ok(()) if later.is_empty() => break,
                 Ok(()) => (rest, attempt) = (later, 0),
                 Err(CommitError::Stale) if attempt < ATTEMPTS => {
+                    self.look_at_home(remote).await?;
                     attempt += 1;
                     portion = (portion / 2).max(1);
                     self.stand_back(attempt).await?;
@@ -71,6 +74,7 @@ impl Inner {
     /// Stores some rows in one commit.
     async fn try_page(
         &self,
+        remote: &Remote,
         table: &TableName,
         rows: &[&Record],
         token: Option<&Record>,
@@ -112,6 +116,7 @@ impl Inner {
         if !plan.batch.writes().is_empty() {
             // No one queued an operation since the index was read, and no dropped commit did.
             self.check_queue(&mut plan.batch);
+            remote.session.check_in(&mut plan.batch);
             let in_flight = InFlight::new(&self.queue);
             let result = self.store.commit(plan.batch).await;
             in_flight.ended(&result);

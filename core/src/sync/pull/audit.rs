@@ -152,7 +152,7 @@ impl Audit {
         }
         let turn = inner.pull_turn(&self.table);
         let _turn = turn.lock().await;
-        let remote = inner.remote()?;
+        let remote = inner.contact().await?;
         let mut run = Run {
             audit: &self,
             inner,
@@ -210,7 +210,12 @@ impl Run<'_> {
             let page = self
                 .audit
                 .cancel
-                .run(self.remote.page(&self.audit.table, &query, cursor.as_ref()))
+                .run(self.inner.page_of_home(
+                    self.remote,
+                    &self.audit.table,
+                    &query,
+                    cursor.as_ref(),
+                ))
                 .await??;
             let invalid = page.invalid.iter().filter_map(|row| row.id.as_deref());
             let hashes = page
@@ -262,7 +267,10 @@ impl Run<'_> {
         self.report.requests += 1;
         let _turn = self.inner.turn.read().await;
         let ask = self.remote.get(table, id);
-        let row = match self.audit.cancel.run(ask).await?? {
+        let row = self.audit.cancel.run(ask).await?;
+        // What another server does not have is no deletion.
+        self.inner.check_home(self.remote, row.is_ok())?;
+        let row = match row? {
             Some(row) => row,
             None if record.version().is_none() && record.updated_at().is_none() => {
                 self.report.note(id, DifferenceKind::Unsent);
@@ -297,7 +305,7 @@ impl Run<'_> {
         if self.audit.heal && !different.is_empty() {
             let mut healed = PullReport::default();
             self.inner
-                .apply_page(table, &different, None, &mut healed)
+                .apply_page(self.remote, table, &different, None, &mut healed)
                 .await?;
         }
         Ok(())

@@ -128,7 +128,7 @@ impl Pull {
             });
         }
         let mut report = PullReport::default();
-        let remote = inner.remote()?;
+        inner.transport()?;
         // Before its turn: a push may ask the application, which may take its time, and pull.
         if self.push_first && inner.queue.is_dirty(&self.table) {
             // All tables: an operation of this one may depend on an earlier one of another.
@@ -137,6 +137,7 @@ impl Pull {
         }
         let turn = inner.pull_turn(&self.table);
         let _turn = turn.lock().await;
+        let remote = inner.contact().await?;
         inner.emit(Event::PullStarted {
             table: self.table.clone(),
         });
@@ -296,7 +297,7 @@ impl<'a> Pipeline<'a> {
             let turn = inner.turn.read().await;
             let page = pull
                 .cancel
-                .run(remote.page(&pull.table, &query, cursor.as_ref()))
+                .run(inner.page_of_home(remote, &pull.table, &query, cursor.as_ref()))
                 .await??;
             Ok((turn, page))
         };
@@ -304,7 +305,7 @@ impl<'a> Pipeline<'a> {
     }
 
     fn store(&self, waiting: Waiting<'a>) -> Storing<'a> {
-        let (inner, pull) = (self.inner, self.pull);
+        let (inner, remote, pull) = (self.inner, self.remote, self.pull);
         let store = async move {
             let mut report = PullReport {
                 fetched: waiting.rows.len() as u64,
@@ -312,7 +313,13 @@ impl<'a> Pipeline<'a> {
             };
             if !waiting.rows.is_empty() || waiting.token.is_some() {
                 inner
-                    .apply_page(&pull.table, &waiting.rows, waiting.token, &mut report)
+                    .apply_page(
+                        remote,
+                        &pull.table,
+                        &waiting.rows,
+                        waiting.token,
+                        &mut report,
+                    )
                     .await?;
             }
             drop(waiting.turns);

@@ -187,7 +187,7 @@ impl Delivery<'_> {
             .and_then(|(first, now)| age(first, now))
             .zip(announced.operation_ids_kept)
             .is_some_and(|(age, kept)| u128::from(age) < kept.as_millis());
-        young && operation.sent.is_empty() && operation.account == self.inner.options.account
+        young && operation.sent.is_empty() && operation.account == self.inner.account()
     }
 
     fn evidence(&self, operation: &Operation) -> Evidence {

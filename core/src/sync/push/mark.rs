@@ -31,6 +31,7 @@ impl Inner {
     ) -> Result<Vec<Sending>, Error> {
         let mut keys: Vec<_> = group.iter().map(|(_, key)| key.clone()).collect();
         keys.sort_unstable();
+        let account = self.account();
         self.with_slots(&keys, Durability::Immediate, Origin::Push, |slots, _| {
             let mut sendings = Vec::with_capacity(group.len());
             for (seq, (table, id)) in group {
@@ -54,14 +55,9 @@ impl Inner {
                         legacy_key(&self.store_id, operation, record.as_ref())
                     } else {
                         let random = self.ids.next_id();
-                        new_key(
-                            &self.store_id,
-                            self.options.account.as_deref(),
-                            operation,
-                            &random,
-                        )
+                        new_key(&self.store_id, account.as_deref(), operation, &random)
                     });
-                    operation.account.clone_from(&self.options.account);
+                    operation.account.clone_from(&account);
                 }
                 if !operation.is_unsure() {
                     operation.first_sent = server_time;

@@ -114,15 +114,30 @@ impl<'a> Run<'a> {
         group: Vec<(u64, Key)>,
         report: &mut PushReport,
     ) -> Result<(), Error> {
-        let remote = self.inner.remote()?;
+        self.inner.transport()?;
         let _lock = self.inner.take_lease().await?;
-        remote.begin_push();
-        self.inner.emit(Event::PushStarted {
-            pending: self.total,
-        });
-        let result = self.turns(&remote, group, report).await;
+        let result = self.with_server(group, report).await;
         self.inner.release_lease().await;
         result
+    }
+
+    /// Nothing is written before it is known that the server and the account are the store's.
+    async fn with_server(
+        &mut self,
+        group: Vec<(u64, Key)>,
+        report: &mut PushReport,
+    ) -> Result<(), Error> {
+        let inner = self.inner;
+        let remote = inner.contact().await?;
+        remote.begin_push();
+        inner.emit(Event::PushStarted {
+            pending: self.total,
+        });
+        let tables: BTreeSet<TableName> =
+            group.iter().map(|(_, (table, _))| table.clone()).collect();
+        inner.meet(&remote, &Vec::from_iter(tables)).await?;
+        let result = self.turns(&remote, group, report).await;
+        inner.part(&remote, result).await
     }
 
     async fn turns(

@@ -1,0 +1,195 @@
+//! What the application says to another server, and to another account.
+
+use std::sync::{Arc, PoisonError};
+
+use tokio::sync::Mutex;
+
+use crate::error::Error;
+use crate::name::{RecordId, TableName};
+use crate::query::Query;
+use crate::schema::Schema;
+use crate::store::{LocalStoreExt, StoreErrorKind, Write};
+use crate::sync::context::{CLAIMS, Inner, SyncContext};
+use crate::sync::event::Event;
+use crate::sync::identity::rule::ServerIdentity;
+use crate::sync::identity::session::{Home, replacing};
+use crate::sync::queue::index::InFlight;
+use crate::sync::system::{DELTA, FAILURES, META, OPERATIONS, meta_row, meta_value};
+
+/// What to make of a server that is not the one that the store belongs to; see [`SyncContext::accept_server`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AcceptServer {
+    /// It is the same one under another id, name or address: everything is kept, and the next pulls go on where the last ones ended.
+    Same,
+    /// It is another one. Records and positions of the one before are removed, but for tables that are local only, and the next pulls
+    /// start anew.
+    Other {
+        /// Also drops the queued operations: these changes are lost. Without this it is refused while there are any.
+        discard: bool,
+    },
+}
+
+/// What to make of an account that is not the one that the store belongs to; see [`SyncContext::switch_account`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SwitchAccount {
+    /// The data is the same, the account has another name: everything is kept, queued operations too.
+    Keep,
+    /// It is another user. Records and positions of the one before are removed, but for tables that are local only, and the next pulls
+    /// start anew.
+    Switch {
+        /// Also drops the queued operations: these changes are lost. Without this it is refused while there are any.
+        discard: bool,
+    },
+}
+
+impl SyncContext {
+    /// Finds out whether account and server are those that the store belongs to: [`Error::AccountChanged`] or [`Error::ServerChanged`]
+    /// where not. One row is read where that is needed to know. Pushes and pulls do the same by themselves.
+    pub async fn check_identity(&self) -> Result<(), Error> {
+        let inner = &self.inner;
+        let _push = inner.push_turn.lock().await;
+        let remote = inner.contact().await?;
+        remote.begin_push();
+        inner.meet(&remote, &[]).await
+    }
+
+    /// Says what the server is after [`Error::ServerChanged`]. It waits for the pushes and pulls of this context that are under way.
+    ///
+    /// All is done in one commit, or nothing is.
+    ///
+    /// # Errors
+    /// [`Error::NotPushed`] where operations would be lost, [`Error::AnotherPusher`] while another process or context pushes.
+    pub async fn accept_server(&self, accept: AcceptServer) -> Result<(), Error> {
+        let inner = &self.inner;
+        inner.transport()?;
+        let other = inner.other_server.lock();
+        let id = other.unwrap_or_else(PoisonError::into_inner).clone();
+        let server = ServerIdentity {
+            id,
+            ..inner.own_server()
+        };
+        let change = |home: &mut Home| home.server = server.clone();
+        match accept {
+            AcceptServer::Same => self.change_home(change, None).await?,
+            AcceptServer::Other { discard } => self.change_home(change, Some(discard)).await?,
+        }
+        let other = inner.other_server.lock();
+        *other.unwrap_or_else(PoisonError::into_inner) = None;
+        Ok(())
+    }
+
+    /// Gives the store to the account of this context after [`Error::AccountChanged`]; to none where the context has none. It waits for
+    /// the pushes and pulls of this context that are under way.
+    ///
+    /// All is done in one commit, or nothing is.
+    ///
+    /// # Errors
+    /// [`Error::NotPushed`] where operations would be lost, [`Error::AnotherPusher`] while another process or context pushes.
+    pub async fn switch_account(&self, switch: SwitchAccount) -> Result<(), Error> {
+        let given = &self.inner.options.account;
+        let change = |home: &mut Home| home.account.clone_from(given);
+        match switch {
+            SwitchAccount::Keep => self.change_home(change, None).await?,
+            SwitchAccount::Switch { discard } => self.change_home(change, Some(discard)).await?,
+        }
+        self.inner.set_account(given.clone());
+        Ok(())
+    }
+
+    /// Gives the store to somebody else. `discard` says what is removed: nothing, all but queued operations, or these, too.
+    async fn change_home(
+        &self,
+        change: impl Fn(&mut Home) + Send,
+        discard: Option<bool>,
+    ) -> Result<(), Error> {
+        let inner = &self.inner;
+        // No pull may store what belongs to the one before, and no push may be between sending an operation and settling it.
+        let turns: Vec<Arc<Mutex<()>>> = inner
+            .schema()
+            .tables()
+            .map(|(table, _)| inner.pull_turn(table))
+            .collect();
+        let mut guards = Vec::with_capacity(turns.len());
+        for turn in &turns {
+            guards.push(turn.lock().await);
+        }
+        let _push = inner.push_turn.lock().await;
+        let _lease = inner.take_lease().await?;
+        let result = inner.give_away(change, discard).await;
+        inner.release_lease().await;
+        for (table, count) in result? {
+            inner.emit(Event::Purged { table, count });
+        }
+        Ok(())
+    }
+}
+
+impl Inner {
+    /// The commit of a change, tried again while other contexts change the queue. Returns how many records of which tables went.
+    async fn give_away(
+        &self,
+        change: impl Fn(&mut Home) + Send,
+        discard: Option<bool>,
+    ) -> Result<Vec<(TableName, u64)>, Error> {
+        for _ in 0..CLAIMS {
+            let _gate = self.gate.write().await;
+            self.reload_queue_gated().await?;
+            let (found, mut home) = self.home().await?;
+            change(&mut home);
+            if discard.is_some() {
+                home.epoch += 1;
+            }
+            let mut batch = replacing(found.as_ref(), home.to_row()?);
+            let mut purged = Vec::new();
+            if let Some(discard) = discard {
+                let seqs = self.queue.select(0, usize::MAX, |_, _| Some(true));
+                if !seqs.is_empty() && !discard {
+                    let count = seqs.len() as u64;
+                    return Err(Error::NotPushed { count });
+                }
+                // Another context may have tables that this one has not heard of.
+                let id = RecordId::system("schema");
+                let listed = self.store.get_one(&META, &id).await?;
+                if let Some(row) = listed {
+                    for (table, schema) in Schema::from_json(&meta_value(&row)?)?.tables() {
+                        if !schema.local_only {
+                            let count = self.store.count(table, &Query::all()).await?;
+                            purged.push((table.clone(), count));
+                            let table = table.clone();
+                            batch.push(Write::Clear { table });
+                        }
+                    }
+                    batch = batch.expect_same(&META, row);
+                }
+                for table in [&OPERATIONS, &FAILURES, &DELTA] {
+                    batch.push(Write::Clear {
+                        table: (*table).clone(),
+                    });
+                }
+                if let Some(floor) = self.queue.floor_after(&seqs) {
+                    batch = batch.put(&META, meta_row("queue", &floor.to_string())?);
+                }
+            }
+            let renewed = self.renew_in(&mut batch)?;
+            self.check_queue(&mut batch);
+            let in_flight = InFlight::new(&self.queue);
+            let result = self.store.commit(batch).await;
+            in_flight.ended(&result);
+            match result {
+                Ok(()) => {
+                    self.lease.set(renewed);
+                    if discard.is_some() {
+                        self.forget_drops();
+                        self.read_queue().await?;
+                    }
+                    return Ok(purged);
+                }
+                Err(error) if error.kind() == StoreErrorKind::CheckFailed => {
+                    self.look_at_lease().await?;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(Error::Contended)
+    }
+}
