@@ -109,7 +109,7 @@ impl Remote {
     ) -> Result<Outcome, TransportError> {
         self.session.is_still_the_same()?;
         let answer = self.transport.apply(table, change).await;
-        let answer = self.noted(answer, None)?;
+        let answer = self.noted(answer, self.announced())?;
         Ok(match answer {
             Outcome::Applied(record) => Outcome::Applied(record.map(known)),
             Outcome::Conflict(mut conflict) => {
@@ -132,7 +132,7 @@ impl Remote {
         loop {
             tries += 1;
             let answer = self.transport.get(table, id).await;
-            match self.noted(answer, None) {
+            match self.noted(answer, self.announced()) {
                 Ok(row) => return Ok(row.map(known)),
                 Err(error) => self.again(tries, error).await?,
             }
@@ -150,7 +150,7 @@ impl Remote {
         loop {
             tries += 1;
             let answer = self.transport.page(table, query, cursor).await;
-            let id = answer.as_ref().ok().and_then(|page| page.server_id.clone());
+            let id = self.announced_in(&answer);
             match self.noted(answer, id) {
                 Ok(mut page) => {
                     page.records = page.records.into_iter().map(known).collect();
@@ -173,19 +173,30 @@ impl Remote {
         }
         let query = Query::all().top(1);
         let answer = self.transport.page(table, &query, None).await;
-        let id = answer.as_ref().ok().and_then(|page| page.server_id.clone());
+        let id = self.announced_in(&answer);
         self.noted(answer, id).is_ok()
     }
 
-    /// Takes note of an answer; `id` is what the server announced in it, where that is known better than from the transport. An
-    /// answer of another server is none.
+    /// What the server announced last as its id.
+    fn announced(&self) -> Option<String> {
+        self.capabilities().server_id
+    }
+
+    /// What it announced in this answer: a page says so itself, whatever was announced before.
+    fn announced_in(&self, page: &Result<RemotePage, TransportError>) -> Option<String> {
+        match page {
+            Ok(page) => page.server_id.clone(),
+            Err(_) => self.announced(),
+        }
+    }
+
+    /// Takes note of an answer, and of the id in it. An answer of another server is none.
     fn noted<T>(
         &self,
         answer: Result<T, TransportError>,
         id: Option<String>,
     ) -> Result<T, TransportError> {
-        self.session
-            .heard(id.or_else(|| self.capabilities().server_id))?;
+        self.session.heard(id)?;
         if answer.is_ok() {
             self.lock().accepted = true;
         }

@@ -259,7 +259,7 @@ pub struct RemotePage {
     pub server_time: Option<Timestamp>,
     /// True when the server promises that `updatedAt` is unique and grows in the order of commits within a table.
     pub ordered: bool,
-    /// What the server announced in this answer as its own id.
+    /// What the server announced in this answer as its own id; [`TransportCapabilities::server_id`] is that of any answer.
     pub server_id: Option<String>,
 }
 

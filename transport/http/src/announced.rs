@@ -25,6 +25,10 @@ impl Announced {
         if let Some(time) = header::server_time(headers) {
             known.server_time = Some(time);
         }
+        // An older release behind the same name says nothing, and takes nothing back.
+        if let Some(id) = header::server_id(headers) {
+            known.server_id = Some(id);
+        }
     }
 
     /// Forgets all of it.
@@ -33,7 +37,8 @@ impl Announced {
     }
 
     pub(crate) fn get(&self) -> TransportCapabilities {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.clone()
     }
 }
 
@@ -98,6 +103,27 @@ mod tests {
         assert!(note(201, &[IDS]));
         announced.forget();
         assert_eq!(announced.get(), TransportCapabilities::default());
+    }
+
+    #[test]
+    fn the_id_of_the_server_is_the_last_one_that_can_be_read() {
+        let announced = Announced::default();
+        let said = |text| ("synctable-server-id", text);
+        let long: &'static str = Box::leak("x".repeat(201).into_boxed_str());
+        for (status, pairs, known) in [
+            (200, &[][..], None),
+            (404, &[said("x")], Some("x")),
+            (200, &[], Some("x")),
+            (200, &[said("")], Some("x")),
+            (200, &[said(long)], Some("x")),
+            (502, &[said("y")], Some("y")),
+        ] {
+            announced.note(StatusCode::from_u16(status).unwrap(), &headers(pairs));
+            assert_eq!(announced.get().server_id.as_deref(), known, "{pairs:?}");
+        }
+        let mut twice = headers(&[said("x")]);
+        twice.append("synctable-server-id", HeaderValue::from_static("y"));
+        assert_eq!(header::server_id(&twice), None);
     }
 
     #[test]

@@ -35,6 +35,16 @@ pub trait TokenProvider: fmt::Debug + Send + Sync + 'static {
     /// (401), and a new one is wanted, which it keeps from then on: the requests that follow ask without `refresh` again.
     /// Where the new one is the same one, or none, nothing is tried again.
     async fn token(&self, refresh: bool) -> Result<Option<String>, TokenError>;
+
+    /// As [`token`](Self::token), for requests on behalf of `account`, the name that the application gave its context.
+    ///
+    /// Where users may take turns while requests are under way, implement it: give the token of that account, or an error where it
+    /// is not signed in any more. The request is then not sent, so that nothing goes out with somebody else's token. By default the token
+    /// of whoever is signed in is given.
+    async fn token_of(&self, account: &str, refresh: bool) -> Result<Option<String>, TokenError> {
+        let _ = account;
+        self.token(refresh).await
+    }
 }
 
 /// Why a token could not be had.
@@ -72,6 +82,7 @@ impl AuthHeader {
 pub(crate) struct Credentials {
     provider: Arc<dyn TokenProvider>,
     header: AuthHeader,
+    account: Option<String>,
     sent: Mutex<Option<String>>,
 }
 
@@ -80,7 +91,16 @@ impl Credentials {
         Self {
             provider,
             header,
+            account: None,
             sent: Mutex::new(None),
+        }
+    }
+
+    /// Those of one account.
+    pub(crate) fn of(&self, account: &str) -> Self {
+        Self {
+            account: Some(account.to_owned()),
+            ..Self::new(Arc::clone(&self.provider), self.header)
         }
     }
 
@@ -102,7 +122,11 @@ impl Credentials {
     }
 
     async fn token(&self, refresh: bool) -> Result<Option<String>, TransportError> {
-        self.provider.token(refresh).await.map_err(|error| {
+        let token = match &self.account {
+            Some(account) => self.provider.token_of(account, refresh).await,
+            None => self.provider.token(refresh).await,
+        };
+        token.map_err(|error| {
             let message = "the token provider gave no token; sign in again";
             TransportError::new(Kind::Unauthorized, message).with_source(error)
         })

@@ -25,15 +25,15 @@ use crate::connect::Timed;
 use crate::exchange::Exchange;
 use crate::{header, text};
 
-/// The way to one service.
-#[derive(Debug)]
+/// The way to one service. Clones share its connections.
+#[derive(Debug, Clone)]
 pub(crate) struct Client {
     way: Way,
     body_limit: usize,
     gzip: bool,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Way {
     /// Pooled connections, and the longest time for a request and its answer.
     Sockets(Pool, Duration),

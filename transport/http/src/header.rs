@@ -19,6 +19,8 @@ pub const OPERATION_IDS_KEPT: HeaderName = HeaderName::from_static(names::OPERAT
 /// user since then.
 pub const OPERATION_UNKNOWN_SINCE: HeaderName =
     HeaderName::from_static(names::OPERATION_UNKNOWN_SINCE);
+/// Response header with an id of the server's own: the same in each answer, and another one for every other server.
+pub const SERVER_ID: HeaderName = HeaderName::from_static(names::SERVER_ID);
 /// Response header `updatedAt`: within a table that property is unique and grows in the order of commits.
 pub const ORDERED: HeaderName = HeaderName::from_static(names::ORDERED);
 /// The older request header for the token of a signed-in user.
@@ -55,6 +57,20 @@ pub(crate) fn version(headers: &HeaderMap) -> Option<Version> {
         .and_then(|rest| rest.strip_suffix('"'))
         .unwrap_or(tag);
     (!inner.is_empty()).then(|| Version::new(&inner.replace("\\\"", "\"")))
+}
+
+/// The most characters of a server's id that is believed.
+const LONGEST_SERVER_ID: usize = 200;
+
+/// The id that the server announces of itself. What is too long, or said twice with a difference, is none.
+pub(crate) fn server_id(headers: &HeaderMap) -> Option<String> {
+    let mut said = headers.get_all(SERVER_ID).iter();
+    let first = said.next()?;
+    if said.any(|other| other != first) {
+        return None;
+    }
+    let id = first.to_str().ok()?.trim();
+    (!id.is_empty() && id.len() <= LONGEST_SERVER_ID).then(|| id.to_owned())
 }
 
 /// A header value from text; the error says `what` and shows nothing of it.

@@ -61,6 +61,7 @@ impl HttpTransport {
             .map(|place| PageCursor::new(&place.to_string()));
         page.total = listing.count;
         page.server_time = header::server_time(&answer.headers);
+        page.server_id = header::server_id(&answer.headers);
         page.ordered = header::says(&answer.headers, &ORDERED, ORDERED_BY_TIME);
         Ok(page)
     }

@@ -60,10 +60,10 @@ pub struct HttpTransport {
     auth: Option<Credentials>,
     client: Client,
     pub(crate) limits: RowLimits,
-    announced: Announced,
+    announced: Arc<Announced>,
     /// The smallest `$top` that the server has refused.
-    pub(crate) refused_top: AtomicU64,
-    pub(crate) trusted: Trusted,
+    pub(crate) refused_top: Arc<AtomicU64>,
+    pub(crate) trusted: Arc<Trusted>,
 }
 
 impl HttpTransport {
@@ -89,9 +89,25 @@ impl HttpTransport {
             auth,
             client,
             limits,
-            announced: Announced::default(),
-            refused_top: AtomicU64::new(u64::MAX),
-            trusted: Trusted::default(),
+            announced: Arc::default(),
+            refused_top: Arc::new(AtomicU64::new(u64::MAX)),
+            trusted: Arc::default(),
+        }
+    }
+
+    /// The same way to the server, with the credentials of one account. What is known of the server is shared.
+    fn of_account(&self, account: &str) -> Self {
+        Self {
+            base: self.base.clone(),
+            paths: self.paths.clone(),
+            wire: self.wire,
+            headers: self.headers.clone(),
+            auth: self.auth.as_ref().map(|auth| auth.of(account)),
+            client: self.client.clone(),
+            limits: self.limits,
+            announced: Arc::clone(&self.announced),
+            refused_top: Arc::clone(&self.refused_top),
+            trusted: Arc::clone(&self.trusted),
         }
     }
 
@@ -244,6 +260,14 @@ impl Transport for HttpTransport {
 
     fn capabilities(&self) -> TransportCapabilities {
         self.announced.get()
+    }
+
+    fn address(&self) -> Option<String> {
+        Some(self.base.normalised())
+    }
+
+    fn for_account(&self, account: &str) -> Option<Arc<dyn Transport>> {
+        Some(Arc::new(self.of_account(account)))
     }
 
     fn begin_push(&self) {

@@ -67,6 +67,15 @@ impl BaseUrl {
         format!("{}{path}", self.prefix)
     }
 
+    /// The one spelling of this URL: host in lower case, no port where it is the scheme's own, no slash at the end.
+    pub(crate) fn normalised(&self) -> String {
+        let own = if self.is_https() { 443 } else { 80 };
+        let port = self.authority.port_u16().filter(|port| *port != own);
+        let port = port.map(|port| format!(":{port}")).unwrap_or_default();
+        let host = self.authority.host().to_ascii_lowercase();
+        format!("{}://{host}{port}{}", self.scheme, self.prefix)
+    }
+
     /// Host, port and path, for messages: no scheme, no query, no credentials.
     pub(crate) fn show(&self, path: &str) -> String {
         format!("{}{path}", self.authority)
@@ -134,6 +143,19 @@ mod tests {
 
     fn base(text: &str) -> BaseUrl {
         BaseUrl::parse(text).unwrap()
+    }
+
+    #[test]
+    fn one_address_has_one_spelling() {
+        for (text, normalised) in [
+            ("http://localhost:8080/", "http://localhost:8080"),
+            ("HTTPS://Example.com:443/Api/", "https://example.com/Api"),
+            ("http://example.com:80", "http://example.com"),
+            ("http://example.com:443", "http://example.com:443"),
+            ("http://[::1]:5", "http://[::1]:5"),
+        ] {
+            assert_eq!(base(text).normalised(), normalised, "{text}");
+        }
     }
 
     #[test]

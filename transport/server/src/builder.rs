@@ -9,6 +9,7 @@ use synctable_core::{Clock, IdSource, Schema, SystemClock, TableName, TableSchem
 
 use crate::access::Access;
 use crate::handler::Core;
+use crate::identity;
 use crate::limits::Limits;
 use crate::retention::{self, Pruner, Retention};
 use crate::server::TableServer;
@@ -131,7 +132,9 @@ impl TableServerBuilder {
         let spare = self.any_table.then_some(self.limits.tables);
         let tables = Tables::open(&*self.store, &self.schema, spare, self.ids_of).await?;
         retention::begin(&*self.store, self.clock.now()).await?;
+        let id = identity::begin(&*self.store).await?;
         Ok(TableServer::new(Core {
+            id,
             store: self.store,
             clock: self.clock,
             ids: self.ids,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
-use http::{HeaderMap, HeaderName, Method, Request, StatusCode, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
 use synctable_core::query::odata::percent_decode;
 use synctable_core::store::LocalStore;
 use synctable_core::{Clock, IdSource, Record, RecordId};
@@ -25,6 +25,8 @@ use crate::{read, write};
 /// What all requests share.
 #[derive(Debug)]
 pub(crate) struct Core {
+    /// What it announces of itself.
+    pub(crate) id: HeaderValue,
     pub(crate) store: Arc<dyn LocalStore>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: Arc<dyn IdSource>,
@@ -91,7 +93,7 @@ impl Core {
 
     /// The answer with what every one carries.
     pub(crate) fn finish(&self, response: Response) -> Response {
-        respond::finish(response, self.clock.now(), self.retention)
+        respond::finish(response, self.clock.now(), self.retention, &self.id)
     }
 
     async fn answer(&self, request: &Request<Bytes>, effect: &Effect) -> Result<Response, Failure> {

@@ -25,6 +25,7 @@ mod effect;
 mod error;
 mod etag;
 mod handler;
+mod identity;
 mod limits;
 mod links;
 mod names;

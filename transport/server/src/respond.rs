@@ -27,6 +27,8 @@ const OPERATION_IDS_KEPT: HeaderName = HeaderName::from_static(header::OPERATION
 /// Tells that the operation id of the request is not known, and since when it would be.
 const OPERATION_UNKNOWN_SINCE: HeaderName =
     HeaderName::from_static(header::OPERATION_UNKNOWN_SINCE);
+/// Tells which server it is.
+const SERVER_ID: HeaderName = HeaderName::from_static(header::SERVER_ID);
 /// Names the property that grows in the order of commits.
 const ORDERED: HeaderName = HeaderName::from_static(header::ORDERED);
 
@@ -133,12 +135,18 @@ pub(crate) fn mark_unknown(response: &mut Response, since: Timestamp) {
 
 /// What every answer carries. The date is that of the server's clock, like the times in records. It is there before 1970, too,
 /// which it cannot tell: the HTTP layer would put the machine's clock in its place.
-pub(crate) fn finish(mut response: Response, now: Timestamp, retention: Retention) -> Response {
+pub(crate) fn finish(
+    mut response: Response,
+    now: Timestamp,
+    retention: Retention,
+    id: &HeaderValue,
+) -> Response {
     let headers = response.headers_mut();
     insert_date(headers, DATE, now.max(Timestamp::EPOCH));
     let honoured = HeaderValue::from_static(header::OPERATION_IDS_HONOURED);
     headers.insert(OPERATION_IDS, honoured);
     headers.insert(OPERATION_IDS_KEPT, retention.seconds());
+    headers.insert(SERVER_ID, id.clone());
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     response
 }

@@ -20,6 +20,9 @@ pub const OPERATION_IDS_KEPT_UNSAID: Duration = Duration::from_secs(30 * 24 * 60
 /// Answer, on a conflict: the server did nothing under this [`OPERATION_ID`], and has kept all ids of this user since this time.
 pub const OPERATION_UNKNOWN_SINCE: &str = "synctable-operation-unknown-since";
 
+/// Answer: an id of the server's own, made once and kept with its data.
+pub const SERVER_ID: &str = "synctable-server-id";
+
 /// Answer: the property that is unique within a table and grows in the order of commits.
 pub const ORDERED: &str = "synctable-ordered";
 
@@ -69,6 +72,7 @@ mod tests {
             OPERATION_IDS,
             OPERATION_IDS_KEPT,
             OPERATION_UNKNOWN_SINCE,
+            SERVER_ID,
             ORDERED,
             API_VERSION,
             CLIENT_VERSION,

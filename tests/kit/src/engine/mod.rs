@@ -31,6 +31,7 @@ pub mod events;
 pub mod faults;
 mod faulty;
 pub mod histories;
+pub mod identity;
 pub mod kept;
 pub mod late;
 pub mod lease;

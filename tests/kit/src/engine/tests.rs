@@ -197,6 +197,21 @@ macro_rules! engine_tests {
             audit_heals_a_restored_backup
             audit_leaves_local_changes_alone
         }
+        $crate::__engine_tests! { $harness, $run, identity:
+            history_18_upgrades_and_another_database
+            positions_belong_to_a_server
+            a_server_that_moves_is_the_same
+            the_application_names_its_server
+            a_server_that_changes_during_a_push
+            a_server_is_known_before_the_first_write
+            what_is_local_outlives_a_change
+            a_change_that_is_cut_off_is_whole_or_absent
+            a_pull_of_another_context_meets_a_change
+            history_20_ada_is_signed_out_while_her_push_runs
+            an_account_may_get_another_name
+            a_name_is_adopted_while_nothing_waits
+            the_first_contact_adopts
+        }
         $crate::__engine_tests! { $harness, $run, kept:
             kept_rows_come_back_after_cancel
             kept_tombstones_come_back_after_cancel
@@ -291,6 +306,7 @@ mod guard {
         let listed: Vec<&str> = include_str!("tests.rs").split_whitespace().collect();
         let sources = [
             include_str!("audit.rs"),
+            include_str!("identity.rs"),
             include_str!("kept.rs"),
             include_str!("lease.rs"),
             include_str!("stuck.rs"),

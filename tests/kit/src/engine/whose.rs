@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 use synctable_core::store::LocalStoreExt;
-use synctable_core::sync::{ConflictPolicy, Resolution, copy_store};
+use synctable_core::sync::{ConflictPolicy, Resolution, SwitchAccount, copy_store};
 use synctable_core::{MergeRule, Record, RecordId, Schema, TableSchema};
 
 use super::device::{Device, todo};
@@ -240,6 +240,8 @@ pub async fn history_12_a_counter_after_another_sign_in<H: Harness>(harness: &H)
         builder.account("somebody")
     };
     let device = Device::over(Arc::clone(&device.store), &server, settings).await;
+    let keep = SwitchAccount::Keep;
+    device.sync.switch_account(keep).await.expect("kept");
     device.push().await;
     let conflicts = device.sync.conflicts().await.expect("a queue");
     assert!(

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use synctable_core::query::Query;
 use synctable_core::transport::{ChangeKind, Transport, TransportCapabilities};
 
 use crate::server::{Reply, Server};
@@ -61,11 +62,40 @@ async fn a_push_begins_without_what_was_known() {
 }
 
 #[tokio::test]
+async fn a_page_says_whose_it_is() {
+    let id = ("Synctable-Server-Id", "x");
+    let server = Server::scripted(move |number, _| {
+        let headers: &[_] = if number == 0 { &[id] } else { &[] };
+        Reply::with(200, headers, r#"{"items":[]}"#)
+    })
+    .await;
+    let transport = server.transport();
+    let mut said = Vec::new();
+    for _ in 0..2 {
+        let page = transport.page(&todo(), &Query::all(), None).await.unwrap();
+        said.push(page.server_id);
+        let known = transport.capabilities().server_id;
+        assert_eq!(known.as_deref(), Some("x"));
+    }
+    assert_eq!(said, [Some("x".to_owned()), None]);
+    // What is known of the server is known whoever asks.
+    let of_account = transport.for_account("ada").unwrap();
+    assert_eq!(of_account.capabilities(), transport.capabilities());
+    assert_eq!(of_account.address(), transport.address());
+    transport.begin_push();
+    assert_eq!(transport.capabilities().server_id, None);
+}
+
+#[tokio::test]
 async fn a_network_announces_nothing_for_the_server() {
     let date = ("Date", "Sun, 06 Nov 1994 08:49:37 GMT");
     let html = ("Content-Type", "text/html");
     for reply in [
-        Reply::with(200, &[IDS, date, html], "<html>"),
+        Reply::with(
+            200,
+            &[IDS, date, html, ("Synctable-Server-Id", "x")],
+            "<html>",
+        ),
         Reply::with(511, &[IDS, date], ""),
         Reply::with(302, &[IDS, date, ("Location", "http://elsewhere/")], ""),
     ] {

@@ -114,6 +114,65 @@ async fn a_refused_token_is_renewed_when_asked_to_and_nothing_is_sent_again_by_i
     assert_eq!(*session.refreshed.lock().unwrap(), 1);
 }
 
+/// Knows who is signed in, and has no token of anybody else.
+#[derive(Debug)]
+struct OneUser(Mutex<&'static str>);
+
+#[async_trait::async_trait]
+impl TokenProvider for OneUser {
+    async fn token(&self, _refresh: bool) -> Result<Option<String>, TokenError> {
+        let user = self.0.lock().unwrap();
+        Ok(Some(format!("token-of-{user}")))
+    }
+    async fn token_of(&self, account: &str, refresh: bool) -> Result<Option<String>, TokenError> {
+        if *self.0.lock().unwrap() != account {
+            return Err("signed out".into());
+        }
+        self.token(refresh).await
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_sent_for_an_account_that_is_signed_out() {
+    let server = Server::always(Reply::empty(204)).await;
+    let users = Arc::new(OneUser(Mutex::new("ada")));
+    let provider = Arc::clone(&users) as Arc<dyn TokenProvider>;
+    let builder = server.builder().auth(provider, AuthHeader::Bearer);
+    let transport = builder.build().unwrap();
+    let ada = transport.for_account("ada").unwrap();
+    let delete = change(ChangeKind::Delete);
+    ada.apply(&todo(), &delete).await.unwrap();
+
+    *users.0.lock().unwrap() = "bob";
+    let error = ada.apply(&todo(), &delete).await.unwrap_err();
+    assert!(error.needs_sign_in(), "{error}");
+    let error = ada.page(&todo(), &Query::all(), None).await.unwrap_err();
+    assert!(error.needs_sign_in(), "{error}");
+    let bob = transport.for_account("bob").unwrap();
+    bob.apply(&todo(), &delete).await.unwrap();
+
+    let requests = server.requests();
+    let tokens: Vec<_> = requests
+        .iter()
+        .map(|request| request.header("authorization"))
+        .collect();
+    let sent = ["Bearer token-of-ada", "Bearer token-of-bob"];
+    assert_eq!(tokens, sent.map(Some));
+}
+
+#[tokio::test]
+async fn a_provider_that_knows_no_accounts_gives_its_token_to_all() {
+    let server = Server::always(Reply::empty(204)).await;
+    let builder = server.builder().token("good", AuthHeader::Bearer);
+    let transport = builder.build().unwrap().for_account("ada").unwrap();
+    let delete = change(ChangeKind::Delete);
+    transport.apply(&todo(), &delete).await.unwrap();
+    assert_eq!(
+        server.request().header("authorization"),
+        Some("Bearer good")
+    );
+}
+
 #[tokio::test]
 async fn only_another_token_is_a_renewal() {
     for (fresh, renewed) in [(Some("other"), true), (Some("stale"), false), (None, false)] {

@@ -79,3 +79,25 @@ async fn operation_ids_are_announced_with_the_time_for_which_they_are_kept() {
         each_tells(&server, "synctable-operation-ids-kept", seconds).await;
     }
 }
+
+#[tokio::test]
+async fn the_server_has_an_id_that_outlives_it() {
+    let store = Arc::new(MemoryStore::new());
+    let id = async |store: &Arc<MemoryStore>| {
+        let server = builder(Arc::clone(store) as _, &TestClock::new())
+            .build()
+            .await
+            .unwrap();
+        let answer = send(&server, "GET", "/tables/hard", &[], "").await;
+        let id = answer.header("synctable-server-id").unwrap().to_owned();
+        each_tells(&server, "synctable-server-id", &id).await;
+        id
+    };
+    let first = id(&store).await;
+    assert_eq!(first.len(), 36);
+    let again = TableServer::builder(Arc::clone(&store) as _);
+    let again = again.any_table(true).build().await.unwrap();
+    let answer = send(&again, "GET", "/tables/soft", &[], "").await;
+    assert_eq!(answer.header("synctable-server-id"), Some(first.as_str()));
+    assert_ne!(id(&Arc::new(MemoryStore::new())).await, first);
+}

@@ -1,6 +1,7 @@
 //! A table server in memory that is a transport itself, with faults at will.
 
 mod fault;
+mod identity;
 mod state;
 mod trouble;
 mod wire;
@@ -45,6 +46,8 @@ use crate::typed::{Flavour, Model};
 #[derive(Clone)]
 pub struct TestServer {
     state: Arc<Mutex<State>>,
+    /// The account for which requests are made, where a client named one.
+    account: Option<Arc<str>>,
 }
 
 /// How a server behaves; see [`TestServer::configure`].
@@ -147,6 +150,7 @@ impl TestServer {
         let state = State::new(options);
         Self {
             state: Arc::new(Mutex::new(state)),
+            account: None,
         }
     }
 

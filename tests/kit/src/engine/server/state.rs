@@ -10,6 +10,7 @@ use synctable_core::transport::{
 use synctable_core::{Record, RecordId, SystemProperties, TableName, Version};
 
 use super::fault::failed;
+use super::identity::Identity;
 use super::{Fault, Request, ServerOptions};
 use crate::engine::rows::Rows;
 use crate::typed::Flavour;
@@ -51,6 +52,8 @@ pub(super) struct State {
     /// What became of changes, by their operation id.
     pub(super) outcomes: BTreeMap<String, Outcome>,
     pub(super) violations: Vec<String>,
+    /// Who it is, who is signed in, and what clients heard of it.
+    pub(super) identity: Identity,
 }
 
 impl State {
@@ -81,6 +84,7 @@ impl State {
             effects: BTreeMap::new(),
             outcomes: BTreeMap::new(),
             violations: Vec::new(),
+            identity: Identity::default(),
         }
     }
 

@@ -1,5 +1,6 @@
 //! The server as a transport: each request meets what was planned for it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -27,6 +28,7 @@ impl TestServer {
         yield_now().await;
         let (answer, fault, meanwhile) = {
             let mut state = self.state();
+            let user = state.identity.user_of(self.account.as_deref())?;
             let number = state.made;
             state.made += 1;
             let about = match &request.call {
@@ -66,6 +68,7 @@ impl TestServer {
                 return Err(error);
             }
             state.requests.push(request);
+            state.identity.answered(user);
             (answer(&mut state), fault, meanwhile)
         };
         if let Some(meanwhile) = meanwhile {
@@ -130,6 +133,7 @@ impl Transport for TestServer {
                 TransportError::new(TransportErrorKind::BadQuery, error.to_string())
             })?;
             page.invalid = std::mem::take(&mut state.invalid);
+            page.server_id.clone_from(&state.identity.announces);
             page.records = page
                 .records
                 .into_iter()
@@ -146,7 +150,22 @@ impl Transport for TestServer {
         let keeps = state.rows.options.operation_ids;
         capabilities.operation_ids_kept = keeps.then_some(KEPT);
         capabilities.server_time = Some(state.rows.now);
+        capabilities.server_id.clone_from(&state.identity.heard);
         capabilities
+    }
+
+    fn address(&self) -> Option<String> {
+        self.state().identity.address.clone()
+    }
+
+    fn for_account(&self, account: &str) -> Option<Arc<dyn Transport>> {
+        let mut of_account = self.clone();
+        of_account.account = Some(account.into());
+        Some(Arc::new(of_account))
+    }
+
+    fn begin_push(&self) {
+        self.state().identity.heard = None;
     }
 
     async fn renew_credentials(&self) -> Result<bool, TransportError> {
