@@ -9,6 +9,8 @@ use synctable::query::odata::{ODataError, parse_filter, percent_decode};
 use synctable::query::{Expr, Query};
 use synctable::{NameError, QueryId, RecordId, StoreUrl, TableName};
 
+use crate::identity::Identity;
+
 /// Tables that work offline and sync with a table server.
 #[derive(Debug, Parser)]
 #[command(
@@ -68,6 +70,8 @@ pub(crate) struct Globals {
     /// The environment variable with the token for the server
     #[arg(long, global = true, value_name = "VAR")]
     pub(crate) auth_env: Option<String>,
+    #[command(flatten)]
+    pub(crate) identity: Identity,
     /// A header for each request; may be given several times
     #[arg(long, global = true, value_name = "NAME: VALUE", value_parser = header)]
     pub(crate) header: Vec<(String, String)>,

@@ -33,6 +33,8 @@ pub(crate) struct Device {
     remote: Option<Remote>,
     /// How long to wait while another process pushes the store.
     pub(crate) patience: Duration,
+    /// The remembered server that another one has taken the place of, by its settings.
+    replaced: Vec<(&'static str, String)>,
     /// The seal of an encrypted store.
     pub(crate) sealed: Option<Sealed<Arc<dyn KvBackend>>>,
 }
@@ -43,8 +45,17 @@ impl Device {
             sync,
             remote,
             patience: PATIENCE,
+            replaced: Vec::new(),
             sealed: None,
         }
+    }
+
+    /// Remembers the server from before again: the one that was given is not to be used without being asked for.
+    async fn back_to_server(&self) -> Result<(), Failure> {
+        for (name, value) in &self.replaced {
+            self.sync.set_setting(name, value).await?;
+        }
+        Ok(())
     }
 
     pub(crate) fn remote(&self) -> Result<&Remote, Failure> {
@@ -78,6 +89,8 @@ impl Globals {
         access: Access,
         work: impl AsyncFnOnce(&Device) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
+        let asks = matches!(access, Access::Sync | Access::Compare | Access::Heal);
+        self.identity.check(asks)?;
         let schema = self.schema()?;
         let given = self.given_remote()?;
         let missing = match access {
@@ -92,11 +105,36 @@ impl Globals {
         let mut device = self.open(store, schema, given, access).await?;
         device.sealed = opened.sealed;
         device.patience = self.timeout.unwrap_or(PATIENCE);
-        let result = work(&device).await;
+        let result = match self.settle(&device, asks).await {
+            Ok(()) => work(&device).await,
+            Err(failure) => Err(failure),
+        };
+        if result.as_ref().is_err_and(Failure::is_undecided) {
+            device.back_to_server().await?;
+        }
         let closed = device.sync.close().await;
         let result = result?;
         closed?;
         Ok(result)
+    }
+
+    /// Says to another server or account what the options say.
+    async fn settle(&self, device: &Device, asks: bool) -> Result<(), Failure> {
+        if !asks || device.remote.is_none() {
+            return Ok(());
+        }
+        self.identity.settle(&device.sync).await?;
+        let is_url = |(name, value): &(&str, String)| {
+            *name == REMOTE && Some(value.as_str()) != self.remote.as_deref()
+        };
+        if device.replaced.iter().any(is_url) {
+            // A verb that sends nothing would not notice, and the next one would find the address remembered.
+            match device.sync.check_identity().await.map_err(Failure::from) {
+                Err(failure) if failure.is_undecided() => return Err(failure),
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// The options that name the key of the store.
@@ -119,13 +157,26 @@ impl Globals {
         given: Option<Remote>,
         access: Access,
     ) -> Result<Device, Failure> {
-        let builder = || SyncContext::builder(Arc::clone(&store)).schema(schema.clone());
+        let builder = || {
+            let builder = SyncContext::builder(Arc::clone(&store)).schema(schema.clone());
+            match &self.identity.account {
+                Some(account) => builder.account(account),
+                None => builder,
+            }
+        };
         let dialect = self.dialect.map(|name| name.to_string());
         if let Some(remote) = given {
             let sync = builder().transport(Arc::clone(&remote)).open().await?;
+            let mut replaced = Vec::new();
+            for name in [REMOTE, DIALECT] {
+                let value = sync.setting(name).await?;
+                replaced.extend(value.map(|value| (name, value)));
+            }
             remember(&sync, REMOTE, self.remote.as_deref()).await?;
             remember(&sync, DIALECT, dialect.as_deref()).await?;
-            return Ok(Device::new(sync, Some(remote)));
+            let mut device = Device::new(sync, Some(remote));
+            device.replaced = replaced;
+            return Ok(device);
         }
         let sync = builder().open().await?;
         remember(&sync, DIALECT, dialect.as_deref()).await?;

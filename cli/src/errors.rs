@@ -48,6 +48,8 @@ pub(crate) const NO_REMOTE: &str = "the store knows no server; give --remote URL
 pub(crate) enum Cause {
     Failed,
     BadInput,
+    /// The server or the account is another one, and nobody has said what that means.
+    Undecided,
     /// The remote cannot be reached, cannot answer now, or wants the user to sign in.
     NoRemote,
 }
@@ -77,6 +79,17 @@ impl Failure {
         Self::Said { cause, message }
     }
 
+    /// True where somebody has to say what another server or account means.
+    pub(crate) fn is_undecided(&self) -> bool {
+        matches!(
+            self,
+            Self::Said {
+                cause: Cause::Undecided,
+                ..
+            }
+        )
+    }
+
     /// Says it on standard error and gives the exit code.
     pub(crate) fn report(self) -> ExitCode {
         match self {
@@ -85,7 +98,7 @@ impl Failure {
                 say(&format!("error: {message}"));
                 ExitCode::from(match cause {
                     Cause::Failed => 1,
-                    Cause::BadInput => 2,
+                    Cause::BadInput | Cause::Undecided => 2,
                     Cause::NoRemote => 4,
                 })
             }
@@ -159,6 +172,7 @@ fn cause(error: &Error) -> Cause {
         Error::PushStopped { source, .. } => cause(source),
         error => match error.kind() {
             ErrorKind::Input => Cause::BadInput,
+            ErrorKind::OtherServer | ErrorKind::OtherAccount => Cause::Undecided,
             ErrorKind::Offline | ErrorKind::SignIn | ErrorKind::Server => Cause::NoRemote,
             _ => Cause::Failed,
         },
@@ -183,6 +197,25 @@ fn message(error: &Error) -> String {
         error if error.needs_sign_in() => {
             format!("a sign-in is needed: {}", with_sources(error))
         }
+        Error::ServerChanged { was, now } => format!(
+            "the server ({now}) is not the one that the store belongs to ({was}); give --same-server if it is the same one all the \
+             same, or --new-server to remove what came from the one before and start anew"
+        ),
+        Error::AccountChanged { was, now } => {
+            let name = |name: &Option<String>| match name {
+                Some(name) => format!("the account '{name}'"),
+                None => "no account".into(),
+            };
+            format!(
+                "the store belongs to {}, not to {}; give --keep-data if it is the same user, or --switch-account to remove what \
+                 belongs to the one before and start anew",
+                name(was),
+                name(now)
+            )
+        }
+        Error::NotPushed { count } => format!(
+            "{count} queued changes would be lost; push them to where they belong, or give --discard to drop them"
+        ),
         Error::IsConflict { seq } => format!(
             "operation {seq} is in conflict; see synctable conflicts, then end it with synctable resolve {seq} \
              --server, --client, --merge or --with JSON"

@@ -3,6 +3,7 @@
 mod args;
 mod device;
 mod errors;
+mod identity;
 mod key_options;
 mod log;
 mod output;

@@ -14,6 +14,7 @@ mod demo;
 mod encrypted;
 mod gate;
 mod genuine;
+mod identity;
 mod import_export;
 mod kit;
 mod network;

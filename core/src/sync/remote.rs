@@ -196,7 +196,7 @@ impl Remote {
         answer: Result<T, TransportError>,
         id: Option<String>,
     ) -> Result<T, TransportError> {
-        self.session.heard(id)?;
+        self.session.heard(id, answer.is_ok())?;
         if answer.is_ok() {
             self.lock().accepted = true;
         }

@@ -26,10 +26,11 @@ pub(crate) async fn begin(store: &dyn LocalStore) -> Result<HeaderValue, StoreEr
         let body = serde_json::json!({ MEMBER: new.as_str() }).to_string();
         let row = Record::from_stored(id.clone(), SystemProperties::default(), body);
         let batch = WriteBatch::new().expect_absent(&table, &id);
-        match store.commit(batch.put(&table, row)).await {
-            // Ours, or that of another server that was first: it is read back.
-            Err(error) if error.kind() != StoreErrorKind::CheckFailed => return Err(error),
-            _ => {}
+        match store.commit(batch.put(&table, row.clone())).await {
+            Ok(()) => return read(&row),
+            // Another server was first: its id is the store's.
+            Err(error) if error.kind() == StoreErrorKind::CheckFailed => {}
+            Err(error) => return Err(error),
         }
     }
 }

@@ -73,6 +73,8 @@ struct State {
     home: Home,
     /// The server as the context names it, with the id that it announced since this began.
     seen: ServerIdentity,
+    /// Something was answered, so that there is a server to remember.
+    answered: bool,
     /// The server that answered, where it was another one.
     other: Option<ServerIdentity>,
 }
@@ -82,9 +84,10 @@ impl Session {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes note of the id in an answer. An error if it is that of another server.
-    pub(crate) fn heard(&self, id: Option<String>) -> Result<(), TransportError> {
+    /// Takes note of a usable answer, or of none, and of the id in it. An error if it is that of another server.
+    pub(crate) fn heard(&self, id: Option<String>, usable: bool) -> Result<(), TransportError> {
         let mut state = self.lock();
+        state.answered |= usable;
         if id.is_some() {
             state.seen.id = id;
         }
@@ -200,6 +203,14 @@ impl Inner {
         Err(Error::Contended)
     }
 
+    /// An error where the store is another account's, for a context that names one.
+    pub(crate) async fn check_account(&self) -> Result<(), Error> {
+        if self.options.account.is_none() {
+            return Ok(());
+        }
+        self.settle_account().await.map(drop)
+    }
+
     /// The way to the server for one push, pull or audit. An error where the store is another account's.
     pub(crate) async fn contact(&self) -> Result<Remote, Error> {
         let transport = Arc::clone(self.transport()?);
@@ -213,6 +224,7 @@ impl Inner {
                 row,
                 home,
                 seen: self.own_server(),
+                answered: false,
                 other: None,
             }),
         };
@@ -285,7 +297,8 @@ impl Inner {
                 let state = session.lock();
                 let mut home = state.home.clone();
                 home.server = home.server.joined(&state.seen);
-                if home == state.home {
+                // An address at which nobody has answered yet may be a wrong one.
+                if home == state.home || !state.answered {
                     return Ok(());
                 }
                 (state.row.clone(), home)

@@ -101,7 +101,8 @@ impl<'a> Run<'a> {
     pub(crate) async fn whole(&mut self, report: &mut PushReport) -> Result<(), Error> {
         let group = self.next_group();
         let result = if group.is_empty() {
-            Ok(())
+            // Nothing is sent, but the store may be somebody else's all the same.
+            self.inner.check_account().await
         } else {
             self.with_lease(group, report).await
         };

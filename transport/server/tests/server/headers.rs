@@ -94,7 +94,7 @@ async fn the_server_has_an_id_that_outlives_it() {
         id
     };
     let first = id(&store).await;
-    assert_eq!(first.len(), 36);
+    assert_eq!(first.len(), 32);
     let again = TableServer::builder(Arc::clone(&store) as _);
     let again = again.any_table(true).build().await.unwrap();
     let answer = send(&again, "GET", "/tables/soft", &[], "").await;

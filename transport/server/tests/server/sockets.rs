@@ -128,7 +128,7 @@ async fn a_change_that_did_not_begin_in_time_is_answered_with_503() {
         .reads
         .lock()
         .unwrap()
-        .extend([Read::Answer, Read::Hang]);
+        .extend([Read::Answer, Read::Answer, Read::Hang]);
     let mut limits = Limits::default();
     limits.handler_timeout = SHORT;
     let running = serve(Arc::<TestStore>::clone(&store), limits).await;
