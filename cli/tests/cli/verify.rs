@@ -44,7 +44,9 @@ fn differences_are_listed_and_nothing_is_changed() {
     let (device, server) = restored();
     let before = device.export("todoitem");
     for _ in 0..2 {
-        let ran = device.run(&["verify", "--remote", &server.url()]).expect(1);
+        let ran = device
+            .run(&["verify", "--remote", &server.url(), "--same-server"])
+            .expect(1);
         assert!(ran.err.contains("3 problems"), "{ran:?}");
         // The change that waits to be pushed is no finding.
         let expected = [
@@ -67,7 +69,13 @@ fn differences_are_listed_and_nothing_is_changed() {
 #[test]
 fn differences_are_healed() {
     let (device, server) = restored();
-    let verify = ["verify", "--remote", &server.url(), "--heal"];
+    let verify = [
+        "verify",
+        "--remote",
+        &server.url(),
+        "--same-server",
+        "--heal",
+    ];
     assert_eq!(device.ok(&verify).line(), json!({"ok": true, "healed": 3}));
     let other = Device::of(&server);
     other.ok(&["pull", "todoitem"]);
