@@ -161,7 +161,7 @@ impl Inner {
         ServerIdentity {
             id: None,
             name: self.options.server_name.clone(),
-            address: self.transport.as_ref().and_then(|way| way.address()),
+            address: self.transport.as_deref().and_then(Transport::address),
         }
     }
 
