@@ -314,6 +314,25 @@ pub async fn a_pull_of_another_context_meets_a_change<H: Harness>(harness: &H) {
     moved(&device, &there).await.is_in_sync().await;
 }
 
+/// A pull of another context that is under way while everything of the same server is given up keeps no position behind which rows
+/// are missing.
+pub async fn a_pull_of_another_context_meets_a_fresh_start<H: Harness>(harness: &H) {
+    let here = server(HERE, Some("x"));
+    let device = Device::new(harness, &here).await;
+    here.set("a", 1);
+    device.pull().await;
+    here.set("b", 1);
+    let other = device.again().await;
+    here.meanwhile(async move {
+        let accept = AcceptServer::Other { discard: false };
+        other.sync.accept_server(accept).await.expect("accepted");
+    });
+    let error = pull(&device).await.expect_err("its position is gone");
+    assert!(error.is_temporary(), "{error}");
+    device.pull().await;
+    device.is_in_sync().await;
+}
+
 /// History 20. Ada is signed out and Bob in while her push runs: nothing of hers goes out with his token, and his device neither
 /// shows her rows nor sends what she left, until he says what is to become of it.
 pub async fn history_20_ada_is_signed_out_while_her_push_runs<H: Harness>(harness: &H) {

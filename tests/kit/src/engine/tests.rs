@@ -207,6 +207,7 @@ macro_rules! engine_tests {
             what_is_local_outlives_a_change
             a_change_that_is_cut_off_is_whole_or_absent
             a_pull_of_another_context_meets_a_change
+            a_pull_of_another_context_meets_a_fresh_start
             history_20_ada_is_signed_out_while_her_push_runs
             an_account_may_get_another_name
             a_name_is_adopted_while_nothing_waits
