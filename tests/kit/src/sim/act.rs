@@ -8,7 +8,9 @@ use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 use synctable_core::query::Query;
 use synctable_core::store::StoreErrorKind;
-use synctable_core::sync::{OperationState, ParkedOperation, Purge, Resolution, SyncContext};
+use synctable_core::sync::{
+    AcceptServer, OperationState, ParkedOperation, Purge, Resolution, SyncContext,
+};
 use synctable_core::{Draft, Error, MergeRule, Schema, TableName, TableSchema};
 use tokio::task::yield_now;
 
@@ -42,6 +44,8 @@ pub(crate) enum Action {
     PullInFull(usize),
     Audit(usize),
     Purge(usize),
+    /// Takes the server for another one: all that was pulled goes.
+    StartAnew,
     Resolve,
     CancelWild,
     /// The application's users do something; the number makes their dice.
@@ -119,6 +123,7 @@ fn allowed(action: Action, error: &Error) -> Result<(), String> {
         | Error::NotFound { .. }
         | Error::AlreadyExists { .. }
         | Error::PendingOperations { .. }
+        | Error::NotPushed { .. }
         | Error::NoSuchOperation { .. }
         | Error::NotInConflict { .. }
         | Error::IsConflict { .. }
@@ -197,6 +202,10 @@ async fn run(
         Action::PullInFull(which) => _ = of(which)?.pull_full(Query::all()).await?,
         Action::Audit(which) => _ = of(which)?.audit(Query::all()).await?,
         Action::Purge(which) => _ = of(which)?.purge(Purge::all()).await?,
+        Action::StartAnew => {
+            let other = AcceptServer::Other { discard: false };
+            sync.accept_server(other).await?;
+        }
         Action::Resolve => resolve(sync, &shared.users).await?,
         Action::CancelWild => {
             let pending = sync.pending().await?;

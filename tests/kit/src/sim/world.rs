@@ -333,6 +333,7 @@ impl World {
             (6, Action::PullInFull(of)),
             (2, Action::Audit(of)),
             (1, Action::Purge(of)),
+            (1, Action::StartAnew),
             (8, Action::Resolve),
             (2 * own, Action::CancelWild),
         ])
