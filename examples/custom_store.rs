@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use fjall::{Database, Guard, Keyspace, KeyspaceCreateOptions, PersistMode, Readable};
-use synctable::kv::{Entry, KvBackend, KvBatch, KvSnapshot, KvStore, files};
-use synctable::store::{Durability, StoreCapabilities, StoreError, StoreErrorKind};
+use synctable::kv::{Entry, KvBackend, KvBatch, KvSnapshot, KvStore, Promises, files};
+use synctable::store::{Durability, StoreError, StoreErrorKind};
 use synctable::sync::SyncContext;
 
 /// The engine: a fjall database with one keyspace, which holds the records, the queue of changes and all else.
@@ -103,9 +103,9 @@ impl KvBackend for Fjall {
         })
     }
 
-    fn capabilities(&self) -> StoreCapabilities {
-        // Claim what is true: the kit tests each claim.
-        let none = StoreCapabilities::default();
+    fn promises(&self) -> Promises {
+        // Promise what is true: the kit tests each promise.
+        let none = Promises::default();
         none.with_persistent(true).with_durable(true)
     }
 
