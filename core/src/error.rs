@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::name::{NameError, QueryId, RecordId, TableName};
+use crate::name::{NameError, RecordId, TableName};
 use crate::record::RecordError;
 use crate::schema::SchemaError;
 use crate::store::StoreError;
@@ -164,16 +164,6 @@ pub enum Error {
     /// The query cannot be used for a pull.
     #[error("a pull cannot take this query: {0}")]
     PullQuery(&'static str),
-    /// A query name is used again with another filter.
-    #[error(
-        "table {table}: the query name '{query}' belongs to another filter; choose another name, or purge the table"
-    )]
-    QueryIdReused {
-        /// The table.
-        table: TableName,
-        /// The name.
-        query: QueryId,
-    },
     /// The server answers pages that do not move on, so the pull would never end.
     #[error(
         "table {table}: the server's pages do not move on; it ignores the filter or the order of the query"
@@ -261,7 +251,6 @@ impl Error {
             | Self::TooLarge { .. }
             | Self::Typed { .. }
             | Self::PullQuery(_)
-            | Self::QueryIdReused { .. }
             | Self::LocalOnly { .. } => ErrorKind::Input,
             Self::NotFound { .. }
             | Self::AlreadyExists { .. }

@@ -133,7 +133,7 @@ pub(crate) struct DeltaToken {
     pub(crate) table: TableName,
     /// The query's name.
     pub(crate) query: QueryId,
-    /// The filter and parameters, as text; a pull under the same name with others is refused.
+    /// The filter and parameters, as text.
     pub(crate) filter: String,
     /// Every change up to here has been seen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -141,6 +141,9 @@ pub(crate) struct DeltaToken {
     /// The server promised that changes are committed in the order of unique times.
     #[serde(default)]
     pub(crate) ordered: bool,
+    /// The filter changed, and records that it does not want may not have left yet.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) leaving: bool,
 }
 
 impl DeltaToken {

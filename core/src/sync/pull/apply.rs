@@ -11,6 +11,7 @@ use crate::sync::context::Inner;
 use crate::sync::event::{Event, Origin, RecordChange};
 use crate::sync::local::write::CommitError;
 use crate::sync::pull::PullReport;
+use crate::sync::pull::start::Start;
 use crate::sync::queue::index::InFlight;
 use crate::sync::queue::operation::{OperationKind, OperationState};
 use crate::sync::remote::Remote;
@@ -19,17 +20,26 @@ use crate::sync::system::{DELTA, FAILURES, META, OPERATIONS, meta_row, seq_id};
 /// How often the same rows are tried because someone else changed the queue meanwhile.
 const ATTEMPTS: usize = 64;
 
+/// Where rows come from and go to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Target<'a> {
+    pub(crate) remote: &'a Remote,
+    pub(crate) table: &'a TableName,
+    /// The mark that a named pull has found.
+    pub(crate) start: Option<&'a Start>,
+}
+
 impl Inner {
     /// Stores rows of the server and the pull's token: in one commit, unless others change the queue all the time. Then the rows go in
     /// smaller portions, each of which takes less time to plan, and the token with the last: a crash before it leaves rows that the
     /// next pull brings again.
     ///
     /// A record with queued operations is left alone: the server's row is kept with its first operation, to be restored
-    /// should the operation be cancelled. A row that equals what is stored is not written.
+    /// should the operation be cancelled. A row that equals what is stored is not written. Where the mark no longer stands,
+    /// nothing is stored: another context has taken the positions back.
     pub(crate) async fn apply_page(
         &self,
-        remote: &Remote,
-        table: &TableName,
+        target: &Target<'_>,
         rows: &[Record],
         token: Option<Record>,
         report: &mut PullReport,
@@ -53,11 +63,16 @@ impl Inner {
         loop {
             let (now, later) = rest.split_at(portion.min(rest.len()));
             let token = token.as_ref().filter(|_| later.is_empty());
-            match self.try_page(remote, table, now, token, attempt, report).await {
+            match self.try_page(target, now, token, attempt, report).await {
                 Ok(()) if later.is_empty() => break,
                 Ok(()) => (rest, attempt) = (later, 0),
                 Err(CommitError::Stale) if attempt < ATTEMPTS => {
-                    self.look_at_home(remote).await?;
+                    self.look_at_home(target.remote).await?;
+                    if let Some(start) = target.start
+                        && !start.stands(self).await?
+                    {
+                        return Err(Error::Contended);
+                    }
                     attempt += 1;
                     portion = (portion / 2).max(1);
                     self.stand_back(attempt).await?;
@@ -74,13 +89,13 @@ impl Inner {
     /// Stores some rows in one commit.
     async fn try_page(
         &self,
-        remote: &Remote,
-        table: &TableName,
+        target: &Target<'_>,
         rows: &[&Record],
         token: Option<&Record>,
         attempt: usize,
         report: &mut PullReport,
     ) -> Result<(), CommitError> {
+        let table = target.table;
         let _gate = self.gate.write().await;
         if attempt > 0 || self.queue.is_suspect() {
             self.reload_queue_gated().await?;
@@ -116,7 +131,10 @@ impl Inner {
         if !plan.batch.writes().is_empty() {
             // No one queued an operation since the index was read, and no dropped commit did.
             self.check_queue(&mut plan.batch);
-            remote.session.check_in(&mut plan.batch);
+            target.remote.session.check_in(&mut plan.batch);
+            if let Some(start) = target.start {
+                start.check(&mut plan.batch);
+            }
             let in_flight = InFlight::new(&self.queue);
             let result = self.store.commit(plan.batch).await;
             in_flight.ended(&result);

@@ -15,6 +15,7 @@ use crate::store::{Durability, LocalStoreExt, StoreErrorKind, WriteBatch};
 use crate::sync::cancel::CancelToken;
 use crate::sync::context::{Inner, SyncContext};
 use crate::sync::decide::decision::tombstone;
+use crate::sync::pull::apply::Target;
 use crate::sync::pull::walk::{Route, Then, is_windowed, safe_time};
 use crate::sync::pull::{MAX_REQUESTS, PullReport, check_query};
 use crate::sync::remote::Remote;
@@ -304,8 +305,13 @@ impl Run<'_> {
         }
         if self.audit.heal && !different.is_empty() {
             let mut healed = PullReport::default();
+            let target = Target {
+                remote: self.remote,
+                table,
+                start: None,
+            };
             self.inner
-                .apply_page(self.remote, table, &different, None, &mut healed)
+                .apply_page(&target, &different, None, &mut healed)
                 .await?;
         }
         Ok(())

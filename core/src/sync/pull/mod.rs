@@ -3,6 +3,8 @@
 pub(crate) mod apply;
 pub(crate) mod audit;
 pub(crate) mod delta;
+pub(crate) mod filter;
+pub(crate) mod start;
 pub(crate) mod walk;
 
 use std::future::IntoFuture;
@@ -18,6 +20,9 @@ use crate::record::Record;
 use crate::sync::cancel::CancelToken;
 use crate::sync::context::{Inner, SyncContext};
 use crate::sync::event::Event;
+use crate::sync::pull::apply::Target;
+use crate::sync::pull::filter::Named;
+use crate::sync::pull::start::Start;
 use crate::sync::pull::walk::{Route, Then, is_windowed};
 use crate::sync::remote::Remote;
 use crate::transport::{InvalidRow, RemotePage};
@@ -41,6 +46,8 @@ pub struct PullReport {
     pub updated: u64,
     /// Records that were removed here.
     pub deleted: u64,
+    /// Records that left, because the pull's filter is not what it was and no named pull wants them any more.
+    pub left: u64,
     /// Rows that were here already, or tombstones of records that are not here.
     pub unchanged: u64,
     /// Rows left alone because operations on their records are pending.
@@ -128,6 +135,7 @@ impl Pull {
             });
         }
         let mut report = PullReport::default();
+        let mut asked = 0;
         inner.transport()?;
         // Before its turn: a push may ask the application, which may take its time, and pull.
         if self.push_first && inner.queue.is_dirty(&self.table) {
@@ -141,6 +149,18 @@ impl Pull {
         inner.emit(Event::PullStarted {
             table: self.table.clone(),
         });
+        let mut start = None;
+        if let Some(name) = &name {
+            let named = Named {
+                table: &self.table,
+                name,
+                query: &self.query,
+            };
+            let left = self.cancel.run(named.settle(inner, &remote)).await??;
+            (report.left, asked) = (left.records, left.requests);
+            // Before the position: what changes it from here on is noticed.
+            start = Some(Start::read(inner, &self.table).await?);
+        }
         let route = Route::of(inner, &self.table, &self.query, name).await?;
         let mut pipeline = Pipeline {
             inner,
@@ -148,8 +168,10 @@ impl Pull {
             pull: &self,
             report: &mut report,
             total: None,
+            start: start.as_ref(),
         };
         pipeline.run(route).await?;
+        report.requests += asked;
         inner.emit(Event::PullFinished {
             table: self.table.clone(),
             report: report.clone(),
@@ -201,6 +223,8 @@ struct Pipeline<'a> {
     pull: &'a Pull,
     report: &'a mut PullReport,
     total: Option<u64>,
+    /// Under which mark the positions of named pulls stand.
+    start: Option<&'a Start>,
 }
 
 /// Pages that wait to be stored, each with its turn: see [`Inner::turn`].
@@ -305,7 +329,12 @@ impl<'a> Pipeline<'a> {
     }
 
     fn store(&self, waiting: Waiting<'a>) -> Storing<'a> {
-        let (inner, remote, pull) = (self.inner, self.remote, self.pull);
+        let (inner, pull) = (self.inner, self.pull);
+        let target = Target {
+            remote: self.remote,
+            table: &pull.table,
+            start: self.start,
+        };
         let store = async move {
             let mut report = PullReport {
                 fetched: waiting.rows.len() as u64,
@@ -313,13 +342,7 @@ impl<'a> Pipeline<'a> {
             };
             if !waiting.rows.is_empty() || waiting.token.is_some() {
                 inner
-                    .apply_page(
-                        remote,
-                        &pull.table,
-                        &waiting.rows,
-                        waiting.token,
-                        &mut report,
-                    )
+                    .apply_page(&target, &waiting.rows, waiting.token, &mut report)
                     .await?;
             }
             drop(waiting.turns);

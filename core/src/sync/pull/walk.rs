@@ -11,6 +11,7 @@ use crate::record::Record;
 use crate::store::LocalStoreExt;
 use crate::sync::context::Inner;
 use crate::sync::pull::delta::{Next, Seen, Step, next_step};
+use crate::sync::pull::filter::{is_same, text_of};
 use crate::sync::system::{DELTA, DeltaToken};
 use crate::timestamp::Timestamp;
 use crate::transport::{PageCursor, RemotePage};
@@ -212,19 +213,15 @@ impl Changes {
         query: &Query,
         name: QueryId,
     ) -> Result<Self, Error> {
-        let filter = query
-            .to_odata()
-            .map_err(|_| Error::PullQuery("its filter cannot be written as text"))?;
+        let filter = text_of(query)?;
         let stored = inner
             .store
             .get_one(&DELTA, &DeltaToken::id(table, &name))
             .await?;
         let token = match stored.as_ref().map(DeltaToken::from_row).transpose()? {
-            Some(token) if token.filter != filter => {
-                return Err(Error::QueryIdReused {
-                    table: table.clone(),
-                    query: name,
-                });
+            // Another context has changed it since this pull began.
+            Some(token) if token.leaving || !is_same(&token.filter, &filter) => {
+                return Err(Error::Contended);
             }
             Some(token) => token,
             None => DeltaToken {
@@ -233,6 +230,7 @@ impl Changes {
                 filter,
                 time: None,
                 ordered: false,
+                leaving: false,
             },
         };
         let overlap_millis = inner.options.overlap_millis;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use serde_json::{Value, json};
-use synctable_core::query::Query;
+use synctable_core::query::{Query, field};
 use synctable_core::store::{LocalStore, StoreErrorKind};
 use synctable_core::sync::{Purge, Resolution, SyncContext};
 use synctable_core::{Clock, Draft, Error, Timestamp};
@@ -46,6 +46,8 @@ enum Step {
     Push,
     Pull,
     PullInFull,
+    /// As another named pull, of the smaller numbers alone.
+    PullBelow(i64),
     Audit,
     /// Drops what waits on a record.
     Cancel(&'static str),
@@ -59,7 +61,7 @@ enum Step {
     OtherDrops(&'static str),
 }
 
-const STORY: [Step; 32] = [
+const STORY: [Step; 34] = [
     Step::Insert("a", 1),
     Step::InsertBoth("b", "c"),
     Step::Set("a", 2),
@@ -92,6 +94,8 @@ const STORY: [Step; 32] = [
     Step::Set("g", 12),
     Step::Push,
     Step::Audit,
+    Step::PullBelow(100),
+    Step::PullBelow(15),
     Step::Pull,
 ];
 
@@ -236,6 +240,10 @@ async fn run(
             .await
             .map(drop),
         Step::PullInFull => table.pull_full(Query::all()).await.map(drop),
+        Step::PullBelow(n) => {
+            let query = Query::all().filter(field("n").lt(n));
+            table.pull(query, "some").without_push().await.map(drop)
+        }
         Step::Audit => table.audit(Query::all()).await.map(drop),
         Step::Cancel(id) => match queued(id).await? {
             Some(seq) => sync.cancel(seq).await.map(drop),

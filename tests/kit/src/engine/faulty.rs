@@ -93,6 +93,11 @@ impl Faulty {
         self.state().commits
     }
 
+    /// Commits and declarations so far.
+    pub(crate) fn writes(&self) -> usize {
+        self.state().writes
+    }
+
     /// The store without the fault.
     pub(crate) fn sound(&self) -> Store {
         Arc::clone(&self.inner)

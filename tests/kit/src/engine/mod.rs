@@ -30,6 +30,7 @@ mod device;
 pub mod events;
 pub mod faults;
 mod faulty;
+pub mod filters;
 pub mod histories;
 pub mod identity;
 pub mod kept;

@@ -180,3 +180,21 @@ pub async fn purge_during_a_pull<H: Harness>(harness: &H) {
     device.pull().await;
     device.is_in_sync().await;
 }
+
+/// As before when another context purges: the pull does not put its position back behind what is gone.
+pub async fn purge_of_another_context_during_a_pull<H: Harness>(harness: &H) {
+    let device = with_five(harness).await;
+    device.server.configure(|options| options.page = 2);
+    for number in 0..10 {
+        device.server.set(&format!("s{number}"), number);
+    }
+    let other = device.again().await;
+    device.server.meanwhile_at(2, async move {
+        let purge = other.todo.purge(Purge::all()).await;
+        assert!(purge.expect("nothing waits").purged > 0);
+    });
+    let cut = device.todo.pull(Query::all(), "all").await;
+    assert!(matches!(cut, Err(Error::Contended)), "{cut:?}");
+    device.pull().await;
+    device.is_in_sync().await;
+}

@@ -175,7 +175,7 @@ macro_rules! engine_tests {
             ties_larger_than_a_page
             rows_that_move_between_pages
             interrupted_pull_goes_on
-            names_belong_to_filters
+            names_have_positions_of_their_own
             unfit_queries_are_refused
             full_pull_takes_a_window
             poisoned_times_do_not_hide_changes
@@ -189,6 +189,19 @@ macro_rules! engine_tests {
             cancelled_pull_keeps_its_pages
             pull_keeps_edits_of_another_context
             pull_keeps_edits_behind_a_gap
+        }
+        $crate::__engine_tests! { $harness, $run, filters:
+            filters_are_tightened_and_widened
+            history_19_two_named_pulls
+            positions_of_others_stay_while_nothing_leaves
+            pending_records_stay
+            records_that_were_never_sent_stay
+            changed_parameters_start_anew
+            spelling_makes_no_other_filter
+            nothing_leaves_for_a_filter_without_an_answer
+            positions_of_another_context_start_anew
+            dropped_change_of_a_filter_goes_on
+            killed_change_of_a_filter_goes_on
         }
         $crate::__engine_tests! { $harness, $run, audit:
             audit_of_an_equal_table_is_clean
@@ -246,6 +259,7 @@ macro_rules! engine_tests {
             purge_discards_operations
             purge_discards_matching_operations
             purge_during_a_pull
+            purge_of_another_context_during_a_pull
         }
         $crate::__engine_tests! { $harness, $run, events:
             each_change_is_told_once
@@ -320,6 +334,7 @@ mod guard {
             include_str!("conflicts.rs"),
             include_str!("merging.rs"),
             include_str!("pull.rs"),
+            include_str!("filters.rs"),
             include_str!("unknown_values.rs"),
             include_str!("purge.rs"),
             include_str!("events.rs"),

@@ -1,0 +1,277 @@
+//! What becomes of a table when the filter of a named pull changes.
+//!
+//! Afterwards the table holds what its named pulls describe: a record leaves when neither the new filter nor that of another named pull
+//! of the table matches it here, nothing is pending on it, and it was at the server once. The server may judge otherwise, as where its
+//! texts know no case. So the position of the pull starts anew, and with the first record that leaves those of the table's other pulls
+//! do, too: what the server counts to them comes back.
+//!
+//! Further parameters are the server's own: nothing is known here of what they choose. When they alone change, the position
+//! starts anew and nothing leaves; a pull with parameters keeps every record that its filter matches.
+//!
+//! It takes several commits, each of which leaves a whole:
+//!
+//! 1. The token takes the new filter, no time, and a mark that records have yet to leave. Before it the old filter stands. After it
+//!    the next pull under the name goes on, under whatever filter.
+//! 2. Up to 1,000 records leave, with the times of the other tokens. What is still there is found again by the next pull; the
+//!    others have lost their positions together with the first records, and again should they have been pulled meanwhile.
+//! 3. The last of these takes the mark off.
+
+use crate::error::Error;
+use crate::name::{QueryId, RecordId, TableName};
+use crate::query::odata::Limits;
+use crate::query::{Cursor, Evaluator, Expr, Query, field};
+use crate::record::Record;
+use crate::store::{Durability, LocalStoreExt, StoreErrorKind, WriteBatch};
+use crate::sync::context::Inner;
+use crate::sync::event::{Event, Origin, RecordChange};
+use crate::sync::pull::start;
+use crate::sync::queue::index::InFlight;
+use crate::sync::remote::Remote;
+use crate::sync::system::{DELTA, DeltaToken, META};
+
+const ATTEMPTS: usize = 16;
+/// Records that are looked at, and may leave, in one commit.
+const BATCH: u32 = 1000;
+
+/// The filter and the parameters of a query as text: what a token keeps, and what makes a pull under its name another one.
+pub(crate) fn text_of(query: &Query) -> Result<String, Error> {
+    let mut plain = Query::all();
+    plain.filter.clone_from(&query.filter);
+    plain.parameters.clone_from(&query.parameters);
+    // Those of one name keep their order, which may mean something.
+    plain.parameters.sort_by(|one, other| one.0.cmp(&other.0));
+    plain
+        .to_odata()
+        .map_err(|_| Error::PullQuery("its filter cannot be written as text"))
+}
+
+/// Whether a token's text says the same as one of [`text_of`], perhaps in the spelling of another release.
+pub(crate) fn is_same(stored: &str, text: &str) -> bool {
+    let read_back = || text_of(&read(stored)?).ok();
+    stored == text || read_back().as_deref() == Some(text)
+}
+
+/// `None` for what this release does not read, such as a very deep filter: it keeps nothing, and what leaves comes back with its pull.
+fn read(stored: &str) -> Option<Query> {
+    let limits = Limits {
+        nodes: usize::MAX,
+        length: usize::MAX,
+        ..Limits::default()
+    };
+    Query::from_odata_with(stored, &limits).ok()
+}
+
+/// A pull under a name.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Named<'a> {
+    pub(crate) table: &'a TableName,
+    pub(crate) name: &'a QueryId,
+    pub(crate) query: &'a Query,
+}
+
+/// What a change of the filter came to.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Left {
+    pub(crate) records: u64,
+    pub(crate) requests: u64,
+}
+
+/// What one commit came to.
+enum Batch {
+    Removed(Vec<Record>, Option<Cursor>),
+    /// Another context has finished it.
+    Settled,
+    /// Another context changed what it relies on.
+    Stale,
+}
+
+impl Named<'_> {
+    /// Lets the records leave that a changed filter does not want any more. For the holder of the table's pull turn.
+    pub(crate) async fn settle(&self, inner: &Inner, remote: &Remote) -> Result<Left, Error> {
+        let text = text_of(self.query)?;
+        {
+            // What an earlier call of this context has dropped must not land behind what is read from here on.
+            let _gate = inner.gate.write().await;
+            if inner.queue.is_suspect() {
+                inner.reload_queue_gated().await?;
+            }
+        }
+        let mut left = Left::default();
+        match self.token(inner).await? {
+            Some((_, token)) if token.leaving || !is_same(&token.filter, &text) => {}
+            _ => return Ok(left),
+        }
+        // Nothing leaves for a filter that the server does not take, or while what leaves by mistake cannot come back.
+        let ask = self.query.clone().include_deleted().top(1);
+        remote.page(self.table, &ask, None).await?;
+        left.requests += 1;
+        self.mark(inner, &text).await?;
+        let Some(filter) = &self.query.filter else {
+            return Ok(left);
+        };
+        let mut strangers = Query::all().filter(filter.clone().not()).page(BATCH);
+        loop {
+            let (removed, next) = self.remove(inner, &text, &strangers).await?;
+            left.records += removed.len() as u64;
+            for record in removed {
+                inner.emit(Event::Changed {
+                    table: self.table.clone(),
+                    id: record.id().clone(),
+                    change: RecordChange::Deleted,
+                    origin: Origin::Pull,
+                });
+            }
+            match next {
+                Some(next) => strangers.after = Some(next),
+                None => return Ok(left),
+            }
+        }
+    }
+
+    fn id(&self) -> RecordId {
+        DeltaToken::id(self.table, self.name)
+    }
+
+    async fn token(&self, inner: &Inner) -> Result<Option<(Record, DeltaToken)>, Error> {
+        let row = inner.store.get_one(&DELTA, &self.id()).await?;
+        let token = row.map(|row| DeltaToken::from_row(&row).map(|token| (row, token)));
+        Ok(token.transpose()?)
+    }
+
+    /// The token takes the new filter and starts anew.
+    async fn mark(&self, inner: &Inner, text: &str) -> Result<(), Error> {
+        for _ in 0..ATTEMPTS {
+            let _gate = inner.gate.write().await;
+            // None: another context has purged the table, and there is nothing that could leave.
+            let Some((row, mut token)) = self.token(inner).await? else {
+                return Ok(());
+            };
+            if is_same(&token.filter, text) {
+                return Ok(());
+            }
+            token.leaving = self.query.filter.is_some()
+                && (token.leaving || !has_filter(&token.filter, self.query.filter.as_ref()));
+            text.clone_into(&mut token.filter);
+            (token.time, token.ordered) = (None, false);
+            let batch = WriteBatch::new()
+                .durability(Durability::Eventual)
+                .expect_same(&DELTA, row)
+                .put(&DELTA, token.to_row()?)
+                .put(&META, start::anew(inner, self.table)?);
+            if commit(inner, batch).await? {
+                return Ok(());
+            }
+        }
+        Err(Error::Contended)
+    }
+
+    /// Removes what has to leave of one page of `strangers`, which the new filter does not match. Gives it, and the next page.
+    async fn remove(
+        &self,
+        inner: &Inner,
+        text: &str,
+        strangers: &Query,
+    ) -> Result<(Vec<Record>, Option<Cursor>), Error> {
+        for _ in 0..ATTEMPTS {
+            let _gate = inner.gate.write().await;
+            match self.try_remove(inner, text, strangers).await? {
+                Batch::Removed(records, next) => return Ok((records, next)),
+                Batch::Settled => return Ok((Vec::new(), None)),
+                Batch::Stale => {}
+            }
+        }
+        Err(Error::Contended)
+    }
+
+    async fn try_remove(
+        &self,
+        inner: &Inner,
+        text: &str,
+        strangers: &Query,
+    ) -> Result<Batch, Error> {
+        let of_table = Query::all().filter(field("table").eq(self.table.as_str()));
+        let mut own = None;
+        let mut others = Vec::new();
+        for row in inner.store.query_all(&DELTA, &of_table).await? {
+            let token = DeltaToken::from_row(&row)?;
+            if *row.id() == self.id() {
+                own = Some((row, token));
+            } else {
+                others.push((row, token));
+            }
+        }
+        let Some((row, token)) = own.filter(|(_, token)| token.leaving) else {
+            return Ok(Batch::Settled);
+        };
+        if !is_same(&token.filter, text) {
+            return Err(Error::Contended);
+        }
+        let wanted: Vec<Query> = others
+            .iter()
+            .filter_map(|(_, token)| read(&token.filter))
+            .collect();
+        let schema = inner.table_schema(self.table);
+        let evaluator = Evaluator::new(&schema);
+        let stays = |record: &Record| {
+            let was_at_server = record.version().is_some() || record.updated_at().is_some();
+            !was_at_server
+                || !inner.queue.of_record(self.table, record.id()).is_empty()
+                || wanted.iter().any(|query| {
+                    let filter = query.filter.as_ref();
+                    filter.is_none_or(|filter| evaluator.matches(filter, record))
+                })
+        };
+        let page = inner.store.query(self.table, strangers).await?;
+        let mut leaving = page.records;
+        leaving.retain(|record| !stays(record));
+        let mut batch = WriteBatch::new().durability(Durability::Eventual);
+        for record in &leaving {
+            batch = batch.delete(self.table, record.id());
+        }
+        if !leaving.is_empty() {
+            batch = batch.put(&META, start::anew(inner, self.table)?);
+            for (row, mut token) in others.into_iter().filter(|(_, t)| t.time.is_some()) {
+                (token.time, token.ordered) = (None, false);
+                batch = batch.expect_same(&DELTA, row).put(&DELTA, token.to_row()?);
+            }
+        }
+        if page.next.is_none() {
+            let done = DeltaToken {
+                leaving: false,
+                ..token
+            };
+            batch = batch.put(&DELTA, done.to_row()?);
+        }
+        if batch.writes().is_empty() || commit(inner, batch.expect_same(&DELTA, row)).await? {
+            Ok(Batch::Removed(leaving, page.next))
+        } else {
+            Ok(Batch::Stale)
+        }
+    }
+}
+
+/// Whether a token's text has this filter, whatever its parameters are.
+fn has_filter(stored: &str, filter: Option<&Expr>) -> bool {
+    let plain = |filter: Option<&Expr>| {
+        let mut query = Query::all();
+        query.filter = filter.cloned();
+        text_of(&query).ok()
+    };
+    read(stored).is_some_and(|stored| plain(stored.filter.as_ref()) == plain(filter))
+}
+
+/// Commits what relies on the queue as it is known; false where a check failed, and the queue was read anew. For the holder of the gate.
+async fn commit(inner: &Inner, mut batch: WriteBatch) -> Result<bool, Error> {
+    inner.check_queue(&mut batch);
+    let in_flight = InFlight::new(&inner.queue);
+    let result = inner.store.commit(batch).await;
+    in_flight.ended(&result);
+    match result {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == StoreErrorKind::CheckFailed => {
+            inner.reload_queue_gated().await?;
+            Ok(false)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
