@@ -28,6 +28,7 @@ struct PullLine<'a> {
     added: u64,
     updated: u64,
     deleted: u64,
+    left: u64,
     unchanged: u64,
     kept: u64,
     requests: u64,
@@ -240,14 +241,19 @@ fn print_pull(
         added: report.added,
         updated: report.updated,
         deleted: report.deleted,
+        left: report.left,
         unchanged: report.unchanged,
         kept: report.kept,
         requests: report.requests,
         pushed: report.pushed,
     };
     output.summary(&line, || {
+        let left = match line.left {
+            0 => String::new(),
+            left => format!(", {left} left with the old filter"),
+        };
         format!(
-            "{table}: {} fetched, {} added, {} updated, {} deleted, {} unchanged, {} kept for pending changes",
+            "{table}: {} fetched, {} added, {} updated, {} deleted{left}, {} unchanged, {} kept for pending changes",
             line.fetched, line.added, line.updated, line.deleted, line.unchanged, line.kept
         )
     })?;

@@ -43,7 +43,10 @@ impl<T> SyncTable<T> {
     }
 
     /// Brings what changed at the server since the last pull under this `name`, after pushing if the table has
-    /// pending operations. The first pull brings everything. A name belongs to one filter.
+    /// pending operations. The first pull brings everything.
+    ///
+    /// Under a name with another filter than last time it starts anew, and records leave that no named pull of the table wants any
+    /// more: neither those with pending operations, nor those that were never at the server.
     pub fn pull(&self, query: Query, name: &str) -> Pull {
         Pull::new(self.context.clone(), self.name.clone(), query, Some(name))
     }
