@@ -16,6 +16,8 @@
 //!    others have lost their positions together with the first records, and again should they have been pulled meanwhile.
 //! 3. The last of these takes the mark off.
 
+use tokio::sync::RwLockWriteGuard;
+
 use crate::error::Error;
 use crate::name::{QueryId, RecordId, TableName};
 use crate::query::odata::Limits;
@@ -89,13 +91,7 @@ impl Named<'_> {
     /// Lets the records leave that a changed filter does not want any more. For the holder of the table's pull turn.
     pub(crate) async fn settle(&self, inner: &Inner, remote: &Remote) -> Result<Left, Error> {
         let text = text_of(self.query)?;
-        {
-            // What an earlier call of this context has dropped must not land behind what is read from here on.
-            let _gate = inner.gate.write().await;
-            if inner.queue.is_suspect() {
-                inner.reload_queue_gated().await?;
-            }
-        }
+        drop(alone(inner).await?);
         let mut left = Left::default();
         match self.token(inner).await? {
             Some((_, token)) if token.leaving || !is_same(&token.filter, &text) => {}
@@ -141,7 +137,7 @@ impl Named<'_> {
     /// The token takes the new filter and starts anew.
     async fn mark(&self, inner: &Inner, text: &str) -> Result<(), Error> {
         for _ in 0..ATTEMPTS {
-            let _gate = inner.gate.write().await;
+            let _gate = alone(inner).await?;
             // None: another context has purged the table, and there is nothing that could leave.
             let Some((row, mut token)) = self.token(inner).await? else {
                 return Ok(());
@@ -173,7 +169,7 @@ impl Named<'_> {
         strangers: &Query,
     ) -> Result<(Vec<Record>, Option<Cursor>), Error> {
         for _ in 0..ATTEMPTS {
-            let _gate = inner.gate.write().await;
+            let _gate = alone(inner).await?;
             match self.try_remove(inner, text, strangers).await? {
                 Batch::Removed(records, next) => return Ok((records, next)),
                 Batch::Settled => return Ok((Vec::new(), None)),
@@ -258,6 +254,15 @@ fn has_filter(stored: &str, filter: Option<&Expr>) -> bool {
         text_of(&query).ok()
     };
     read(stored).is_some_and(|stored| plain(stored.filter.as_ref()) == plain(filter))
+}
+
+/// The gate, with a queue that is known: what an earlier call of this context has dropped does not land behind what is read from here on.
+async fn alone(inner: &Inner) -> Result<RwLockWriteGuard<'_, ()>, Error> {
+    let gate = inner.gate.write().await;
+    if inner.queue.is_suspect() {
+        inner.reload_queue_gated().await?;
+    }
+    Ok(gate)
 }
 
 /// Commits what relies on the queue as it is known; false where a check failed, and the queue was read anew. For the holder of the gate.
