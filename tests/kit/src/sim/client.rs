@@ -75,6 +75,7 @@ pub(crate) struct Client {
     pub(crate) watch: Arc<Watch>,
     disk_trouble: u32,
     calm: Arc<std::sync::atomic::AtomicBool>,
+    holds: bool,
     running: Option<Running>,
 }
 
@@ -93,6 +94,8 @@ pub(crate) struct Parts {
     pub(crate) waits: bool,
     pub(crate) disk_trouble: u32,
     pub(crate) calm: Arc<std::sync::atomic::AtomicBool>,
+    /// Its disk may do a commit when the call that made it was given up.
+    pub(crate) holds: bool,
 }
 
 impl Client {
@@ -107,6 +110,7 @@ impl Client {
             watch: Arc::default(),
             disk_trouble: parts.disk_trouble,
             calm: parts.calm,
+            holds: parts.holds,
             running: None,
         }
     }
@@ -117,9 +121,18 @@ impl Client {
         (!disk.is_broken()).then_some(sync)
     }
 
-    /// Nothing of the program is left but what its store holds.
-    pub(crate) fn crash(&mut self) {
-        self.running = None;
+    /// The disk of the program that runs.
+    pub(crate) fn disk(&self) -> Option<&Disk> {
+        self.running.as_ref().map(|(disk, _)| &**disk)
+    }
+
+    /// Nothing of the program is left but what its store holds, some of the last commits with it: what is not done when the
+    /// store is opened again never is.
+    pub(crate) fn crash(&mut self, dice: &mut Dice) {
+        let Some((disk, _)) = self.running.take() else {
+            return;
+        };
+        while dice.permille(500) && disk.land(dice.below(disk.held())).is_some() {}
     }
 
     /// Opens the store and starts the program.
@@ -129,6 +142,7 @@ impl Client {
             Arc::clone(&self.dice),
             self.disk_trouble,
             Arc::clone(&self.calm),
+            self.holds,
         );
         let builder = SyncContext::builder(Arc::clone(&disk) as Store)
             .transport(Arc::clone(&self.way))

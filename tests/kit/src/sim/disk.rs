@@ -12,6 +12,7 @@ use synctable_core::{Record, RecordId, Schema, TableName};
 use tokio::task::yield_now;
 
 use super::dice::Dice;
+use super::world::finish;
 use crate::fixture::Store;
 
 /// A store as one run of a program sees it: a new one is made after each crash, over the same records.
@@ -24,6 +25,23 @@ pub(crate) struct Disk {
     calm: Arc<AtomicBool>,
     /// A commit ended without an answer: nothing more is taken until the store is opened again.
     broken: AtomicBool,
+    /// Commits that were dropped while they waited; `None` where they are never done.
+    late: Option<Mutex<Vec<WriteBatch>>>,
+}
+
+/// A commit that waits. It may be done when nobody waits for it any more.
+struct Waiting<'a> {
+    disk: &'a Disk,
+    batch: Option<WriteBatch>,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if let (Some(batch), Some(late)) = (self.batch.take(), &self.disk.late) {
+            let mut late = late.lock().unwrap_or_else(PoisonError::into_inner);
+            late.push(batch);
+        }
+    }
 }
 
 /// How a call ends.
@@ -41,6 +59,7 @@ impl Disk {
         dice: Arc<Mutex<Dice>>,
         permille: u32,
         calm: Arc<AtomicBool>,
+        holds: bool,
     ) -> Arc<Self> {
         Arc::new(Self {
             inner,
@@ -48,12 +67,41 @@ impl Disk {
             permille,
             calm,
             broken: AtomicBool::new(false),
+            late: holds.then(Mutex::default),
         })
     }
 
     /// True when nothing can be written before the store is opened again.
     pub(crate) fn is_broken(&self) -> bool {
         self.broken.load(Ordering::SeqCst)
+    }
+
+    /// Whether it may do commits late.
+    pub(crate) fn holds(&self) -> bool {
+        self.late.is_some()
+    }
+
+    /// How many commits are held back that were dropped.
+    pub(crate) fn held(&self) -> usize {
+        let late = self.late.as_ref();
+        late.map_or(0, |late| {
+            late.lock().unwrap_or_else(PoisonError::into_inner).len()
+        })
+    }
+
+    /// Does one of the commits that were dropped; one whose checks no longer hold is not done. `None` if there is none at `place`.
+    pub(crate) fn land(&self, place: usize) -> Option<Result<(), StoreError>> {
+        let batch = {
+            let mut late = self.late.as_ref()?.lock();
+            let late = late.as_mut().unwrap_or_else(|poisoned| poisoned.get_mut());
+            (place < late.len()).then(|| late.swap_remove(place))?
+        };
+        if self.is_broken() {
+            return Some(Err(unknown()));
+        }
+        // In one go: nothing else happens between.
+        let done = finish(async { Ok(self.inner.commit(batch).await) });
+        Some(done.unwrap_or_else(|_| Err(failed())))
     }
 
     async fn turn(&self) -> Ending {
@@ -118,7 +166,13 @@ impl LocalStore for Disk {
         if self.is_broken() {
             return Err(unknown());
         }
-        match self.turn().await {
+        let mut waiting = Waiting {
+            disk: self,
+            batch: Some(batch),
+        };
+        let ending = self.turn().await;
+        let batch = waiting.batch.take().unwrap_or_default();
+        match ending {
             Ending::Failed => Err(failed()),
             Ending::Well => {
                 let done = self.inner.commit(batch).await;

@@ -25,6 +25,7 @@ mod client;
 mod dice;
 mod disk;
 mod far;
+mod held;
 mod history;
 mod ledger;
 mod line;

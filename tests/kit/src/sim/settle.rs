@@ -47,6 +47,9 @@ impl World {
                 return;
             }
         }
+        if self.dice.permille(500) {
+            self.land_commits();
+        }
         if let Err(finding) = self.endure() {
             return self.findings.push(finding);
         }
@@ -62,6 +65,8 @@ impl World {
             if !self.findings.is_empty() {
                 return;
             }
+            // The last that disks hold back is seen by one more round.
+            quiet &= !self.land_commits();
             if quiet {
                 return self.last_pulls();
             }
@@ -142,7 +147,7 @@ impl World {
             return Err("no such client".into());
         };
         if client.program().is_none() {
-            client.crash();
+            client.crash(&mut self.dice);
             let running = finish(
                 client
                     .start()

@@ -29,6 +29,8 @@ pub enum Trouble {
     Disk,
     /// Clients crash and start again.
     Crash,
+    /// Clients give up calls, and disks do commits that were given up later, perhaps long after.
+    LateCommit,
     /// Clocks jump.
     Clock,
     /// Others change rows at the server.
@@ -37,7 +39,7 @@ pub enum Trouble {
 
 impl Trouble {
     /// All kinds.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::LostRequest,
         Self::LostAnswer,
         Self::Reset,
@@ -49,6 +51,7 @@ impl Trouble {
         Self::Unauthorized,
         Self::Disk,
         Self::Crash,
+        Self::LateCommit,
         Self::Clock,
         Self::Others,
     ];

@@ -34,6 +34,8 @@ pub(super) const PATIENCE: usize = 1_000_000;
 
 /// The part of a history after its steps.
 const AT_THE_END: usize = usize::MAX;
+/// The choice of clients whose disks do commits late.
+const LATE_COMMITS: u64 = u64::MAX - 1;
 
 type Task = BoxFuture<'static, Result<(), String>>;
 
@@ -97,9 +99,13 @@ impl World {
         } else {
             disk_trouble
         };
+        let late_commits = !setting.without.contains(&Trouble::LateCommit);
         let clients = stores
             .iter()
-            .map(|store| {
+            .zip(0..)
+            .map(|(store, number)| {
+                // With dice of its own: without this trouble the history goes as it would otherwise.
+                let mut own = Dice::of_part(history.seed, LATE_COMMITS - number);
                 let policy = [ConflictPolicy::Merge, ConflictPolicy::Park][dice.below(2)].clone();
                 let waits = dice.permille(500);
                 let line = Line::new(Arc::clone(&weather), Arc::clone(&shared));
@@ -115,6 +121,7 @@ impl World {
                     waits,
                     disk_trouble,
                     calm: Arc::clone(&calm),
+                    holds: own.permille(500) && late_commits,
                 })
             })
             .collect();
@@ -237,7 +244,8 @@ impl World {
                     _ => self.server.jump(hours * 3_600_000),
                 }
             }
-            96.. => self.late(),
+            96.. if self.late() => {}
+            96.. => self.late_commit(number),
             _ => {}
         }
     }
@@ -302,7 +310,7 @@ impl World {
             None => {
                 // A store that takes no more writes is opened again: the program ends for that.
                 self.tasks.retain(|(of, _)| *of != Some(number));
-                client.crash();
+                client.crash(&mut self.dice);
                 let start = client.start();
                 self.starting.entry(number).or_insert(start);
             }
@@ -385,12 +393,12 @@ impl World {
         self.starting.remove(&number);
         self.tasks.retain(|(of, _)| *of != Some(number));
         if let Some(client) = self.clients.get_mut(number) {
-            client.crash();
+            client.crash(&mut self.dice);
         }
     }
 
-    /// A request that its client gave up arrives after all.
-    fn late(&mut self) {
+    /// A request that its client gave up arrives after all; false if there is none.
+    fn late(&mut self) -> bool {
         let place = {
             let waiting = self.weather().late.0.len();
             self.dice.below(waiting)
@@ -401,7 +409,9 @@ impl World {
             drop(weather);
             self.tell(|| "a late request arrives".into());
             self.tasks.push((None, request.map(Ok).boxed()));
+            return true;
         }
+        false
     }
 }
 
