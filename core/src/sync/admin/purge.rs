@@ -78,8 +78,9 @@ impl SyncContext {
         let _pull = turn.lock().await;
         let _push = inner.push_turn.lock().await;
         loop {
-            inner.reload_queue().await?;
             let _gate = inner.gate.write().await;
+            // Under the gate: a change that is dropped before it is ours may be done later, unless the queue is claimed anew.
+            inner.reload_queue_gated().await?;
             match self.try_purge(table, purge).await {
                 Ok(report) => {
                     inner.emit(Event::Purged {

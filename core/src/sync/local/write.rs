@@ -128,6 +128,7 @@ impl Inner {
             .locks
             .lock(staged.iter().map(|change| (&change.table, &change.id)))
             .await;
+        self.is_known()?;
         let mut keys: Vec<(TableName, RecordId)> = staged
             .iter()
             .map(|change| (change.table.clone(), change.id.clone()))
@@ -296,6 +297,15 @@ impl Inner {
         Err(Error::Contended)
     }
 
+    /// Stale where a commit was dropped before the locks of its records came to this call: it may be done at any time, and between two
+    /// reads of one plan it would be seen by one of them alone.
+    fn is_known(&self) -> Result<(), CommitError> {
+        if self.queue.is_suspect() {
+            return Err(CommitError::Stale);
+        }
+        Ok(())
+    }
+
     async fn try_slots<T>(
         &self,
         keys: &[(TableName, RecordId)],
@@ -308,6 +318,7 @@ impl Inner {
             .locks
             .lock(keys.iter().map(|(table, id)| (table, id)))
             .await;
+        self.is_known()?;
         let mut slots = self.read_slots(keys).await?;
         let mut batch = WriteBatch::new().durability(durability);
         let result = plan(&mut slots, &mut batch)?;

@@ -1,11 +1,14 @@
 //! Commits that were dropped and come late, when the queue was read again twice already, and contexts that share a store.
 
-use std::future::IntoFuture;
+use std::future::{IntoFuture, poll_fn};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::task::Poll;
 
 use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use synctable_core::query::Query;
+use synctable_core::sync::Purge;
 
 use super::TestServer;
 use super::device::{Device, todo};
@@ -120,4 +123,85 @@ pub async fn late_pages_undo_no_edit<H: Harness>(_: &H) {
         }
     }
     panic!("the pull never ends");
+}
+
+/// A push that meets an edit on the way to its record, which is dropped and done late: before, after or between any two of its reads.
+/// It sees all of the edit or nothing.
+pub async fn pushes_behind_a_dropped_edit_see_all_of_it<H: Harness>(_: &H) {
+    let place = H::default();
+    let (one, other, slow) = two(&place).await;
+    for [first, ahead, behind] in points(24) {
+        let id = format!("r{first}-{ahead}-{behind}");
+        one.server.set(&id, 1);
+        other.pull().await;
+        one.set(&id, 2).await;
+        let mut push = one.sync.push().into_future();
+        let mut pushed = turns(&mut push, first).await;
+        let mut edit = one.set(&id, 5).boxed();
+        let mut done = false;
+        for _ in 0..ahead {
+            done = done || turns(&mut edit, 1).await;
+            pushed = pushed || turns(&mut push, 1).await;
+        }
+        drop(edit);
+        pushed = pushed || turns(&mut push, behind).await;
+        slow.land().await;
+        let seen = one.n(&id).await;
+        if !pushed {
+            push.await.expect("the push ends");
+        }
+        assert!(seen == Some(5) || !done, "{id}: lost");
+        assert_eq!(one.n(&id).await, seen, "{id}: undone");
+        one.again().await.is_sound().await;
+        end_well([&one, &other]).await;
+        assert_eq!(one.server.n(&id), seen, "{id}");
+    }
+}
+
+/// As before with a purge of the table.
+pub async fn purges_behind_a_dropped_insert_see_all_of_it<H: Harness>(_: &H) {
+    let place = H::default();
+    let (one, other, slow) = two(&place).await;
+    for [first, ahead, behind] in points(8) {
+        let id = format!("r{first}-{ahead}-{behind}");
+        let mut purge = one.todo.purge(Purge::all().discard_pending()).boxed();
+        let mut purged = turns(&mut purge, first).await;
+        let mut insert = one.insert(&id, 5).boxed();
+        let mut done = false;
+        for _ in 0..ahead {
+            done = done || turns(&mut insert, 1).await;
+            purged = purged || turns(&mut purge, 1).await;
+        }
+        drop(insert);
+        purged = purged || turns(&mut purge, behind).await;
+        slow.land().await;
+        if !purged {
+            purge.await.expect("the purge ends");
+        }
+        one.again().await.is_sound().await;
+        end_well([&one, &other]).await;
+    }
+}
+
+/// Polls before the other call begins, of both together, and after it is dropped.
+fn points(first: usize) -> impl Iterator<Item = [usize; 3]> {
+    let with = |first| [4, 7, 9].map(|ahead| [0, 2, 4].map(|behind| [first, ahead, behind]));
+    (0..first).flat_map(with).flatten()
+}
+
+/// Polls `future` up to `times` times without dropping it; true once it is done.
+async fn turns<T>(future: &mut BoxFuture<'_, T>, times: usize) -> bool {
+    let mut left = times;
+    poll_fn(|context| {
+        if left == 0 {
+            return Poll::Ready(false);
+        }
+        left -= 1;
+        if future.poll_unpin(context).is_ready() {
+            return Poll::Ready(true);
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await
 }

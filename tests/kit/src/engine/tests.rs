@@ -237,6 +237,8 @@ macro_rules! engine_tests {
             history_24_a_late_batch_of_two_contexts
             late_pages_undo_no_edit
             busy_contexts_do_not_starve_a_pull
+            pushes_behind_a_dropped_edit_see_all_of_it
+            purges_behind_a_dropped_insert_see_all_of_it
         }
         $crate::__engine_tests! { $harness, $run, lease:
             one_process_pushes_at_a_time
@@ -320,9 +322,11 @@ mod guard {
     fn every_behaviour_is_listed() {
         let listed: Vec<&str> = include_str!("tests.rs").split_whitespace().collect();
         let sources = [
+            include_str!("asking.rs"),
             include_str!("audit.rs"),
             include_str!("identity.rs"),
             include_str!("kept.rs"),
+            include_str!("late.rs"),
             include_str!("lease.rs"),
             include_str!("stuck.rs"),
             include_str!("delivery.rs"),
