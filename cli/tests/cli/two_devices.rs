@@ -119,7 +119,14 @@ fn a_filter_brings_its_records_and_has_a_name_of_its_own() {
         ]),
         4
     );
-    let later = ["pull", "todoitem", "--name", "late", "--filter", "year ge 1999"];
+    let later = [
+        "pull",
+        "todoitem",
+        "--name",
+        "late",
+        "--filter",
+        "year ge 1999",
+    ];
     let line = two.ok(&later).line();
     assert_eq!((&line["left"], &line["fetched"]), (&json!(2), &json!(2)));
     assert_eq!(added(&["pull", "todoitem"]), 194);
