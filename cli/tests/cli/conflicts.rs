@@ -77,7 +77,8 @@ fn a_conflict_is_parked_listed_and_waits() {
     let pending = clash.mine.ok(&["pending"]).line();
     assert_eq!(
         pending,
-        json!({"seq": pending["seq"], "table": "todoitem", "id": "a", "kind": "replace", "state": "conflict", "attempts": 1})
+        json!({"seq": pending["seq"], "table": "todoitem", "id": "a", "kind": "replace", "state": "conflict", "attempts": 1,
+            "status": 412, "message": "precondition failed"})
     );
     for (name, value) in pending.as_object().unwrap() {
         assert_eq!(&conflict[name], value, "{name}");

@@ -70,6 +70,13 @@ async fn device<H: Harness>(
     (device, films, records)
 }
 
+/// A server that keeps text as it comes, also where the others of a run have types.
+fn exact() -> TestServer {
+    let server = TestServer::new();
+    server.configure(|options| options.typed = false);
+    server
+}
+
 fn newer() -> Record {
     record(&NEWER.replacen('{', r#"{"id":"a","#, 1))
 }
@@ -94,7 +101,7 @@ async fn arrives(device: &Device, title: &str) {
 
 /// Members beside an unknown value can be changed by every handle, alone or in a transaction.
 pub async fn records_with_unknown_values_are_edited<H: Harness>(harness: &H) {
-    let server = TestServer::new();
+    let server = exact();
     let (device, films, records) = device(harness, &server, ConflictPolicy::Park).await;
     let title = |title: &str| json!({ "title": title });
     let changed = device.todo.update("a", &title("by value")).await;
@@ -136,7 +143,7 @@ pub async fn records_with_unknown_values_are_edited<H: Harness>(harness: &H) {
 
 /// A record that was read and is written back whole keeps its unknown values, whatever the type in between made of their spelling.
 pub async fn replaced_records_keep_unknown_values<H: Harness>(harness: &H) {
-    let server = TestServer::new();
+    let server = exact();
     let (device, _, records) = device(harness, &server, ConflictPolicy::Park).await;
     let read = |title: &str| record(&titled(title).replacen('{', r#"{"id":"a","#, 1));
     let replaced = records.replace(&read("replaced")).await;
@@ -174,7 +181,7 @@ pub async fn replaced_records_keep_unknown_values<H: Harness>(harness: &H) {
 
 /// A member that a change sets is judged as ever, also where its old value is one that the schema does not know.
 pub async fn what_a_change_sets_must_fit<H: Harness>(harness: &H) {
-    let server = TestServer::new();
+    let server = exact();
     let (device, _, _) = device(harness, &server, ConflictPolicy::Park).await;
     let todo = &device.todo;
     let with = |id: &str, member: &str, value: Value| {
@@ -242,7 +249,7 @@ pub async fn what_a_change_sets_must_fit<H: Harness>(harness: &H) {
 
 /// What both sides of a conflict changed is joined around values that this device does not know, its own base's and the server's.
 pub async fn merges_keep_unknown_values<H: Harness>(harness: &H) {
-    let server = TestServer::new();
+    let server = exact();
     let (device, films, _) = device(harness, &server, ConflictPolicy::Merge).await;
     let change = json!({"title": "Aliens"});
     films.update("a", &change).await.expect("it can be edited");
@@ -269,7 +276,7 @@ pub async fn merges_keep_unknown_values<H: Harness>(harness: &H) {
 /// Whoever decides a conflict may keep what either side has; what the decision itself sets must fit.
 pub async fn decisions_keep_unknown_values<H: Harness>(_: &H) {
     for handled in [false, true] {
-        let (server, place) = (TestServer::new(), H::default());
+        let (server, place) = (exact(), H::default());
         let policy = if handled {
             ConflictPolicy::custom(Decides)
         } else {
@@ -329,7 +336,7 @@ fn newer_with(member: &str, text: &str) -> Record {
 
 /// They are found, counted and ordered: after the declared words, by their text.
 pub async fn unknown_values_are_queried<H: Harness>(harness: &H) {
-    let server = TestServer::new();
+    let server = exact();
     let (device, _, records) = device(harness, &server, ConflictPolicy::Park).await;
     for (id, rating) in [("b", "\"PG\""), ("c", "\"G\""), ("d", "\"R\""), ("e", "7")] {
         let row = format!(r#"{{"id":"{id}","rating":{rating},"year":1979}}"#);
@@ -359,7 +366,7 @@ pub async fn unknown_values_are_queried<H: Harness>(harness: &H) {
 
 /// They are no damage; who asks is told where they are.
 pub async fn unknown_values_are_told<H: Harness>(harness: &H) {
-    let server = TestServer::new();
+    let server = exact();
     let (device, _, _) = device(harness, &server, ConflictPolicy::Park).await;
     for id in 0..150 {
         let row = format!(r#"{{"id":"b{id:03}","rating":"R"}}"#);
@@ -388,7 +395,7 @@ pub async fn unknown_values_are_told<H: Harness>(harness: &H) {
 /// A type that cannot take an unknown value is an error that names the record. What was changed beside it is stored, and who reads records
 /// one by one has all the others.
 pub async fn records_that_a_type_cannot_take_are_named<H: Harness>(harness: &H) {
-    let server = TestServer::new();
+    let server = exact();
     let (device, _, records) = device(harness, &server, ConflictPolicy::Park).await;
     server.put(&todo(), &record(r#"{"id":"b","rating":"PG"}"#));
     device.pull().await;
