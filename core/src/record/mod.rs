@@ -139,6 +139,20 @@ impl Record {
         self.system.deleted
     }
 
+    /// The record of a row that the server does not have any more.
+    pub(crate) fn tombstone(id: &RecordId) -> Self {
+        let system = SystemProperties {
+            deleted: true,
+            ..SystemProperties::default()
+        };
+        Self::from_stored(id.clone(), system, "{}")
+    }
+
+    /// A record that is not a tombstone.
+    pub(crate) fn live(record: Option<&Self>) -> Option<Self> {
+        record.filter(|record| !record.is_deleted()).cloned()
+    }
+
     /// The members other than system properties, as the text of a JSON object.
     pub fn body(&self) -> &str {
         &self.body

@@ -2,8 +2,9 @@
 
 use tokio::sync::broadcast;
 
-use super::{PullReport, PushReport};
 use crate::name::{RecordId, TableName};
+use crate::sync::pull::report::PullReport;
+use crate::sync::push::report::PushReport;
 
 /// Something that happened. Each commit gives its events after it is stored.
 #[derive(Debug, Clone)]
@@ -117,15 +118,35 @@ pub enum Origin {
     Resolution,
 }
 
+/// Events kept for a listener that does not read.
+const BUFFER: usize = 1024;
+
+/// Who listens to a context.
+#[derive(Debug)]
+pub(crate) struct Listeners(broadcast::Sender<Event>);
+
+impl Default for Listeners {
+    fn default() -> Self {
+        Self(broadcast::channel(BUFFER).0)
+    }
+}
+
+impl Listeners {
+    pub(crate) fn emit(&self, event: Event) {
+        // No listener is not an error.
+        let _ = self.0.send(event);
+    }
+
+    pub(crate) fn subscribe(&self) -> Events {
+        Events(self.0.subscribe())
+    }
+}
+
 /// The events of a context from the moment of subscribing.
 #[derive(Debug)]
 pub struct Events(broadcast::Receiver<Event>);
 
 impl Events {
-    pub(crate) fn new(receiver: broadcast::Receiver<Event>) -> Self {
-        Self(receiver)
-    }
-
     /// The next event; `None` once the context is gone. A slow listener never holds up the engine: it
     /// loses the oldest events and is told so by [`Event::Lagged`].
     pub async fn next(&mut self) -> Option<Event> {

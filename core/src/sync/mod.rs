@@ -3,26 +3,32 @@
 //! Start with [`SyncContext::builder`].
 
 mod admin;
+mod builder;
 mod cancel;
 mod context;
 mod decide;
 mod event;
+mod guards;
 mod identity;
+mod inner;
 mod local;
-mod locks;
 mod pull;
 mod push;
 mod queue;
 mod remote;
+mod server;
+mod settings;
 mod system;
+mod tables;
 
 pub use admin::copy::{CopyReport, copy_store};
 pub use admin::inspect::{
     Finding, Inspection, PullToken, TableStatus, UnknownValue, UnknownValues,
 };
 pub use admin::purge::{Purge, PurgeReport};
+pub use builder::ContextBuilder;
 pub use cancel::CancelToken;
-pub use context::{ContextBuilder, SyncContext};
+pub use context::SyncContext;
 pub use decide::conflict::{
     ConflictDecision, ConflictDetails, ConflictHandler, ConflictPolicy, HandlerError,
 };
@@ -33,11 +39,13 @@ pub use identity::accept::{AcceptServer, SwitchAccount};
 pub use local::query::{QueryPage, TableQuery};
 pub use local::table::SyncTable;
 pub use local::transaction::Transaction;
+pub use pull::Pull;
 pub use pull::audit::{Audit, AuditReport, Difference, DifferenceKind};
-pub use pull::{Pull, PullReport};
+pub use pull::report::PullReport;
+pub use push::Push;
 pub use push::patience::RetryPolicy;
 pub use push::policy::{Attempt, Evidence, Facts, Row, Verdict, judge};
-pub use push::{Push, PushReport};
+pub use push::report::PushReport;
 pub use queue::collapse::{Collapse, collapse};
 pub use queue::operation::{Aside, Operation, OperationKind, OperationState};
 

@@ -7,7 +7,6 @@ use crate::clock::Sleep;
 use crate::name::{RecordId, TableName, Version};
 use crate::query::Query;
 use crate::record::Record;
-use crate::sync::context::Inner;
 use crate::sync::identity::session::Session;
 use crate::sync::push::patience::RetryPolicy;
 use crate::sync::push::policy::{Evidence, Verdict, judge_read};
@@ -49,16 +48,21 @@ pub(crate) struct Token {
     looked: bool,
 }
 
-impl Inner {
-    /// A way to the server, for what is known of it.
-    pub(crate) fn remote(&self, transport: Arc<dyn Transport>, session: Session) -> Remote {
-        let sleep = self.options.sleep.clone().or_else(|| transport.sleep());
+impl Remote {
+    /// A way to the server, for what is known of it. `sleep`: instead of the transport's way to wait.
+    pub(crate) fn new(
+        transport: Arc<dyn Transport>,
+        session: Session,
+        sleep: Option<Arc<dyn Sleep>>,
+        patience: RetryPolicy,
+    ) -> Self {
+        let sleep = sleep.or_else(|| transport.sleep());
         let patience = match sleep {
-            Some(_) => self.options.patience,
+            Some(_) => patience,
             // Nothing is repeated without a pause.
-            None => self.options.patience.with_attempts(1),
+            None => patience.with_attempts(1),
         };
-        Remote {
+        Self {
             transport,
             sleep,
             patience,
@@ -66,9 +70,7 @@ impl Inner {
             session,
         }
     }
-}
 
-impl Remote {
     fn lock(&self) -> MutexGuard<'_, Token> {
         self.token.lock().unwrap_or_else(PoisonError::into_inner)
     }

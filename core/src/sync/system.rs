@@ -11,6 +11,9 @@ use crate::store::StoreError;
 use crate::sync::queue::operation::Operation;
 use crate::timestamp::Timestamp;
 
+/// How often a call plans anew because others change the same rows, before it gives up.
+pub(crate) const ATTEMPTS: usize = 64;
+
 /// The operation queue, one row an operation.
 pub(crate) static OPERATIONS: LazyLock<TableName> =
     LazyLock::new(|| TableName::system("__operations"));

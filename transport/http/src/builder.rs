@@ -274,7 +274,7 @@ fn headers(
     let mut headers = HeaderMap::new();
     headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
     headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
-    for (name, value) in dialect.wire().habits().headers {
+    for (name, value) in dialect.wire().quirks().headers {
         headers.insert(
             HeaderName::from_static(name),
             HeaderValue::from_static(value),

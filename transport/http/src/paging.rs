@@ -50,7 +50,7 @@ impl HttpTransport {
             listing.invalid.clear();
         }
         let mut page = RemotePage::default();
-        page.last = listing.linked && !listing.more && !full && self.wire.habits().absent_link_ends;
+        page.last = listing.linked && !listing.more && !full && self.wire.quirks().absent_link_ends;
         page.records = listing.records;
         page.invalid = listing.invalid;
         // A link without a place that can be used still says that there is more. Who follows it goes on by count.
@@ -87,18 +87,18 @@ impl HttpTransport {
         query: &Query,
         wish: Option<u64>,
     ) -> Result<(Call, Answer), TransportError> {
-        let least = u64::from(self.wire.habits().most_rows.is_some());
+        let least = u64::from(self.wire.quirks().most_rows.is_some());
         let top = [query.top, wish]
             .into_iter()
             .flatten()
             .min()
             .map(|top| top.max(least));
-        if self.wire.habits().fails_on_filters {
+        if self.wire.quirks().fails_on_filters {
             self.check_functions(table, query).await?;
         }
         let call = page_call(self.wire.query(query, top)?);
         let answer = self.send(table, &call, &HeaderMap::new()).await?;
-        if answer.status == 500 && self.wire.habits().fails_on_filters && query.filter.is_some() {
+        if answer.status == 500 && self.wire.quirks().fails_on_filters && query.filter.is_some() {
             return Err(self.blame(table, query, answer).await);
         }
         let Some(wish) = wish.filter(|_| answer.status == 400) else {
@@ -132,7 +132,7 @@ impl HttpTransport {
     /// The most rows wanted in a page, where that is less than all rows wanted.
     fn wish(&self, query: &Query) -> Option<u64> {
         let limit = u64::try_from(self.limits.rows).unwrap_or(u64::MAX);
-        let most = self.wire.habits().most_rows.map(u64::from);
+        let most = self.wire.quirks().most_rows.map(u64::from);
         let page = query.page.map(u64::from).or(query.top.and(most))?;
         let page = page.min(limit).min(most.unwrap_or(u64::MAX));
         let taken = page < self.refused_top.load(Ordering::Relaxed);

@@ -24,11 +24,11 @@ use crate::builder::HttpTransportBuilder;
 use crate::client::{Answer, Client};
 use crate::dialect::{Call, Dialect, Wire};
 use crate::diverted::diverted;
-use crate::doubts::Trusted;
 use crate::header::{self, OPERATION_ID, X_ZUMO_AUTH};
 use crate::outcome;
 use crate::page::RowLimits;
 use crate::paging::page_call;
+use crate::probes::Trusted;
 use crate::sleep::TokioSleep;
 use crate::url::{self, BaseUrl};
 

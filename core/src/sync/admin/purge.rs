@@ -11,7 +11,6 @@ use crate::sync::context::SyncContext;
 use crate::sync::event::Event;
 use crate::sync::local::write::CommitError;
 use crate::sync::pull::start;
-use crate::sync::queue::index::InFlight;
 use crate::sync::queue::operation::Operation;
 use crate::sync::system::{DELTA, DeltaToken, FAILURES, META, OPERATIONS, meta_row, seq_id};
 
@@ -71,19 +70,19 @@ impl SyncContext {
         purge: &Purge,
     ) -> Result<PurgeReport, Error> {
         let inner = &self.inner;
-        inner.ensure_table(table).await?;
+        inner.tables.ensure(table).await?;
         // No pull may store what is behind its position after that position is forgotten, and no push may be between
         // sending an operation and settling it.
-        let turn = inner.pull_turn(table);
-        let _pull = turn.lock().await;
-        let _push = inner.push_turn.lock().await;
+        let pull = inner.guards.pull(table);
+        let _pull = pull.lock().await;
+        let _push = inner.guards.push.lock().await;
         loop {
-            let _gate = inner.gate.write().await;
-            // Under the gate: a change that is dropped before it is ours may be done later, unless the queue is claimed anew.
-            inner.reload_queue_gated().await?;
+            let _queue = inner.guards.queue.write().await;
+            // Under the guard of the queue: a change that is dropped before it is ours may be done later, unless the queue is claimed anew.
+            inner.queue.reload().await?;
             match self.try_purge(table, purge).await {
                 Ok(report) => {
-                    inner.emit(Event::Purged {
+                    inner.listeners.emit(Event::Purged {
                         table: table.clone(),
                         count: report.purged,
                     });
@@ -132,7 +131,7 @@ impl SyncContext {
                     });
                 }
                 // A pending delete has no record any more; what it deletes is judged instead.
-                let schema = inner.table_schema(table);
+                let schema = inner.tables.get(table);
                 let evaluator = Evaluator::new(&schema);
                 let base_matches = |operation: &Operation| {
                     operation
@@ -177,15 +176,11 @@ impl SyncContext {
                 }
             }
         }
-        inner.check_queue(&mut batch);
         let removed: Vec<u64> = dropped.iter().map(|operation| operation.seq).collect();
         if let Some(floor) = inner.queue.floor_after(&removed) {
             batch = batch.put(&META, meta_row("queue", &floor.to_string())?);
         }
-        let in_flight = InFlight::new(&inner.queue);
-        let result = store.commit(batch).await;
-        in_flight.ended(&result);
-        result?;
+        inner.queue.commit(batch).await?;
         for operation in dropped {
             let rest: Vec<Operation> = operations
                 .iter()

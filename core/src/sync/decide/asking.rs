@@ -1,12 +1,12 @@
-//! Asking the application about conflicts. Nothing is held meanwhile, no turn and no lease: a person may take as long as it takes.
+//! Asking the application about conflicts. Nothing is held meanwhile, no guard and no lease: a person may take as long as it takes.
 //!
 //! A conflict is parked first, with a mark that its question is not answered. The answer is carried out as
 //! [`resolve_parked`](SyncContext::resolve_parked) would, on exactly what was shown; what has changed since is shown again. A crash
 //! leaves the mark, and the next push asks again.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use futures_util::FutureExt;
 
@@ -26,39 +26,6 @@ use crate::transport::Rejection;
 /// How often one push asks about the same operation.
 const ROUNDS: u32 = 5;
 
-/// The operations about which the application is being asked: one question at a time about each.
-#[derive(Debug, Default)]
-pub(crate) struct Questions {
-    open: Mutex<HashSet<u64>>,
-}
-
-/// A question until it is answered, or dropped.
-struct Question<'a> {
-    questions: &'a Questions,
-    seq: u64,
-}
-
-impl Questions {
-    fn open(&self) -> MutexGuard<'_, HashSet<u64>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn ask(&self, seq: u64) -> Option<Question<'_>> {
-        let is_new = self.open().insert(seq);
-        // Made only then: dropping one ends the question.
-        is_new.then(|| Question {
-            questions: self,
-            seq,
-        })
-    }
-}
-
-impl Drop for Question<'_> {
-    fn drop(&mut self) {
-        self.questions.open().remove(&self.seq);
-    }
-}
-
 impl SyncContext {
     /// Asks about the conflicts of these tables that are not answered yet; true where that leaves something to be sent. `asked`: how
     /// often this push has asked about each.
@@ -68,7 +35,7 @@ impl SyncContext {
         cancel: &CancelToken,
         asked: &mut HashMap<u64, u32>,
     ) -> Result<bool, Error> {
-        let ConflictPolicy::Custom(handler) = &self.inner.policy else {
+        let ConflictPolicy::Custom(handler) = &self.inner.settings.conflicts else {
             return Ok(false);
         };
         let mut again = false;
@@ -172,7 +139,7 @@ impl SyncContext {
         )
         .await?;
         if parks {
-            self.inner.emit(Event::ConflictParked {
+            self.inner.listeners.emit(Event::ConflictParked {
                 seq: operation.seq,
                 table: operation.table.clone(),
                 id: operation.id.clone(),

@@ -3,9 +3,9 @@
 use crate::planted::planted;
 use crate::record::Record;
 use crate::schema::MergeRules;
-use crate::sync::context::Inner;
 use crate::sync::decide::conflict::{ConflictDecision, ConflictDetails, ConflictPolicy};
 use crate::sync::decide::merge::join;
+use crate::sync::inner::Inner;
 use crate::sync::push::meaning::with_zeros;
 
 impl Inner {
@@ -19,11 +19,11 @@ impl Inner {
         if last_round {
             return parked("the server's record keeps changing".to_owned());
         }
-        match &self.policy {
+        match &self.settings.conflicts {
             ConflictPolicy::ServerWins => (ConflictDecision::Server, String::new()),
             ConflictPolicy::ClientWins => (ConflictDecision::Client, String::new()),
             ConflictPolicy::Merge => {
-                let schema = self.table_schema(&details.operation.table);
+                let schema = self.tables.get(&details.operation.table);
                 merge_decision(&schema.merge, details)
                     .map_or_else(parked, |decision| (decision, String::new()))
             }

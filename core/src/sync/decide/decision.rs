@@ -1,9 +1,8 @@
 //! Decisions on conflicts, carried out.
 
 use crate::error::Error;
-use crate::name::RecordId;
 use crate::planted::planted;
-use crate::record::{Record, SystemProperties};
+use crate::record::Record;
 use crate::store::{Write, WriteBatch};
 use crate::sync::decide::conflict::ConflictDecision;
 use crate::sync::push::answer::Settled;
@@ -33,7 +32,9 @@ pub(crate) fn decide(
                 // What a pull met before this push is older, unless it is the tombstone that this server does not show.
                 let row = server.cloned();
                 let hidden = operation.shadow.take().filter(Record::is_deleted);
-                operation.shadow = row.or(hidden).or_else(|| Some(tombstone(&operation.id)));
+                operation.shadow = row
+                    .or(hidden)
+                    .or_else(|| Some(Record::tombstone(&operation.id)));
             }
         }
         let failure = FailureRow {
@@ -63,7 +64,7 @@ pub(crate) fn decide(
         ConflictDecision::Park => parked(slot, batch),
         ConflictDecision::Server => {
             slot.operations.retain(|operation| operation.seq != seq);
-            slot.record = live(server);
+            slot.record = Record::live(server);
             Ok(Settled::Done)
         }
         ConflictDecision::Client => {
@@ -133,18 +134,4 @@ pub(crate) fn send_again(slot: &mut Slot, seq: u64, server: Option<&Record>) {
         system.deleted = false;
         *record = record.clone().with_system(system);
     }
-}
-
-/// The record of a row that the server does not have any more.
-pub(crate) fn tombstone(id: &RecordId) -> Record {
-    let system = SystemProperties {
-        deleted: true,
-        ..SystemProperties::default()
-    };
-    Record::from_stored(id.clone(), system, "{}")
-}
-
-/// A record that is not a tombstone.
-pub(crate) fn live(record: Option<&Record>) -> Option<Record> {
-    record.filter(|record| !record.is_deleted()).cloned()
 }

@@ -5,4 +5,5 @@ pub(crate) mod conflict;
 pub(crate) mod consult;
 pub(crate) mod decision;
 pub(crate) mod merge;
+pub(crate) mod questions;
 pub(crate) mod resolve;

@@ -7,7 +7,7 @@ use crate::store::{Durability, LocalStoreExt, Write, WriteBatch};
 use crate::sync::context::SyncContext;
 use crate::sync::decide::conflict::{ConflictDecision, ConflictDetails};
 use crate::sync::decide::consult::{merge_decision, sides};
-use crate::sync::decide::decision::{decide, live};
+use crate::sync::decide::decision::decide;
 use crate::sync::event::Origin;
 use crate::sync::queue::operation::{Operation, OperationState};
 use crate::sync::queue::slot::Slot;
@@ -107,7 +107,7 @@ impl SyncContext {
             let restored = slot
                 .operations
                 .get(first)
-                .and_then(|operation| live(operation.restorable()));
+                .and_then(|operation| Record::live(operation.restorable()));
             let sent = slot
                 .operations
                 .get(..first)
@@ -134,7 +134,7 @@ impl SyncContext {
                 .and_then(|first| first.shadow.clone());
             slot.operations.retain(|operation| operation.seq < seq);
             if slot.operations.is_empty() && kept.is_some() {
-                slot.record = live(kept.as_ref());
+                slot.record = Record::live(kept.as_ref());
             }
             Ok(())
         })
@@ -212,7 +212,7 @@ impl SyncContext {
                 Resolution::Server => ConflictDecision::Server,
                 Resolution::Client => ConflictDecision::Client,
                 Resolution::Merge => {
-                    let schema = inner.table_schema(&operation.table);
+                    let schema = inner.tables.get(&operation.table);
                     merge_decision(&schema.merge, details)
                         .map_err(|reason| Error::CannotMerge { seq, reason })?
                 }

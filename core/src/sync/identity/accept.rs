@@ -1,6 +1,6 @@
 //! What the application says to another server, and to another account.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use tokio::sync::Mutex;
 
@@ -9,12 +9,12 @@ use crate::name::{RecordId, TableName};
 use crate::query::Query;
 use crate::schema::Schema;
 use crate::store::{LocalStoreExt, StoreErrorKind, Write};
-use crate::sync::context::{CLAIMS, Inner, SyncContext};
+use crate::sync::context::SyncContext;
 use crate::sync::event::Event;
 use crate::sync::identity::rule::ServerIdentity;
 use crate::sync::identity::session::{Home, replacing};
-use crate::sync::queue::index::InFlight;
-use crate::sync::system::{DELTA, FAILURES, META, OPERATIONS, meta_row, meta_value};
+use crate::sync::inner::Inner;
+use crate::sync::system::{ATTEMPTS, DELTA, FAILURES, META, OPERATIONS, meta_row, meta_value};
 
 /// What to make of a server that is not the one that the store belongs to; see [`SyncContext::accept_server`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +47,7 @@ impl SyncContext {
     /// where not. One row is read where that is needed to know. Pushes and pulls do the same by themselves.
     pub async fn check_identity(&self) -> Result<(), Error> {
         let inner = &self.inner;
-        let _push = inner.push_turn.lock().await;
+        let _push = inner.guards.push.lock().await;
         let remote = inner.contact().await?;
         remote.begin_push();
         inner.meet(&remote, &[]).await
@@ -61,20 +61,17 @@ impl SyncContext {
     /// [`Error::NotPushed`] where operations would be lost, [`Error::AnotherPusher`] while another process or context pushes.
     pub async fn accept_server(&self, accept: AcceptServer) -> Result<(), Error> {
         let inner = &self.inner;
-        inner.transport()?;
-        let other = inner.other_server.lock();
-        let id = other.unwrap_or_else(PoisonError::into_inner).clone();
+        inner.server.transport()?;
         let server = ServerIdentity {
-            id,
-            ..inner.own_server()
+            id: inner.server.other(),
+            ..inner.server.identity()
         };
         let change = |home: &mut Home| home.server = server.clone();
         match accept {
             AcceptServer::Same => self.change_home(change, None).await?,
             AcceptServer::Other { discard } => self.change_home(change, Some(discard)).await?,
         }
-        let other = inner.other_server.lock();
-        *other.unwrap_or_else(PoisonError::into_inner) = None;
+        inner.server.set_other(None);
         Ok(())
     }
 
@@ -86,13 +83,13 @@ impl SyncContext {
     /// # Errors
     /// [`Error::NotPushed`] where operations would be lost, [`Error::AnotherPusher`] while another process or context pushes.
     pub async fn switch_account(&self, switch: SwitchAccount) -> Result<(), Error> {
-        let given = &self.inner.options.account;
+        let given = &self.inner.settings.account;
         let change = |home: &mut Home| home.account.clone_from(given);
         match switch {
             SwitchAccount::Keep => self.change_home(change, None).await?,
             SwitchAccount::Switch { discard } => self.change_home(change, Some(discard)).await?,
         }
-        self.inner.set_account(given.clone());
+        self.inner.server.set_account(given.clone());
         Ok(())
     }
 
@@ -104,21 +101,22 @@ impl SyncContext {
     ) -> Result<(), Error> {
         let inner = &self.inner;
         // No pull may store what belongs to the one before, and no push may be between sending an operation and settling it.
-        let turns: Vec<Arc<Mutex<()>>> = inner
+        let pulls: Vec<Arc<Mutex<()>>> = inner
+            .tables
             .schema()
             .tables()
-            .map(|(table, _)| inner.pull_turn(table))
+            .map(|(table, _)| inner.guards.pull(table))
             .collect();
-        let mut guards = Vec::with_capacity(turns.len());
-        for turn in &turns {
-            guards.push(turn.lock().await);
+        let mut guards = Vec::with_capacity(pulls.len());
+        for pull in &pulls {
+            guards.push(pull.lock().await);
         }
-        let _push = inner.push_turn.lock().await;
-        let _lease = inner.take_lease().await?;
+        let _push = inner.guards.push.lock().await;
+        let _lease = inner.lease.take().await?;
         let result = inner.give_away(change, discard).await;
-        inner.release_lease().await;
+        inner.lease.release().await;
         for (table, count) in result? {
-            inner.emit(Event::Purged { table, count });
+            inner.listeners.emit(Event::Purged { table, count });
         }
         Ok(())
     }
@@ -131,9 +129,9 @@ impl Inner {
         change: impl Fn(&mut Home) + Send,
         discard: Option<bool>,
     ) -> Result<Vec<(TableName, u64)>, Error> {
-        for _ in 0..CLAIMS {
-            let _gate = self.gate.write().await;
-            self.reload_queue_gated().await?;
+        for _ in 0..ATTEMPTS {
+            let _queue = self.guards.queue.write().await;
+            self.queue.reload().await?;
             let (found, mut home) = self.home().await?;
             change(&mut home);
             if discard.is_some() {
@@ -170,22 +168,18 @@ impl Inner {
                     batch = batch.put(&META, meta_row("queue", &floor.to_string())?);
                 }
             }
-            let renewed = self.renew_in(&mut batch)?;
-            self.check_queue(&mut batch);
-            let in_flight = InFlight::new(&self.queue);
-            let result = self.store.commit(batch).await;
-            in_flight.ended(&result);
-            match result {
+            let renewed = self.lease.renew_in(&mut batch)?;
+            match self.queue.commit(batch).await {
                 Ok(()) => {
                     self.lease.set(renewed);
                     if discard.is_some() {
-                        self.forget_drops();
-                        self.read_queue().await?;
+                        self.server.forget_drops();
+                        self.queue.read().await?;
                     }
                     return Ok(purged);
                 }
                 Err(error) if error.kind() == StoreErrorKind::CheckFailed => {
-                    self.look_at_lease().await?;
+                    self.lease.look().await?;
                 }
                 Err(error) => return Err(error.into()),
             }

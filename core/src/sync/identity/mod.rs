@@ -4,5 +4,6 @@
 //! `accept` carries out what the application says to a change.
 
 pub(crate) mod accept;
+pub(crate) mod contact;
 pub(crate) mod rule;
 pub(crate) mod session;

@@ -2,16 +2,18 @@
 
 use std::fmt;
 use std::future::IntoFuture;
+use std::marker::PhantomData;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde::de::DeserializeOwned;
 
 use crate::error::Error;
+use crate::name::TableName;
 use crate::query::{Cursor, Expr, FieldPath, Query};
 use crate::store::Plan;
-use crate::sync::local::table::SyncTable;
-use crate::sync::local::transaction::typed;
+use crate::sync::context::SyncContext;
+use crate::sync::local::typed::{Typed, typed};
 
 /// A query on a local table. Await it: with [`page`](Self::page) for one page, otherwise for everything it describes.
 ///
@@ -25,8 +27,10 @@ use crate::sync::local::transaction::typed;
 /// ```
 #[must_use = "a query does nothing until it is awaited"]
 pub struct TableQuery<T> {
-    pub(crate) table: SyncTable<T>,
-    pub(crate) query: Query,
+    context: SyncContext,
+    table: TableName,
+    query: Query,
+    marker: Typed<T>,
 }
 
 /// What a query found.
@@ -40,6 +44,15 @@ pub struct QueryPage<T> {
 }
 
 impl<T> TableQuery<T> {
+    pub(crate) fn new(context: SyncContext, table: TableName, query: Query) -> Self {
+        Self {
+            context,
+            table,
+            query,
+            marker: PhantomData,
+        }
+    }
+
     /// Only records that match; several filters must all match.
     pub fn filter(mut self, filter: impl Into<Expr>) -> Self {
         self.query = self.query.filter(filter);
@@ -84,23 +97,23 @@ impl<T> TableQuery<T> {
 
     /// How many records match the filter.
     pub async fn count(self) -> Result<u64, Error> {
-        self.table.count(&self.query).await
+        let inner = &self.context.inner;
+        inner.tables.ensure(&self.table).await?;
+        Ok(inner.store.count(&self.table, &self.query).await?)
     }
 
     /// How the store would answer: which declared index it uses, if any.
     pub async fn explain(self) -> Result<Plan, Error> {
-        let name = &self.table.name;
-        let inner = &self.table.context.inner;
-        inner.ensure_table(name).await?;
+        let (name, inner) = (&self.table, &self.context.inner);
+        inner.tables.ensure(name).await?;
         Ok(inner.store.explain(name, &self.query).await?)
     }
 }
 
 impl<T: DeserializeOwned> TableQuery<T> {
     async fn run(self) -> Result<QueryPage<T>, Error> {
-        let name = &self.table.name;
-        let inner = &self.table.context.inner;
-        inner.ensure_table(name).await?;
+        let (name, inner) = (&self.table, &self.context.inner);
+        inner.tables.ensure(name).await?;
         let mut query = self.query;
         let one_page = query.page.is_some();
         query.page.get_or_insert(1000);
@@ -142,7 +155,7 @@ impl<T> IntoIterator for QueryPage<T> {
 impl<T> fmt::Debug for TableQuery<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TableQuery")
-            .field("table", &self.table.name)
+            .field("table", &self.table)
             .finish_non_exhaustive()
     }
 }

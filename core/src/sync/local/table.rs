@@ -3,7 +3,6 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::Error;
@@ -14,7 +13,7 @@ use crate::store::LocalStoreExt;
 use crate::sync::admin::purge::{Purge, PurgeReport};
 use crate::sync::context::SyncContext;
 use crate::sync::local::query::TableQuery;
-use crate::sync::local::transaction::{Typed, typed};
+use crate::sync::local::typed::{Typed, typed};
 use crate::sync::pull::Pull;
 use crate::sync::pull::audit::Audit;
 
@@ -28,8 +27,16 @@ pub struct SyncTable<T> {
     marker: Typed<T>,
 }
 
+impl SyncContext {
+    /// A handle on a table whose records are of type `T`: any serde type, or [`Record`](crate::Record) for the untyped form.
+    /// A table that was never declared is made on first use.
+    pub fn table<T>(&self, name: &str) -> Result<SyncTable<T>, Error> {
+        Ok(SyncTable::new(self.clone(), TableName::new(name)?))
+    }
+}
+
 impl<T> SyncTable<T> {
-    pub(crate) fn new(context: SyncContext, name: TableName) -> Self {
+    fn new(context: SyncContext, name: TableName) -> Self {
         Self {
             context,
             name,
@@ -69,7 +76,7 @@ impl<T> SyncTable<T> {
 
     /// How many records match the query's filter.
     pub async fn count(&self, query: &Query) -> Result<u64, Error> {
-        self.context.inner.ensure_table(&self.name).await?;
+        self.context.inner.tables.ensure(&self.name).await?;
         Ok(self.context.inner.store.count(&self.name, query).await?)
     }
 
@@ -81,81 +88,13 @@ impl<T> SyncTable<T> {
             .is_some())
     }
 
-    /// Removes a record.
-    pub async fn delete(&self, id: impl AsRef<str> + Send) -> Result<(), Error> {
-        self.context
-            .transaction()
-            .only(|transaction| transaction.delete(self, id))
-            .await?;
-        Ok(())
-    }
-
     async fn get_record(&self, id: &RecordId) -> Result<Option<Record>, Error> {
-        self.context.inner.ensure_table(&self.name).await?;
+        self.context.inner.tables.ensure(&self.name).await?;
         Ok(self.context.inner.store.get_one(&self.name, id).await?)
     }
 }
 
-impl<T: Serialize + DeserializeOwned + Send + Sync> SyncTable<T> {
-    /// Stores a new record, with a new id if it has none, and returns it as stored.
-    pub async fn insert(&self, record: &T) -> Result<T, Error> {
-        let stored = self
-            .context
-            .transaction()
-            .only(|transaction| transaction.insert(self, record))
-            .await?;
-        self.expect(stored)
-    }
-
-    /// Inserts the record, or replaces the one with its id.
-    pub async fn upsert(&self, record: &T) -> Result<T, Error> {
-        let stored = self
-            .context
-            .transaction()
-            .only(|transaction| transaction.upsert(self, record))
-            .await?;
-        self.expect(stored)
-    }
-
-    /// Puts the members of `changes` (any type that serialises as an object) over those of a record.
-    pub async fn update<C: Serialize + Sync + ?Sized>(
-        &self,
-        id: impl AsRef<str> + Send,
-        changes: &C,
-    ) -> Result<T, Error> {
-        let stored = self
-            .context
-            .transaction()
-            .only(|transaction| transaction.update(self, id, changes))
-            .await?;
-        self.expect(stored)
-    }
-
-    /// Puts members over those of a record that are made from it as it is: nothing comes in between, so that a
-    /// counter loses no step. `changes` may be called several times.
-    pub async fn modify<C: Serialize>(
-        &self,
-        id: impl AsRef<str> + Send,
-        changes: impl Fn(T) -> C + Send + Sync + 'static,
-    ) -> Result<T, Error> {
-        let stored = self
-            .context
-            .transaction()
-            .only(|transaction| transaction.modify(self, id, changes))
-            .await?;
-        self.expect(stored)
-    }
-
-    /// Replaces all members of the record with the id that `record` carries.
-    pub async fn replace(&self, record: &T) -> Result<T, Error> {
-        let stored = self
-            .context
-            .transaction()
-            .only(|transaction| transaction.replace(self, record))
-            .await?;
-        self.expect(stored)
-    }
-
+impl<T: DeserializeOwned> SyncTable<T> {
     /// The record with this id, if it is here.
     pub async fn get(&self, id: impl AsRef<str> + Send) -> Result<Option<T>, Error> {
         let record = self.get_record(&RecordId::new(id.as_ref())?).await?;
@@ -169,16 +108,7 @@ impl<T: Serialize + DeserializeOwned + Send + Sync> SyncTable<T> {
 
     /// Starts from a query that exists already.
     pub fn query_with(&self, query: Query) -> TableQuery<T> {
-        TableQuery {
-            table: self.clone(),
-            query,
-        }
-    }
-
-    fn expect(&self, stored: Option<Record>) -> Result<T, Error> {
-        // A change other than a delete leaves a record.
-        let stored = stored.ok_or(Error::Contended)?;
-        typed(&self.name, &stored)
+        TableQuery::new(self.context.clone(), self.name.clone(), query)
     }
 }
 

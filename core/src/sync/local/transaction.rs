@@ -1,7 +1,5 @@
 //! Several local changes stored together.
 
-use std::marker::PhantomData;
-
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -10,6 +8,7 @@ use crate::name::RecordId;
 use crate::record::{Draft, Record};
 use crate::sync::context::SyncContext;
 use crate::sync::local::table::SyncTable;
+use crate::sync::local::typed::typed;
 use crate::sync::local::write::Staged;
 use crate::sync::queue::slot::{Intent, Modify};
 
@@ -34,14 +33,17 @@ pub struct Transaction {
     staged: Vec<Staged>,
 }
 
-impl Transaction {
-    pub(crate) fn new(context: SyncContext) -> Self {
-        Self {
-            context,
+impl SyncContext {
+    /// Starts a transaction: several local changes that are stored together or not at all.
+    pub fn transaction(&self) -> Transaction {
+        Transaction {
+            context: self.clone(),
             staged: Vec::new(),
         }
     }
+}
 
+impl Transaction {
     /// Adds a new record and returns its id, made if it has none.
     pub fn insert<T: Serialize>(
         &mut self,
@@ -182,19 +184,4 @@ impl Transaction {
         stage(&mut self)?;
         Ok(self.commit().await?.pop().flatten())
     }
-}
-
-/// A marker for typed handles that is `Send` and `Sync` whatever the type is.
-pub(crate) type Typed<T> = PhantomData<fn() -> T>;
-
-/// Reads a record into the type of a handle.
-pub(crate) fn typed<T: DeserializeOwned>(
-    table: &crate::TableName,
-    record: &Record,
-) -> Result<T, Error> {
-    record.to().map_err(|source| Error::Typed {
-        table: table.clone(),
-        id: record.id().clone(),
-        source,
-    })
 }

@@ -4,16 +4,12 @@ use crate::error::Error;
 use crate::name::{RecordId, TableName};
 use crate::record::Record;
 use crate::store::{Durability, LocalStoreExt, StoreErrorKind, WriteBatch};
-use crate::sync::context::Inner;
 use crate::sync::event::{Event, Origin};
-use crate::sync::locks::spread;
-use crate::sync::queue::index::InFlight;
+use crate::sync::guards::spread;
+use crate::sync::inner::Inner;
 use crate::sync::queue::operation::Operation;
 use crate::sync::queue::slot::{Intent, Slot};
-use crate::sync::system::{META, OPERATIONS, meta_row, seq_id};
-
-/// How often a plan is made anew because someone else changed the same rows.
-const ATTEMPTS: usize = 64;
+use crate::sync::system::{ATTEMPTS, META, OPERATIONS, meta_row, seq_id};
 
 /// A change to one record.
 #[derive(Debug, Clone)]
@@ -45,7 +41,7 @@ impl Inner {
     /// Checks a new record: size, declared types.
     pub(crate) fn check_record(&self, table: &TableName, record: &Record) -> Result<(), Error> {
         self.check_size(table, record)?;
-        Ok(self.table_schema(table).check_record(table, record)?)
+        Ok(self.tables.get(table).check_record(table, record)?)
     }
 
     /// Checks what a change makes of a record that `known` are the earlier states, or the other sides, of: only what it changes is
@@ -56,16 +52,14 @@ impl Inner {
         record: Record,
         known: &[&Record],
     ) -> Result<Record, Error> {
-        let record = self
-            .table_schema(table)
-            .check_change(table, record, known)?;
+        let record = self.tables.get(table).check_change(table, record, known)?;
         self.check_size(table, &record)?;
         Ok(record)
     }
 
     /// Checks that a record is not too large.
     pub(crate) fn check_size(&self, table: &TableName, record: &Record) -> Result<(), Error> {
-        let (bytes, limit) = (record.body().len(), self.options.max_record_bytes);
+        let (bytes, limit) = (record.body().len(), self.settings.max_record_bytes);
         if bytes > limit {
             return Err(Error::TooLarge {
                 table: table.clone(),
@@ -80,7 +74,7 @@ impl Inner {
     /// Applies changes in order, all or nothing. Returns each record as it is after its change.
     pub(crate) async fn write(&self, staged: &[Staged]) -> Result<Vec<Option<Record>>, Error> {
         for change in staged {
-            self.ensure_table(&change.table).await?;
+            self.tables.ensure(&change.table).await?;
         }
         let all_new = staged
             .iter()
@@ -123,9 +117,10 @@ impl Inner {
         staged: &[Staged],
         trusting: bool,
     ) -> Result<Vec<Option<Record>>, CommitError> {
-        let _gate = self.gate.read().await;
+        let _queue = self.guards.queue.read().await;
         let _locks = self
-            .locks
+            .guards
+            .records
             .lock(staged.iter().map(|change| (&change.table, &change.id)))
             .await;
         self.is_known()?;
@@ -160,7 +155,7 @@ impl Inner {
             }
             after.push(slot.record.clone());
         }
-        let batch = WriteBatch::new().durability(self.options.local_durability);
+        let batch = WriteBatch::new().durability(self.settings.local_durability);
         self.commit_slots(&slots, batch, Origin::Local).await?;
         Ok(after)
     }
@@ -171,7 +166,7 @@ impl Inner {
         let unknown =
             |key: &&(TableName, RecordId)| self.queue.of_record(&key.0, &key.1).is_empty();
         let slot = |(table, id): &(TableName, RecordId)| {
-            let local_only = self.table_schema(table).local_only;
+            let local_only = self.tables.get(table).local_only;
             Slot::new(table.clone(), id.clone(), None, Vec::new())
                 .local_only(local_only)
                 .at(now)
@@ -179,7 +174,7 @@ impl Inner {
         keys.iter().take_while(unknown).map(slot).collect()
     }
 
-    /// Reads records with their operations. The caller holds the locks of the records, or the gate alone.
+    /// Reads records with their operations. The caller holds the locks of the records, or the guard of the queue alone.
     pub(crate) async fn read_slots(
         &self,
         keys: &[(TableName, RecordId)],
@@ -191,7 +186,7 @@ impl Inner {
                 continue;
             };
             let ids: Vec<RecordId> = group.iter().map(|(_, id)| id.clone()).collect();
-            let local_only = self.table_schema(table).local_only;
+            let local_only = self.tables.get(table).local_only;
             let records = self.store.get(table, &ids).await?;
             for (id, record) in ids.into_iter().zip(records) {
                 let operations = self
@@ -242,15 +237,11 @@ impl Inner {
             batch = batch.put(&META, meta_row("queue", &floor.to_string())?);
         }
         if !batch.is_empty() {
-            self.check_queue(&mut batch);
             let lease = match origin {
-                Origin::Push => self.renew_in(&mut batch)?,
+                Origin::Push => self.lease.renew_in(&mut batch)?,
                 _ => None,
             };
-            let in_flight = InFlight::new(&self.queue);
-            let result = self.store.commit(batch).await;
-            in_flight.ended(&result);
-            result?;
+            self.queue.commit(batch).await?;
             if lease.is_some() {
                 self.lease.set(lease);
             }
@@ -260,7 +251,7 @@ impl Inner {
                 .record_changed(&slot.table, &slot.id, &slot.operations);
             if let Some(change) = slot.record_change() {
                 let (table, id) = (slot.table.clone(), slot.id.clone());
-                self.emit(Event::Changed {
+                self.listeners.emit(Event::Changed {
                     table,
                     id,
                     change,
@@ -287,7 +278,7 @@ impl Inner {
                 Ok(result) => return Ok(result),
                 Err(CommitError::Stale) => {
                     if origin == Origin::Push {
-                        self.look_at_lease().await?;
+                        self.lease.look().await?;
                     }
                     self.start_over(attempt).await?;
                 }
@@ -313,9 +304,10 @@ impl Inner {
         origin: Origin,
         plan: &mut (impl FnMut(&mut [Slot], &mut WriteBatch) -> Result<T, Error> + Send),
     ) -> Result<T, CommitError> {
-        let _gate = self.gate.read().await;
+        let _queue = self.guards.queue.read().await;
         let _locks = self
-            .locks
+            .guards
+            .records
             .lock(keys.iter().map(|(table, id)| (table, id)))
             .await;
         self.is_known()?;

@@ -7,18 +7,14 @@ use crate::name::{RecordId, TableName};
 use crate::planted::planted;
 use crate::record::Record;
 use crate::store::{Durability, Expect, Write, WriteBatch};
-use crate::sync::context::Inner;
 use crate::sync::event::{Event, Origin, RecordChange};
+use crate::sync::inner::Inner;
 use crate::sync::local::write::CommitError;
-use crate::sync::pull::PullReport;
+use crate::sync::pull::report::PullReport;
 use crate::sync::pull::start::Start;
-use crate::sync::queue::index::InFlight;
 use crate::sync::queue::operation::{OperationKind, OperationState};
 use crate::sync::remote::Remote;
-use crate::sync::system::{DELTA, FAILURES, META, OPERATIONS, meta_row, seq_id};
-
-/// How often the same rows are tried because someone else changed the queue meanwhile.
-const ATTEMPTS: usize = 64;
+use crate::sync::system::{ATTEMPTS, DELTA, FAILURES, META, OPERATIONS, meta_row, seq_id};
 
 /// Where rows come from and go to.
 #[derive(Debug, Clone, Copy)]
@@ -96,9 +92,9 @@ impl Inner {
         report: &mut PullReport,
     ) -> Result<(), CommitError> {
         let table = target.table;
-        let _gate = self.gate.write().await;
+        let _queue = self.guards.queue.write().await;
         if attempt > 0 || self.queue.is_suspect() {
-            self.reload_queue_gated().await?;
+            self.queue.reload().await?;
         }
         let ids: Vec<RecordId> = rows.iter().map(|row| row.id().clone()).collect();
         let locals = self.store.get(table, &ids).await?;
@@ -109,7 +105,7 @@ impl Inner {
         for (row, local) in rows.iter().zip(locals) {
             match self.queue.of_record(table, row.id()).first() {
                 Some(_) if planted!(PullOverPending) => plan.take(table, row, local.as_ref()),
-                Some(seq) => self.keep(row, *seq, &mut plan).await?,
+                Some(seq) => self.shadow_row(row, *seq, &mut plan).await?,
                 None => plan.take(table, row, local.as_ref()),
             }
         }
@@ -130,22 +126,18 @@ impl Inner {
         }
         if !plan.batch.writes().is_empty() {
             // No one queued an operation since the index was read, and no dropped commit did.
-            self.check_queue(&mut plan.batch);
             target.remote.session.check_in(&mut plan.batch);
             if let Some(start) = target.start {
                 start.check(&mut plan.batch);
             }
-            let in_flight = InFlight::new(&self.queue);
-            let result = self.store.commit(plan.batch).await;
-            in_flight.ended(&result);
-            result?;
+            self.queue.commit(plan.batch).await?;
         }
         for (_, id) in &plan.settled {
             self.queue.record_changed(table, id, &[]);
         }
         report.add(&plan.counts);
         for (id, change) in plan.changes {
-            self.emit(Event::Changed {
+            self.listeners.emit(Event::Changed {
                 table: table.clone(),
                 id,
                 change,
@@ -156,7 +148,12 @@ impl Inner {
     }
 
     /// Notes the server's row with the first operation on its record, unless another process is done with that.
-    async fn keep(&self, row: &Record, seq: u64, plan: &mut PagePlan) -> Result<(), CommitError> {
+    async fn shadow_row(
+        &self,
+        row: &Record,
+        seq: u64,
+        plan: &mut PagePlan,
+    ) -> Result<(), CommitError> {
         plan.counts.kept += 1;
         for mut operation in self.read_operations(&[seq]).await? {
             if operation.base.as_ref() == Some(row) || operation.shadow.as_ref() == Some(row) {

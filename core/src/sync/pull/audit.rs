@@ -13,11 +13,12 @@ use crate::query::Query;
 use crate::record::Record;
 use crate::store::{Durability, LocalStoreExt, StoreErrorKind, WriteBatch};
 use crate::sync::cancel::CancelToken;
-use crate::sync::context::{Inner, SyncContext};
-use crate::sync::decide::decision::tombstone;
+use crate::sync::context::SyncContext;
+use crate::sync::inner::Inner;
 use crate::sync::pull::apply::Target;
-use crate::sync::pull::walk::{Route, Then, is_windowed, safe_time};
-use crate::sync::pull::{MAX_REQUESTS, PullReport, check_query};
+use crate::sync::pull::query::{MAX_REQUESTS, check_query, is_windowed};
+use crate::sync::pull::report::PullReport;
+use crate::sync::pull::walk::{Then, Walk, safe_time};
 use crate::sync::remote::Remote;
 use crate::sync::system::{DELTA, DeltaToken};
 use crate::timestamp::Timestamp;
@@ -145,14 +146,14 @@ impl Audit {
                 "an audit has no order, top and skip of its own",
             ));
         }
-        inner.ensure_table(&self.table).await?;
-        if inner.table_schema(&self.table).local_only {
+        inner.tables.ensure(&self.table).await?;
+        if inner.tables.get(&self.table).local_only {
             return Err(Error::LocalOnly {
                 table: self.table.clone(),
             });
         }
-        let turn = inner.pull_turn(&self.table);
-        let _turn = turn.lock().await;
+        let pull = inner.guards.pull(&self.table);
+        let _pull = pull.lock().await;
         let remote = inner.contact().await?;
         let mut run = Run {
             audit: &self,
@@ -196,10 +197,10 @@ struct Run<'a> {
 impl Run<'_> {
     /// Reads all rows of the server by id and compares them.
     async fn server_rows(&mut self) -> Result<(), Error> {
-        let mut route = Route::everything();
+        let mut walk = Walk::everything();
         loop {
-            let (mut query, cursor) = route.request(&self.audit.query);
-            query.page = query.page.or(Some(self.inner.options.pull_page));
+            let (mut query, cursor) = walk.request(&self.audit.query);
+            query.page = query.page.or(Some(self.inner.settings.pull_page));
             if self.report.requests >= MAX_REQUESTS {
                 return Err(Error::NoProgress {
                     table: self.audit.table.clone(),
@@ -207,7 +208,7 @@ impl Run<'_> {
             }
             self.report.requests += 1;
             // Held until the page is stored, so that no push's answer is put back by an older row.
-            let _turn = self.inner.turn.read().await;
+            let _exchange = self.inner.guards.exchange.read().await;
             let page = self
                 .audit
                 .cancel
@@ -227,10 +228,10 @@ impl Run<'_> {
                 .map(|id| self.hasher.hash_one(id));
             self.came.extend(hashes);
             self.newest = self.newest.max(safe_time(&page));
-            let taken = route.take(page)?;
-            self.report.compared += taken.rows.len() as u64;
-            self.compare(&taken.rows).await?;
-            match taken.then {
+            let effect = walk.take(page)?;
+            self.report.compared += effect.rows.len() as u64;
+            self.compare(&effect.rows).await?;
+            match effect.then {
                 Then::More => {}
                 Then::Done => return Ok(()),
                 Then::NoProgress => {
@@ -266,7 +267,7 @@ impl Run<'_> {
             return Ok(());
         }
         self.report.requests += 1;
-        let _turn = self.inner.turn.read().await;
+        let _exchange = self.inner.guards.exchange.read().await;
         let ask = self.remote.get(table, id);
         let row = self.audit.cancel.run(ask).await?;
         // What another server does not have is no deletion.
@@ -277,7 +278,7 @@ impl Run<'_> {
                 self.report.note(id, DifferenceKind::Unsent);
                 return Ok(());
             }
-            None => tombstone(id),
+            None => Record::tombstone(id),
         };
         self.compare(&[row]).await
     }

@@ -20,48 +20,19 @@ use tokio::sync::RwLockWriteGuard;
 
 use crate::error::Error;
 use crate::name::{QueryId, RecordId, TableName};
-use crate::query::odata::Limits;
 use crate::query::{Cursor, Evaluator, Expr, Query, field};
 use crate::record::Record;
 use crate::store::{Durability, LocalStoreExt, StoreErrorKind, WriteBatch};
-use crate::sync::context::Inner;
 use crate::sync::event::{Event, Origin, RecordChange};
+use crate::sync::inner::Inner;
+use crate::sync::pull::query::{is_same, read, text_of};
 use crate::sync::pull::start;
-use crate::sync::queue::index::InFlight;
 use crate::sync::remote::Remote;
 use crate::sync::system::{DELTA, DeltaToken, META};
 
 const ATTEMPTS: usize = 16;
 /// Records that are looked at, and may leave, in one commit.
 const BATCH: u32 = 1000;
-
-/// The filter and the parameters of a query as text: what a token keeps, and what makes a pull under its name another one.
-pub(crate) fn text_of(query: &Query) -> Result<String, Error> {
-    let mut plain = Query::all();
-    plain.filter.clone_from(&query.filter);
-    plain.parameters.clone_from(&query.parameters);
-    // Those of one name keep their order, which may mean something.
-    plain.parameters.sort_by(|one, other| one.0.cmp(&other.0));
-    plain
-        .to_odata()
-        .map_err(|_| Error::PullQuery("its filter cannot be written as text"))
-}
-
-/// Whether a token's text says the same as one of [`text_of`], perhaps in the spelling of another release.
-pub(crate) fn is_same(stored: &str, text: &str) -> bool {
-    let read_back = || text_of(&read(stored)?).ok();
-    stored == text || read_back().as_deref() == Some(text)
-}
-
-/// `None` for what this release does not read, such as a very deep filter: it keeps nothing, and what leaves comes back with its pull.
-fn read(stored: &str) -> Option<Query> {
-    let limits = Limits {
-        nodes: usize::MAX,
-        length: usize::MAX,
-        ..Limits::default()
-    };
-    Query::from_odata_with(stored, &limits).ok()
-}
 
 /// A pull under a name.
 #[derive(Debug, Clone, Copy)]
@@ -88,7 +59,7 @@ enum Batch {
 }
 
 impl Named<'_> {
-    /// Lets the records leave that a changed filter does not want any more. For the holder of the table's pull turn.
+    /// Lets the records leave that a changed filter does not want any more. For the holder of the table's pull guard.
     pub(crate) async fn settle(&self, inner: &Inner, remote: &Remote) -> Result<Left, Error> {
         let text = text_of(self.query)?;
         drop(alone(inner).await?);
@@ -110,7 +81,7 @@ impl Named<'_> {
             let (removed, next) = self.remove(inner, &text, &strangers).await?;
             left.records += removed.len() as u64;
             for record in removed {
-                inner.emit(Event::Changed {
+                inner.listeners.emit(Event::Changed {
                     table: self.table.clone(),
                     id: record.id().clone(),
                     change: RecordChange::Deleted,
@@ -137,7 +108,7 @@ impl Named<'_> {
     /// The token takes the new filter and starts anew.
     async fn mark(&self, inner: &Inner, text: &str) -> Result<(), Error> {
         for _ in 0..ATTEMPTS {
-            let _gate = alone(inner).await?;
+            let _queue = alone(inner).await?;
             // None: another context has purged the table, and there is nothing that could leave.
             let Some((row, mut token)) = self.token(inner).await? else {
                 return Ok(());
@@ -169,7 +140,7 @@ impl Named<'_> {
         strangers: &Query,
     ) -> Result<(Vec<Record>, Option<Cursor>), Error> {
         for _ in 0..ATTEMPTS {
-            let _gate = alone(inner).await?;
+            let _queue = alone(inner).await?;
             match self.try_remove(inner, text, strangers).await? {
                 Batch::Removed(records, next) => return Ok((records, next)),
                 Batch::Settled => return Ok((Vec::new(), None)),
@@ -206,7 +177,7 @@ impl Named<'_> {
             .iter()
             .filter_map(|(_, token)| read(&token.filter))
             .collect();
-        let schema = inner.table_schema(self.table);
+        let schema = inner.tables.get(self.table);
         let evaluator = Evaluator::new(&schema);
         let stays = |record: &Record| {
             let was_at_server = record.version().is_some() || record.updated_at().is_some();
@@ -256,25 +227,21 @@ fn has_filter(stored: &str, filter: Option<&Expr>) -> bool {
     read(stored).is_some_and(|stored| plain(stored.filter.as_ref()) == plain(filter))
 }
 
-/// The gate, with a queue that is known: what an earlier call of this context has dropped does not land behind what is read from here on.
+/// The guard of the queue, which is known then: what an earlier call of this context has dropped does not land behind what is read from here on.
 async fn alone(inner: &Inner) -> Result<RwLockWriteGuard<'_, ()>, Error> {
-    let gate = inner.gate.write().await;
+    let guard = inner.guards.queue.write().await;
     if inner.queue.is_suspect() {
-        inner.reload_queue_gated().await?;
+        inner.queue.reload().await?;
     }
-    Ok(gate)
+    Ok(guard)
 }
 
-/// Commits what relies on the queue as it is known; false where a check failed, and the queue was read anew. For the holder of the gate.
-async fn commit(inner: &Inner, mut batch: WriteBatch) -> Result<bool, Error> {
-    inner.check_queue(&mut batch);
-    let in_flight = InFlight::new(&inner.queue);
-    let result = inner.store.commit(batch).await;
-    in_flight.ended(&result);
-    match result {
+/// Commits what relies on the queue as it is known; false where a check failed, and the queue was read anew. For the holder of the guard.
+async fn commit(inner: &Inner, batch: WriteBatch) -> Result<bool, Error> {
+    match inner.queue.commit(batch).await {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == StoreErrorKind::CheckFailed => {
-            inner.reload_queue_gated().await?;
+            inner.queue.reload().await?;
             Ok(false)
         }
         Err(error) => Err(error.into()),

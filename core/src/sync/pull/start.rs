@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::name::{RecordId, TableName};
 use crate::record::Record;
 use crate::store::{Expect, LocalStoreExt, WriteBatch};
-use crate::sync::context::Inner;
+use crate::sync::inner::Inner;
 use crate::sync::system::{META, meta_row};
 
 /// The mark of one table as a pull has found it.

@@ -1,4 +1,4 @@
-//! The way of a pull through the server's pages: what to ask for, and what to make of an answer.
+//! The walk of a pull through the server's pages: what to ask for, and what to make of an answer.
 
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -9,9 +9,9 @@ use crate::planted::planted;
 use crate::query::Query;
 use crate::record::Record;
 use crate::store::LocalStoreExt;
-use crate::sync::context::Inner;
+use crate::sync::inner::Inner;
 use crate::sync::pull::delta::{Next, Seen, Step, next_step};
-use crate::sync::pull::filter::{is_same, text_of};
+use crate::sync::pull::query::{is_same, is_windowed, text_of};
 use crate::sync::system::{DELTA, DeltaToken};
 use crate::timestamp::Timestamp;
 use crate::transport::{PageCursor, RemotePage};
@@ -21,13 +21,13 @@ const REPEATS: u32 = 8;
 
 const DAY_MILLIS: i64 = 24 * 3600 * 1000;
 
-/// Where a pull is.
+/// The walk of a pull through the server's pages: where it is.
 #[derive(Debug)]
-pub(crate) enum Route {
+pub(crate) enum Walk {
     /// Follows the changes since the last pull under a name.
     Changes(Box<Changes>),
     /// Reads all rows, by id.
-    Everything(Way),
+    Everything(Steps),
     /// Reads the window that the application's own order, skip and top describe, by the server's pages.
     Window {
         query: Query,
@@ -38,7 +38,7 @@ pub(crate) enum Route {
 
 /// The requests of a pull so far. A server that leads to the same one twice leads in a circle.
 #[derive(Debug)]
-pub(crate) struct Way {
+pub(crate) struct Steps {
     step: Step,
     asked: HashSet<Step>,
 }
@@ -53,7 +53,7 @@ pub(crate) struct Pages {
 /// The state of an incremental pull.
 #[derive(Debug)]
 pub(crate) struct Changes {
-    way: Way,
+    steps: Steps,
     token: DeltaToken,
     /// The token's row as it is stored.
     stored: Option<Record>,
@@ -65,7 +65,7 @@ pub(crate) struct Changes {
 
 /// What a page comes to.
 #[derive(Debug)]
-pub(crate) struct Taken {
+pub(crate) struct PageEffect {
     /// The rows that are new to this pull.
     pub(crate) rows: Vec<Record>,
     /// The position to keep with them.
@@ -82,13 +82,8 @@ pub(crate) enum Then {
     NoProgress,
 }
 
-/// True when a query has an order or a window of its own.
-pub(crate) fn is_windowed(query: &Query) -> bool {
-    !query.order.is_empty() || query.top.is_some() || query.skip > 0
-}
-
-impl Route {
-    /// The way of a pull: incremental under `name`, else in full.
+impl Walk {
+    /// The walk of a pull: incremental under `name`, else in full.
     pub(crate) async fn of(
         inner: &Inner,
         table: &TableName,
@@ -108,33 +103,33 @@ impl Route {
         }
     }
 
-    /// The way through all rows.
+    /// The walk through all rows.
     pub(crate) fn everything() -> Self {
-        Self::Everything(Way::new(Step::Ids { after: None }))
+        Self::Everything(Steps::new(Step::Ids { after: None }))
     }
 
     /// The next request; `base` holds the application's filter.
     pub(crate) fn request(&self, base: &Query) -> (Query, Option<PageCursor>) {
         match self {
-            Self::Changes(changes) => (changes.way.step.query(base), None),
-            Self::Everything(way) => (way.step.query(base), None),
+            Self::Changes(changes) => (changes.steps.step.query(base), None),
+            Self::Everything(steps) => (steps.step.query(base), None),
             Self::Window { query, cursor, .. } => (query.clone(), cursor.clone()),
         }
     }
 
     /// Takes the answer to the last request.
-    pub(crate) fn take(&mut self, page: RemotePage) -> Result<Taken, Error> {
+    pub(crate) fn take(&mut self, page: RemotePage) -> Result<PageEffect, Error> {
         // Nothing is known of what lies behind rows that cannot be read.
         let lost = page.records.is_empty() && !page.invalid.is_empty() && !page.last;
-        let mut taken = match self {
+        let mut effect = match self {
             Self::Changes(changes) => changes.take(page)?,
-            Self::Everything(way) => {
-                let next = next_step(&way.step, &seen(&page));
+            Self::Everything(steps) => {
+                let next = next_step(&steps.step, &seen(&page));
                 let rows = page.records;
-                Taken {
+                PageEffect {
                     rows,
                     token: None,
-                    then: way.advance(next),
+                    then: steps.advance(next),
                 }
             }
             Self::Window {
@@ -153,7 +148,7 @@ impl Route {
                     Then::More
                 };
                 *cursor = page.next;
-                Taken {
+                PageEffect {
                     rows: page.records,
                     token: None,
                     then,
@@ -161,13 +156,13 @@ impl Route {
             }
         };
         if lost && !matches!(self, Self::Window { .. }) {
-            taken.then = Then::NoProgress;
+            effect.then = Then::NoProgress;
         }
-        Ok(taken)
+        Ok(effect)
     }
 }
 
-impl Way {
+impl Steps {
     fn new(step: Step) -> Self {
         Self {
             step,
@@ -233,7 +228,7 @@ impl Changes {
                 leaving: false,
             },
         };
-        let overlap_millis = inner.options.overlap_millis;
+        let overlap_millis = inner.settings.overlap_millis;
         let step = match token.time {
             Some(time) if token.ordered => Step::Range {
                 from: Some(time),
@@ -247,7 +242,7 @@ impl Changes {
         };
         let trusted = token.ordered;
         Ok(Self {
-            way: Way::new(step),
+            steps: Steps::new(step),
             token,
             stored,
             known: Known::default(),
@@ -256,12 +251,12 @@ impl Changes {
         })
     }
 
-    fn take(&mut self, page: RemotePage) -> Result<Taken, Error> {
+    fn take(&mut self, page: RemotePage) -> Result<PageEffect, Error> {
         if std::mem::take(&mut self.trusted) && !page.ordered {
             // Another server than last time: its order is not promised, so the last pull is overlapped after all.
             if let Some(time) = self.token.time {
-                self.way.step = overlapping(time, self.overlap_millis);
-                return Ok(Taken {
+                self.steps.step = overlapping(time, self.overlap_millis);
+                return Ok(PageEffect {
                     rows: Vec::new(),
                     token: None,
                     then: Then::More,
@@ -283,14 +278,14 @@ impl Changes {
         let token =
             (self.token.time.is_some() && self.stored.as_ref() != Some(&row)).then_some(row);
         let rows = self.known.fresh(page.records);
-        let next = next_step(&self.way.step, &seen);
+        let next = next_step(&self.steps.step, &seen);
         if let Next::Step(next) = &next {
             self.known.expect(&rows, next);
         }
-        Ok(Taken {
+        Ok(PageEffect {
             rows,
             token,
-            then: self.way.advance(next),
+            then: self.steps.advance(next),
         })
     }
 }
@@ -392,18 +387,18 @@ mod tests {
     }
 
     /// How many pages of a server that repeats these are taken, and how it ends.
-    fn follow(mut route: Route, pages: &[&[&str]]) -> (usize, Then) {
+    fn follow(mut walk: Walk, pages: &[&[&str]]) -> (usize, Then) {
         for (number, ids) in pages.iter().cycle().enumerate() {
-            let taken = route.take(page(ids)).unwrap();
-            if taken.then != Then::More {
-                return (number + 1, taken.then);
+            let effect = walk.take(page(ids)).unwrap();
+            if effect.then != Then::More {
+                return (number + 1, effect.then);
             }
         }
         unreachable!()
     }
 
-    fn window() -> Route {
-        Route::Window {
+    fn window() -> Walk {
+        Walk::Window {
             query: Query::all(),
             cursor: None,
             pages: Pages::default(),
@@ -417,10 +412,7 @@ mod tests {
             (&[&["a"], &["b"]], 3),
             (&[&["a"], &["b"], &["c", "d"], &["e"]], 5),
         ] {
-            assert_eq!(
-                follow(Route::everything(), pages),
-                (taken, Then::NoProgress)
-            );
+            assert_eq!(follow(Walk::everything(), pages), (taken, Then::NoProgress));
         }
     }
 
@@ -439,11 +431,11 @@ mod tests {
 
     #[test]
     fn a_few_pages_of_a_window_may_come_again() {
-        let mut route = window();
+        let mut walk = window();
         let pages = (0..100).map(|n| format!("r{}", n / 8));
         for id in pages {
-            assert_eq!(route.take(page(&[&id])).unwrap().then, Then::More, "{id}");
+            assert_eq!(walk.take(page(&[&id])).unwrap().then, Then::More, "{id}");
         }
-        assert_eq!(route.take(page(&[])).unwrap().then, Then::Done);
+        assert_eq!(walk.take(page(&[])).unwrap().then, Then::Done);
     }
 }

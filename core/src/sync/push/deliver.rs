@@ -5,8 +5,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::name::TableName;
 use crate::planted::planted;
 use crate::record::Record;
-use crate::sync::context::Inner;
 use crate::sync::decide::conflict::ConflictDetails;
+use crate::sync::inner::Inner;
 use crate::sync::push::answer::{Answer, Failure};
 use crate::sync::push::course::{Course, Next};
 use crate::sync::push::mark::Sending;
@@ -187,7 +187,7 @@ impl Delivery<'_> {
             .and_then(|(first, now)| age(first, now))
             .zip(announced.operation_ids_kept)
             .is_some_and(|(age, kept)| u128::from(age) < kept.as_millis());
-        young && operation.sent.is_empty() && operation.account == self.inner.account()
+        young && operation.sent.is_empty() && operation.account == self.inner.server.account()
     }
 
     fn evidence(&self, operation: &Operation) -> Evidence {
@@ -272,15 +272,15 @@ impl Delivery<'_> {
 
     /// What the row says about the operation.
     fn ours(&self, sending: &Sending, row: Option<&Record>) -> Ours {
-        let table = self.inner.table_schema(&sending.operation.table);
-        let drops = self.inner.drops(&sending.operation.table);
+        let table = self.inner.tables.get(&sending.operation.table);
+        let drops = self.inner.server.drops(&sending.operation.table);
         Question {
             operation: &with_unsure(sending),
             content: sending.record.as_ref(),
             row,
             rules: &table.merge,
             drops: &drops,
-            ask_before_undelete: self.inner.options.ask_before_undelete,
+            ask_before_undelete: self.inner.settings.ask_before_undelete,
         }
         .answer()
     }
@@ -314,6 +314,7 @@ impl Delivery<'_> {
             && !sending.unsure
         {
             self.inner
+                .server
                 .learn_drops(&operation.table, dropped(sent, answer));
         }
         let usable =

@@ -18,21 +18,20 @@
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use crate::clock::IdSource;
+use crate::clock::{Clock, IdSource};
 use crate::error::Error;
 use crate::name::RecordId;
 use crate::record::Record;
-use crate::store::{Durability, LocalStoreExt, ProcessLock, StoreErrorKind, WriteBatch};
-use crate::sync::context::Inner;
-use crate::sync::system::{LeaseRow, META};
+use crate::store::{
+    Durability, LocalStore, LocalStoreExt, ProcessLock, StoreErrorKind, WriteBatch,
+};
+use crate::sync::system::{ATTEMPTS, LeaseRow, META};
 use crate::timestamp::Timestamp;
 
 /// How long a lease outlives its last renewal.
 const TERM_MILLIS: i64 = 60_000;
-/// How often a lease that others change at the same time is read again.
-const ATTEMPTS: usize = 64;
 
 /// Whether a push may take the lease. `gone`: the push that has it is known to be over.
 fn may_take(found: Option<&LeaseRow>, owner: &str, now: Timestamp, gone: bool) -> bool {
@@ -84,19 +83,36 @@ pub(crate) struct Held {
 }
 
 /// The lease as this context knows it.
-#[derive(Debug, Default)]
 pub(crate) struct Lease {
+    store: Arc<dyn LocalStore>,
+    clock: Arc<dyn Clock>,
+    ids: Arc<dyn IdSource>,
     owner: OnceLock<String>,
     pushes: AtomicU64,
     held: Mutex<Option<LeaseRow>>,
 }
 
 impl Lease {
+    pub(crate) fn new(
+        store: Arc<dyn LocalStore>,
+        clock: Arc<dyn Clock>,
+        ids: Arc<dyn IdSource>,
+    ) -> Self {
+        Self {
+            store,
+            clock,
+            ids,
+            owner: OnceLock::new(),
+            pushes: AtomicU64::new(0),
+            held: Mutex::default(),
+        }
+    }
+
     /// The name of this context; another one in every context.
-    fn owner(&self, ids: &dyn IdSource) -> &str {
+    fn owner(&self) -> &str {
         self.owner.get_or_init(|| {
             let number = CONTEXTS.fetch_add(1, Ordering::Relaxed);
-            format!("{}-{number}", ids.next_id())
+            format!("{}-{number}", self.ids.next_id())
         })
     }
 
@@ -112,21 +128,19 @@ impl Lease {
     pub(crate) fn set(&self, lease: Option<LeaseRow>) {
         *self.slot() = lease;
     }
-}
 
-impl Inner {
     /// Takes the lease for a push, or says that another process has it. The lock is to be kept until the lease is released.
-    pub(crate) async fn take_lease(&self) -> Result<Held, Error> {
-        self.lease.set(None);
+    pub(crate) async fn take(&self) -> Result<Held, Error> {
+        self.set(None);
         let lock = self.store.try_lock().await?;
         let locked = matches!(lock, ProcessLock::Held(_));
         // Of a store that one process opens all pushers are known here.
         let shared = self.store.capabilities().multi_process;
-        let owner = self.lease.owner(self.ids.as_ref());
-        let push = self.lease.pushes.fetch_add(1, Ordering::Relaxed);
+        let owner = self.owner();
+        let push = self.pushes.fetch_add(1, Ordering::Relaxed);
         let under_way = UnderWay::begin(owner, push);
         for _ in 0..ATTEMPTS {
-            let found = self.stored_lease().await?;
+            let found = self.stored().await?;
             // One that cannot be read binds nobody: to take it over is always safe.
             let known = found.as_ref().and_then(LeaseRow::from_row);
             let now = self.clock.now();
@@ -148,7 +162,7 @@ impl Inner {
                 None => batch.expect_absent(&META, &LeaseRow::id()),
             };
             if self.done(batch.put(&META, lease.to_row()?)).await? {
-                self.lease.set(Some(lease));
+                self.set(Some(lease));
                 return Ok(Held {
                     _lock: lock,
                     _under_way: under_way,
@@ -159,11 +173,11 @@ impl Inner {
     }
 
     /// Gives the lease back. One that cannot be given back runs out.
-    pub(crate) async fn release_lease(&self) {
-        let Some(row) = self.lease.held().and_then(|lease| lease.to_row().ok()) else {
+    pub(crate) async fn release(&self) {
+        let Some(row) = self.held().and_then(|lease| lease.to_row().ok()) else {
             return;
         };
-        self.lease.set(None);
+        self.set(None);
         let batch = WriteBatch::new()
             .durability(Durability::Eventual)
             .expect_same(&META, row)
@@ -173,7 +187,7 @@ impl Inner {
 
     /// Demands of a batch of a push that nobody took its lease, and renews it. Returns the lease as it is once the batch is done.
     pub(crate) fn renew_in(&self, batch: &mut WriteBatch) -> Result<Option<LeaseRow>, Error> {
-        let Some(lease) = self.lease.held() else {
+        let Some(lease) = self.held() else {
             return Ok(None);
         };
         let renewed = LeaseRow {
@@ -187,41 +201,41 @@ impl Inner {
     }
 
     /// Renews a lease that is half over; an error once another process has taken it.
-    pub(crate) async fn keep_lease(&self) -> Result<(), Error> {
+    pub(crate) async fn keep(&self) -> Result<(), Error> {
         for _ in 0..ATTEMPTS {
             let fresh =
                 |lease: LeaseRow| age(&lease, self.clock.now()) < TERM_MILLIS.unsigned_abs() / 2;
-            if self.lease.held().is_none_or(fresh) {
+            if self.held().is_none_or(fresh) {
                 return Ok(());
             }
             let mut batch = WriteBatch::new().durability(Durability::Eventual);
             let renewed = self.renew_in(&mut batch)?;
             if self.done(batch).await? {
-                self.lease.set(renewed);
+                self.set(renewed);
                 return Ok(());
             }
-            self.look_at_lease().await?;
+            self.look().await?;
         }
         Err(Error::Contended)
     }
 
     /// After a check that did not hold: an error if another process has taken the lease. A commit of this push that was
     /// dropped, or done at the same time, may have renewed it.
-    pub(crate) async fn look_at_lease(&self) -> Result<(), Error> {
-        let Some(lease) = self.lease.held() else {
+    pub(crate) async fn look(&self) -> Result<(), Error> {
+        let Some(lease) = self.held() else {
             return Ok(());
         };
-        let found = self.stored_lease().await?;
+        let found = self.stored().await?;
         match found.as_ref().and_then(LeaseRow::from_row) {
             Some(found) if (&found.owner, found.push) == (&lease.owner, lease.push) => {
-                self.lease.set(Some(found));
+                self.set(Some(found));
                 Ok(())
             }
             _ => Err(Error::AnotherPusher),
         }
     }
 
-    async fn stored_lease(&self) -> Result<Option<Record>, Error> {
+    async fn stored(&self) -> Result<Option<Record>, Error> {
         let id: RecordId = LeaseRow::id();
         Ok(self.store.get_one(&META, &id).await?)
     }

@@ -5,8 +5,8 @@ use crate::name::{RecordId, TableName};
 use crate::planted::planted;
 use crate::record::Record;
 use crate::store::Durability;
-use crate::sync::context::Inner;
 use crate::sync::event::Origin;
+use crate::sync::inner::Inner;
 use crate::sync::push::key::{legacy_key, new_key};
 use crate::sync::queue::operation::{Operation, OperationKind, OperationState};
 use crate::timestamp::Timestamp;
@@ -31,7 +31,7 @@ impl Inner {
     ) -> Result<Vec<Sending>, Error> {
         let mut keys: Vec<_> = group.iter().map(|(_, key)| key.clone()).collect();
         keys.sort_unstable();
-        let account = self.account();
+        let account = self.server.account();
         self.with_slots(&keys, Durability::Immediate, Origin::Push, |slots, _| {
             let mut sendings = Vec::with_capacity(group.len());
             for (seq, (table, id)) in group {

@@ -10,6 +10,7 @@ pub(crate) mod meaning;
 mod ours;
 pub(crate) mod patience;
 pub(crate) mod policy;
+pub(crate) mod report;
 mod request;
 mod run;
 pub(crate) mod settle;
@@ -25,25 +26,9 @@ use crate::name::TableName;
 use crate::sync::cancel::CancelToken;
 use crate::sync::context::SyncContext;
 use crate::sync::event::Event;
-use crate::sync::push::run::Run;
+use crate::sync::push::report::PushReport;
+use crate::sync::push::run::{Orders, Run};
 use crate::sync::queue::operation::OperationState;
-
-/// What a push did, and what is left.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct PushReport {
-    /// Operations that took effect at the server, or turned out not to be needed any more.
-    pub pushed: u64,
-    /// Conflicts that are parked now, earlier ones included.
-    pub conflicts: u64,
-    /// Refused operations that are parked now, earlier ones included.
-    pub rejected: u64,
-    /// Operations in the queue now, parked ones included.
-    pub pending: u64,
-    /// Of these, operations that this push left aside: they failed in a way that may be their own or everybody's, or wait behind such a
-    /// failure. A later push tries them again; [`Operation::aside`](super::Operation::aside) says why and when.
-    pub aside: u64,
-}
 
 /// A push to be awaited. Made by [`SyncContext::push`].
 ///
@@ -60,9 +45,7 @@ pub struct PushReport {
 #[must_use = "a push does nothing until it is awaited"]
 pub struct Push {
     context: SyncContext,
-    parallel: usize,
-    cancel: CancelToken,
-    tables: Option<Vec<TableName>>,
+    orders: Orders,
 }
 
 impl SyncContext {
@@ -70,9 +53,7 @@ impl SyncContext {
     pub fn push(&self) -> Push {
         Push {
             context: self.clone(),
-            parallel: 1,
-            cancel: CancelToken::new(),
-            tables: None,
+            orders: Orders::default(),
         }
     }
 }
@@ -81,19 +62,19 @@ impl Push {
     /// How many operations may be at the server at once. They are always on different records; order between
     /// records is kept only with 1, the default.
     pub fn parallel(mut self, operations: usize) -> Self {
-        self.parallel = operations.clamp(1, run::GROUP);
+        self.orders.parallel = operations.clamp(1, run::GROUP);
         self
     }
 
     /// Stops when `token` is cancelled.
     pub fn cancel(mut self, token: &CancelToken) -> Self {
-        self.cancel = token.clone();
+        self.orders.cancel = token.clone();
         self
     }
 
     /// Sends the operations of these tables only.
     pub fn tables(mut self, tables: impl IntoIterator<Item = TableName>) -> Self {
-        self.tables = Some(tables.into_iter().collect());
+        self.orders.tables = Some(tables.into_iter().collect());
         self
     }
 
@@ -102,14 +83,12 @@ impl Push {
         let (inner, mut asked) = (&self.context.inner, HashMap::new());
         loop {
             {
-                let _turn = inner.push_turn.lock().await;
+                let _push = inner.guards.push.lock().await;
                 inner.reload_queue().await?;
-                Run::new(self, inner).whole(report).await?;
+                Run::new(&self.orders, inner).whole(report).await?;
             }
-            let tables = self.tables.as_deref();
-            let asking = self
-                .context
-                .ask_about_conflicts(tables, &self.cancel, &mut asked);
+            let (tables, cancel) = (self.orders.tables.as_deref(), &self.orders.cancel);
+            let asking = self.context.ask_about_conflicts(tables, cancel, &mut asked);
             if !asking.await? {
                 return Ok(());
             }
@@ -125,7 +104,7 @@ impl Push {
         report.pending = inner.queue.len();
         match result {
             Ok(()) => {
-                inner.emit(Event::PushFinished(report));
+                inner.listeners.emit(Event::PushFinished(report));
                 Ok(report)
             }
             Err(source) => Err(Error::PushStopped {

@@ -9,15 +9,16 @@ use crate::error::Error;
 use crate::name::{RecordId, TableName};
 use crate::planted::planted;
 use crate::store::Durability;
-use crate::sync::context::Inner;
+use crate::sync::cancel::CancelToken;
 use crate::sync::event::{Event, Origin};
+use crate::sync::inner::Inner;
 use crate::sync::push::answer::{Answer, Answered, Failure, Settled};
 use crate::sync::push::course::Course;
 use crate::sync::push::deliver::{Delivered, Delivery};
 use crate::sync::push::mark::Sending;
 use crate::sync::push::policy::{Attempt, Evidence, Facts, Verdict, judge, may_count};
+use crate::sync::push::report::PushReport;
 use crate::sync::push::settle::reject;
-use crate::sync::push::{Push, PushReport};
 use crate::sync::queue::operation::Operation;
 use crate::sync::remote::Remote;
 use crate::transport::{Rejection, TransportErrorKind};
@@ -34,9 +35,29 @@ const HELD_AT_MOST: i64 = 2 * 60 * 60 * 1000;
 
 type Key = (TableName, RecordId);
 
+/// What a push is told to do.
+#[derive(Debug)]
+pub(crate) struct Orders {
+    /// Operations that may be at the server at once.
+    pub(crate) parallel: usize,
+    pub(crate) cancel: CancelToken,
+    /// Only these; `None`: all.
+    pub(crate) tables: Option<Vec<TableName>>,
+}
+
+impl Default for Orders {
+    fn default() -> Self {
+        Self {
+            parallel: 1,
+            cancel: CancelToken::new(),
+            tables: None,
+        }
+    }
+}
+
 /// A push under way.
 pub(crate) struct Run<'a> {
-    push: &'a Push,
+    orders: &'a Orders,
     inner: &'a Inner,
     /// Changes made while the push runs wait for the next one, so that a push ends.
     last: u64,
@@ -72,9 +93,9 @@ struct Shared {
 }
 
 impl<'a> Run<'a> {
-    pub(crate) fn new(push: &'a Push, inner: &'a Inner) -> Self {
+    pub(crate) fn new(orders: &'a Orders, inner: &'a Inner) -> Self {
         Self {
-            push,
+            orders,
             inner,
             last: inner.queue.last_seq(),
             total: inner.queue.len(),
@@ -115,10 +136,10 @@ impl<'a> Run<'a> {
         group: Vec<(u64, Key)>,
         report: &mut PushReport,
     ) -> Result<(), Error> {
-        self.inner.transport()?;
-        let _lock = self.inner.take_lease().await?;
+        self.inner.server.transport()?;
+        let _lock = self.inner.lease.take().await?;
         let result = self.with_server(group, report).await;
-        self.inner.release_lease().await;
+        self.inner.lease.release().await;
         result
     }
 
@@ -131,7 +152,7 @@ impl<'a> Run<'a> {
         let inner = self.inner;
         let remote = inner.contact().await?;
         remote.begin_push();
-        inner.emit(Event::PushStarted {
+        inner.listeners.emit(Event::PushStarted {
             pending: self.total,
         });
         let tables: BTreeSet<TableName> =
@@ -170,10 +191,10 @@ impl<'a> Run<'a> {
     ) -> Result<(), Error> {
         let inner = self.inner;
         while !group.is_empty() {
-            if self.push.cancel.is_cancelled() {
+            if self.orders.cancel.is_cancelled() {
                 return Err(Error::Cancelled);
             }
-            let _turn = inner.turn.write().await;
+            let _exchange = inner.guards.exchange.write().await;
             if self.course().last_turn {
                 self.look_at_tables(remote, &group).await?;
             }
@@ -188,7 +209,7 @@ impl<'a> Run<'a> {
                     Settled::Conflict | Settled::Rejected | Settled::Aside | Settled::Open => {}
                 }
             }
-            inner.emit(Event::PushProgress {
+            inner.listeners.emit(Event::PushProgress {
                 done: report.pushed,
                 total: self.total,
             });
@@ -225,7 +246,7 @@ impl<'a> Run<'a> {
                 return None;
             }
             let key = (entry.table.clone(), entry.id.clone());
-            let tables = self.push.tables.as_ref();
+            let tables = self.orders.tables.as_ref();
             if tables.is_some_and(|tables| !tables.contains(&entry.table)) {
                 return Some(false);
             }
@@ -284,9 +305,9 @@ impl<'a> Run<'a> {
             deliveries.push(self.deliver_in_turn(&delivery, sending, last_round, place, &shared));
         }
         let all = stream::iter(deliveries)
-            .buffer_unordered(self.push.parallel)
+            .buffer_unordered(self.orders.parallel)
             .collect::<Vec<()>>();
-        let cancelled = self.push.cancel.run(all).await.err();
+        let cancelled = self.orders.cancel.run(all).await.err();
         let mut shared = shared.into_inner().unwrap_or_else(PoisonError::into_inner);
         let stopped = shared.stopped.take().or(cancelled);
         let mut answers = Vec::with_capacity(sendings.len());
@@ -325,7 +346,7 @@ impl<'a> Run<'a> {
         if lock().stopped.is_some() || !self.course().may_send(&operation.table) {
             return;
         }
-        if let Err(error) = self.inner.keep_lease().await {
+        if let Err(error) = self.inner.lease.keep().await {
             lock().stopped.get_or_insert(error);
             return;
         }
@@ -445,7 +466,9 @@ impl<'a> Run<'a> {
                 .await?;
             for (seq, table, id) in rejected {
                 self.course().decided(seq);
-                self.inner.emit(Event::OperationRejected { seq, table, id });
+                self.inner
+                    .listeners
+                    .emit(Event::OperationRejected { seq, table, id });
             }
         }
         Ok(())

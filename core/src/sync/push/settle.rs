@@ -6,11 +6,11 @@ use crate::planted::planted;
 use crate::record::Record;
 use crate::schema::MergeRules;
 use crate::store::{Durability, Write, WriteBatch};
-use crate::sync::context::Inner;
 use crate::sync::decide::conflict::{ConflictDecision, ConflictPolicy};
-use crate::sync::decide::decision::{decide, live, send_again, tombstone};
+use crate::sync::decide::decision::{decide, send_again};
 use crate::sync::decide::merge::join;
 use crate::sync::event::{Event, Origin};
+use crate::sync::inner::Inner;
 use crate::sync::push::answer::{Answer, Answered, Settled};
 use crate::sync::push::meaning::aligned;
 use crate::sync::push::request::MOVED;
@@ -27,7 +27,7 @@ impl Inner {
             .map(|a| (a.table.clone(), a.id.clone()))
             .collect();
         keys.sort_unstable();
-        let asks = matches!(self.policy, ConflictPolicy::Custom(_));
+        let asks = matches!(self.settings.conflicts, ConflictPolicy::Custom(_));
         // Eventual: an answer that a power cut takes away is asked for again before the operation is repeated.
         let settled = self
             .with_slots(&keys, Durability::Eventual, Origin::Push, |slots, batch| {
@@ -37,7 +37,7 @@ impl Inner {
                         let slot = slots
                             .iter_mut()
                             .find(|slot| slot.table == answered.table && slot.id == answered.id);
-                        let rules = &self.table_schema(&answered.table).merge;
+                        let rules = &self.tables.get(&answered.table).merge;
                         slot.map_or(Ok(Settled::Open), |slot| {
                             settle_one(slot, batch, answered, rules, asks)
                         })
@@ -47,13 +47,14 @@ impl Inner {
             .await?;
         for (answered, settled) in answers.iter().zip(&settled) {
             let (seq, table, id) = (answered.seq, answered.table.clone(), answered.id.clone());
-            match settled {
+            let event = match settled {
                 // About the others the application is asked first.
-                Settled::Conflict if !asks => self.emit(Event::ConflictParked { seq, table, id }),
-                Settled::Rejected => self.emit(Event::OperationRejected { seq, table, id }),
-                Settled::Aside => self.emit(Event::OperationAside { seq, table, id }),
-                Settled::Conflict | Settled::Done | Settled::Again | Settled::Open => {}
-            }
+                Settled::Conflict if !asks => Event::ConflictParked { seq, table, id },
+                Settled::Rejected => Event::OperationRejected { seq, table, id },
+                Settled::Aside => Event::OperationAside { seq, table, id },
+                Settled::Conflict | Settled::Done | Settled::Again | Settled::Open => continue,
+            };
+            self.listeners.emit(event);
         }
         Ok(settled)
     }
@@ -72,8 +73,8 @@ fn settle_one(
         // Cancelled while it was at the server. If it took effect and nothing newer waits, show that.
         if slot.operations.is_empty() {
             match &answered.answer {
-                Answer::Applied(Some(record)) => slot.record = live(Some(record)),
-                Answer::AppliedEarlier { now, .. } => slot.record = live(now.as_ref()),
+                Answer::Applied(Some(record)) => slot.record = Record::live(Some(record)),
+                Answer::AppliedEarlier { now, .. } => slot.record = Record::live(now.as_ref()),
                 _ => {}
             }
         }
@@ -154,7 +155,7 @@ fn settle_one(
             operation.unsure = *unsure;
             if !slot.condense(seq) {
                 // Inserted, met a stranger at the server, and deleted meanwhile: the stranger is shown.
-                slot.record = live(server.as_ref());
+                slot.record = Record::live(server.as_ref());
                 return Ok(Settled::Done);
             }
             if newer && *decision != ConflictDecision::Park && !planted!(DecisionOverEdit) {
@@ -194,12 +195,12 @@ fn applied_earlier(
         slot.operations.remove(place);
         match slot.operations.get_mut(place) {
             // It meets what others did since; should it be cancelled, that is restored.
-            Some(next) => next.shadow = now.cloned().or_else(|| Some(tombstone(&slot.id))),
-            None => slot.record = live(now),
+            Some(next) => next.shadow = now.cloned().or_else(|| Some(Record::tombstone(&slot.id))),
+            None => slot.record = Record::live(now),
         }
         return Settled::Done;
     }
-    let row = live(now);
+    let row = Record::live(now);
     let follows = slot.operations.len() > place + 1;
     let current = slot.record.clone();
     let done = slot.operations.get(place).cloned();
@@ -225,7 +226,7 @@ fn applied_earlier(
     next.state = OperationState::Pending;
     (next.item, next.unsure) = (None, false);
     next.sent.clear();
-    next.shadow = Some(now.cloned().unwrap_or_else(|| tombstone(&slot.id)));
+    next.shadow = Some(now.cloned().unwrap_or_else(|| Record::tombstone(&slot.id)));
     if next.kind == OperationKind::Insert {
         next.kind = OperationKind::Replace;
     }

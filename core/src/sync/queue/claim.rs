@@ -4,28 +4,22 @@ use crate::error::Error;
 use crate::name::RecordId;
 use crate::query::Query;
 use crate::store::{Durability, Expect, LocalStoreExt, StoreError, StoreErrorKind, WriteBatch};
-use crate::sync::context::{CLAIMS, Inner};
+use crate::sync::queue::index::{InFlight, Queue};
 use crate::sync::queue::operation::Operation;
-use crate::sync::system::{META, OPERATIONS, claim_row, meta_value};
+use crate::sync::system::{ATTEMPTS, META, OPERATIONS, claim_row, meta_value};
 
 /// Rows of the queue read at once.
 const QUEUE_PAGE: u32 = 1000;
 
-impl Inner {
-    /// Reads the whole queue from the store, after every change that is under way.
-    pub(crate) async fn reload_queue(&self) -> Result<(), Error> {
-        let _gate = self.gate.write().await;
-        self.reload_queue_gated().await
-    }
-
+impl Queue {
     /// Makes this context the one that changes the queue. A batch that was planned before fails then: one of another context, as
     /// ours will once another context has done the same, and one of our own whose commit was dropped and may be done late.
-    async fn claim_queue(&self) -> Result<(), Error> {
+    async fn take(&self) -> Result<(), Error> {
         let id = RecordId::system("claim");
-        let anew = self.queue.is_suspect();
-        for _ in 0..CLAIMS {
+        let anew = self.is_suspect();
+        for _ in 0..ATTEMPTS {
             let found = self.store.get_one(&META, &id).await?;
-            if !anew && found.is_some() && found == self.queue.claim() {
+            if !anew && found.is_some() && found == self.claim() {
                 return Ok(());
             }
             let number: u64 = match &found {
@@ -40,7 +34,7 @@ impl Inner {
             };
             match self.store.commit(batch.put(&META, claim.clone())).await {
                 Ok(()) => {
-                    self.queue.set_claim(claim);
+                    self.set_claim(claim);
                     return Ok(());
                 }
                 Err(error) if error.kind() == StoreErrorKind::CheckFailed => {}
@@ -51,20 +45,30 @@ impl Inner {
     }
 
     /// Demands of a batch that relies on the index that the index is not behind.
-    pub(crate) fn check_queue(&self, batch: &mut WriteBatch) {
-        if let Some(claim) = self.queue.claim() {
+    fn check(&self, batch: &mut WriteBatch) {
+        if let Some(claim) = self.claim() {
             let id = claim.id().clone();
             batch.check(&META, &id, Expect::Same(Box::new(claim)));
         }
     }
 
-    /// As [`reload_queue`](Self::reload_queue), for a caller that holds the gate alone.
-    pub(crate) async fn reload_queue_gated(&self) -> Result<(), Error> {
-        self.claim_queue().await?;
-        self.read_queue().await
+    /// Commits a batch that relies on the index, under the check that the index is not behind.
+    pub(crate) async fn commit(&self, mut batch: WriteBatch) -> Result<(), StoreError> {
+        self.check(&mut batch);
+        let in_flight = InFlight::new(self);
+        let result = self.store.commit(batch).await;
+        in_flight.ended(&result);
+        result
     }
 
-    pub(crate) async fn read_queue(&self) -> Result<(), Error> {
+    /// Claims the queue and reads it, for a caller that holds its guard alone.
+    pub(crate) async fn reload(&self) -> Result<(), Error> {
+        self.take().await?;
+        self.read().await
+    }
+
+    /// Reads it, without a claim.
+    pub(crate) async fn read(&self) -> Result<(), Error> {
         let floor = match self
             .store
             .get_one(&META, &RecordId::system("queue"))
@@ -90,7 +94,7 @@ impl Inner {
                 None => break,
             }
         }
-        self.queue.replace_all(operations, floor);
+        self.replace_all(operations, floor);
         Ok(())
     }
 }

@@ -6,16 +6,19 @@
 //! or after a commit of its own that was dropped, does so only after it put a new claim and read the queue anew.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::clock::IdSource;
 use crate::name::{RecordId, TableName};
 use crate::record::Record;
-use crate::store::{StoreError, StoreErrorKind};
+use crate::store::{LocalStore, StoreError, StoreErrorKind};
 use crate::sync::queue::operation::{Operation, OperationState};
 use crate::timestamp::Timestamp;
 
-#[derive(Debug, Default)]
+/// The queue: its index, and the store that holds it.
 pub(crate) struct Queue {
+    pub(super) store: Arc<dyn LocalStore>,
+    pub(super) ids: Arc<dyn IdSource>,
     index: Mutex<Index>,
 }
 
@@ -41,6 +44,14 @@ pub(crate) struct Entry {
 }
 
 impl Queue {
+    pub(crate) fn new(store: Arc<dyn LocalStore>, ids: Arc<dyn IdSource>) -> Self {
+        Self {
+            store,
+            ids,
+            index: Mutex::default(),
+        }
+    }
+
     fn index(&self) -> MutexGuard<'_, Index> {
         // Every change below is made in one go, so a poisoned index is whole all the same.
         self.index.lock().unwrap_or_else(PoisonError::into_inner)
@@ -53,9 +64,7 @@ impl Queue {
         index.last
     }
 
-    /// The row that stands while no other context has changed the queue: see [`Inner::claim_queue`].
-    ///
-    /// [`Inner::claim_queue`]: crate::sync::context::Inner::claim_queue
+    /// The row that stands while no other context has changed the queue: see [`reload`](Self::reload).
     pub(crate) fn claim(&self) -> Option<Record> {
         self.index().claim.clone()
     }
@@ -207,19 +216,18 @@ impl Index {
 }
 
 /// Marks the index as suspect unless the commit it accompanies came to a known end: covers a dropped future.
-#[derive(Debug)]
-pub(crate) struct InFlight<'a> {
+pub(super) struct InFlight<'a> {
     queue: &'a Queue,
     armed: bool,
 }
 
 impl<'a> InFlight<'a> {
-    pub(crate) fn new(queue: &'a Queue) -> Self {
+    pub(super) fn new(queue: &'a Queue) -> Self {
         Self { queue, armed: true }
     }
 
     /// The commit has ended like this.
-    pub(crate) fn ended(mut self, result: &Result<(), StoreError>) {
+    pub(super) fn ended(mut self, result: &Result<(), StoreError>) {
         let unknown = |error: &StoreError| error.kind() == StoreErrorKind::Unknown;
         self.armed = result.as_ref().is_err_and(unknown);
     }

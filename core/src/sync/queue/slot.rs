@@ -8,7 +8,6 @@ use crate::name::{RecordId, TableName};
 use crate::planted::planted;
 use crate::record::{Draft, Record, SystemProperties};
 use crate::store::{Expect, StoreError, Write, WriteBatch};
-use crate::sync::decide::decision::live;
 use crate::sync::event::RecordChange;
 use crate::sync::queue::collapse::{Collapse, collapse};
 use crate::sync::queue::operation::{Operation, OperationKind, OperationState};
@@ -219,7 +218,7 @@ impl Slot {
             Collapse::Drop => {
                 let dropped = self.operations.pop();
                 // A stranger that a pull met under the same id is shown now.
-                new = dropped.and_then(|operation| live(operation.shadow.as_ref()));
+                new = dropped.and_then(|operation| Record::live(operation.shadow.as_ref()));
             }
             Collapse::Append => {
                 if last.kind != OperationKind::Delete && last.item.is_none() {
@@ -289,7 +288,8 @@ impl Slot {
                 }
                 Collapse::Drop => {
                     let dropped = self.operations.pop();
-                    self.record = dropped.and_then(|operation| live(operation.shadow.as_ref()));
+                    self.record =
+                        dropped.and_then(|operation| Record::live(operation.shadow.as_ref()));
                     return false;
                 }
                 _ => operation.edited(frozen.as_ref()),

@@ -96,7 +96,7 @@ impl Dialect {
 /// How a dialect says things on the wire.
 pub(crate) trait Wire: fmt::Debug + Send + Sync {
     /// What holds for every request.
-    fn habits(&self) -> Habits;
+    fn quirks(&self) -> Quirks;
 
     /// The request that sends a change; `None` where it would change nothing and cannot be sent.
     fn change(&self, change: &Change) -> Result<Option<Call>, TransportError>;
@@ -115,7 +115,7 @@ pub(crate) trait Wire: fmt::Debug + Send + Sync {
 
 /// What a kind of server does alike with every request.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Habits {
+pub(crate) struct Quirks {
     /// Headers that each request has.
     pub(crate) headers: &'static [(&'static str, &'static str)],
     /// A page in the newer form (`items`) without a next link is the last one.

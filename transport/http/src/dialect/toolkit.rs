@@ -6,7 +6,7 @@ use synctable_core::query::Query;
 use synctable_core::query::odata::Spelling;
 use synctable_core::transport::{Change, ChangeKind, TransportError};
 
-use super::{Call, Habits, Wire, body, spelled};
+use super::{Call, Quirks, Wire, body, spelled};
 
 pub(super) const INCLUDE_DELETED: &str = "__includedeleted=true";
 
@@ -14,8 +14,8 @@ pub(super) const INCLUDE_DELETED: &str = "__includedeleted=true";
 pub(super) struct Toolkit;
 
 impl Wire for Toolkit {
-    fn habits(&self) -> Habits {
-        Habits {
+    fn quirks(&self) -> Quirks {
+        Quirks {
             headers: &[],
             absent_link_ends: true,
             most_rows: None,

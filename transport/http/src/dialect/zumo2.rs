@@ -18,14 +18,14 @@ use synctable_core::transport::{Change, ChangeKind, TransportError};
 use synctable_core::{Record, RecordId};
 use synctable_wire::{ZUMO2, header as names};
 
-use super::{AGENT, Call, Habits, RELATIVE_LINKS, Wire, body, follow_up, spelled};
+use super::{AGENT, Call, Quirks, RELATIVE_LINKS, Wire, body, follow_up, spelled};
 
 #[derive(Debug)]
 pub(super) struct Zumo2;
 
 impl Wire for Zumo2 {
-    fn habits(&self) -> Habits {
-        Habits {
+    fn quirks(&self) -> Quirks {
+        Quirks {
             headers: &[
                 (names::API_VERSION, names::API_VERSION_2),
                 (names::CLIENT_VERSION, AGENT),

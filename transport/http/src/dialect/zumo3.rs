@@ -10,20 +10,20 @@ use synctable_core::{Record, RecordId};
 use synctable_wire::header as names;
 
 use super::toolkit::{INCLUDE_DELETED, Toolkit};
-use super::{AGENT, Call, Habits, RELATIVE_LINKS, Wire, body, follow_up};
+use super::{AGENT, Call, Quirks, RELATIVE_LINKS, Wire, body, follow_up};
 
 #[derive(Debug)]
 pub(super) struct Zumo3;
 
 impl Wire for Zumo3 {
-    fn habits(&self) -> Habits {
-        Habits {
+    fn quirks(&self) -> Quirks {
+        Quirks {
             headers: &[
                 (names::API_VERSION, names::API_VERSION_3),
                 (names::CLIENT_VERSION, AGENT),
                 RELATIVE_LINKS,
             ],
-            ..Toolkit.habits()
+            ..Toolkit.quirks()
         }
     }
 

@@ -1,14 +1,44 @@
-//! Locks on records, so that two changes of one record in this process never plan against the same state.
+//! What keeps the calls of one context apart. Contexts and processes are kept apart by checks in the store.
+//!
+//! Whoever takes several takes them in this order: pull, push, exchange, queue, records.
 
+use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::{Arc, PoisonError};
 
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::{Mutex, MutexGuard, RwLock};
 
 use crate::name::{RecordId, TableName};
 
 /// More shards than tasks that are likely to write at once, so that strangers seldom share one.
 const SHARDS: u64 = 1024;
 
+/// The guards of a context.
+#[derive(Debug, Default)]
+pub(crate) struct Guards {
+    /// One pull of a table at a time.
+    pulls: std::sync::Mutex<HashMap<TableName, Arc<Mutex<()>>>>,
+    /// One push at a time.
+    pub(crate) push: Mutex<()>,
+    /// Keeps what is sent and what is received apart: a page is fetched and stored while no push is under way, so a
+    /// page never carries a record from before our own write. Local changes do not wait for it.
+    pub(crate) exchange: RwLock<()>,
+    /// Local changes share it, whoever plans against the whole queue or a whole table holds it alone. Never held
+    /// across a request.
+    pub(crate) queue: RwLock<()>,
+    /// One change of a record at a time.
+    pub(crate) records: RecordLocks,
+}
+
+impl Guards {
+    /// The lock that pulls of a table take.
+    pub(crate) fn pull(&self, table: &TableName) -> Arc<Mutex<()>> {
+        let mut pulls = self.pulls.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(pulls.entry(table.clone()).or_default())
+    }
+}
+
+/// Locks on records, so that two changes of one record never plan against the same state.
 #[derive(Debug)]
 pub(crate) struct RecordLocks {
     shards: Vec<Mutex<()>>,

@@ -1,0 +1,210 @@
+//! Opening a context.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::clock::{Clock, IdSource, Sleep, SystemClock, UuidV7};
+use crate::error::Error;
+use crate::name::RecordId;
+use crate::schema::Schema;
+use crate::store::{Durability, LocalStore, LocalStoreExt, StoreErrorKind, WriteBatch};
+use crate::sync::admin::copy;
+use crate::sync::context::SyncContext;
+use crate::sync::decide::conflict::ConflictPolicy;
+use crate::sync::decide::questions::Questions;
+use crate::sync::event::Listeners;
+use crate::sync::guards::Guards;
+use crate::sync::inner::Inner;
+use crate::sync::push::lease::Lease;
+use crate::sync::push::patience::RetryPolicy;
+use crate::sync::queue::index::Queue;
+use crate::sync::server::Server;
+use crate::sync::settings::Settings;
+use crate::sync::system::{self, ATTEMPTS, META, meta_row, meta_value};
+use crate::sync::tables::Tables;
+use crate::transport::Transport;
+
+/// Settings of a context before it is opened.
+#[must_use]
+pub struct ContextBuilder {
+    store: Arc<dyn LocalStore>,
+    transport: Option<Arc<dyn Transport>>,
+    schema: Schema,
+    clock: Arc<dyn Clock>,
+    ids: Arc<dyn IdSource>,
+    settings: Settings,
+}
+
+impl ContextBuilder {
+    /// The way to the server. Without one everything works but push and pull.
+    pub fn transport(mut self, transport: impl Transport) -> Self {
+        self.transport = Some(Arc::new(transport));
+        self
+    }
+
+    /// The declared tables. What earlier runs declared stays declared.
+    pub fn schema(mut self, schema: Schema) -> Self {
+        self.schema = schema;
+        self
+    }
+
+    /// What to do about conflicts. Default: [`ConflictPolicy::Park`].
+    pub fn conflicts(mut self, policy: ConflictPolicy) -> Self {
+        self.settings.conflicts = policy;
+        self
+    }
+
+    /// The clock. Default: the machine's.
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// Where ids of new records come from. Default: [`UuidV7`].
+    pub fn ids(mut self, ids: impl IdSource) -> Self {
+        self.ids = Arc::new(ids);
+        self
+    }
+
+    /// The largest record that may be written, in bytes of its JSON. Default: 1 MiB.
+    pub fn max_record_bytes(mut self, bytes: usize) -> Self {
+        self.settings.max_record_bytes = bytes;
+        self
+    }
+
+    /// How far behind its last position a pull starts over, for servers that commit changes in another order
+    /// than that of their times. Default: 5,000 ms. Servers that promise the order are not asked twice.
+    pub fn overlap_millis(mut self, millis: u32) -> Self {
+        self.settings.overlap_millis = millis.into();
+        self
+    }
+
+    /// How many records a pull asks for at once. Default: 1,000.
+    pub fn pull_page(mut self, records: u32) -> Self {
+        self.settings.pull_page = records.max(1);
+        self
+    }
+
+    /// When local changes survive a power cut. Default: [`Durability::Immediate`], before the call returns. With
+    /// [`Durability::Eventual`] calls return sooner, and a power cut (not the end of the process) may take the last changes,
+    /// always record and operation together.
+    pub fn local_durability(mut self, durability: Durability) -> Self {
+        self.settings.local_durability = durability;
+        self
+    }
+
+    /// A stable name of the signed-in user, never text of a token. The store remembers it: pushes and pulls for another account end
+    /// with [`Error::AccountChanged`] until [`SyncContext::switch_account`] says what to do. Without one the store's account is meant.
+    ///
+    /// A store without an account takes this one over while nothing is queued. The transport is asked for the credentials of this
+    /// account ([`Transport::for_account`]), and changes of two accounts are never taken for repeats of each other.
+    pub fn account(mut self, name: impl Into<String>) -> Self {
+        self.settings.account = Some(name.into());
+        self
+    }
+
+    /// What the application calls the server, such as `production`. Where the server announces no id of its own, this name tells it from
+    /// others, and its address does not count: see [`Error::ServerChanged`].
+    pub fn server_name(mut self, name: impl Into<String>) -> Self {
+        self.settings.server_name = Some(name.into());
+        self
+    }
+
+    /// Treats it as a conflict when a record that was made (again) here meets its own deletion at the server. By default the record
+    /// comes back with its new content, on the condition that nobody changed it meanwhile.
+    pub fn ask_before_undelete(mut self) -> Self {
+        self.settings.ask_before_undelete = true;
+        self
+    }
+
+    /// How often requests are tried within one call, and how long the engine waits in between. Default: three times, with short
+    /// waits that double.
+    pub fn retry(mut self, policy: RetryPolicy) -> Self {
+        self.settings.patience = policy;
+        self
+    }
+
+    /// How the engine waits. Default: as the transport does; without any way to wait nothing is tried twice in one call.
+    pub fn sleep(mut self, sleep: impl Sleep) -> Self {
+        self.settings.sleep = Some(Arc::new(sleep));
+        self
+    }
+
+    /// Opens the context: defines the tables and reads the queue.
+    pub async fn open(self) -> Result<SyncContext, Error> {
+        self.schema.check()?;
+        if copy::is_unfinished(self.store.as_ref()).await? {
+            return Err(copy::unfinished().into());
+        }
+        self.store.define(&system::schema()).await?;
+        let store_id = ensure_store_id(self.store.as_ref(), self.ids.as_ref()).await?;
+        let tables = Tables::open(Arc::clone(&self.store), &self.schema).await?;
+        let (store, clock, ids) = (&self.store, &self.clock, &self.ids);
+        let inner = Inner {
+            store_id,
+            tables,
+            queue: Queue::new(Arc::clone(store), Arc::clone(ids)),
+            guards: Guards::default(),
+            lease: Lease::new(Arc::clone(store), Arc::clone(clock), Arc::clone(ids)),
+            server: Server::new(self.transport, self.settings.server_name.clone()),
+            questions: Questions::default(),
+            listeners: Listeners::default(),
+            store: self.store,
+            clock: self.clock,
+            ids: self.ids,
+            settings: self.settings,
+        };
+        inner.queue.read().await?;
+        match inner.settle_account().await {
+            // Local reads and writes go on; a push or pull says it again.
+            Ok(_) | Err(Error::AccountChanged { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        // Read only so far: the first change claims the queue and reads it anew.
+        inner.queue.mark_suspect();
+        Ok(SyncContext {
+            inner: Arc::new(inner),
+        })
+    }
+}
+
+impl SyncContext {
+    /// Starts a context over a store.
+    pub fn builder(store: Arc<dyn LocalStore>) -> ContextBuilder {
+        ContextBuilder {
+            store,
+            transport: None,
+            schema: Schema::new(),
+            clock: Arc::new(SystemClock),
+            ids: Arc::new(UuidV7),
+            settings: Settings::default(),
+        }
+    }
+}
+
+/// The identity of the store, made when it is opened for the first time.
+async fn ensure_store_id(store: &dyn LocalStore, ids: &dyn IdSource) -> Result<String, Error> {
+    let id = RecordId::system("store");
+    for _ in 0..ATTEMPTS {
+        if let Some(row) = store.get_one(&META, &id).await? {
+            return Ok(meta_value(&row)?);
+        }
+        let new = meta_row("store", ids.next_id().as_str())?;
+        let batch = WriteBatch::new().expect_absent(&META, &id);
+        match store.commit(batch.put(&META, new)).await {
+            Err(error) if error.kind() != StoreErrorKind::CheckFailed => return Err(error.into()),
+            // Read it back: ours, or that of another process.
+            _ => {}
+        }
+    }
+    Err(Error::Contended)
+}
+
+impl fmt::Debug for ContextBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ContextBuilder")
+            .field("store", &self.store)
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}
