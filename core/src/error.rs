@@ -105,7 +105,8 @@ pub enum Error {
         /// The one that is there now.
         now: String,
     },
-    /// The store belongs to another account, or its queued operations were made without one. Local reads and writes go on; say with
+    /// The store belongs to another account, or its queued operations were made without one. Local reads go on, and so do
+    /// changes while the store has no account; say with
     /// [`SyncContext::switch_account`](crate::sync::SyncContext::switch_account) what is to be done.
     #[error(
         "the store belongs to {}, not to {}; keep its data under the other name, or switch, for which what was pulled is removed \

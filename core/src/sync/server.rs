@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::Error;
 use crate::name::TableName;
+use crate::store::Expect;
 use crate::sync::identity::rule::ServerIdentity;
 use crate::transport::{Transport, TransportError, TransportErrorKind};
 
@@ -16,6 +17,8 @@ pub(crate) struct Server {
     name: Option<String>,
     /// For whom this context pushes and pulls, once that is settled.
     account: Mutex<Option<String>>,
+    /// What has to hold of the row that says whose the store is, for this context's own changes.
+    owner: Mutex<Option<Expect>>,
     /// The id of a server that answered and is not the store's.
     other: Mutex<Option<String>>,
     /// Members that accepted answers of a table lacked, though they were sent.
@@ -28,6 +31,7 @@ impl Server {
             transport,
             name,
             account: Mutex::default(),
+            owner: Mutex::default(),
             other: Mutex::default(),
             drops: Mutex::default(),
         }
@@ -58,6 +62,16 @@ impl Server {
 
     pub(crate) fn set_account(&self, name: Option<String>) {
         *self.account.lock().unwrap_or_else(PoisonError::into_inner) = name;
+    }
+
+    /// What has to hold of the row that says whose the store is, for this context's own changes; `None` while it has to be looked at.
+    pub(crate) fn owner(&self) -> Option<Expect> {
+        let owner = self.owner.lock().unwrap_or_else(PoisonError::into_inner);
+        owner.clone()
+    }
+
+    pub(crate) fn set_owner(&self, row: Option<Expect>) {
+        *self.owner.lock().unwrap_or_else(PoisonError::into_inner) = row;
     }
 
     /// The id of a server that answered and is not the store's.

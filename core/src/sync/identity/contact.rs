@@ -8,7 +8,7 @@ use crate::query::Query;
 use crate::record::Record;
 use crate::store::{Durability, LocalStoreExt, StoreErrorKind, WriteBatch};
 use crate::sync::identity::rule::Account;
-use crate::sync::identity::session::{Home, Session, replacing};
+use crate::sync::identity::session::{Home, Session, as_found, replacing};
 use crate::sync::inner::Inner;
 use crate::sync::remote::Remote;
 use crate::sync::system::{ATTEMPTS, META, read};
@@ -63,6 +63,21 @@ impl Inner {
             return Ok(());
         }
         self.settle_account().await.map(drop)
+    }
+
+    /// For local changes of a context that names an account: an error where the store is another one's, so that nobody's changes are
+    /// ever sent as somebody else's. A store without an account takes changes until it is settled whose they are.
+    pub(crate) async fn look_at_owner(&self) -> Result<(), Error> {
+        self.server.set_owner(None);
+        let (row, home) = self.home().await?;
+        if home.account.is_some() && home.account != self.settings.account {
+            return Err(Error::AccountChanged {
+                was: home.account,
+                now: self.settings.account.clone(),
+            });
+        }
+        self.server.set_owner(Some(as_found(row.as_ref())));
+        Ok(())
     }
 
     /// The way to the server for one push, pull or audit. An error where the store is another account's.

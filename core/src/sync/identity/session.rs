@@ -41,17 +41,16 @@ impl Home {
 /// A batch that puts a row in the place of the one that was found.
 pub(crate) fn replacing(found: Option<&Record>, row: Record) -> WriteBatch {
     let mut batch = WriteBatch::new().put(&META, row);
-    demand(&mut batch, found);
+    batch.check(&META, &Home::id(), as_found(found));
     batch
 }
 
-/// Demands of a batch that the row is as it was found.
-fn demand(batch: &mut WriteBatch, found: Option<&Record>) {
-    let expected = match found {
+/// That the row is as it was found.
+pub(super) fn as_found(found: Option<&Record>) -> Expect {
+    match found {
         Some(row) => Expect::Same(Box::new(row.clone())),
         None => Expect::Absent,
-    };
-    batch.check(&META, &Home::id(), expected);
+    }
 }
 
 /// What one push, pull or audit knows of the server.
@@ -140,6 +139,6 @@ impl Session {
 
     /// Demands of a batch with rows of the server that the store still belongs to it.
     pub(crate) fn check_in(&self, batch: &mut WriteBatch) {
-        demand(batch, self.lock().row.as_ref());
+        batch.check(&META, &Home::id(), as_found(self.lock().row.as_ref()));
     }
 }

@@ -6,6 +6,7 @@ use crate::record::Record;
 use crate::store::{Durability, LocalStoreExt, StoreErrorKind, WriteBatch};
 use crate::sync::event::{Event, Origin};
 use crate::sync::guards::spread;
+use crate::sync::identity::session::Home;
 use crate::sync::inner::Inner;
 use crate::sync::queue::operation::Operation;
 use crate::sync::queue::slot::{Intent, Slot};
@@ -79,9 +80,13 @@ impl Inner {
         let all_new = staged
             .iter()
             .all(|change| matches!(change.intent, Intent::Insert(_) | Intent::InsertNew(_)));
+        let named = self.settings.account.is_some();
         for attempt in 0..ATTEMPTS {
             if self.queue.is_suspect() {
                 self.reload_queue().await?;
+            }
+            if named && (attempt > 0 || self.server.owner().is_none()) {
+                self.look_at_owner().await?;
             }
             // New ids are seldom taken: the first attempt leaves it to the store's check to find out.
             let trusting = all_new && attempt == 0;
@@ -155,7 +160,12 @@ impl Inner {
             }
             after.push(slot.record.clone());
         }
-        let batch = WriteBatch::new().durability(self.settings.local_durability);
+        let mut batch = WriteBatch::new().durability(self.settings.local_durability);
+        if self.settings.account.is_some() {
+            // Another context may have given the store to somebody else.
+            let owner = self.server.owner().ok_or(CommitError::Stale)?;
+            batch.check(&META, &Home::id(), owner);
+        }
         self.commit_slots(&slots, batch, Origin::Local).await?;
         Ok(after)
     }

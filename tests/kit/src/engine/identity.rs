@@ -360,13 +360,13 @@ pub async fn history_20_ada_is_signed_out_while_her_push_runs<H: Harness>(harnes
     let made = server.made();
     both_refuse_the_account(&bob).await;
     assert_eq!(bob.n("a").await, Some(1), "local reads go on");
-    bob.set("a", 2).await;
+    refuses_changes(&bob).await;
     let refused = bob
         .sync
         .switch_account(SwitchAccount::Switch { discard: false })
         .await;
     assert!(
-        matches!(refused, Err(Error::NotPushed { count: 6 })),
+        matches!(refused, Err(Error::NotPushed { count: 5 })),
         "{refused:?}"
     );
     assert_eq!(server.made(), made, "nothing is sent");
@@ -377,10 +377,55 @@ pub async fn history_20_ada_is_signed_out_while_her_push_runs<H: Harness>(harnes
     bob.is_in_sync().await;
     // Her context is still there and does no harm.
     let made = server.made();
+    refuses_changes(&ada).await;
     both_refuse_the_account(&ada).await;
+    refuses_changes(&ada).await;
     assert_eq!(server.made(), made);
     let changes: Vec<Change> = server.changes();
     assert_eq!(changes.len(), 4);
+}
+
+/// Changes are refused, so that they are not sent in somebody else's name.
+async fn refuses_changes(device: &Device) {
+    let before = device.queue().await;
+    let edit = device.todo.update("a", &json!({"n": 2})).await;
+    let insert = device.todo.insert(&json!({"id": "new", "n": 1})).await;
+    for error in [edit, insert].map(|result| result.expect_err("it is another account")) {
+        assert!(matches!(error, Error::AccountChanged { .. }), "{error}");
+    }
+    assert_eq!(device.queue().await, before);
+}
+
+/// Changes of a context that names an account go into the queue of that account alone, whenever the store is given away.
+pub async fn changes_of_another_account_are_refused<H: Harness>(harness: &H) {
+    let device = Device::new(harness, &TestServer::new()).await;
+    device.server.set("a", 1);
+    device.pull().await;
+    let ada = as_account(&device, "ada").await;
+    let bob = as_account(&device, "bob").await;
+    ada.set("a", 2).await;
+    refuses_changes(&bob).await;
+    ada.push().await;
+    let switch = SwitchAccount::Switch { discard: false };
+    bob.sync.switch_account(switch).await.expect("switched");
+    bob.pull().await;
+    bob.set("a", 3).await;
+    // Her push, which is stopped, has read the queue since.
+    let (_, error) = ada.push_stops().await;
+    assert!(matches!(error, Error::AccountChanged { .. }), "{error}");
+    refuses_changes(&ada).await;
+    // The name alone changes: what she has done under the old one goes on under the new one.
+    let renamed = as_account(&device, "ada@example.com").await;
+    bob.push().await;
+    let keep = SwitchAccount::Keep;
+    renamed.sync.switch_account(keep).await.expect("kept");
+    refuses_changes(&bob).await;
+    renamed.set("a", 4).await;
+    assert_eq!(renamed.push().await.pushed, 1);
+    renamed.is_in_sync().await;
+    // Who names nobody works for whoever the store belongs to.
+    device.set("a", 5).await;
+    assert_eq!(renamed.push().await.pushed, 1);
 }
 
 /// Push and pull both say that the account is another one, and ask the server nothing.

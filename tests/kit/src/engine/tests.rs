@@ -223,6 +223,7 @@ macro_rules! engine_tests {
             a_pull_of_another_context_meets_a_fresh_start
             history_20_ada_is_signed_out_while_her_push_runs
             an_account_may_get_another_name
+            changes_of_another_account_are_refused
             a_name_is_adopted_while_nothing_waits
             the_first_contact_adopts
         }
