@@ -20,7 +20,7 @@ pub(crate) async fn create(call: &Call<'_>) -> Result<Response, Failure> {
     let draft = body::record(call)?;
     let operation = Operation::read(call, "POST", draft.id.as_ref())?;
     let ids = call.table.ids.as_ref().unwrap_or(&call.core.ids);
-    let record = writable(call, draft.or_id(|| ids.next_id()))?;
+    let record = judged(call, stamped(call, draft.or_id(|| ids.next_id()))?, None)?;
     let change = Change {
         call,
         id: record.id().clone(),
@@ -55,7 +55,7 @@ pub(crate) async fn replace(call: &Call<'_>, id: RecordId) -> Result<Response, F
     let conditions = Conditions::read(call.headers, call.dialect, Intent::Write)?;
     let draft = body::record(call)?;
     check_id(draft.id.as_ref(), &id)?;
-    let record = writable(call, draft.or_id(|| id.clone()))?;
+    let record = stamped(call, draft.or_id(|| id.clone()))?;
     let change = Change {
         call,
         operation: Operation::read(call, "PUT", Some(&id))?,
@@ -65,9 +65,10 @@ pub(crate) async fn replace(call: &Call<'_>, id: RecordId) -> Result<Response, F
     let done = change.run(|stored| {
         let stored = changeable(call, stored)?;
         check_conditions(&conditions, &stored)?;
+        let deleted = call.table.schema.soft_delete && record.is_deleted();
         Ok(Step::Put {
-            record: record.clone(),
-            deleted: call.table.schema.soft_delete && record.is_deleted(),
+            record: judged(call, record.clone(), Some(&stored))?,
+            deleted,
         })
     });
     answer(call, done.await, |record| {
@@ -99,7 +100,8 @@ pub(crate) async fn merge(call: &Call<'_>, id: Option<RecordId>) -> Result<Respo
         };
         check_conditions(&conditions, &stored)?;
         check_version(call, changes.draft.system.version.as_ref(), &stored)?;
-        let record = writable(call, stored.patched(&changes.draft))?;
+        let record = stamped(call, stored.patched(&changes.draft))?;
+        let record = judged(call, record, Some(&stored))?;
         let deleted = changes.draft.system.deleted || stored.is_deleted() && !undeletes;
         Ok(Step::Put {
             record,
@@ -227,18 +229,21 @@ fn check_id(given: Option<&RecordId>, id: &RecordId) -> Result<(), Failure> {
     }
 }
 
-/// The record as this client may store it.
-fn writable(call: &Call<'_>, record: Record) -> Result<Record, Failure> {
-    let bad = |message: String| Failure::bad_request(message);
-    let record = call
-        .grant
-        .stamped(record)
-        .map_err(|error| bad(error.to_string()))?;
+/// The record with what the access rule puts into it.
+fn stamped(call: &Call<'_>, record: Record) -> Result<Record, Failure> {
+    let stamped = call.grant.stamped(record);
+    stamped.map_err(|error| Failure::bad_request(error.to_string()))
+}
+
+/// The record as this client may store it in the place of `stored`. Only what differs from that is judged by the schema: what was there
+/// before a type was declared goes back as it came.
+fn judged(call: &Call<'_>, record: Record, stored: Option<&Record>) -> Result<Record, Failure> {
     let table = &call.table;
-    table
+    let known: Vec<&Record> = stored.into_iter().collect();
+    let record = table
         .schema
-        .check_record(&table.name, &record)
-        .map_err(|error| bad(error.to_string()))?;
+        .check_change(&table.name, record, &known)
+        .map_err(|error| Failure::bad_request(error.to_string()))?;
     if call.may_see(&record) {
         Ok(record)
     } else {

@@ -273,6 +273,48 @@ async fn what_does_not_fit_its_type_is_refused() {
     }
 }
 
+/// What was stored before its type was declared does not stand in the way of a change of something else.
+#[tokio::test]
+async fn only_what_a_change_touches_is_judged() {
+    let store: Arc<dyn LocalStore> = Arc::new(MemoryStore::new());
+    let open = async |schema: &str| {
+        TableServer::builder(Arc::clone(&store))
+            .schema(Schema::from_json(schema).unwrap())
+            .build()
+            .await
+            .unwrap()
+    };
+    let before = open(r#"{"tables": {"movies": {}}}"#).await;
+    let old = r#"{"id":"old","title":"Alien","year":"1979","rating":"NC-17"}"#;
+    post(&before, "/tables/movies", old).await.expect(201);
+    drop(before);
+    let server = open(SCHEMA).await;
+    let (_, zumo3) = DIALECTS[2];
+    let patch = r#"{"title":"Aliens"}"#;
+    send(&server, "PATCH", "/tables/movies/old", zumo3, patch)
+        .await
+        .expect(200);
+    let put = r#"{"id":"old","title":"Alien 3","year":"1979","rating":"NC-17"}"#;
+    send(&server, "PUT", "/tables/movies/old", &[], put)
+        .await
+        .expect(200);
+    let bad = r#"{"rating":"X"}"#;
+    send(&server, "PATCH", "/tables/movies/old", zumo3, bad)
+        .await
+        .expect(400);
+    let bad = r#"{"id":"old","title":"Alien 3","year":"1980","rating":"NC-17"}"#;
+    send(&server, "PUT", "/tables/movies/old", &[], bad)
+        .await
+        .expect(400);
+    let good = r#"{"year":1979,"rating":"R"}"#;
+    send(&server, "PATCH", "/tables/movies/old", zumo3, good)
+        .await
+        .expect(200);
+    send(&server, "PATCH", "/tables/movies/old", zumo3, bad)
+        .await
+        .expect(400);
+}
+
 #[tokio::test]
 async fn malformed_queries_are_refused_with_their_place() {
     let ([server, _], _folder) = servers().await;
