@@ -121,9 +121,15 @@ impl Join<'_> {
         let mut merged: Vec<(Cow<'_, str>, Cow<'_, str>)> = Vec::new();
         for (name, theirs) in server.list.clone() {
             let old = base.find(&name).unwrap_or(NULL);
-            let ours = local.find(&name).unwrap_or(NULL);
-            let text = self.member(path(&name), old, ours, theirs);
-            merged.push((name, text));
+            let found = local.find(&name);
+            let path = path(&name);
+            let ruled = self.rules.find(&path).is_some();
+            let text = self.member(path, old, found.unwrap_or(NULL), theirs);
+            // What was taken out here stays out: a server with declared members fills in what is missing, and may refuse `null`. Under a
+            // rule it is a value like others.
+            if ruled || found.is_some() || text != NULL || theirs == NULL {
+                merged.push((name, text));
+            }
         }
         for (name, ours) in local.list.clone() {
             if server.find(&name).is_none() {

@@ -47,15 +47,18 @@ fn without_a_base_only_equal_or_separate_members_merge() {
 }
 
 #[test]
-fn what_is_removed_here_becomes_null() {
-    // A server that merges the members sent to it would keep a missing one.
-    let merged = merged(
-        &MergeRules::new(),
-        r#"{"x":1,"y":1}"#,
-        r#"{"y":1}"#,
-        r#"{"x":1.0,"y":2}"#,
-    );
-    assert_eq!(merged.record.body(), r#"{"x":null,"y":2}"#);
+fn what_is_removed_here_stays_out() {
+    let removed = |rules: &MergeRules| {
+        merged(
+            rules,
+            r#"{"x":1,"y":1}"#,
+            r#"{"y":1}"#,
+            r#"{"x":1.0,"y":2}"#,
+        )
+    };
+    assert_eq!(removed(&MergeRules::new()).record.body(), r#"{"y":2}"#);
+    let rules = MergeRules::new().with("x", MergeRule::Client);
+    assert_eq!(removed(&rules).record.body(), r#"{"x":null,"y":2}"#);
 }
 
 #[test]
