@@ -284,24 +284,22 @@ impl SyncContext {
         seq: u64,
         mut plan: impl FnMut(&mut Slot, &mut WriteBatch, &Operation) -> Result<(), Error> + Send,
     ) -> Result<Option<Record>, Error> {
-        let operation = self.operation(seq).await?;
-        let keys = [(operation.table, operation.id)];
-        self.inner
-            .with_slots(
-                &keys,
-                Durability::Immediate,
-                Origin::Resolution,
-                |slots, batch| {
-                    let slot = slots.first_mut().ok_or(Error::NoSuchOperation { seq })?;
-                    let operation = slot
-                        .find(seq)
-                        .cloned()
-                        .ok_or(Error::NoSuchOperation { seq })?;
-                    plan(slot, batch, &operation)?;
-                    Ok(slot.record.clone())
-                },
-            )
-            .await
+        let operation = [self.operation(seq).await?];
+        let changed = self.inner.each_slot(
+            &operation,
+            |operation| (&operation.table, &operation.id),
+            Durability::Immediate,
+            Origin::Resolution,
+            |_, slot, batch| {
+                let operation = slot
+                    .find(seq)
+                    .cloned()
+                    .ok_or(Error::NoSuchOperation { seq })?;
+                plan(slot, batch, &operation)?;
+                Ok(slot.record.clone())
+            },
+        );
+        Ok(changed.await?.pop().flatten())
     }
 }
 

@@ -272,30 +272,45 @@ impl Inner {
         Ok(())
     }
 
-    /// Runs a plan on some records under their locks until it is not stale any more. `plan` may run several times.
-    pub(crate) async fn with_slots<T>(
+    /// Plans for each item on the slot of its record, and commits what came of it: all in one commit, unless others change the queue all
+    /// the time. Then the items go in smaller portions, each of which takes less time to plan; a crash in between leaves the rest as it
+    /// was. `plan` may run several times.
+    pub(crate) async fn each_slot<I: Sync, T: Send>(
         &self,
-        keys: &[(TableName, RecordId)],
+        items: &[I],
+        key: impl Fn(&I) -> (&TableName, &RecordId) + Sync,
         durability: Durability,
         origin: Origin,
-        mut plan: impl FnMut(&mut [Slot], &mut WriteBatch) -> Result<T, Error> + Send,
-    ) -> Result<T, Error> {
-        for attempt in 0..ATTEMPTS {
+        mut plan: impl FnMut(&I, &mut Slot, &mut WriteBatch) -> Result<T, Error> + Send,
+    ) -> Result<Vec<T>, Error> {
+        let mut results = Vec::with_capacity(items.len());
+        let (mut rest, mut portion, mut attempt) = (items, items.len().max(1), 0);
+        while !rest.is_empty() {
             if self.queue.is_suspect() {
                 self.reload_queue().await?;
             }
-            match self.try_slots(keys, durability, origin, &mut plan).await {
-                Ok(result) => return Ok(result),
-                Err(CommitError::Stale) => {
+            let (now, later) = rest.split_at(portion.min(rest.len()));
+            match self
+                .try_slots(now, &key, durability, origin, &mut plan)
+                .await
+            {
+                Ok(planned) => {
+                    results.extend(planned);
+                    (rest, attempt) = (later, 0);
+                }
+                Err(CommitError::Stale) if attempt < ATTEMPTS => {
                     if origin == Origin::Push {
                         self.lease.look().await?;
                     }
+                    attempt += 1;
+                    portion = (portion / 2).max(1);
                     self.start_over(attempt).await?;
                 }
+                Err(CommitError::Stale) => return Err(Error::Contended),
                 Err(CommitError::Failed(error)) => return Err(error),
             }
         }
-        Err(Error::Contended)
+        Ok(results)
     }
 
     /// Stale where a commit was dropped before the locks of its records came to this call: it may be done at any time, and between two
@@ -307,24 +322,33 @@ impl Inner {
         Ok(())
     }
 
-    async fn try_slots<T>(
+    async fn try_slots<I: Sync, T: Send>(
         &self,
-        keys: &[(TableName, RecordId)],
+        items: &[I],
+        key: &(impl Fn(&I) -> (&TableName, &RecordId) + Sync),
         durability: Durability,
         origin: Origin,
-        plan: &mut (impl FnMut(&mut [Slot], &mut WriteBatch) -> Result<T, Error> + Send),
-    ) -> Result<T, CommitError> {
+        plan: &mut (impl FnMut(&I, &mut Slot, &mut WriteBatch) -> Result<T, Error> + Send),
+    ) -> Result<Vec<T>, CommitError> {
         let _queue = self.guards.queue.read().await;
-        let _locks = self
-            .guards
-            .records
-            .lock(keys.iter().map(|(table, id)| (table, id)))
-            .await;
+        let _locks = self.guards.records.lock(items.iter().map(key)).await;
         self.is_known()?;
-        let mut slots = self.read_slots(keys).await?;
+        let mut keys: Vec<_> = items
+            .iter()
+            .map(key)
+            .map(|(table, id)| (table.clone(), id.clone()))
+            .collect();
+        keys.sort_unstable();
+        keys.dedup();
+        let mut slots = self.read_slots(&keys).await?;
         let mut batch = WriteBatch::new().durability(durability);
-        let result = plan(&mut slots, &mut batch)?;
+        let mut results = Vec::with_capacity(items.len());
+        for item in items {
+            let place = keys.binary_search_by(|(table, id)| (table, id).cmp(&key(item)));
+            let slot = place.ok().and_then(|place| slots.get_mut(place));
+            results.push(plan(item, slot.ok_or(CommitError::Stale)?, &mut batch)?);
+        }
         self.commit_slots(&slots, batch, origin).await?;
-        Ok(result)
+        Ok(results)
     }
 }

@@ -29,20 +29,17 @@ impl Inner {
         group: &[(u64, (TableName, RecordId))],
         server_time: Option<Timestamp>,
     ) -> Result<Vec<Sending>, Error> {
-        let mut keys: Vec<_> = group.iter().map(|(_, key)| key.clone()).collect();
-        keys.sort_unstable();
         let account = self.server.account();
-        self.with_slots(&keys, Durability::Immediate, Origin::Push, |slots, _| {
-            let mut sendings = Vec::with_capacity(group.len());
-            for (seq, (table, id)) in group {
-                let slot = slots
-                    .iter_mut()
-                    .find(|slot| slot.table == *table && slot.id == *id);
-                let Some(slot) = slot else { continue };
+        let sendings = self.each_slot(
+            group,
+            |(_, (table, id))| (table, id),
+            Durability::Immediate,
+            Origin::Push,
+            |(seq, _), slot, _| {
                 let record = slot.record.clone();
                 let Some(operation) = slot.find(*seq).filter(|operation| !operation.is_parked())
                 else {
-                    continue;
+                    return Ok(None);
                 };
                 let unsure = operation.is_unsure() && !planted!(NoQuestionAfterLostAnswer);
                 let record = match operation.kind {
@@ -66,14 +63,13 @@ impl Inner {
                     operation.state = OperationState::Attempted;
                 }
                 operation.attempts += 1;
-                sendings.push(Sending {
+                Ok(Some(Sending {
                     operation: operation.clone(),
                     record,
                     unsure,
-                });
-            }
-            Ok(sendings)
-        })
-        .await
+                }))
+            },
+        );
+        Ok(sendings.await?.into_iter().flatten().collect())
     }
 }

@@ -16,12 +16,12 @@ use crate::sync::push::answer::{Answer, Answered, Failure, Settled};
 use crate::sync::push::course::Course;
 use crate::sync::push::deliver::{Delivered, Delivery};
 use crate::sync::push::mark::Sending;
-use crate::sync::push::policy::{Attempt, Evidence, Facts, Verdict, judge, may_count};
+use crate::sync::push::policy::may_count;
 use crate::sync::push::report::PushReport;
-use crate::sync::push::settle::reject;
+use crate::sync::push::settle::count_one;
 use crate::sync::queue::operation::Operation;
 use crate::sync::remote::Remote;
-use crate::transport::{Rejection, TransportErrorKind};
+use crate::transport::TransportErrorKind;
 
 /// Operations that are marked, sent and settled together: two commits a group instead of two an operation.
 pub(crate) const GROUP: usize = 64;
@@ -412,59 +412,23 @@ impl<'a> Run<'a> {
             if group.is_empty() {
                 continue;
             }
-            let mut keys: Vec<Key> = group.iter().map(|(_, (key, _))| key.clone()).collect();
-            keys.sort_unstable();
-            keys.dedup();
-            let rejected = self
-                .inner
-                .with_slots(&keys, Durability::Eventual, Origin::Push, |slots, batch| {
-                    let mut rejected = Vec::new();
-                    for (seq, ((table, id), kind)) in &group {
-                        let slot = slots
-                            .iter_mut()
-                            .find(|slot| slot.table == *table && slot.id == *id);
-                        let Some(operation) = slot.and_then(|slot| slot.find(**seq)) else {
-                            continue;
-                        };
-                        let is_counted = kind.is_some_and(|kind| counts(operation, kind));
-                        let open = operation.is_unsure();
-                        let Some(aside) = &mut operation.aside else {
-                            continue;
-                        };
-                        let Some(kind) = *kind else {
-                            aside.deferred += 1;
-                            continue;
-                        };
-                        if !is_counted {
-                            continue;
-                        }
-                        aside.counted += 1;
-                        let evidence = Evidence {
-                            counted: aside.counted,
-                            token_accepted: true,
-                            ..Evidence::default()
-                        };
-                        let attempt = Attempt {
-                            kind: operation.kind,
-                            tries: u32::MAX,
-                            unsure: open,
-                            generated: operation.generated,
-                        };
-                        if judge(attempt, Facts::Failed(kind), evidence, &remote.patience)
-                            == Verdict::Reject
-                        {
-                            let message =
-                                format!("tried {} times: {}", aside.counted, aside.message);
-                            let rejection = Rejection::new(aside.status, message);
-                            operation.unsure = open;
-                            reject(operation, batch, &rejection, None)?;
-                            rejected.push((**seq, table.clone(), id.clone()));
-                        }
-                    }
-                    Ok(rejected)
-                })
-                .await?;
-            for (seq, table, id) in rejected {
+            let rejected = self.inner.each_slot(
+                &group,
+                |(_, ((table, id), _))| (table, id),
+                Durability::Eventual,
+                Origin::Push,
+                |(seq, (_, kind)), slot, batch| {
+                    let Some(operation) = slot.find(**seq) else {
+                        return Ok(false);
+                    };
+                    let is_counted = kind.is_some_and(|kind| counts(operation, kind));
+                    count_one(operation, batch, *kind, is_counted, &remote.patience)
+                },
+            );
+            let rejected = rejected.await?;
+            let rejected = group.iter().zip(rejected).filter(|(_, rejected)| *rejected);
+            for ((seq, ((table, id), _)), _) in rejected {
+                let (seq, table, id) = (**seq, table.clone(), id.clone());
                 self.course().decided(seq);
                 self.inner
                     .listeners

@@ -13,38 +13,30 @@ use crate::sync::event::{Event, Origin};
 use crate::sync::inner::Inner;
 use crate::sync::push::answer::{Answer, Answered, Settled};
 use crate::sync::push::meaning::aligned;
+use crate::sync::push::patience::RetryPolicy;
+use crate::sync::push::policy::{Attempt, Evidence, Facts, Verdict, judge};
 use crate::sync::push::request::MOVED;
 use crate::sync::queue::operation::{Operation, OperationKind, OperationState};
 use crate::sync::queue::slot::Slot;
 use crate::sync::system::{FAILURES, FailureRow};
-use crate::transport::Rejection;
+use crate::transport::{Rejection, TransportErrorKind};
 
 impl Inner {
     /// Stores a group of answers about different records in one commit.
     pub(crate) async fn settle(&self, answers: &[Answered]) -> Result<Vec<Settled>, Error> {
-        let mut keys: Vec<_> = answers
-            .iter()
-            .map(|a| (a.table.clone(), a.id.clone()))
-            .collect();
-        keys.sort_unstable();
         let asks = matches!(self.settings.conflicts, ConflictPolicy::Custom(_));
         // Eventual: an answer that a power cut takes away is asked for again before the operation is repeated.
-        let settled = self
-            .with_slots(&keys, Durability::Eventual, Origin::Push, |slots, batch| {
-                answers
-                    .iter()
-                    .map(|answered| {
-                        let slot = slots
-                            .iter_mut()
-                            .find(|slot| slot.table == answered.table && slot.id == answered.id);
-                        let rules = &self.tables.get(&answered.table).merge;
-                        slot.map_or(Ok(Settled::Open), |slot| {
-                            settle_one(slot, batch, answered, rules, asks)
-                        })
-                    })
-                    .collect::<Result<Vec<_>, Error>>()
-            })
-            .await?;
+        let settled = self.each_slot(
+            answers,
+            |answered| (&answered.table, &answered.id),
+            Durability::Eventual,
+            Origin::Push,
+            |answered, slot, batch| {
+                let rules = &self.tables.get(&answered.table).merge;
+                settle_one(slot, batch, answered, rules, asks)
+            },
+        );
+        let settled = settled.await?;
         for (answered, settled) in answers.iter().zip(&settled) {
             let (seq, table, id) = (answered.seq, answered.table.clone(), answered.id.clone());
             let event = match settled {
@@ -276,8 +268,50 @@ fn applied_earlier(
     Settled::Done
 }
 
+/// Counts a failure at the end of a push; `kind`: none where it was refused behind another operation. True where it was the last that
+/// the operation may have: it waits for the user then.
+pub(crate) fn count_one(
+    operation: &mut Operation,
+    batch: &mut WriteBatch,
+    kind: Option<TransportErrorKind>,
+    is_counted: bool,
+    patience: &RetryPolicy,
+) -> Result<bool, Error> {
+    let unsure = operation.is_unsure();
+    let Some(aside) = &mut operation.aside else {
+        return Ok(false);
+    };
+    let Some(kind) = kind else {
+        aside.deferred += 1;
+        return Ok(false);
+    };
+    if !is_counted {
+        return Ok(false);
+    }
+    aside.counted += 1;
+    let evidence = Evidence {
+        counted: aside.counted,
+        token_accepted: true,
+        ..Evidence::default()
+    };
+    let message = format!("tried {} times: {}", aside.counted, aside.message);
+    let rejection = Rejection::new(aside.status, message);
+    let attempt = Attempt {
+        kind: operation.kind,
+        tries: u32::MAX,
+        unsure,
+        generated: operation.generated,
+    };
+    let rejected = judge(attempt, Facts::Failed(kind), evidence, patience) == Verdict::Reject;
+    if rejected {
+        operation.unsure = unsure;
+        reject(operation, batch, &rejection, None)?;
+    }
+    Ok(rejected)
+}
+
 /// Parks an operation with the words of the server.
-pub(crate) fn reject(
+fn reject(
     operation: &mut Operation,
     batch: &mut WriteBatch,
     rejection: &Rejection,

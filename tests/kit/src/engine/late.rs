@@ -93,6 +93,28 @@ pub async fn busy_contexts_do_not_starve_a_pull<H: Harness>(harness: &H) {
     end_well([&one, &other]).await;
 }
 
+/// So does a push, whose marks and answers take as long to plan as the group has operations.
+pub async fn busy_contexts_do_not_starve_a_push<H: Harness>(harness: &H) {
+    let (one, other, slow) = two(harness).await;
+    for n in 0..100 {
+        one.insert(&format!("r{n:02}"), n).await;
+    }
+    let writes = Arc::new(AtomicI64::new(0));
+    let (app, written) = (other.clone(), Arc::clone(&writes));
+    slow.meanwhile(move || {
+        let (app, n) = (app.clone(), written.fetch_add(1, Ordering::SeqCst));
+        async move { app.insert(&format!("w{n}"), n).await }.boxed()
+    });
+    let report = one.push().await;
+    slow.calm();
+    assert_eq!((report.pushed, report.aside), (100, 0));
+    assert!(
+        writes.load(Ordering::SeqCst) > 0,
+        "the other context was busy"
+    );
+    end_well([&one, &other]).await;
+}
+
 /// A page whose commit was dropped and comes late does not undo an edit that was made meanwhile.
 pub async fn late_pages_undo_no_edit<H: Harness>(_: &H) {
     let place = H::default();

@@ -238,6 +238,7 @@ macro_rules! engine_tests {
             history_24_a_late_batch_of_two_contexts
             late_pages_undo_no_edit
             busy_contexts_do_not_starve_a_pull
+            busy_contexts_do_not_starve_a_push
             pushes_behind_a_dropped_edit_see_all_of_it
             purges_behind_a_dropped_insert_see_all_of_it
         }
