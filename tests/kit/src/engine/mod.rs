@@ -21,6 +21,7 @@
 //!
 //! The server of these tests is [`TestServer`], which tests of applications can use, too.
 
+pub mod accounts;
 pub mod asking;
 pub mod audit;
 pub mod cancellation;

@@ -210,6 +210,13 @@ macro_rules! engine_tests {
             audit_heals_a_restored_backup
             audit_leaves_local_changes_alone
         }
+        $crate::__engine_tests! { $harness, $run, accounts:
+            history_20_ada_is_signed_out_while_her_push_runs
+            nothing_is_given_away_under_a_push
+            changes_of_another_account_are_refused
+            an_account_may_get_another_name
+            a_name_is_adopted_while_nothing_waits
+        }
         $crate::__engine_tests! { $harness, $run, identity:
             history_18_upgrades_and_another_database
             positions_belong_to_a_server
@@ -221,10 +228,6 @@ macro_rules! engine_tests {
             a_change_that_is_cut_off_is_whole_or_absent
             a_pull_of_another_context_meets_a_change
             a_pull_of_another_context_meets_a_fresh_start
-            history_20_ada_is_signed_out_while_her_push_runs
-            an_account_may_get_another_name
-            changes_of_another_account_are_refused
-            a_name_is_adopted_while_nothing_waits
             the_first_contact_adopts
         }
         $crate::__engine_tests! { $harness, $run, kept:
@@ -326,6 +329,7 @@ mod guard {
         let sources = [
             include_str!("asking.rs"),
             include_str!("audit.rs"),
+            include_str!("accounts.rs"),
             include_str!("identity.rs"),
             include_str!("kept.rs"),
             include_str!("late.rs"),
