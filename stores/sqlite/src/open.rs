@@ -1,11 +1,11 @@
 //! Opening and making store files: what is not ours is refused before SQLite touches it.
 
-use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use synctable_core::store::{StoreError, StoreErrorKind};
@@ -222,6 +222,14 @@ fn check(kind: &Kind, options: &Options) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// What a path may hold in a URI as it is.
+const IN_URI: AsciiSet = NON_ALPHANUMERIC
+    .remove(b'/')
+    .remove(b':')
+    .remove(b'.')
+    .remove(b'-')
+    .remove(b'_');
+
 /// A connection that only looks at the file. Without a write-ahead log it takes no locks and makes no files.
 fn look(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
@@ -230,22 +238,15 @@ fn look(path: &Path) -> rusqlite::Result<Connection> {
     if has_log(path) {
         return Connection::open_with_flags(path, flags);
     }
-    let mut uri = String::from("file:");
+    let mut place = path.as_os_str().as_encoded_bytes().to_vec();
     if cfg!(windows) {
-        uri.push('/');
-    }
-    for byte in path.as_os_str().as_encoded_bytes() {
-        match byte {
-            b'\\' if cfg!(windows) => uri.push('/'),
-            b'/' | b':' | b'.' | b'-' | b'_' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' => {
-                uri.push(char::from(*byte));
-            }
-            _ => {
-                let _ = write!(uri, "%{byte:02x}");
-            }
+        for byte in place.iter_mut().filter(|byte| **byte == b'\\') {
+            *byte = b'/';
         }
+        place.insert(0, b'/');
     }
-    uri.push_str("?immutable=1");
+    let place = percent_encode(&place, &IN_URI);
+    let uri = format!("file:{place}?immutable=1");
     Connection::open_with_flags(uri, flags)
 }
 

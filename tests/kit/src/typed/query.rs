@@ -13,21 +13,13 @@ impl Model {
         for name in orders.chain(selected) {
             self.type_of(name)?;
         }
-        // A stack of its own: chains may be long.
-        let mut open: Vec<&Expr> = query.filter.iter().collect();
-        while let Some(expr) = open.pop() {
-            match expr {
-                Expr::Literal(_) => {}
+        for part in query.filter.iter().flat_map(Expr::walk) {
+            match part {
                 Expr::Field(path) => {
                     self.type_of(path.head())?;
                 }
-                Expr::Not(inner) | Expr::Negate(inner) => open.push(inner),
-                Expr::Binary(op, left, right) => {
-                    self.check_operands(*op, left, right)?;
-                    open.extend([&**left, &**right]);
-                }
-                Expr::In(left, list) => open.extend(std::iter::once(&**left).chain(list)),
-                Expr::Call(_, arguments) => open.extend(arguments),
+                Expr::Binary(op, left, right) => self.check_operands(*op, left, right)?,
+                _ => {}
             }
         }
         Ok(())
