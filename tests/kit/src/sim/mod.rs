@@ -262,7 +262,7 @@ impl Simulation {
 }
 
 /// The first finding in the histories of `seeds`, those of [`Simulation::new`] and of [`Simulation::odd`] in turn: how many histories
-/// were run by then, and the finding, cut to a line. What is switched on in this thread, such as a planted mistake, is on.
+/// were run by then, and the finding, cut to a line.
 pub fn first_finding<S: LocalStore>(
     open: impl Fn() -> Arc<S> + Clone + Send + Sync + 'static,
     seeds: Range<u64>,
