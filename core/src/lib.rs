@@ -7,8 +7,6 @@
 mod clock;
 mod error;
 mod name;
-#[doc(hidden)]
-pub mod planted;
 pub mod query;
 mod record;
 mod schema;

@@ -48,9 +48,3 @@ pub use push::policy::{Attempt, Evidence, Facts, Row, Verdict, judge};
 pub use push::report::PushReport;
 pub use queue::collapse::{Collapse, collapse};
 pub use queue::operation::{Aside, Operation, OperationKind, OperationState};
-
-/// The rows of the policy's table, for the tests that turn them around.
-#[cfg(feature = "planted-bugs")]
-pub(crate) fn push_policy_rows() -> &'static [push::policy::Rule] {
-    push::policy::TABLE
-}

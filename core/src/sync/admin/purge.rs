@@ -4,7 +4,6 @@ use std::collections::HashSet;
 
 use crate::error::Error;
 use crate::name::{RecordId, TableName};
-use crate::planted::planted;
 use crate::query::{Evaluator, Expr, Query, field};
 use crate::store::{Expect, LocalStoreExt, Write, WriteBatch};
 use crate::sync::context::SyncContext;
@@ -103,7 +102,7 @@ impl SyncContext {
         let inner = &self.inner;
         let store = &inner.store;
         let pending = inner.queue.of_table(table);
-        if !pending.is_empty() && !purge.discard_pending && !planted!(PurgeOfPending) {
+        if !pending.is_empty() && !purge.discard_pending {
             let count = pending.len() as u64;
             return Err(CommitError::Failed(Error::PendingOperations {
                 table: table.clone(),

@@ -1,6 +1,5 @@
 //! What the policy of the context decides about a conflict by itself.
 
-use crate::planted::planted;
 use crate::record::Record;
 use crate::schema::MergeRules;
 use crate::sync::decide::conflict::{ConflictDecision, ConflictDetails, ConflictPolicy};
@@ -56,10 +55,9 @@ pub(crate) fn merge_decision(
         return Err("one side deleted the record".into());
     };
     let unsure = conflict.operation.unsure;
-    let open = unsure && !planted!(CountsUnsureChanges);
     let base = conflict.base.as_ref();
     let local = base.map_or_else(|| local.clone(), |base| with_zeros(base, local));
-    let merged = join(rules, open, base, &local, server);
+    let merged = join(rules, unsure, base, &local, server);
     if !merged.clashes.is_empty() {
         let names = merged.clashes.join(", ");
         Err(if unsure {

@@ -1,7 +1,6 @@
 //! Decisions on conflicts, carried out.
 
 use crate::error::Error;
-use crate::planted::planted;
 use crate::record::Record;
 use crate::store::{Write, WriteBatch};
 use crate::sync::decide::conflict::ConflictDecision;
@@ -115,9 +114,7 @@ pub(crate) fn send_again(slot: &mut Slot, seq: u64, server: Option<&Record>) {
     if !open {
         operation.sent.clear();
     }
-    if !planted!(OldBaseAfterDecision) {
-        operation.base = server.cloned();
-    }
+    operation.base = server.cloned();
     (operation.shadow, operation.gone, operation.unanswered) = (None, false, false);
     // The decision was made over the deletion, so the tombstone of it is not another conflict.
     operation.follows_delete = !exists;

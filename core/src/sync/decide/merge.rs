@@ -6,7 +6,6 @@ use std::collections::HashSet;
 
 use serde_json::{Number, Value};
 
-use crate::planted::planted;
 use crate::query::SortValue;
 use crate::record::{Member, Places, Record, body_text, members_of, push_json_str, same_value};
 use crate::schema::{MergeRule, MergeRules};
@@ -68,7 +67,6 @@ pub(crate) fn join(
         joined: Vec::new(),
         clashes: Vec::new(),
     };
-    let base = base.filter(|_| !planted!(MergeWithoutBase));
     let base = base.map_or("{}", Record::body);
     let body = join.objects("", base, local.body(), server.body());
     Merged {

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 
 use crate::error::Error;
 use crate::name::{RecordId, TableName};
-use crate::planted::planted;
 use crate::record::Record;
 use crate::store::{Durability, Expect, Write, WriteBatch};
 use crate::sync::event::{Event, Origin, RecordChange};
@@ -104,7 +103,6 @@ impl Inner {
         };
         for (row, local) in rows.iter().zip(locals) {
             match self.queue.of_record(table, row.id()).first() {
-                Some(_) if planted!(PullOverPending) => plan.take(table, row, local.as_ref()),
                 Some(seq) => self.shadow_row(row, *seq, &mut plan).await?,
                 None => plan.take(table, row, local.as_ref()),
             }
@@ -114,10 +112,6 @@ impl Inner {
                 table: DELTA.clone(),
                 record: token.clone(),
             });
-        }
-        if let Some(token) = token.filter(|_| planted!(TokenBeforeRows)) {
-            let first = WriteBatch::new().put(&DELTA, token.clone());
-            self.store.commit(first).await?;
         }
         let removed: Vec<u64> = plan.settled.iter().map(|(seq, _)| *seq).collect();
         if let Some(floor) = self.queue.floor_after(&removed) {
@@ -199,7 +193,6 @@ impl PagePlan {
         let id = row.id();
         let change = match (row.is_deleted(), local) {
             (true, None) => None,
-            (true, Some(_)) if planted!(TombstonesIgnored) => None,
             (true, Some(_)) => Some(RecordChange::Deleted),
             (false, None) => Some(RecordChange::Inserted),
             (false, Some(local)) if local == row => None,

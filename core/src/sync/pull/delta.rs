@@ -9,7 +9,6 @@
 //! * A server that promises unique times in commit order is asked for what is strictly behind the last time.
 
 use crate::name::RecordId;
-use crate::planted::planted;
 use crate::query::{Expr, Query, field};
 use crate::timestamp::Timestamp;
 
@@ -140,10 +139,10 @@ fn wanted_step(step: &Step, seen: &Seen) -> Next {
                 });
             }
             let millisecond = last.floor_millis();
-            if first.floor_millis() < millisecond || planted!(TieAtPageEdge) {
+            if first.floor_millis() < millisecond {
                 Next::Step(Step::Range {
                     from: Some(millisecond),
-                    exclusive: planted!(TieAtPageEdge),
+                    exclusive: false,
                 })
             } else {
                 Next::Step(Step::Tie {

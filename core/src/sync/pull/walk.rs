@@ -5,7 +5,6 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::error::Error;
 use crate::name::{QueryId, RecordId, TableName, Version};
-use crate::planted::planted;
 use crate::query::Query;
 use crate::record::Record;
 use crate::store::LocalStoreExt;
@@ -270,9 +269,6 @@ impl Changes {
             ));
         }
         self.token.time = self.token.time.max(safe_time(&page));
-        if planted!(TokenFromTheClock) {
-            self.token.time = page.server_time.or(self.token.time);
-        }
         self.token.ordered = page.ordered;
         let row = self.token.to_row()?;
         let token =
@@ -291,12 +287,6 @@ impl Changes {
 }
 
 fn overlapping(time: Timestamp, millis: i64) -> Step {
-    if planted!(GreaterForGreaterOrEqual) {
-        return Step::Range {
-            from: Some(time),
-            exclusive: true,
-        };
-    }
     Step::Range {
         from: Some(time.plus_millis(-millis)),
         exclusive: false,

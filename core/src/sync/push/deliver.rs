@@ -3,7 +3,6 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::name::TableName;
-use crate::planted::planted;
 use crate::record::Record;
 use crate::sync::decide::conflict::ConflictDetails;
 use crate::sync::inner::Inner;
@@ -376,9 +375,6 @@ impl Delivery<'_> {
         mut refusal: Rejection,
         last_round: bool,
     ) -> Answer {
-        if planted!(ConflictIsDone) {
-            return Answer::Applied(server);
-        }
         let unsure = operation.unsure;
         let details = ConflictDetails {
             base: operation.base.clone(),

@@ -2,7 +2,6 @@
 
 use crate::error::Error;
 use crate::name::{RecordId, TableName};
-use crate::planted::planted;
 use crate::record::Record;
 use crate::store::Durability;
 use crate::sync::event::Origin;
@@ -41,7 +40,7 @@ impl Inner {
                 else {
                     return Ok(None);
                 };
-                let unsure = operation.is_unsure() && !planted!(NoQuestionAfterLostAnswer);
+                let unsure = operation.is_unsure();
                 let record = match operation.kind {
                     OperationKind::Delete => None,
                     _ => operation.item.clone().or(record),
@@ -59,9 +58,7 @@ impl Inner {
                 if !operation.is_unsure() {
                     operation.first_sent = server_time;
                 }
-                if !planted!(NotMarked) {
-                    operation.state = OperationState::Attempted;
-                }
+                operation.state = OperationState::Attempted;
                 operation.attempts += 1;
                 Ok(Some(Sending {
                     operation: operation.clone(),

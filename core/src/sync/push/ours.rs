@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 
-use crate::planted::planted;
 use crate::record::Record;
 use crate::schema::{MergeRule, MergeRules};
 use crate::sync::decide::merge::merge;
@@ -48,9 +47,6 @@ impl Question<'_> {
     pub(crate) fn answer(&self) -> Ours {
         let operation = self.operation;
         let live = self.row.filter(|row| !row.is_deleted());
-        if planted!(AnyRowIsOurs) && operation.is_unsure() && live.is_some() {
-            return Ours::Accepted(self.content.cloned());
-        }
         match (operation.kind, self.row, live) {
             _ if self.at_base() => Ours::NotApplied,
             (OperationKind::Delete, _, None) => Ours::Accepted(None),
@@ -133,7 +129,7 @@ impl Question<'_> {
             return self.met(row);
         }
         let many = !operation.sent.is_empty();
-        if self.counts() && (many || !operation.generated) && !planted!(CountsUnsureChanges) {
+        if self.counts() && (many || !operation.generated) {
             return self.conflict(true);
         }
         let took = |content: &&Record| inserted(content, row, self.drops, operation.generated);
@@ -164,7 +160,7 @@ impl Question<'_> {
         if !operation.is_unsure() {
             return self.met(row);
         }
-        if self.counts() && !planted!(CountsUnsureChanges) {
+        if self.counts() {
             return self.conflict(true);
         }
         let base = operation.base.as_ref();

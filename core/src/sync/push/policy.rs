@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use crate::planted::planted_row;
 use crate::sync::push::patience::RetryPolicy;
 use crate::sync::queue::operation::OperationKind;
 use crate::transport::{ConflictCause, TransportErrorKind};
@@ -132,7 +131,7 @@ pub enum Verdict {
 }
 
 /// One answer with all that is known, as the rows look at it.
-pub(crate) struct Case<'a> {
+struct Case<'a> {
     attempt: Attempt,
     facts: Facts,
     evidence: Evidence,
@@ -140,16 +139,11 @@ pub(crate) struct Case<'a> {
 }
 
 /// A row of the table.
-pub(crate) struct Rule {
-    #[cfg_attr(
-        not(any(test, feature = "planted-bugs")),
-        expect(dead_code, reason = "for tests and people")
-    )]
-    pub(crate) name: &'static str,
+struct Rule {
+    #[cfg_attr(not(test), expect(dead_code, reason = "for tests and people"))]
+    name: &'static str,
     when: fn(&Case<'_>) -> bool,
     then: fn(&Case<'_>) -> Verdict,
-    /// The opposite, for the test that the simulator notices.
-    instead: Verdict,
 }
 
 /// What an answer to a change means. It depends on its arguments alone.
@@ -194,11 +188,8 @@ pub fn judge(
         evidence,
         patience,
     };
-    for (place, row) in TABLE.iter().enumerate() {
+    for row in TABLE {
         if (row.when)(&case) {
-            if planted_row!(place) {
-                return row.instead;
-            }
             return (row.then)(&case);
         }
     }
@@ -238,48 +229,41 @@ impl Case<'_> {
 }
 
 /// The table, in the order in which its rows are read.
-pub(crate) const TABLE: &[Rule] = &[
+const TABLE: &[Rule] = &[
     Rule {
         name: "done",
         when: |case| case.facts == Facts::Done,
         then: |_| Verdict::Accepted,
-        instead: Verdict::Park,
     },
     Rule {
         name: "other id",
         when: |case| case.facts == Facts::OtherId,
         then: |_| Verdict::Reject,
-        instead: Verdict::SetAside,
     },
     Rule {
         name: "no table yet",
         when: |case| case.no_record() && !case.evidence.table_read,
         then: |_| Verdict::AskFirst(Duration::ZERO),
-        instead: Verdict::Accepted,
     },
     Rule {
         name: "gone anyway",
         when: |case| case.no_record() && case.attempt.kind == OperationKind::Delete,
         then: |_| Verdict::Accepted,
-        instead: Verdict::Reject,
     },
     Rule {
         name: "gone",
         when: |case| case.no_record() && case.evidence.row == Row::NotAsked,
         then: |_| Verdict::AskFirst(Duration::ZERO),
-        instead: Verdict::Reject,
     },
     Rule {
         name: "met",
         when: |case| case.in_the_way() && case.evidence.row == Row::NotAsked,
         then: |_| Verdict::AskFirst(Duration::ZERO),
-        instead: Verdict::Reject,
     },
     Rule {
         name: "ours",
         when: |case| case.in_the_way() && case.evidence.row == Row::Ours,
         then: |_| Verdict::Accepted,
-        instead: Verdict::Park,
     },
     Rule {
         name: "hidden",
@@ -288,7 +272,6 @@ pub(crate) const TABLE: &[Rule] = &[
             case.taken() && own && case.attempt.unsure && case.evidence.row == Row::Hidden
         },
         then: |_| Verdict::Accepted,
-        instead: Verdict::Reject,
     },
     Rule {
         name: "lagging",
@@ -297,7 +280,6 @@ pub(crate) const TABLE: &[Rule] = &[
             case.in_the_way() && case.evidence.row == Row::AsSent && !asked
         },
         then: |case| Verdict::AskFirst(case.after(case.evidence.reads)),
-        instead: Verdict::Park,
     },
     Rule {
         name: "not moved",
@@ -308,19 +290,16 @@ pub(crate) const TABLE: &[Rule] = &[
                 _ => case.after(case.attempt.tries),
             })
         },
-        instead: Verdict::Reject,
     },
     Rule {
         name: "refused",
         when: |case| case.taken() && case.not_moved() && !case.waits(),
         then: |_| Verdict::Reject,
-        instead: Verdict::Park,
     },
     Rule {
         name: "lags",
         when: |case| case.in_the_way() && case.evidence.row == Row::AsSent && !case.taken(),
         then: |_| Verdict::SetAside,
-        instead: Verdict::Park,
     },
     Rule {
         name: "orphan",
@@ -329,25 +308,21 @@ pub(crate) const TABLE: &[Rule] = &[
             case.in_the_way() && !live && case.waits()
         },
         then: |_| Verdict::SetAside,
-        instead: Verdict::Reject,
     },
     Rule {
         name: "moved",
         when: |case| case.in_the_way(),
         then: |_| Verdict::Park,
-        instead: Verdict::Accepted,
     },
     Rule {
         name: "orphan refused",
         when: |case| case.facts == Facts::Refused && case.waits(),
         then: |_| Verdict::SetAside,
-        instead: Verdict::Reject,
     },
     Rule {
         name: "content",
         when: |case| case.facts == Facts::Refused,
         then: |_| Verdict::Reject,
-        instead: Verdict::SetAside,
     },
     Rule {
         name: "no line",
@@ -356,7 +331,6 @@ pub(crate) const TABLE: &[Rule] = &[
             none && case.attempt.tries < case.patience.attempts()
         },
         then: |case| Verdict::RetryNow(case.after(case.attempt.tries)),
-        instead: Verdict::StopPush,
     },
     Rule {
         name: "offline",
@@ -370,7 +344,6 @@ pub(crate) const TABLE: &[Rule] = &[
             ])
         },
         then: |_| Verdict::StopPush,
-        instead: Verdict::Reject,
     },
     Rule {
         name: "stale token",
@@ -379,19 +352,16 @@ pub(crate) const TABLE: &[Rule] = &[
             refused && !case.evidence.token_accepted && !case.evidence.renewed
         },
         then: |_| Verdict::RetryNow(Duration::ZERO),
-        instead: Verdict::Reject,
     },
     Rule {
         name: "again and again",
         when: |case| case.evidence.counted >= COUNTED,
         then: |_| Verdict::Reject,
-        instead: Verdict::SetAside,
     },
     Rule {
         name: "own or everybody's",
         when: |_| true,
         then: |_| Verdict::SetAside,
-        instead: Verdict::StopPush,
     },
 ];
 

@@ -1,6 +1,5 @@
 //! What an operation comes to as a request, and what its answer says about it: pure rules.
 
-use crate::planted::planted;
 use crate::record::Record;
 use crate::sync::push::answer::Answer;
 use crate::sync::push::mark::Sending;
@@ -35,7 +34,7 @@ pub(super) fn change(sending: &Sending) -> Change {
     let mut change = Change::new(kind, operation.id.clone())
         .with_if_match(
             version
-                .filter(|version| !version.as_str().is_empty() && !planted!(NoIfMatch))
+                .filter(|version| !version.as_str().is_empty())
                 .cloned(),
         )
         .with_base(base.cloned());

@@ -7,7 +7,6 @@ use futures_util::{StreamExt, stream};
 
 use crate::error::Error;
 use crate::name::{RecordId, TableName};
-use crate::planted::planted;
 use crate::store::Durability;
 use crate::sync::cancel::CancelToken;
 use crate::sync::event::{Event, Origin};
@@ -274,7 +273,7 @@ impl<'a> Run<'a> {
                 waiting.insert(key);
                 return Some(false);
             }
-            if !members.insert(key.clone()) && !planted!(SuccessorsTogether) {
+            if !members.insert(key.clone()) {
                 return None;
             }
             if group.is_empty() {
@@ -353,11 +352,6 @@ impl<'a> Run<'a> {
         // Should the future be dropped, it is not known.
         lock().set(place, Answer::Unknown.into());
         let mut delivered = delivery.deliver(sending, last_round).await;
-        if planted!(LostAnswerIsDone)
-            && matches!(&delivered.answer, Answer::Aside { failure, .. } if failure.kind == Some(TransportErrorKind::Timeout))
-        {
-            delivered = Answer::Applied(None).into();
-        }
         let mut stop: Option<Error> = delivered.stop.take().map(Into::into);
         match &delivered.answer {
             Answer::Applied(_) | Answer::AppliedEarlier { .. } if delivered.accepted => {

@@ -2,7 +2,6 @@
 
 use crate::error::Error;
 use crate::name::Version;
-use crate::planted::planted;
 use crate::record::Record;
 use crate::schema::MergeRules;
 use crate::store::{Durability, Write, WriteBatch};
@@ -150,7 +149,7 @@ fn settle_one(
                 slot.record = Record::live(server.as_ref());
                 return Ok(Settled::Done);
             }
-            if newer && *decision != ConflictDecision::Park && !planted!(DecisionOverEdit) {
+            if newer && *decision != ConflictDecision::Park {
                 // The decision was made on content that has changed since. Sent again on the old version, the
                 // operation meets the same conflict, and the decision is made anew.
                 if let Some(operation) = slot.find(seq) {
@@ -353,16 +352,10 @@ fn applied(slot: &mut Slot, seq: u64, record: Option<&Record>) {
     if done.kind == OperationKind::Delete {
         return;
     }
-    if planted!(AnswerOverEdit) {
-        slot.record = answer.cloned();
-    }
     // What the server now has is what the newer edit is based on.
     let sent = done.item.clone().or_else(|| slot.record.clone());
     next.base = answer.cloned().or(sent);
-    if planted!(OldBaseOfSuccessor) {
-        next.base = done.base;
-    }
-    let edits = next.kind == OperationKind::Replace && !planted!(AnswerOverEdit);
+    let edits = next.kind == OperationKind::Replace;
     if let (Some(local), Some(base)) = (&mut slot.record, &next.base) {
         // What the server added or spelled in its own way is no edit of ours.
         let edited = match (&done.item, answer) {

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use crate::error::Error;
 use crate::name::{RecordId, TableName};
-use crate::planted::planted;
 use crate::record::{Draft, Record, SystemProperties};
 use crate::store::{Expect, StoreError, Write, WriteBatch};
 use crate::sync::event::RecordChange;
@@ -182,14 +181,11 @@ impl Slot {
             self.record = new;
             return Ok(());
         };
-        let state = match (last.kind, kind) {
-            (OperationKind::Insert, OperationKind::Delete) if planted!(DropAfterAttempt) => {
-                OperationState::Pending
-            }
-            _ if planted!(CollapseInFlight) => OperationState::Pending,
-            // It may be at the server after all, as one that met a record there.
-            _ if last.unsure && last.state != OperationState::Attempted => OperationState::Conflict,
-            _ => last.state,
+        // It may be at the server after all, as one that met a record there.
+        let state = if last.unsure && last.state != OperationState::Attempted {
+            OperationState::Conflict
+        } else {
+            last.state
         };
         let before = self.record.as_ref();
         match collapse(last.kind, state, kind) {
