@@ -10,7 +10,7 @@
 )]
 
 mod device;
-
+mod failed;
 mod far_side;
 mod queues;
 mod releases;

@@ -29,13 +29,6 @@ impl Release {
             Self::Today => TODAY.get_or_init(today),
         }
     }
-
-    pub(crate) fn other(self) -> Self {
-        match self {
-            Self::First => Self::Today,
-            Self::Today => Self::First,
-        }
-    }
 }
 
 /// What the scenario comes to with each release, the first one first.

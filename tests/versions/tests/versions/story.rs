@@ -70,7 +70,11 @@ fn change(dice: &mut Dice, books: &mut Books, device: &Device) {
         }
         let id = if again.is_empty() || dice.roll(2) == 0 {
             books.made += 1;
-            format!("{} é{}", dice.one_of(&["a", "b/c", "d%20", "e'f"]), books.made)
+            format!(
+                "{} é{}",
+                dice.one_of(&["a", "b:c", "d%20", "e'f"]),
+                books.made
+            )
         } else {
             dice.one_of(&again)
         };
@@ -111,9 +115,14 @@ fn a_story(seed: u64) {
     println!("seed {seed}: a server of {serving:?}, {dialect}");
     let server = Server::new(serving, &[TABLE]);
     let trap = Trap::new(&server);
-    let devices: Vec<Device> = [Release::First, Release::Today, Release::First, Release::Today]
-        .map(|release| in_dialect(release, &trap.gate.url, dialect))
-        .into();
+    let devices: Vec<Device> = [
+        Release::First,
+        Release::Today,
+        Release::First,
+        Release::Today,
+    ]
+    .map(|release| in_dialect(release, &trap.gate.url, dialect))
+    .into();
     let mut books = Books::default();
     let mut killed = 0;
     for _ in 0..25 {
@@ -121,7 +130,7 @@ fn a_story(seed: u64) {
         if dice.roll(3) == 0 {
             device.ok(&["pull", TABLE, "--name", "done", "--filter", "done eq true"]);
         }
-        device.ok(&["sync"]);
+        device.ok(&["pull", TABLE]);
         for _ in 0..=dice.roll(8) {
             change(&mut dice, &mut books, &device);
         }
@@ -137,7 +146,10 @@ fn a_story(seed: u64) {
         let fresh = std::mem::take(&mut books.fresh);
         books.gone.extend(fresh);
     }
-    println!("seed {seed}: {} records, {killed} pushes killed", books.live.len());
+    println!(
+        "seed {seed}: {} records, {killed} pushes killed",
+        books.live.len()
+    );
     agree(&devices, &books.live);
 }
 

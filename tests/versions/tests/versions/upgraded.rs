@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::json;
 
+use crate::device::Device;
 use crate::far_side::{FarSide, pass};
 use crate::releases::Release;
 use crate::server::Server;
 use crate::together::{TABLE, agree};
-use crate::device::Device;
 
 #[test]
 #[ignore = "needs the command of release 0.1"]
