@@ -29,10 +29,16 @@ pub(crate) fn contents(device: &Device) -> BTreeMap<String, Value> {
             for name in ["id", "version", "createdAt", "updatedAt", "deleted"] {
                 members.remove(name);
             }
-            members.retain(|_, value| !value.is_null());
-            (id, line)
+            (id, without_nulls(line))
         })
         .collect()
+}
+
+/// A record without its members that are null.
+pub(crate) fn without_nulls(mut record: Value) -> Value {
+    let members = record.as_object_mut().unwrap();
+    members.retain(|_, value| !value.is_null());
+    record
 }
 
 /// All devices hold what the author wrote and nothing else, byte for byte the same, and nothing waits.
