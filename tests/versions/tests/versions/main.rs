@@ -12,6 +12,7 @@
 mod device;
 mod failed;
 mod far_side;
+mod limits;
 mod queues;
 mod releases;
 mod server;
