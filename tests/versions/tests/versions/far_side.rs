@@ -1,6 +1,7 @@
 //! What answers on a socket in place of a server, or in front of one.
 
-use std::io::{Read, Write};
+use std::fmt::Write as _;
+use std::io::{Read, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -123,7 +124,7 @@ pub(crate) fn pass(request: &Request<Bytes>, address: &str) -> Reply {
     let mut text = format!("{} {} HTTP/1.1\r\n", request.method(), request.uri());
     for (name, value) in request.headers() {
         if name != "connection" {
-            text += &format!("{name}: {}\r\n", value.to_str().unwrap());
+            write!(text, "{name}: {}\r\n", value.to_str().unwrap()).unwrap();
         }
     }
     text += "connection: close\r\n\r\n";
@@ -191,10 +192,10 @@ fn bytes_of(reply: Reply) -> Vec<u8> {
     };
     let mut text = format!("HTTP/1.1 {} Said\r\n", answer.status().as_u16());
     for (name, value) in answer.headers() {
-        text += &format!("{name}: {}\r\n", value.to_str().unwrap());
+        write!(text, "{name}: {}\r\n", value.to_str().unwrap()).unwrap();
     }
     if answer.status().as_u16() != 204 {
-        text += &format!("content-length: {}\r\n", answer.body().len());
+        write!(text, "content-length: {}\r\n", answer.body().len()).unwrap();
     }
     text += "connection: close\r\n\r\n";
     [text.as_bytes(), answer.body()].concat()

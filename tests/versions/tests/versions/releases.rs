@@ -57,12 +57,12 @@ fn first() -> PathBuf {
     std::fs::create_dir_all(&source).unwrap();
     let archive = folder.join("0.1.tar");
     let archive = archive.to_str().expect("a path that is text");
-    done(git(&["archive", "--output", archive, COMMIT]));
+    done(&git(&["archive", "--output", archive, COMMIT]));
     let unpacked = Command::new("tar")
         .args(["-x", "-m", "-f", archive, "-C"])
         .arg(&source)
         .output();
-    done(unpacked.expect("tar can be run"));
+    done(&unpacked.expect("tar can be run"));
     build(&source, &folder.join("target"))
 }
 
@@ -105,13 +105,13 @@ fn build(source: &Path, target: &Path) -> PathBuf {
         .arg("--target-dir")
         .arg(target)
         .output();
-    done(built.expect("cargo can be run"));
+    done(&built.expect("cargo can be run"));
     target
         .join("debug/synctable")
         .with_extension(std::env::consts::EXE_EXTENSION)
 }
 
-fn done(output: Output) {
+fn done(output: &Output) {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
 }

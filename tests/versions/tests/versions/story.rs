@@ -56,7 +56,7 @@ struct Books {
     /// Deleted on the device that is in use, and not sent.
     fresh: BTreeSet<String>,
     made: usize,
-    /// See the test of what comes back by half.
+    /// Not where a push that is killed leaves a record that came back by half (`limits`).
     all_come_back: bool,
 }
 
