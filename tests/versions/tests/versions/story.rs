@@ -177,16 +177,17 @@ fn a_story(seed: u64) {
 
 #[test]
 #[ignore = "needs the command of release 0.1"]
-fn a_random_story_of_both_releases_ends_in_agreement() {
-    match std::env::var("SYNCTABLE_SEED") {
-        Ok(seed) => a_story(seed.parse().expect("a seed is a number")),
-        Err(_) => {
-            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-            let first = now.as_secs();
-            // One for each server, most times.
-            for seed in first..first + 3 {
-                a_story(seed);
-            }
-        }
+fn random_stories_of_both_releases_end_in_agreement() {
+    let number = |name: &str| {
+        let text = std::env::var(name).ok()?;
+        Some(text.parse::<u64>().expect("a number"))
+    };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let (first, cases) = match number("SYNCTABLE_SEED") {
+        Some(seed) => (seed, 1),
+        None => (now.as_secs(), 3),
+    };
+    for seed in first..first + number("SYNCTABLE_CASES").unwrap_or(cases) {
+        a_story(seed);
     }
 }
