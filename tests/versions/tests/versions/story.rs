@@ -77,7 +77,6 @@ fn change(dice: &mut Dice, books: &mut Books, device: &Device) {
             again.extend(books.gone.iter().cloned());
         }
         let id = if again.is_empty() || dice.roll(2) == 0 {
-            books.made += 1;
             format!(
                 "{} é{}",
                 dice.one_of(&["a", "b:c", "d%20", "e'f"]),
@@ -86,7 +85,9 @@ fn change(dice: &mut Dice, books: &mut Books, device: &Device) {
         } else {
             dice.one_of(&again)
         };
-        let mut record = json!({ "id": id });
+        // A tombstone equal to what is made again within a second of the delete could be somebody's delete of it, and would be parked.
+        books.made += 1;
+        let mut record = json!({ "id": id, "made": books.made });
         let (name, value) = dice.member();
         record[name] = value;
         device.ok(&["insert", TABLE, &record.to_string()]);
@@ -116,6 +117,9 @@ fn change(dice: &mut Dice, books: &mut Books, device: &Device) {
     }
 }
 
+/// Which device is upgraded in the middle of its story, with a push that was killed or not.
+const UPGRADED: usize = 2;
+
 fn a_story(seed: u64) {
     let mut dice = Dice(seed);
     let serving = dice.one_of(&Release::BOTH);
@@ -123,7 +127,7 @@ fn a_story(seed: u64) {
     println!("seed {seed}: a server of {serving:?}, {dialect}");
     let server = Server::new(serving, &[TABLE]);
     let trap = Trap::new(&server);
-    let devices: Vec<Device> = [
+    let mut devices: Vec<Device> = [
         Release::First,
         Release::Today,
         Release::First,
@@ -137,7 +141,8 @@ fn a_story(seed: u64) {
     };
     let mut killed = 0;
     for _ in 0..25 {
-        let device = dice.one_of(&devices);
+        let chosen = dice.roll(devices.len());
+        let mut device = devices[chosen].clone();
         if dice.roll(3) == 0 {
             device.ok(&["pull", TABLE, "--name", "done", "--filter", "done eq true"]);
         }
@@ -150,6 +155,9 @@ fn a_story(seed: u64) {
             let after_the_effect = dice.roll(2) == 0;
             killed += usize::from(trap.kill_a_push(&device, writes, after_the_effect));
             books.may_be_sent();
+            if chosen == UPGRADED && dice.roll(3) == 0 {
+                device = device.after(Release::Today);
+            }
             if dice.roll(2) == 0 {
                 change(&mut dice, &mut books, &device);
             }
@@ -162,6 +170,7 @@ fn a_story(seed: u64) {
             "seed {seed}, a device of {release:?}: {pushed:?}"
         );
         books.may_be_sent();
+        devices[chosen] = device;
     }
     let records: BTreeMap<String, Value> = books
         .live
