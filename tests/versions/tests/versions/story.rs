@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::device::Device;
 use crate::releases::Release;
 use crate::server::Server;
-use crate::together::{TABLE, Trap, agree, in_dialect, without_nulls};
+use crate::together::{TABLE, Trap, agree, without_nulls};
 
 /// Numbers that look random: splitmix64.
 #[derive(Debug)]
@@ -133,7 +133,16 @@ fn a_story(seed: u64) {
         Release::First,
         Release::Today,
     ]
-    .map(|release| in_dialect(release, &trap.gate.url, dialect))
+    .map(|release| {
+        let store = dice.one_of(&[
+            "sqlite:device.sqlite",
+            "redb:device.redb",
+            "sled:device.sled",
+        ]);
+        let device = Device::with(release, &["--store", store, "--dialect", dialect]);
+        device.ok(&["push", "--remote", &trap.gate.url]);
+        device
+    })
     .into();
     let mut books = Books {
         all_come_back: (serving, dialect) != (Release::First, "zumo3"),

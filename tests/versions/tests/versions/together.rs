@@ -137,7 +137,7 @@ impl Trap {
 }
 
 /// A device that remembers the server and its dialect.
-pub(crate) fn in_dialect(release: Release, url: &str, dialect: &str) -> Device {
+fn in_dialect(release: Release, url: &str, dialect: &str) -> Device {
     let device = Device::new(release);
     device.ok(&["push", "--remote", url, "--dialect", dialect]);
     device
