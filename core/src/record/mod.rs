@@ -239,9 +239,14 @@ impl Record {
     /// ones follow. System properties and the id stay as they are.
     #[must_use]
     pub fn patched(&self, changes: &Draft) -> Self {
+        self.overlaid(&changes.body)
+    }
+
+    /// As [`patched`](Self::patched), with the members of an object.
+    pub(crate) fn overlaid(&self, body: &str) -> Self {
         let mut members = self.members();
         let mut places = Places::default();
-        for (name, text) in members_of(&changes.body) {
+        for (name, text) in members_of(body) {
             let place = places.find(&members, &name);
             match place.and_then(|place| members.get_mut(place)) {
                 Some(slot) => slot.1 = text,

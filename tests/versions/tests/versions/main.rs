@@ -12,7 +12,6 @@
 mod device;
 mod failed;
 mod far_side;
-mod limits;
 mod queues;
 mod releases;
 mod server;

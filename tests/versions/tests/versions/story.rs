@@ -56,8 +56,6 @@ struct Books {
     /// Deleted on the device that is in use, and not sent.
     fresh: BTreeSet<String>,
     made: usize,
-    /// Not where a push that is killed leaves a record that came back by half (`limits`).
-    all_come_back: bool,
 }
 
 impl Books {
@@ -73,7 +71,7 @@ fn change(dice: &mut Dice, books: &mut Books, device: &Device) {
     if new {
         // 0.1 parks a record that is made again after its delete was sent.
         let mut again: Vec<String> = books.fresh.iter().cloned().collect();
-        if device.release == Release::Today && books.all_come_back {
+        if device.release == Release::Today {
             again.extend(books.gone.iter().cloned());
         }
         let id = if again.is_empty() || dice.roll(2) == 0 {
@@ -144,10 +142,7 @@ fn a_story(seed: u64) {
         device
     })
     .into();
-    let mut books = Books {
-        all_come_back: dialect != "zumo3",
-        ..Books::default()
-    };
+    let mut books = Books::default();
     let mut killed = 0;
     for _ in 0..25 {
         let chosen = dice.roll(devices.len());
