@@ -24,7 +24,9 @@ use synctable_core::transport::{
     Change, Outcome, PageCursor, RemotePage, Transport, TransportCapabilities, TransportError,
     TransportErrorKind,
 };
-use synctable_core::{Draft, Error, MergeRule, Record, RecordId, Schema, TableName, TableSchema};
+use synctable_core::{
+    Draft, Error, MergeRule, Record, RecordId, Schema, Sleep, TableName, TableSchema,
+};
 use synctable_memory::MemoryStore;
 use synctable_testkit::engine::TestServer;
 
@@ -71,6 +73,7 @@ struct Gated {
     calm: Arc<Mutex<bool>>,
 }
 
+#[deny(clippy::missing_trait_methods)]
 #[async_trait]
 impl Transport for Gated {
     async fn apply(&self, table: &TableName, change: &Change) -> Result<Outcome, TransportError> {
@@ -114,6 +117,27 @@ impl Transport for Gated {
 
     fn capabilities(&self) -> TransportCapabilities {
         self.server.capabilities()
+    }
+
+    fn address(&self) -> Option<String> {
+        self.server.address()
+    }
+
+    /// The histories here are those of one user.
+    fn for_account(&self, _account: &str) -> Option<Arc<dyn Transport>> {
+        None
+    }
+
+    fn begin_push(&self) {
+        self.server.begin_push();
+    }
+
+    async fn renew_credentials(&self) -> Result<bool, TransportError> {
+        self.server.renew_credentials().await
+    }
+
+    fn sleep(&self) -> Option<Arc<dyn Sleep>> {
+        self.server.sleep()
     }
 }
 

@@ -10,7 +10,7 @@ use synctable_core::transport::{
     Change, ChangeKind, Conflict, Outcome, PageCursor, RemotePage, ServerRecord, Transport,
     TransportCapabilities, TransportError,
 };
-use synctable_core::{Record, RecordId, TableName};
+use synctable_core::{Record, RecordId, Sleep, TableName};
 
 use super::dice::Dice;
 use super::line::{Errand, Line};
@@ -75,6 +75,7 @@ struct Way {
     line: Line,
 }
 
+#[deny(clippy::missing_trait_methods)]
 #[async_trait]
 impl Transport for Way {
     async fn apply(&self, table: &TableName, change: &Change) -> Result<Outcome, TransportError> {
@@ -120,8 +121,27 @@ impl Transport for Way {
         self.server.capabilities()
     }
 
+    fn address(&self) -> Option<String> {
+        self.server.address()
+    }
+
+    fn for_account(&self, account: &str) -> Option<Arc<dyn Transport>> {
+        Some(Arc::new(Self {
+            server: self.server.of_account(account),
+            line: self.line.clone(),
+        }))
+    }
+
+    fn begin_push(&self) {
+        self.server.begin_push();
+    }
+
     async fn renew_credentials(&self) -> Result<bool, TransportError> {
         self.server.renew_credentials().await
+    }
+
+    fn sleep(&self) -> Option<Arc<dyn Sleep>> {
+        self.server.sleep()
     }
 }
 

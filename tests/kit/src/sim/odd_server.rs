@@ -11,7 +11,7 @@ use synctable_core::transport::{
     Change, ChangeKind, Outcome, PageCursor, Rejection, RemotePage, Transport,
     TransportCapabilities, TransportError, TransportErrorKind,
 };
-use synctable_core::{Record, RecordId, TableName};
+use synctable_core::{Record, RecordId, Sleep, TableName};
 
 use super::dice::Dice;
 use super::far::FarSide;
@@ -237,6 +237,7 @@ impl OddWay {
     }
 }
 
+#[deny(clippy::missing_trait_methods)]
 #[async_trait]
 impl Transport for OddWay {
     async fn apply(&self, table: &TableName, change: &Change) -> Result<Outcome, TransportError> {
@@ -307,12 +308,32 @@ impl Transport for OddWay {
         self.server.inner.capabilities()
     }
 
+    fn address(&self) -> Option<String> {
+        self.server.inner.address()
+    }
+
+    fn for_account(&self, account: &str) -> Option<Arc<dyn Transport>> {
+        Some(Arc::new(Self {
+            server: OddServer {
+                inner: self.server.inner.of_account(account),
+                ..self.server.clone()
+            },
+            line: self.line.clone(),
+            unmounted: AtomicBool::new(self.unmounted.load(Ordering::SeqCst)),
+        }))
+    }
+
     fn begin_push(&self) {
+        self.server.inner.begin_push();
         let unmounted = self.server.notes().unmounted;
         self.unmounted.store(unmounted, Ordering::SeqCst);
     }
 
     async fn renew_credentials(&self) -> Result<bool, TransportError> {
         self.server.inner.renew_credentials().await
+    }
+
+    fn sleep(&self) -> Option<Arc<dyn Sleep>> {
+        self.server.inner.sleep()
     }
 }

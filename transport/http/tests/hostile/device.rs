@@ -54,11 +54,11 @@ impl Device {
     /// A device that has pulled from the good server at `url`, and waits only a short time for a hostile one if it is
     /// to be quick.
     pub(crate) async fn new(url: &str, hostile: &Arc<AtomicBool>, quick: bool) -> Self {
-        let patient = http(url, Duration::from_secs(300));
+        let way = |timeout| Arc::new(http(url, timeout)) as Arc<dyn Transport>;
         let waits = Arc::new(Waits::default());
         let transport = Switch {
-            hurried: quick.then(|| http(url, Duration::from_millis(250))),
-            patient,
+            hurried: quick.then(|| way(Duration::from_millis(250))),
+            patient: way(Duration::from_secs(300)),
             hostile: Arc::clone(hostile),
             waits: Arc::clone(&waits),
         };
@@ -114,21 +114,22 @@ fn http(url: &str, timeout: Duration) -> HttpTransport {
 /// slow machine does not matter.
 #[derive(Debug)]
 pub(crate) struct Switch {
-    patient: HttpTransport,
-    hurried: Option<HttpTransport>,
+    patient: Arc<dyn Transport>,
+    hurried: Option<Arc<dyn Transport>>,
     hostile: Arc<AtomicBool>,
     waits: Arc<Waits>,
 }
 
 impl Switch {
-    fn now(&self) -> &HttpTransport {
+    fn now(&self) -> &dyn Transport {
         match &self.hurried {
-            Some(hurried) if self.hostile.load(Ordering::SeqCst) => hurried,
-            _ => &self.patient,
+            Some(hurried) if self.hostile.load(Ordering::SeqCst) => hurried.as_ref(),
+            _ => self.patient.as_ref(),
         }
     }
 }
 
+#[deny(clippy::missing_trait_methods)]
 #[async_trait]
 impl Transport for Switch {
     async fn apply(&self, table: &TableName, change: &Change) -> Result<Outcome, TransportError> {
@@ -151,6 +152,18 @@ impl Transport for Switch {
     }
     fn capabilities(&self) -> TransportCapabilities {
         self.now().capabilities()
+    }
+    fn address(&self) -> Option<String> {
+        self.now().address()
+    }
+    fn for_account(&self, account: &str) -> Option<Arc<dyn Transport>> {
+        let (patient, hurried) = (self.patient.for_account(account), &self.hurried);
+        Some(Arc::new(Self {
+            patient: patient?,
+            hurried: hurried.as_ref().and_then(|way| way.for_account(account)),
+            hostile: Arc::clone(&self.hostile),
+            waits: Arc::clone(&self.waits),
+        }))
     }
     fn begin_push(&self) {
         self.now().begin_push();

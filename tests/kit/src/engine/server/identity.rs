@@ -64,6 +64,14 @@ impl TestServer {
         self.state().identity.signed_in = Some(user.into());
     }
 
+    /// This server for requests of one account.
+    pub(crate) fn of_account(&self, account: &str) -> Self {
+        Self {
+            account: Some(account.into()),
+            ..self.clone()
+        }
+    }
+
     /// With whose token the requests came that arrived, oldest first.
     pub fn users(&self) -> Vec<Option<String>> {
         self.state().identity.users.clone()

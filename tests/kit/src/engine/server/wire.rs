@@ -159,9 +159,7 @@ impl Transport for TestServer {
     }
 
     fn for_account(&self, account: &str) -> Option<Arc<dyn Transport>> {
-        let mut of_account = self.clone();
-        of_account.account = Some(account.into());
-        Some(Arc::new(of_account))
+        Some(Arc::new(self.of_account(account)))
     }
 
     fn begin_push(&self) {
