@@ -69,8 +69,11 @@ impl Queue {
         self.index().claim.clone()
     }
 
+    /// A new claim was put. The index is behind until the queue was read after it: should that be dropped or fail, the next call reads it.
     pub(crate) fn set_claim(&self, row: Record) {
-        self.index().claim = Some(row);
+        let mut index = self.index();
+        index.claim = Some(row);
+        index.suspect = true;
     }
 
     /// The operations on a record, oldest first.

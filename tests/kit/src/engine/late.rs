@@ -148,6 +148,33 @@ pub async fn late_pages_undo_no_edit<H: Harness>(_: &H) {
     panic!("the pull never ends");
 }
 
+/// A call that takes the queue from another context is dropped before it has read all of it: the next one reads it again, and joins what
+/// the other context has queued.
+pub async fn queues_that_were_half_read_are_read_again<H: Harness>(_: &H) {
+    let place = H::default();
+    let (one, other, slow) = two(&place).await;
+    for polls in 0..MOST_POLLS {
+        let id = format!("r{polls}");
+        one.server.set(&id, 1);
+        one.pull().await;
+        one.insert(&format!("mine{polls}"), 1).await;
+        other.set(&id, 2).await;
+        let another = format!("x{polls}");
+        let finished = polled(one.insert(&another, 1), polls).await.is_some();
+        slow.land().await;
+        one.set(&id, 3).await;
+        let queued = one.again().await.queue().await;
+        let of_row = queued.iter().filter(|words| words.ends_with(&id));
+        assert_eq!(of_row.count(), 1, "{polls}: {queued:?}");
+        end_well([&one, &other]).await;
+        assert_eq!(one.server.n(&id), Some(3), "{polls}");
+        if finished {
+            return;
+        }
+    }
+    panic!("the insert never ends");
+}
+
 /// A push that meets an edit on the way to its record, which is dropped and done late: before, after or between any two of its reads.
 /// It sees all of the edit or nothing.
 pub async fn pushes_behind_a_dropped_edit_see_all_of_it<H: Harness>(_: &H) {
