@@ -15,6 +15,7 @@ use synctable_core::{Draft, Error, MergeRule, Schema, TableName, TableSchema};
 use tokio::task::yield_now;
 
 use super::application::Users;
+use super::client::Seat;
 use super::dice::Dice;
 use super::ledger::Ledger;
 use super::watch::watch;
@@ -87,21 +88,33 @@ impl Shareds {
     }
 }
 
+/// Who does something.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Actor {
+    pub(crate) seat: Seat,
+    /// Another context of the same program may be at the same store.
+    pub(crate) has_rivals: bool,
+    /// The step in which it began, where the story is told.
+    pub(crate) told: Option<usize>,
+}
+
 /// Does one thing. An error is what the application would see; only what may not be is a finding.
 pub(crate) fn act(
     sync: SyncContext,
     action: Action,
     shared: Shareds,
-    number: usize,
-    told: Option<usize>,
+    actor: Actor,
 ) -> BoxFuture<'static, Result<(), String>> {
     async move {
-        let outcome = run(&sync, action, &shared, number).await;
-        if let Some(step) = told {
-            println!("     client {number}: {action:?} of step {step}: {outcome:?}");
+        let outcome = run(&sync, action, &shared, actor.seat.client).await;
+        if let Some(step) = actor.told {
+            println!(
+                "     {}: {action:?} of step {step}: {outcome:?}",
+                actor.seat
+            );
         }
         if let Err(error) = outcome {
-            allowed(action, &error)?;
+            allowed(action, actor, &error)?;
         }
         match action {
             Action::Push | Action::PushParallel => watch(&sync, &shared.users).await,
@@ -112,13 +125,13 @@ pub(crate) fn act(
 }
 
 /// Errors that faults, conflicts and races explain.
-fn allowed(action: Action, error: &Error) -> Result<(), String> {
+fn allowed(action: Action, actor: Actor, error: &Error) -> Result<(), String> {
     let explained = match error {
         Error::Store(error) => matches!(
             error.kind(),
             StoreErrorKind::Io | StoreErrorKind::Unknown | StoreErrorKind::CheckFailed
         ),
-        Error::PushStopped { source, .. } => return allowed(action, source),
+        Error::PushStopped { source, .. } => return allowed(action, actor, source),
         Error::Transport(_)
         | Error::NotFound { .. }
         | Error::AlreadyExists { .. }
@@ -130,6 +143,7 @@ fn allowed(action: Action, error: &Error) -> Result<(), String> {
         | Error::OtherId { .. }
         | Error::ConflictChanged { .. }
         | Error::CannotMerge { .. } => true,
+        Error::AnotherPusher | Error::Contended => actor.has_rivals,
         _ => false,
     };
     if explained {

@@ -1,5 +1,6 @@
 //! A client of a simulation: a disk that outlives it, and the program that runs over it until it crashes.
 
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -76,13 +77,35 @@ pub(crate) struct Client {
     disk_trouble: u32,
     calm: Arc<std::sync::atomic::AtomicBool>,
     holds: bool,
-    running: Option<Running>,
+    contexts: usize,
+    program: Option<Program>,
 }
 
-/// A program over its disk.
-pub(crate) type Running = (Arc<Disk>, SyncContext);
-/// A program that is about to run.
-pub(crate) type Start = BoxFuture<'static, Result<Running, Error>>;
+/// A place at which a program has a context open: contexts of one client share its store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Seat {
+    pub(crate) client: usize,
+    pub(crate) context: usize,
+}
+
+impl fmt::Display for Seat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.context {
+            0 => write!(f, "client {}", self.client),
+            other => write!(f, "client {}, context {other}", self.client),
+        }
+    }
+}
+
+/// A program over its disk, with the contexts that are open.
+#[derive(Debug)]
+struct Program {
+    disk: Arc<Disk>,
+    contexts: Vec<Option<SyncContext>>,
+}
+
+/// A context that is about to open.
+pub(crate) type Start = BoxFuture<'static, Result<SyncContext, Error>>;
 
 /// What a simulation gives each of its clients.
 pub(crate) struct Parts {
@@ -96,6 +119,8 @@ pub(crate) struct Parts {
     pub(crate) calm: Arc<std::sync::atomic::AtomicBool>,
     /// Its disk may do a commit when the call that made it was given up.
     pub(crate) holds: bool,
+    /// How many contexts its program opens over the one store.
+    pub(crate) contexts: usize,
 }
 
 impl Client {
@@ -111,40 +136,61 @@ impl Client {
             disk_trouble: parts.disk_trouble,
             calm: parts.calm,
             holds: parts.holds,
-            running: None,
+            contexts: parts.contexts,
+            program: None,
         }
     }
 
-    /// The program that runs, if its store still takes writes.
-    pub(crate) fn program(&self) -> Option<&SyncContext> {
-        let (disk, sync) = self.running.as_ref()?;
-        (!disk.is_broken()).then_some(sync)
+    /// How many contexts its program opens.
+    pub(crate) fn contexts(&self) -> usize {
+        self.contexts
+    }
+
+    /// A context that is open, if the store still takes writes.
+    pub(crate) fn context(&self, number: usize) -> Option<&SyncContext> {
+        let program = self.program.as_ref().filter(|_| !self.is_broken())?;
+        program.contexts.get(number)?.as_ref()
     }
 
     /// The disk of the program that runs.
     pub(crate) fn disk(&self) -> Option<&Disk> {
-        self.running.as_ref().map(|(disk, _)| &**disk)
+        self.program.as_ref().map(|program| &*program.disk)
+    }
+
+    /// True where the store takes no writes before the program has ended and is started again.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.disk().is_some_and(Disk::is_broken)
     }
 
     /// Nothing of the program is left but what its store holds, some of the last commits with it: what is not done when the
     /// store is opened again never is.
     pub(crate) fn crash(&mut self, dice: &mut Dice) {
-        let Some((disk, _)) = self.running.take() else {
+        let Some(Program { disk, .. }) = self.program.take() else {
             return;
         };
         while dice.permille(500) && disk.land(dice.below(disk.held())).is_some() {}
     }
 
-    /// Opens the store and starts the program.
-    pub(crate) fn start(&self) -> Start {
-        let disk = Disk::new(
-            Arc::clone(&self.store),
-            Arc::clone(&self.dice),
-            self.disk_trouble,
-            Arc::clone(&self.calm),
-            self.holds,
-        );
-        let builder = SyncContext::builder(Arc::clone(&disk) as Store)
+    /// The program gives up one of its contexts, the others go on; true if there was one.
+    pub(crate) fn close(&mut self, number: usize) -> bool {
+        let program = self.program.as_mut();
+        let open = program.and_then(|program| program.contexts.get_mut(number));
+        open.is_some_and(|open| open.take().is_some())
+    }
+
+    /// Opens a context; the store with it, if the program does not run.
+    pub(crate) fn start(&mut self) -> Start {
+        let program = self.program.get_or_insert_with(|| Program {
+            disk: Disk::new(
+                Arc::clone(&self.store),
+                Arc::clone(&self.dice),
+                self.disk_trouble,
+                Arc::clone(&self.calm),
+                self.holds,
+            ),
+            contexts: vec![None; self.contexts],
+        });
+        let builder = SyncContext::builder(Arc::clone(&program.disk) as Store)
             .transport(Arc::clone(&self.way))
             .schema(self.schema.clone())
             .conflicts(self.policy.clone())
@@ -156,10 +202,13 @@ impl Client {
         } else {
             builder
         };
-        async move { Ok((disk, builder.open().await?)) }.boxed()
+        builder.open().boxed()
     }
 
-    pub(crate) fn started(&mut self, running: Running) {
-        self.running = Some(running);
+    pub(crate) fn started(&mut self, number: usize, sync: SyncContext) {
+        let program = self.program.as_mut();
+        if let Some(place) = program.and_then(|program| program.contexts.get_mut(number)) {
+            *place = Some(sync);
+        }
     }
 }

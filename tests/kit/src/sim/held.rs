@@ -19,8 +19,8 @@ impl World {
             (self.steps, done).hash(&mut self.trace);
             return self.tell(|| format!("client {number}: a late commit, done: {done}"));
         }
-        let places = (0..self.tasks.len()).filter(|place| self.tasks[*place].0 == Some(number));
-        let places: Vec<usize> = places.collect();
+        let is_of = |place: &usize| self.tasks[*place].0.is_some_and(|of| of.client == number);
+        let places: Vec<usize> = (0..self.tasks.len()).filter(is_of).collect();
         if let Some(place) = places.get(self.dice.below(places.len())) {
             drop(self.tasks.swap_remove(*place));
             self.tell(|| format!("client {number} gives up what it does"));

@@ -32,6 +32,7 @@ mod line;
 mod odd;
 mod odd_books;
 mod odd_server;
+mod others;
 mod settle;
 mod shrink;
 mod trouble;
@@ -73,8 +74,21 @@ pub(crate) struct Setting {
     pub(crate) clients: usize,
     pub(crate) steps: usize,
     pub(crate) without: BTreeSet<Trouble>,
+    pub(crate) chances: Chances,
     /// The story is printed.
     pub(crate) told: bool,
+}
+
+/// How often a history has what not every system has: of 1000 clients, so many.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Chances {
+    /// Their program opens two contexts over its store.
+    pub(crate) contexts: u32,
+}
+
+impl Chances {
+    /// Those of ordinary histories.
+    const ORDINARY: Self = Self { contexts: 300 };
 }
 
 /// What came of one history.
@@ -122,6 +136,7 @@ impl Simulation {
                 clients: 3,
                 steps: 500,
                 without: BTreeSet::new(),
+                chances: Chances::ORDINARY,
                 told: false,
             },
         }
@@ -154,6 +169,13 @@ impl Simulation {
     #[must_use]
     pub fn without(mut self, trouble: Trouble) -> Self {
         self.setting.without.insert(trouble);
+        self
+    }
+
+    /// With two contexts over the store of every client, as a program has them that opens its store at two places.
+    #[must_use]
+    pub fn two_contexts(mut self) -> Self {
+        self.setting.chances.contexts = 1000;
         self
     }
 

@@ -13,6 +13,7 @@ use synctable_core::{Error, Record};
 
 use super::act::{KEPT, PASSING, resolve};
 use super::application::{Participant, Users};
+use super::client::Seat;
 use super::watch::watch;
 use super::world::{PATIENCE, World, finish};
 use crate::fixture::table;
@@ -56,8 +57,8 @@ impl World {
         self.server.lift();
         for _ in 0..ROUNDS {
             let mut quiet = true;
-            for number in self.numbers() {
-                match self.round(number) {
+            for seat in self.seats() {
+                match self.round(seat) {
                     Ok(left) => quiet &= left == 0,
                     Err(finding) => self.findings.push(finding),
                 }
@@ -82,7 +83,7 @@ impl World {
         };
         let mut clients = Vec::new();
         for number in self.numbers() {
-            let sync = self.program(number)?;
+            let sync = self.program(first_of(number))?;
             let waits = self.clients.get(number).is_some_and(|client| client.waits);
             clients.push(Participant {
                 number,
@@ -94,9 +95,9 @@ impl World {
     }
 
     /// Push, resolve, push, pull; how many operations are left.
-    fn round(&mut self, number: usize) -> Result<u64, String> {
-        let sync = self.program(number)?;
-        let error = |error: Error| format!("stuck: client {number}: {error:?}");
+    fn round(&mut self, seat: Seat) -> Result<u64, String> {
+        let sync = self.program(seat)?;
+        let error = |error: Error| format!("stuck: {seat}: {error:?}");
         let shareds = self.shareds.clone();
         let audits = !self.server.keeps_tombstones();
         finish(async move {
@@ -123,40 +124,40 @@ impl World {
             if findings.is_empty() {
                 Ok(sync.pending_count())
             } else {
-                Err(format!("broken: client {number}: {findings:?}"))
+                Err(format!("broken: {seat}: {findings:?}"))
             }
         })
     }
 
     /// The last changes of the last client reach the first.
     fn last_pulls(&mut self) {
-        for number in self.numbers() {
-            if let Err(finding) = self.round(number).and_then(|left| match left {
+        for seat in self.seats() {
+            if let Err(finding) = self.round(seat).and_then(|left| match left {
                 0 => Ok(()),
-                left => Err(format!(
-                    "stuck: client {number} has {left} operations again"
-                )),
+                left => Err(format!("stuck: {seat} has {left} operations again")),
             }) {
                 self.findings.push(finding);
             }
         }
     }
 
-    fn program(&mut self, number: usize) -> Result<SyncContext, String> {
-        let Some(client) = self.clients.get_mut(number) else {
+    /// The context at a seat; it is opened if it is not.
+    fn program(&mut self, seat: Seat) -> Result<SyncContext, String> {
+        let Some(client) = self.clients.get_mut(seat.client) else {
             return Err("no such client".into());
         };
-        if client.program().is_none() {
-            client.crash(&mut self.dice);
-            let running = finish(
-                client
-                    .start()
-                    .map(|done| done.map_err(|e| format!("{e:?}"))),
-            )?;
-            client.started(running);
+        if client.context(seat.context).is_none() {
+            if client.is_broken() {
+                client.crash(&mut self.dice);
+            }
+            let opened = client
+                .start()
+                .map(|done| done.map_err(|e| format!("{e:?}")));
+            let sync = finish(opened)?;
+            client.started(seat.context, sync);
         }
-        let sync = client.program().cloned();
-        sync.ok_or_else(|| format!("stuck: client {number} cannot be started"))
+        let sync = client.context(seat.context).cloned();
+        sync.ok_or_else(|| format!("stuck: {seat} cannot be started"))
     }
 
     /// Every client holds what the server holds, and the server what the books say.
@@ -170,7 +171,7 @@ impl World {
             };
             let readable = self.shareds.is_readable(table);
             for number in self.numbers().into_iter().filter(|_| readable) {
-                let found = match self.program(number) {
+                let found = match self.program(first_of(number)) {
                     Ok(sync) => finish(async {
                         let store = Arc::clone(sync.store());
                         Ok(crate::fixture::all(&store, table).await)
@@ -209,6 +210,11 @@ impl World {
         }
         self.findings.extend(self.server.violations());
     }
+}
+
+/// The context of a client that its program opens first.
+fn first_of(client: usize) -> Seat {
+    Seat { client, context: 0 }
 }
 
 fn shown(rows: &[Record]) -> String {

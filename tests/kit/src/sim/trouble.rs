@@ -35,11 +35,13 @@ pub enum Trouble {
     Clock,
     /// Others change rows at the server.
     Others,
+    /// Programs open a second context over their store, and close one while the other goes on.
+    Contexts,
 }
 
 impl Trouble {
     /// All kinds.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::LostRequest,
         Self::LostAnswer,
         Self::Reset,
@@ -54,6 +56,7 @@ impl Trouble {
         Self::LateCommit,
         Self::Clock,
         Self::Others,
+        Self::Contexts,
     ];
 
     /// Those that befall requests.

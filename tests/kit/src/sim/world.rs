@@ -8,24 +8,22 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use serde_json::{Value, json};
+use synctable_core::Schema;
 use synctable_core::sync::ConflictPolicy;
 use synctable_core::transport::Transport;
-use synctable_core::{Record, RecordId, Schema};
 
-use super::act::{Action, KEPT, PASSING, Shareds, WILD, act, own_schema, tagged};
+use super::act::{Action, Actor, KEPT, PASSING, Shareds, WILD, act, own_schema};
 use super::application::Users;
-use super::client::{Client, Parts, Start};
+use super::client::{Client, Parts, Seat, Start};
 use super::dice::Dice;
-use super::far::{self, FarSide};
+use super::far::FarSide;
 use super::history::History;
 use super::ledger::Ledger;
 use super::line::{Line, Weather};
 use super::trouble::Trouble;
 use super::{Setting, Summary};
-use crate::fixture::{Store, record, table};
+use crate::fixture::{Store, table};
 
 /// Things that a client does at the same time.
 const AT_ONCE: usize = 3;
@@ -36,6 +34,8 @@ pub(super) const PATIENCE: usize = 1_000_000;
 const AT_THE_END: usize = usize::MAX;
 /// The choice of clients whose disks do commits late.
 const LATE_COMMITS: u64 = u64::MAX - 1;
+/// The choice of clients whose programs open two contexts.
+const CONTEXTS: u64 = u64::MAX - 1_000;
 
 type Task = BoxFuture<'static, Result<(), String>>;
 
@@ -52,8 +52,8 @@ pub(crate) struct World {
     pub(super) calm: Arc<AtomicBool>,
     pub(super) clients: Vec<Client>,
     /// What is under way, and for whom; late requests are for nobody.
-    pub(super) tasks: Vec<(Option<usize>, Task)>,
-    pub(super) starting: BTreeMap<usize, Start>,
+    pub(super) tasks: Vec<(Option<Seat>, Task)>,
+    pub(super) starting: BTreeMap<Seat, Start>,
     pub(super) shareds: Shareds,
     pub(super) trace: DefaultHasher,
     pub(crate) findings: Vec<String>,
@@ -100,12 +100,20 @@ impl World {
             disk_trouble
         };
         let late_commits = !setting.without.contains(&Trouble::LateCommit);
+        // An application may count on being alone at its store.
+        let second_contexts = match &users {
+            Users::Tagging if !setting.without.contains(&Trouble::Contexts) => {
+                setting.chances.contexts
+            }
+            _ => 0,
+        };
         let clients = stores
             .iter()
             .zip(0..)
             .map(|(store, number)| {
                 // With dice of its own: without this trouble the history goes as it would otherwise.
                 let mut own = Dice::of_part(history.seed, LATE_COMMITS - number);
+                let mut contexts = Dice::of_part(history.seed, CONTEXTS - number);
                 let policy = [ConflictPolicy::Merge, ConflictPolicy::Park][dice.below(2)].clone();
                 let waits = dice.permille(500);
                 let line = Line::new(Arc::clone(&weather), Arc::clone(&shared));
@@ -122,6 +130,7 @@ impl World {
                     disk_trouble,
                     calm: Arc::clone(&calm),
                     holds: own.permille(500) && late_commits,
+                    contexts: 1 + usize::from(contexts.permille(second_contexts)),
                 })
             })
             .collect();
@@ -223,6 +232,15 @@ impl World {
         (0..self.clients.len()).filter(chosen).collect()
     }
 
+    /// Where these have contexts.
+    pub(super) fn seats(&self) -> Vec<Seat> {
+        let of = |client: usize| {
+            let contexts = self.clients.get(client).map_or(0, Client::contexts);
+            (0..contexts).map(move |context| Seat { client, context })
+        };
+        self.numbers().into_iter().flat_map(of).collect()
+    }
+
     fn step(&mut self) {
         let number = self.dice.below(self.clients.len());
         let takes_part = self.numbers().contains(&number);
@@ -232,9 +250,19 @@ impl World {
                     self.turn();
                 }
             }
-            45..=84 if takes_part => self.begin(number),
+            45..=84 if takes_part => {
+                let seat = self.seat_of(number);
+                self.begin(seat);
+            }
             85..=90 if self.has(Trouble::Others) => self.other(),
-            91..=93 if takes_part && self.has(Trouble::Crash) => self.crash(number),
+            91..=93 if takes_part && self.has(Trouble::Crash) => {
+                let seat = self.seat_of(number);
+                if self.has_rivals(number) && self.dice.permille(600) {
+                    self.close(seat);
+                } else {
+                    self.crash(number);
+                }
+            }
             94..=95 if self.has(Trouble::Clock) => {
                 let hours = [-10 * 365 * 24, -1, 1, 24][self.dice.below(4)];
                 let at_server = self.dice.permille(250);
@@ -255,9 +283,26 @@ impl World {
         let place = self.dice.below(self.tasks.len() + self.starting.len());
         if place < self.tasks.len() {
             self.poll(place);
-        } else if let Some(number) = self.starting.keys().nth(place - self.tasks.len()).copied() {
-            self.poll_start(number);
+        } else if let Some(seat) = self.starting.keys().nth(place - self.tasks.len()).copied() {
+            self.poll_start(seat);
         }
+    }
+
+    /// One of the contexts of a client.
+    fn seat_of(&mut self, client: usize) -> Seat {
+        let contexts = self.clients.get(client).map_or(1, Client::contexts);
+        // No choice is no draw, so that a history without second contexts goes as it would otherwise.
+        let context = if contexts > 1 {
+            self.dice.below(contexts)
+        } else {
+            0
+        };
+        Seat { client, context }
+    }
+
+    fn has_rivals(&self, client: usize) -> bool {
+        let client = self.clients.get(client);
+        client.is_some_and(|client| client.contexts() > 1)
     }
 
     fn poll(&mut self, place: usize) {
@@ -274,45 +319,53 @@ impl World {
         }
     }
 
-    fn poll_start(&mut self, number: usize) {
-        let Some(start) = self.starting.get_mut(&number) else {
+    fn poll_start(&mut self, seat: Seat) {
+        let Some(start) = self.starting.get_mut(&seat) else {
             return;
         };
         let waker = Waker::noop();
         let Poll::Ready(outcome) = start.as_mut().poll(&mut Context::from_waker(waker)) else {
             return;
         };
-        self.starting.remove(&number);
+        self.starting.remove(&seat);
         (self.steps, outcome.is_ok()).hash(&mut self.trace);
-        if let (Ok(running), Some(client)) = (outcome, self.clients.get_mut(number)) {
-            client.started(running);
+        if let (Ok(sync), Some(client)) = (outcome, self.clients.get_mut(seat.client)) {
+            client.started(seat.context, sync);
         }
     }
 
-    /// A client starts something, or its program.
-    fn begin(&mut self, number: usize) {
+    /// A client starts something, or a context.
+    fn begin(&mut self, seat: Seat) {
         let action = self.action();
-        let busy = self.tasks.iter().filter(|(of, _)| *of == Some(number));
+        let busy = self.tasks.iter().filter(|(of, _)| *of == Some(seat));
         if busy.count() >= AT_ONCE {
             return self.turn();
         }
-        let Some(client) = self.clients.get_mut(number) else {
+        let has_rivals = self.has_rivals(seat.client);
+        let Some(client) = self.clients.get_mut(seat.client) else {
             return;
         };
-        match client.program() {
+        match client.context(seat.context) {
             Some(sync) => {
-                (number, action).hash(&mut self.trace);
-                let told = self.setting.told.then_some(self.steps);
-                let task = act(sync.clone(), action, self.shareds.clone(), number, told);
-                self.tell(|| format!("client {number}: {action:?}"));
-                self.tasks.push((Some(number), task));
+                (seat, action).hash(&mut self.trace);
+                let actor = Actor {
+                    seat,
+                    has_rivals,
+                    told: self.setting.told.then_some(self.steps),
+                };
+                let task = act(sync.clone(), action, self.shareds.clone(), actor);
+                self.tell(|| format!("{seat}: {action:?}"));
+                self.tasks.push((Some(seat), task));
             }
             None => {
-                // A store that takes no more writes is opened again: the program ends for that.
-                self.tasks.retain(|(of, _)| *of != Some(number));
-                client.crash(&mut self.dice);
-                let start = client.start();
-                self.starting.entry(number).or_insert(start);
+                if client.is_broken() {
+                    // A store that takes no more writes is opened again: the program ends for that.
+                    self.crash(seat.client);
+                }
+                if let Some(client) = self.clients.get_mut(seat.client) {
+                    let start = client.start();
+                    self.starting.entry(seat).or_insert(start);
+                }
             }
         }
     }
@@ -347,71 +400,24 @@ impl World {
         ])
     }
 
-    /// Someone else changes a row at the server.
-    fn other(&mut self) {
-        if matches!(self.shareds.users, Users::Theirs(_)) {
-            return self.turn();
-        }
-        let which = self.dice.below(3);
-        let what = self.dice.below(3);
-        self.tell(|| format!("someone else: {what} {which}"));
-        let way = Arc::clone(&self.others);
-        let done = match what {
-            0 => {
-                let id = format!("k{which}");
-                let tag = self.books().start(&id);
-                let done = finish(async {
-                    let row = way.get(&table(KEPT), &RecordId::system(&id)).await;
-                    let row = row.map_err(|error| format!("stuck: others: {error}"))?;
-                    let mut members = match row.as_ref().map(Record::to_map) {
-                        Some(members) => Value::Object(members),
-                        None => json!({}),
-                    };
-                    let mut change = tagged(&mut members, &tag);
-                    change["id"] = id.into();
-                    Ok(far::put(&*way, &table(KEPT), &record(&change.to_string())).await)
-                });
-                if done == Ok(true) {
-                    self.books().acknowledge(&tag);
-                }
-                done.map(drop)
-            }
-            1 => {
-                let row = record(&format!(r#"{{"id":"w{which}","n":{}}}"#, self.steps));
-                finish(async { Ok(far::put(&*way, &table(WILD), &row).await) }).map(drop)
-            }
-            _ => {
-                let id = RecordId::system(&format!("w{which}"));
-                finish(async { Ok(far::delete(&*way, &table(WILD), &id).await) }).map(drop)
-            }
-        };
-        self.findings.extend(done.err());
-    }
-
     fn crash(&mut self, number: usize) {
         self.tell(|| format!("client {number} crashes"));
-        self.starting.remove(&number);
-        self.tasks.retain(|(of, _)| *of != Some(number));
+        self.starting.retain(|seat, _| seat.client != number);
+        let is_of = |of: &Option<Seat>| of.is_some_and(|seat| seat.client == number);
+        self.tasks.retain(|(of, _)| !is_of(of));
         if let Some(client) = self.clients.get_mut(number) {
             client.crash(&mut self.dice);
         }
     }
 
-    /// A request that its client gave up arrives after all; false if there is none.
-    fn late(&mut self) -> bool {
-        let place = {
-            let waiting = self.weather().late.0.len();
-            self.dice.below(waiting)
-        };
-        let mut weather = self.weather();
-        if place < weather.late.0.len() {
-            let request = weather.late.0.swap_remove(place);
-            drop(weather);
-            self.tell(|| "a late request arrives".into());
-            self.tasks.push((None, request.map(Ok).boxed()));
-            return true;
+    /// A program gives up one of its contexts and all that is under way there.
+    fn close(&mut self, seat: Seat) {
+        self.tell(|| format!("{seat} is closed"));
+        self.starting.remove(&seat);
+        self.tasks.retain(|(of, _)| *of != Some(seat));
+        if let Some(client) = self.clients.get_mut(seat.client) {
+            client.close(seat.context);
         }
-        false
     }
 }
 
