@@ -28,12 +28,12 @@ pub(crate) fn decide(
             operation.unanswered = asks;
             operation.gone = server.is_none_or(Record::is_deleted);
             if operation.shadow.is_some() {
-                // What a pull met before this push is older, unless it is the tombstone that this server does not show.
-                let row = server.cloned();
-                let hidden = operation.shadow.take().filter(Record::is_deleted);
-                operation.shadow = row
-                    .or(hidden)
-                    .or_else(|| Some(Record::tombstone(&operation.id)));
+                // What a pull met is older, unless another context pulled meanwhile, or it is the tombstone that this server does not show.
+                let met = operation.shadow.take();
+                let newer = met.clone().filter(|met| is_newer(met, server));
+                let hidden = met.filter(Record::is_deleted);
+                let row = newer.or_else(|| server.cloned()).or(hidden);
+                operation.shadow = row.or_else(|| Some(Record::tombstone(&operation.id)));
             }
         }
         let failure = FailureRow {
@@ -115,7 +115,9 @@ pub(crate) fn send_again(slot: &mut Slot, seq: u64, server: Option<&Record>) {
         operation.sent.clear();
     }
     operation.base = server.cloned();
-    (operation.shadow, operation.gone, operation.unanswered) = (None, false, false);
+    // Another context may have pulled since the server was asked: that comes out again at the next attempt, or when this is cancelled.
+    operation.shadow.take_if(|met| !is_newer(met, server));
+    (operation.gone, operation.unanswered) = (false, false);
     // The decision was made over the deletion, so the tombstone of it is not another conflict.
     operation.follows_delete = !exists;
     operation.kind = match (operation.kind, server) {
@@ -131,4 +133,10 @@ pub(crate) fn send_again(slot: &mut Slot, seq: u64, server: Option<&Record>) {
         system.deleted = false;
         *record = record.clone().with_system(system);
     }
+}
+
+/// True where a pull met a newer row than this answer shows. In one context no page is stored between a request and its answer, in
+/// another one there may be.
+pub(crate) fn is_newer(met: &Record, answer: Option<&Record>) -> bool {
+    answer.is_some_and(|answer| met.updated_at() > answer.updated_at())
 }

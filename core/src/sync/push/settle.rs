@@ -6,7 +6,7 @@ use crate::record::Record;
 use crate::schema::MergeRules;
 use crate::store::{Durability, Write, WriteBatch};
 use crate::sync::decide::conflict::{ConflictDecision, ConflictPolicy};
-use crate::sync::decide::decision::{decide, send_again};
+use crate::sync::decide::decision::{decide, is_newer, send_again};
 use crate::sync::decide::merge::join;
 use crate::sync::event::{Event, Origin};
 use crate::sync::inner::Inner;
@@ -32,7 +32,10 @@ impl Inner {
             Origin::Push,
             |answered, slot, batch| {
                 let rules = &self.tables.get(&answered.table).merge;
-                settle_one(slot, batch, answered, rules, asks)
+                let met = met_since(slot, answered);
+                let settled = settle_one(slot, batch, answered, rules, asks)?;
+                show_newer(slot, answered.seq, met);
+                Ok(settled)
             },
         );
         let settled = settled.await?;
@@ -48,6 +51,32 @@ impl Inner {
             self.listeners.emit(event);
         }
         Ok(settled)
+    }
+}
+
+/// The row that a pull of another context has met since the server answered.
+fn met_since(slot: &mut Slot, answered: &Answered) -> Option<Record> {
+    let operation = slot.find(answered.seq)?;
+    let met = operation.shadow.as_ref()?;
+    let shown = match &answered.answer {
+        // Where the answer shows nothing, the change was made on the base.
+        Answer::Applied(row) => row.as_ref().or(operation.base.as_ref()),
+        Answer::AppliedEarlier { now: row, .. }
+        | Answer::Removed(row)
+        | Answer::Conflict { server: row, .. } => row.as_ref(),
+        _ => None,
+    };
+    is_newer(met, shown).then(|| met.clone())
+}
+
+/// Once the operation has left the queue nothing else would bring such a row again: the position of that pull is behind it.
+fn show_newer(slot: &mut Slot, seq: u64, met: Option<Record>) {
+    let Some(met) = met.filter(|_| slot.find(seq).is_none()) else {
+        return;
+    };
+    match slot.operations.first_mut() {
+        Some(next) => next.shadow = Some(met),
+        None => slot.record = Record::live(Some(&met)),
     }
 }
 

@@ -175,6 +175,35 @@ pub async fn queues_that_were_half_read_are_read_again<H: Harness>(_: &H) {
     panic!("the insert never ends");
 }
 
+/// A context pulls what became of a record before the push of another one has stored its answer: the newer of the two stays.
+pub async fn answers_older_than_a_page_of_another_context<H: Harness>(harness: &H) {
+    let (one, other, _) = two(harness).await;
+    let server = &one.server;
+    for (n, id) in ["new", "edited", "gone"].into_iter().enumerate() {
+        if n > 0 {
+            server.set(id, 1);
+            one.pull().await;
+        }
+        match id {
+            "new" => other.insert(id, 2).await,
+            "edited" => other.set(id, 2).await,
+            _ => other.delete(id).await,
+        }
+        let (app, others) = (one.clone(), server.clone());
+        server.meanwhile(async move {
+            match id {
+                "new" => others.drop_row(id),
+                _ => others.set(id, 3),
+            }
+            app.pull_only().await;
+        });
+        other.push().await;
+        one.pull().await;
+        assert_eq!(server.n(id), (n > 0).then_some(3));
+        one.is_in_sync().await;
+    }
+}
+
 /// A push that meets an edit on the way to its record, which is dropped and done late: before, after or between any two of its reads.
 /// It sees all of the edit or nothing.
 pub async fn pushes_behind_a_dropped_edit_see_all_of_it<H: Harness>(_: &H) {
