@@ -284,7 +284,13 @@ impl SyncContext {
         seq: u64,
         mut plan: impl FnMut(&mut Slot, &mut WriteBatch, &Operation) -> Result<(), Error> + Send,
     ) -> Result<Option<Record>, Error> {
-        let operation = [self.operation(seq).await?];
+        let operation = self.operation(seq).await?;
+        let known = self.inner.queue.of_record(&operation.table, &operation.id);
+        if !known.contains(&seq) {
+            // Another context has queued it.
+            self.inner.reload_queue().await?;
+        }
+        let operation = [operation];
         let changed = self.inner.each_slot(
             &operation,
             |operation| (&operation.table, &operation.id),

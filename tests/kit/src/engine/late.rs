@@ -204,6 +204,21 @@ pub async fn answers_older_than_a_page_of_another_context<H: Harness>(harness: &
     }
 }
 
+/// What another context has queued can be retried and cancelled here.
+pub async fn operations_of_another_context_can_be_cancelled<H: Harness>(harness: &H) {
+    let (one, other, _) = two(harness).await;
+    one.insert("mine", 1).await;
+    other.insert("theirs", 1).await;
+    let pending = one.sync.pending().await.expect("the queue is read");
+    for operation in pending {
+        let seq = operation.seq;
+        one.sync.retry(seq).await.expect("it is queued");
+        one.sync.cancel(seq).await.expect("it is queued");
+    }
+    assert_eq!(other.queue().await, [""; 0]);
+    end_well([&one, &other]).await;
+}
+
 /// A push that meets an edit on the way to its record, which is dropped and done late: before, after or between any two of its reads.
 /// It sees all of the edit or nothing.
 pub async fn pushes_behind_a_dropped_edit_see_all_of_it<H: Harness>(_: &H) {

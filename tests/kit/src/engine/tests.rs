@@ -241,6 +241,7 @@ macro_rules! engine_tests {
             history_24_a_late_batch_of_two_contexts
             queues_that_were_half_read_are_read_again
             answers_older_than_a_page_of_another_context
+            operations_of_another_context_can_be_cancelled
             late_pages_undo_no_edit
             busy_contexts_do_not_starve_a_pull
             busy_contexts_do_not_starve_a_push
