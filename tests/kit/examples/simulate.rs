@@ -1,7 +1,7 @@
 //! Many histories of the simulator: `cargo run --release -p synctable-testkit --example simulate -- [SEEDS] [STEPS] [FIRST]`.
 //!
 //! `--odd` runs those over a server with habits, `--classes` those over servers as those of .NET,
-//! `--contexts` those of programs with two contexts over one store; `--policy` turns each row of the policy around and says after how many
+//! `--contexts` those of programs with two contexts over one store, `--servers` and `--accounts` those of clients that go from one to another; `--policy` turns each row of the policy around and says after how many
 //! histories that was noticed. With `SYNCTABLE_SEED` it tells one history; with `SYNCTABLE_ROW` the row of that name is turned.
 
 use std::sync::Arc;
@@ -21,7 +21,7 @@ fn main() {
         .partition(|word| word.starts_with("--"));
     let mut numbers = numbers.iter().map(|text| {
         text.parse::<u64>().unwrap_or_else(|_| {
-            eprintln!("usage: simulate [--odd | --classes | --contexts | --policy] [SEEDS] [STEPS] [FIRST]");
+            eprintln!("usage: simulate [--odd | --classes | --contexts | --servers | --accounts | --policy] [SEEDS] [STEPS] [FIRST]");
             std::process::exit(2)
         })
     });
@@ -33,6 +33,10 @@ fn main() {
         Simulation::new(open).of_classes()
     } else if is("--contexts") {
         Simulation::new(open).two_contexts()
+    } else if is("--servers") {
+        Simulation::new(open).two_servers()
+    } else if is("--accounts") {
+        Simulation::new(open).two_accounts()
     } else {
         Simulation::new(open)
     };

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use synctable_core::query::Query;
 use synctable_core::store::StoreErrorKind;
 use synctable_core::sync::{
-    AcceptServer, OperationState, ParkedOperation, Purge, Resolution, SyncContext,
+    AcceptServer, OperationState, ParkedOperation, Purge, Resolution, SwitchAccount, SyncContext,
 };
 use synctable_core::{Draft, Error, MergeRule, Schema, TableName, TableSchema};
 use tokio::task::yield_now;
@@ -18,6 +18,7 @@ use super::application::Users;
 use super::client::Seat;
 use super::dice::Dice;
 use super::ledger::Ledger;
+use super::signpost::Signpost;
 use super::watch::watch;
 use crate::fixture::table;
 
@@ -47,10 +48,22 @@ pub(crate) enum Action {
     Purge(usize),
     /// Takes the server for another one: all that was pulled goes.
     StartAnew,
+    /// Says what a server or an account is that is not the store's; `true` drops what is queued for the one before.
+    Answer(bool),
     Resolve,
     CancelWild,
     /// The application's users do something; the number makes their dice.
     Theirs(u64),
+}
+
+impl Action {
+    /// The table that it pulls, for one.
+    pub(crate) fn pulls(self) -> Option<usize> {
+        match self {
+            Self::Pull(table) | Self::PullInFull(table) | Self::Audit(table) => Some(table),
+            _ => None,
+        }
+    }
 }
 
 /// The tables of the simulator's own users.
@@ -89,11 +102,13 @@ impl Shareds {
 }
 
 /// Who does something.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Actor {
     pub(crate) seat: Seat,
     /// Another context of the same program may be at the same store.
     pub(crate) has_rivals: bool,
+    /// Its way, where there is more than one realm.
+    pub(crate) signpost: Option<Signpost>,
     /// The step in which it began, where the story is told.
     pub(crate) told: Option<usize>,
 }
@@ -106,7 +121,7 @@ pub(crate) fn act(
     actor: Actor,
 ) -> BoxFuture<'static, Result<(), String>> {
     async move {
-        let outcome = run(&sync, action, &shared, actor.seat.client).await;
+        let outcome = run(&sync, action, &shared, &actor).await;
         if let Some(step) = actor.told {
             println!(
                 "     {}: {action:?} of step {step}: {outcome:?}",
@@ -114,7 +129,7 @@ pub(crate) fn act(
             );
         }
         if let Err(error) = outcome {
-            allowed(action, actor, &error)?;
+            allowed(action, &actor, &error)?;
         }
         match action {
             Action::Push | Action::PushParallel => watch(&sync, &shared.users).await,
@@ -125,7 +140,7 @@ pub(crate) fn act(
 }
 
 /// Errors that faults, conflicts and races explain.
-fn allowed(action: Action, actor: Actor, error: &Error) -> Result<(), String> {
+fn allowed(action: Action, actor: &Actor, error: &Error) -> Result<(), String> {
     let explained = match error {
         Error::Store(error) => matches!(
             error.kind(),
@@ -143,7 +158,9 @@ fn allowed(action: Action, actor: Actor, error: &Error) -> Result<(), String> {
         | Error::OtherId { .. }
         | Error::ConflictChanged { .. }
         | Error::CannotMerge { .. } => true,
-        Error::AnotherPusher | Error::Contended => actor.has_rivals,
+        Error::AnotherPusher => actor.has_rivals,
+        Error::Contended => actor.has_rivals || actor.signpost.is_some(),
+        Error::ServerChanged { .. } | Error::AccountChanged { .. } => actor.signpost.is_some(),
         _ => false,
     };
     if explained {
@@ -161,8 +178,9 @@ async fn run(
     sync: &SyncContext,
     action: Action,
     shared: &Shareds,
-    number: usize,
+    actor: &Actor,
 ) -> Result<(), Error> {
+    let number = actor.seat.client;
     let ledger = &*shared.ledger;
     let table = |name: &str| sync.table::<Value>(name);
     let of = |number: usize| table(shared.tables[number].as_str());
@@ -220,6 +238,18 @@ async fn run(
             let other = AcceptServer::Other { discard: false };
             sync.accept_server(other).await?;
         }
+        Action::Answer(discard) => {
+            if let Some(signpost) = &actor.signpost {
+                if discard {
+                    books(ledger).may_discard(number, true);
+                }
+                let answered = answer(sync, signpost, discard).await;
+                if discard {
+                    books(ledger).may_discard(number, false);
+                }
+                answered?;
+            }
+        }
         Action::Resolve => resolve(sync, &shared.users).await?,
         Action::CancelWild => {
             let pending = sync.pending().await?;
@@ -238,6 +268,36 @@ async fn run(
         }
     }
     Ok(())
+}
+
+/// Asks whose server and account these are, and tells the truth where they are not the store's.
+pub(crate) async fn answer(
+    sync: &SyncContext,
+    signpost: &Signpost,
+    discard: bool,
+) -> Result<(), Error> {
+    let changed = sync.check_identity().await;
+    // Of a window that was left open nobody knows what is meant.
+    if !signpost.is_current() {
+        return changed;
+    }
+    let home = signpost.realms().home_of(sync.store().as_ref()).await?;
+    let is_same = home == Some(signpost.meant());
+    match changed {
+        Err(Error::ServerChanged { .. }) if is_same => sync.accept_server(AcceptServer::Same).await,
+        Err(Error::ServerChanged { .. }) => {
+            sync.accept_server(AcceptServer::Other { discard }).await
+        }
+        // Who had no account is the one who has one now.
+        Err(Error::AccountChanged { was, .. }) if is_same || was.is_none() => {
+            sync.switch_account(SwitchAccount::Keep).await
+        }
+        Err(Error::AccountChanged { .. }) => {
+            let switch = SwitchAccount::Switch { discard };
+            sync.switch_account(switch).await
+        }
+        other => other,
+    }
 }
 
 /// The record's counter and log with one more change.

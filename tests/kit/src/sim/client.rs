@@ -14,6 +14,9 @@ use tokio::task::yield_now;
 
 use super::dice::Dice;
 use super::disk::Disk;
+use super::realms::{Face, Realms};
+use super::signpost::{Post, Signpost, pointed};
+use super::witness::Witness;
 use crate::fixture::Store;
 
 /// A clock that jumps.
@@ -67,7 +70,12 @@ impl Sleep for Nap {
 #[derive(Debug)]
 pub(crate) struct Client {
     store: Store,
-    way: Arc<dyn Transport>,
+    realms: Arc<Realms>,
+    ways: Arc<[Arc<dyn Transport>]>,
+    post: Post,
+    /// Its user has an account. One who has none is the one who was signed in first.
+    named: bool,
+    witness: Option<Witness>,
     schema: Schema,
     dice: Arc<Mutex<Dice>>,
     policy: ConflictPolicy,
@@ -101,16 +109,28 @@ impl fmt::Display for Seat {
 #[derive(Debug)]
 struct Program {
     disk: Arc<Disk>,
-    contexts: Vec<Option<SyncContext>>,
+    contexts: Vec<Option<Opened>>,
+}
+
+/// A context that is open, and its way where there is more than one realm.
+#[derive(Debug, Clone)]
+pub(crate) struct Opened {
+    pub(crate) sync: SyncContext,
+    pub(crate) signpost: Option<Signpost>,
 }
 
 /// A context that is about to open.
-pub(crate) type Start = BoxFuture<'static, Result<SyncContext, Error>>;
+pub(crate) type Start = BoxFuture<'static, Result<Opened, Error>>;
 
 /// What a simulation gives each of its clients.
 pub(crate) struct Parts {
     pub(crate) store: Store,
-    pub(crate) way: Arc<dyn Transport>,
+    pub(crate) realms: Arc<Realms>,
+    /// Its way to each realm, and the one that it is pointed at.
+    pub(crate) ways: Arc<[Arc<dyn Transport>]>,
+    pub(crate) post: Post,
+    pub(crate) named: bool,
+    pub(crate) witness: Option<Witness>,
     pub(crate) schema: Schema,
     pub(crate) dice: Arc<Mutex<Dice>>,
     pub(crate) policy: ConflictPolicy,
@@ -127,7 +147,11 @@ impl Client {
     pub(crate) fn new(parts: Parts) -> Self {
         Self {
             store: parts.store,
-            way: parts.way,
+            realms: parts.realms,
+            ways: parts.ways,
+            post: parts.post,
+            named: parts.named,
+            witness: parts.witness,
             schema: parts.schema,
             dice: parts.dice,
             policy: parts.policy,
@@ -147,7 +171,7 @@ impl Client {
     }
 
     /// A context that is open, if the store still takes writes.
-    pub(crate) fn context(&self, number: usize) -> Option<&SyncContext> {
+    pub(crate) fn context(&self, number: usize) -> Option<&Opened> {
         let program = self.program.as_ref().filter(|_| !self.is_broken())?;
         program.contexts.get(number)?.as_ref()
     }
@@ -187,11 +211,18 @@ impl Client {
                 self.disk_trouble,
                 Arc::clone(&self.calm),
                 self.holds,
+                self.witness.clone(),
             ),
-            contexts: vec![None; self.contexts],
+            contexts: (0..self.contexts).map(|_| None).collect(),
         });
+        let several = self.realms.len() > 1;
+        let signpost = several.then(|| Signpost::new(&self.realms, &self.ways, &self.post));
+        let way = match &signpost {
+            Some(signpost) => Arc::new(signpost.clone()),
+            None => Arc::clone(&self.ways[0]),
+        };
         let builder = SyncContext::builder(Arc::clone(&program.disk) as Store)
-            .transport(Arc::clone(&self.way))
+            .transport(way)
             .schema(self.schema.clone())
             .conflicts(self.policy.clone())
             .clock(Shared(Arc::clone(&self.watch)))
@@ -202,13 +233,48 @@ impl Client {
         } else {
             builder
         };
-        builder.open().boxed()
+        let face = signpost.as_ref().map(|signpost| signpost.face.clone());
+        let Face { name, account, .. } = face.unwrap_or_default();
+        let builder = match name {
+            Some(name) => builder.server_name(name),
+            None => builder,
+        };
+        let builder = match account.filter(|_| self.named) {
+            Some(account) => builder.account(account),
+            None => builder,
+        };
+        let opening = builder.open();
+        async move {
+            let sync = opening.await?;
+            Ok(Opened { sync, signpost })
+        }
+        .boxed()
     }
 
-    pub(crate) fn started(&mut self, number: usize, sync: SyncContext) {
+    /// The realm that it is pointed at.
+    pub(crate) fn pointed(&self) -> usize {
+        pointed(&self.post)
+    }
+
+    /// Points it elsewhere. What is under way goes on as far as it can.
+    pub(crate) fn point(&mut self, realm: usize) {
+        *self.post.lock().unwrap_or_else(PoisonError::into_inner) = realm;
+    }
+
+    /// Gives its user an account; false if they have one.
+    pub(crate) fn name(&mut self) -> bool {
+        !std::mem::replace(&mut self.named, true)
+    }
+
+    /// The store under its program, without anything that goes wrong.
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    pub(crate) fn started(&mut self, number: usize, opened: Opened) {
         let program = self.program.as_mut();
         if let Some(place) = program.and_then(|program| program.contexts.get_mut(number)) {
-            *place = Some(sync);
+            *place = Some(opened);
         }
     }
 }

@@ -12,6 +12,7 @@ use synctable_core::{Record, RecordId, Schema, TableName};
 use tokio::task::yield_now;
 
 use super::dice::Dice;
+use super::witness::Witness;
 use super::world::finish;
 use crate::fixture::Store;
 
@@ -27,6 +28,8 @@ pub(crate) struct Disk {
     broken: AtomicBool,
     /// Commits that were dropped while they waited; `None` where they are never done.
     late: Option<Mutex<Vec<WriteBatch>>>,
+    /// Keeps the books where there is more than one realm.
+    witness: Option<Witness>,
 }
 
 /// A commit that waits. It may be done when nobody waits for it any more.
@@ -60,6 +63,7 @@ impl Disk {
         permille: u32,
         calm: Arc<AtomicBool>,
         holds: bool,
+        witness: Option<Witness>,
     ) -> Arc<Self> {
         Arc::new(Self {
             inner,
@@ -68,6 +72,7 @@ impl Disk {
             calm,
             broken: AtomicBool::new(false),
             late: holds.then(Mutex::default),
+            witness,
         })
     }
 
@@ -100,8 +105,19 @@ impl Disk {
             return Some(Err(unknown()));
         }
         // In one go: nothing else happens between.
-        let done = finish(async { Ok(self.inner.commit(batch).await) });
+        let done = finish(async { Ok(self.done(batch).await) });
         Some(done.unwrap_or_else(|_| Err(failed())))
+    }
+
+    /// Does a commit, under the eyes of the witness.
+    async fn done(&self, batch: WriteBatch) -> Result<(), StoreError> {
+        let Some(witness) = &self.witness else {
+            return self.inner.commit(batch).await;
+        };
+        let lost = witness.before(&self.inner, &batch).await?;
+        self.inner.commit(batch.clone()).await?;
+        witness.after(&batch, lost);
+        Ok(())
     }
 
     async fn turn(&self) -> Ending {
@@ -175,13 +191,13 @@ impl LocalStore for Disk {
         match ending {
             Ending::Failed => Err(failed()),
             Ending::Well => {
-                let done = self.inner.commit(batch).await;
+                let done = self.done(batch).await;
                 yield_now().await;
                 done
             }
             Ending::Unknown => {
                 // A check that does not hold is known all the same.
-                self.inner.commit(batch).await?;
+                self.done(batch).await?;
                 self.broken.store(true, Ordering::SeqCst);
                 Err(unknown())
             }

@@ -19,7 +19,7 @@ impl World {
             (self.steps, done).hash(&mut self.trace);
             return self.tell(|| format!("client {number}: a late commit, done: {done}"));
         }
-        let is_of = |place: &usize| self.tasks[*place].0.is_some_and(|of| of.client == number);
+        let is_of = |place: &usize| self.tasks[*place].is_of_client(number);
         let places: Vec<usize> = (0..self.tasks.len()).filter(is_of).collect();
         if let Some(place) = places.get(self.dice.below(places.len())) {
             drop(self.tasks.swap_remove(*place));

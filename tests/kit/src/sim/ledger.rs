@@ -13,6 +13,14 @@ pub(crate) struct Ledger {
     acknowledged: BTreeSet<String>,
     /// Records of the table of passing things, by what was done with them last.
     passing: BTreeMap<String, Passing>,
+    /// The realm in which a tag or a passing record was made, as far as its client knew one. Nothing where there is one realm.
+    places: BTreeMap<String, Option<usize>>,
+    /// The realm of each client's store.
+    homes: BTreeMap<usize, usize>,
+    /// How often the users of a client have said that what is queued may go. One who was cut off may be obeyed at any time later.
+    discarding: BTreeMap<usize, usize>,
+    /// Tags and passing records of which a change was queued when the user discarded it.
+    dropped: BTreeSet<String>,
 }
 
 /// The life of a record that one client makes and removes.
@@ -64,20 +72,69 @@ impl Ledger {
         self.passing.insert(id.to_owned(), Passing::Gone);
     }
 
-    /// Compares the passing records of the server with the books.
-    pub(crate) fn check_passing(&self, rows: &[Record]) -> Vec<String> {
-        let live: BTreeSet<&str> = rows.iter().map(|row| row.id().as_str()).collect();
+    /// The realm of a client's store, if that is known.
+    pub(crate) fn home(&self, client: usize) -> Option<usize> {
+        self.homes.get(&client).copied()
+    }
+
+    pub(crate) fn set_home(&mut self, client: usize, realm: Option<usize>) {
+        match realm {
+            Some(realm) => _ = self.homes.insert(client, realm),
+            None => _ = self.homes.remove(&client),
+        }
+    }
+
+    /// A change was made at a client, and belongs where the client's store belongs. It is met again in later batches.
+    pub(crate) fn place(&mut self, client: usize, change: &str) {
+        let home = self.home(client);
+        self.places.entry(change.to_owned()).or_insert(home);
+    }
+
+    /// A change was made in a realm by somebody else.
+    pub(crate) fn place_at(&mut self, realm: usize, change: &str) {
+        self.places.insert(change.to_owned(), Some(realm));
+    }
+
+    /// A user says that what is queued at a client may be discarded, or has been obeyed.
+    pub(crate) fn may_discard(&mut self, client: usize, may: bool) {
+        let said = self.discarding.entry(client).or_default();
+        *said = if may {
+            *said + 1
+        } else {
+            said.saturating_sub(1)
+        };
+    }
+
+    /// A queued change was dropped with its queue.
+    pub(crate) fn drop_change(&mut self, client: usize, change: &str) {
+        if self.discarding.get(&client).is_some_and(|said| *said > 0) {
+            self.dropped.insert(change.to_owned());
+        }
+    }
+
+    /// True where the change belongs to this realm and to no other.
+    fn is_of(&self, change: &str, realm: usize) -> bool {
+        let place = self.places.get(change).copied().flatten();
+        place.is_none_or(|place| place == realm)
+    }
+
+    /// Compares the passing records of all realms with the books.
+    pub(crate) fn check_passing(&self, realms: &[&[Record]]) -> Vec<String> {
+        let mut live = BTreeSet::new();
         let mut wrong = Vec::new();
+        for (realm, rows) in realms.iter().enumerate() {
+            for id in rows.iter().map(|row| row.id().as_str()) {
+                if !self.passing.contains_key(id) || !self.is_of(id, realm) || !live.insert(id) {
+                    wrong.push(format!("foreign: the record {id} in realm {realm}"));
+                }
+            }
+        }
         for (id, passing) in &self.passing {
             match (passing, live.contains(id.as_str())) {
+                _ if self.dropped.contains(id) => {}
                 (Passing::Here, false) => wrong.push(format!("lost: the record {id}")),
                 (Passing::Gone, true) => wrong.push(format!("back: the removed record {id}")),
                 _ => {}
-            }
-        }
-        for id in live {
-            if !self.passing.contains_key(id) {
-                wrong.push(format!("foreign: the record {id}"));
             }
         }
         wrong
@@ -88,11 +145,13 @@ impl Ledger {
         self.acknowledged.len()
     }
 
-    /// Compares the records of the server with the books: what is wrong, a line each.
-    pub(crate) fn check(&self, rows: &[Record]) -> Vec<String> {
+    /// Compares the kept records of all realms with the books: what is wrong, a line each.
+    pub(crate) fn check(&self, realms: &[&[Record]]) -> Vec<String> {
         let mut wrong = Vec::new();
         let mut seen = BTreeSet::new();
-        for row in rows {
+        for (realm, row) in (realms.iter().enumerate())
+            .flat_map(|(realm, rows)| rows.iter().map(move |row| (realm, row)))
+        {
             let id = row.id().as_str();
             let log = match row.member("log") {
                 Some(Value::Array(log)) => log,
@@ -110,13 +169,14 @@ impl Ledger {
                 wrong.push(format!("{kind}: {id} counts {n:?} changes of {tags:?}"));
             }
             for tag in distinct {
-                if self.started.get(tag).map(String::as_str) != Some(id) {
-                    wrong.push(format!("foreign: {id} holds {tag}"));
+                let of_record = self.started.get(tag).map(String::as_str) == Some(id);
+                if !of_record || !self.is_of(tag, realm) || !seen.insert(tag.to_owned()) {
+                    wrong.push(format!("foreign: {id} of realm {realm} holds {tag}"));
                 }
-                seen.insert(tag.to_owned());
             }
         }
-        for tag in self.acknowledged.difference(&seen) {
+        let due = self.acknowledged.difference(&seen);
+        for tag in due.filter(|tag| !self.dropped.contains(*tag)) {
             let id = self.started.get(tag).map_or("?", String::as_str);
             wrong.push(format!("lost: the change {tag} of {id}"));
         }
@@ -134,7 +194,7 @@ mod tests {
         let mut ledger = Ledger::default();
         let (first, second) = (ledger.start("a"), ledger.start("a"));
         ledger.acknowledge(&first);
-        let check = |json: &str| ledger.check(&[record(json)]);
+        let check = |json: &str| ledger.check(&[&[record(json)]]);
         assert_eq!(check(r#"{"id":"a","n":1,"log":["t1"]}"#), [""; 0]);
         assert_eq!(check(r#"{"id":"a","n":2,"log":["t1","t2"]}"#), [""; 0]);
         let kinds = |json: &str| -> Vec<String> {
@@ -147,7 +207,7 @@ mod tests {
         assert_eq!(kinds(r#"{"id":"a","n":1,"log":["t2"]}"#), ["lost"]);
         assert_eq!(kinds(r#"{"id":"a","n":2,"log":["t1","t9"]}"#), ["foreign"]);
         assert_eq!(kinds(r#"{"id":"a","n":1}"#), ["lost", "lost"]);
-        assert_eq!(ledger.check(&[]).len(), 1);
+        assert_eq!(ledger.check(&[&[]]).len(), 1);
         assert_eq!(second, "t2");
     }
 
@@ -157,7 +217,7 @@ mod tests {
         let id = ledger.come();
         let (here, gone) = ([record(r#"{"id":"p0"}"#)], []);
         let count = |ledger: &Ledger| {
-            let found = |rows: &[Record]| ledger.check_passing(rows).len();
+            let found = |rows: &[Record]| ledger.check_passing(&[rows]).len();
             (found(&here), found(&gone))
         };
         assert_eq!(count(&ledger), (0, 0));
@@ -167,6 +227,29 @@ mod tests {
         assert_eq!(count(&ledger), (0, 0));
         ledger.went(&id);
         assert_eq!(count(&ledger), (1, 0));
-        assert_eq!(ledger.check_passing(&[record(r#"{"id":"x"}"#)]).len(), 1);
+        assert_eq!(ledger.check_passing(&[&[record(r#"{"id":"x"}"#)]]).len(), 1);
+    }
+
+    #[test]
+    fn books_of_two_realms_name_what_is_wrong() {
+        let mut ledger = Ledger::default();
+        ledger.set_home(0, Some(0));
+        let (first, second) = (ledger.start("a"), ledger.start("a"));
+        ledger.place(0, &first);
+        ledger.set_home(0, Some(1));
+        ledger.place(0, &second);
+        ledger.place(0, &first);
+        ledger.acknowledge(&first);
+        ledger.acknowledge(&second);
+        let row = |tag: &str| [record(&format!(r#"{{"id":"a","n":1,"log":["{tag}"]}}"#))];
+        let (one, two) = (row(&first), row(&second));
+        assert_eq!(ledger.check(&[&one, &two]), [""; 0]);
+        assert_eq!(ledger.check(&[&two, &one]).len(), 2);
+        assert_eq!(ledger.check(&[&one, &one]).len(), 2);
+        ledger.drop_change(0, &second);
+        assert_eq!(ledger.check(&[&one, &[]]).len(), 1);
+        ledger.may_discard(0, true);
+        ledger.drop_change(0, &second);
+        assert_eq!(ledger.check(&[&one, &[]]), [""; 0]);
     }
 }

@@ -33,10 +33,15 @@ mod odd;
 mod odd_books;
 mod odd_server;
 mod others;
+mod realms;
 mod settle;
 mod shrink;
+mod signpost;
+mod task;
 mod trouble;
+mod wander;
 mod watch;
+mod witness;
 mod world;
 
 use std::collections::BTreeSet;
@@ -53,6 +58,7 @@ pub use dice::Dice;
 pub use far::FarSide;
 pub use history::History;
 pub use line::{Answer, Errand, Line, NoAnswer};
+use realms::Split;
 use shrink::Shrinker;
 pub use trouble::Trouble;
 use world::World;
@@ -75,6 +81,8 @@ pub(crate) struct Setting {
     pub(crate) steps: usize,
     pub(crate) without: BTreeSet<Trouble>,
     pub(crate) chances: Chances,
+    /// Why there is more than one realm, if there is.
+    pub(crate) split: Option<Split>,
     /// The story is printed.
     pub(crate) told: bool,
 }
@@ -137,6 +145,7 @@ impl Simulation {
                 steps: 500,
                 without: BTreeSet::new(),
                 chances: Chances::ORDINARY,
+                split: None,
                 told: false,
             },
         }
@@ -176,6 +185,20 @@ impl Simulation {
     #[must_use]
     pub fn two_contexts(mut self) -> Self {
         self.setting.chances.contexts = 1000;
+        self
+    }
+
+    /// With two servers: clients are pointed at the other one and back, and servers get other addresses and ids.
+    #[must_use]
+    pub fn two_servers(mut self) -> Self {
+        self.setting.split = Some(Split::Servers);
+        self
+    }
+
+    /// With two accounts at one server, which shows each its own rows: others sign in at clients, and accounts get other names.
+    #[must_use]
+    pub fn two_accounts(mut self) -> Self {
+        self.setting.split = Some(Split::Accounts);
         self
     }
 

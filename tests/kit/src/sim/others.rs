@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use futures_util::FutureExt;
 use serde_json::{Value, json};
 use synctable_core::{Record, RecordId};
 
 use super::act::{KEPT, WILD, tagged};
 use super::application::Users;
 use super::far;
+use super::task::Task;
 use super::world::{World, finish};
 use crate::fixture::{record, table};
 
@@ -21,11 +21,16 @@ impl World {
         let which = self.dice.below(3);
         let what = self.dice.below(3);
         self.tell(|| format!("someone else: {what} {which}"));
-        let way = Arc::clone(&self.others);
+        let realm = match self.realms.len() {
+            1 => 0,
+            all => self.dice.below(all),
+        };
+        let way = Arc::clone(&self.others[realm]);
         let done = match what {
             0 => {
                 let id = format!("k{which}");
                 let tag = self.books().start(&id);
+                self.books().place_at(realm, &tag);
                 let done = finish(async {
                     let row = way.get(&table(KEPT), &RecordId::system(&id)).await;
                     let row = row.map_err(|error| format!("stuck: others: {error}"))?;
@@ -65,7 +70,7 @@ impl World {
             let request = weather.late.0.swap_remove(place);
             drop(weather);
             self.tell(|| "a late request arrives".into());
-            self.tasks.push((None, request.map(Ok).boxed()));
+            self.tasks.push(Task::late(request));
             return true;
         }
         false

@@ -8,12 +8,12 @@ use std::sync::atomic::Ordering;
 use futures_util::FutureExt;
 use serde_json::Value;
 use synctable_core::query::Query;
-use synctable_core::sync::SyncContext;
-use synctable_core::{Error, Record};
+use synctable_core::{Error, Record, TableName};
 
-use super::act::{KEPT, PASSING, resolve};
+use super::act::{KEPT, PASSING, answer, resolve};
 use super::application::{Participant, Users};
-use super::client::Seat;
+use super::client::{Client, Opened, Seat};
+use super::task::Task;
 use super::watch::watch;
 use super::world::{PATIENCE, World, finish};
 use crate::fixture::table;
@@ -32,10 +32,7 @@ impl World {
             weather.troubles.clear();
         }
         let late = std::mem::take(&mut self.weather().late.0);
-        let late = late
-            .into_iter()
-            .map(|request| (None, request.map(Ok).boxed()));
-        self.tasks.extend(late);
+        self.tasks.extend(late.into_iter().map(Task::late));
         let mut patience = PATIENCE;
         while !(self.tasks.is_empty() && self.starting.is_empty()) {
             self.turn();
@@ -54,7 +51,19 @@ impl World {
         if let Err(finding) = self.endure() {
             return self.findings.push(finding);
         }
-        self.server.lift();
+        for far in self.realms.far() {
+            far.lift();
+        }
+        if self.bring_to_rest() && self.realms.len() > 1 {
+            if let Err(finding) = self.last_moves() {
+                return self.findings.push(finding);
+            }
+            self.bring_to_rest();
+        }
+    }
+
+    /// Every client pushes and pulls until nothing is left; false if that does not come.
+    fn bring_to_rest(&mut self) -> bool {
         for _ in 0..ROUNDS {
             let mut quiet = true;
             for seat in self.seats() {
@@ -64,16 +73,18 @@ impl World {
                 }
             }
             if !self.findings.is_empty() {
-                return;
+                return false;
             }
             // The last that disks hold back is seen by one more round.
             quiet &= !self.land_commits();
             if quiet {
-                return self.last_pulls();
+                self.last_pulls();
+                return self.findings.is_empty();
             }
         }
         self.findings
             .push(format!("stuck: operations are left after {ROUNDS} rounds"));
+        false
     }
 
     /// An application looks at what the server's own habits leave, before they end.
@@ -83,7 +94,7 @@ impl World {
         };
         let mut clients = Vec::new();
         for number in self.numbers() {
-            let sync = self.program(first_of(number))?;
+            let sync = self.opened(first_of(number))?.sync;
             let waits = self.clients.get(number).is_some_and(|client| client.waits);
             clients.push(Participant {
                 number,
@@ -96,11 +107,19 @@ impl World {
 
     /// Push, resolve, push, pull; how many operations are left.
     fn round(&mut self, seat: Seat) -> Result<u64, String> {
-        let sync = self.program(seat)?;
+        if self.realms.len() > 1
+            && let Some(home) = self.home_of(seat.client)?
+        {
+            self.send_to(seat.client, home);
+        }
+        let Opened { sync, signpost } = self.opened(seat)?;
         let error = |error: Error| format!("stuck: {seat}: {error:?}");
         let shareds = self.shareds.clone();
-        let audits = !self.server.keeps_tombstones();
+        let audits = self.realms.far().iter().any(|far| !far.keeps_tombstones());
         finish(async move {
+            if let Some(signpost) = signpost {
+                answer(&sync, &signpost, false).await.map_err(error)?;
+            }
             // What had no answer again and again rests, unless somebody asks for it.
             for operation in sync.pending().await.map_err(error)? {
                 if operation.aside.is_some() {
@@ -142,7 +161,7 @@ impl World {
     }
 
     /// The context at a seat; it is opened if it is not.
-    fn program(&mut self, seat: Seat) -> Result<SyncContext, String> {
+    pub(super) fn opened(&mut self, seat: Seat) -> Result<Opened, String> {
         let Some(client) = self.clients.get_mut(seat.client) else {
             return Err("no such client".into());
         };
@@ -153,42 +172,31 @@ impl World {
             let opened = client
                 .start()
                 .map(|done| done.map_err(|e| format!("{e:?}")));
-            let sync = finish(opened)?;
-            client.started(seat.context, sync);
+            let opened = finish(opened)?;
+            client.started(seat.context, opened);
         }
-        let sync = client.context(seat.context).cloned();
-        sync.ok_or_else(|| format!("stuck: {seat} cannot be started"))
+        let opened = client.context(seat.context).cloned();
+        opened.ok_or_else(|| format!("stuck: {seat} cannot be started"))
     }
 
-    /// Every client holds what the server holds, and the server what the books say.
+    /// Every client holds what its realm holds, and the realms what the books say.
     pub(super) fn compare(&mut self) {
         let mut all = BTreeMap::new();
         for table in Arc::clone(&self.shareds.tables).iter() {
-            let server = Arc::clone(&self.server);
-            let expected = match finish(async { Ok(server.live(table).await) }) {
-                Ok(rows) => rows,
-                Err(error) => return self.findings.push(error),
-            };
-            let readable = self.shareds.is_readable(table);
-            for number in self.numbers().into_iter().filter(|_| readable) {
-                let found = match self.program(first_of(number)) {
-                    Ok(sync) => finish(async {
-                        let store = Arc::clone(sync.store());
-                        Ok(crate::fixture::all(&store, table).await)
-                    }),
-                    Err(error) => Err(error),
-                };
-                match found {
-                    Ok(found) if found == expected => {}
-                    Ok(found) => self.findings.push(format!(
-                        "diverged: client {number}, table {table}: {} at the server, {} here",
-                        shown(&expected),
-                        shown(&found)
-                    )),
-                    Err(error) => self.findings.push(error),
+            let mut expected = Vec::new();
+            for far in self.realms.far() {
+                match finish(async { Ok(far.live(table).await) }) {
+                    Ok(rows) => expected.push(rows),
+                    Err(error) => return self.findings.push(error),
                 }
             }
-            for row in &expected {
+            if self.shareds.is_readable(table) {
+                for number in self.numbers() {
+                    let same = self.compare_one(number, table, &expected);
+                    self.findings.extend(same.err());
+                }
+            }
+            for row in expected.iter().flatten() {
                 // Versions may be random.
                 (row.id().as_str(), row.body(), row.updated_at()).hash(&mut self.trace);
             }
@@ -196,19 +204,52 @@ impl World {
         }
         match &self.shareds.users {
             Users::Tagging => {
-                let of = |name: &str| all.get(&table(name)).map_or(&[][..], Vec::as_slice);
-                let wrong = self.books().check(of(KEPT));
+                let of = |name: &str| -> Vec<&[Record]> {
+                    let realms = all.get(&table(name));
+                    realms.into_iter().flatten().map(Vec::as_slice).collect()
+                };
+                let wrong = self.books().check(&of(KEPT));
                 self.findings.extend(wrong);
-                let wrong = self.books().check_passing(of(PASSING));
+                let wrong = self.books().check_passing(&of(PASSING));
                 self.findings.extend(wrong);
             }
             Users::Theirs(application) => {
-                let wrong = application.check(&all).err();
+                let rows = all.into_iter();
+                let rows =
+                    rows.map(|(name, realms)| (name, realms.into_iter().flatten().collect()));
+                let wrong = application.check(&rows.collect()).err();
                 self.findings
                     .extend(wrong.map(|wrong| format!("wrong: {wrong}")));
             }
         }
-        self.findings.extend(self.server.violations());
+        for far in self.realms.far() {
+            self.findings.extend(far.violations());
+        }
+    }
+
+    /// The records of a table at a client are those of its realm.
+    fn compare_one(
+        &mut self,
+        number: usize,
+        table: &TableName,
+        realms: &[Vec<Record>],
+    ) -> Result<(), String> {
+        let pointed = self.clients.get(number).map_or(0, Client::pointed);
+        let realm = self.home_of(number)?.unwrap_or(pointed);
+        let expected = &realms[realm];
+        let sync = self.opened(first_of(number))?.sync;
+        let found = finish(async {
+            let store = Arc::clone(sync.store());
+            Ok(crate::fixture::all(&store, table).await)
+        })?;
+        if found == *expected {
+            return Ok(());
+        }
+        Err(format!(
+            "diverged: client {number}, table {table}: {} at the server, {} here",
+            shown(expected),
+            shown(&found)
+        ))
     }
 }
 

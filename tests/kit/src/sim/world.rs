@@ -2,26 +2,26 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::panic::AssertUnwindSafe;
-use std::pin::Pin;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use futures_util::future::BoxFuture;
 use synctable_core::Schema;
 use synctable_core::sync::ConflictPolicy;
 use synctable_core::transport::Transport;
 
 use super::act::{Action, Actor, KEPT, PASSING, Shareds, WILD, act, own_schema};
 use super::application::Users;
-use super::client::{Client, Parts, Seat, Start};
+use super::client::{Client, Opened, Parts, Seat, Start};
 use super::dice::Dice;
 use super::far::FarSide;
 use super::history::History;
 use super::ledger::Ledger;
 use super::line::{Line, Weather};
+use super::realms::{Realms, Split};
+use super::task::Task;
 use super::trouble::Trouble;
+use super::witness::Witness;
 use super::{Setting, Summary};
 use crate::fixture::{Store, table};
 
@@ -37,22 +37,20 @@ const LATE_COMMITS: u64 = u64::MAX - 1;
 /// The choice of clients whose programs open two contexts.
 const CONTEXTS: u64 = u64::MAX - 1_000;
 
-type Task = BoxFuture<'static, Result<(), String>>;
-
 pub(crate) struct World {
     pub(super) setting: Setting,
     pub(super) history: History,
     /// The choices of this step, and those of requests and disks while it lasts.
     pub(super) dice: Dice,
     pub(super) shared: Arc<Mutex<Dice>>,
-    pub(super) server: Arc<dyn FarSide>,
-    /// How others reach the server.
-    pub(super) others: Arc<dyn Transport>,
+    pub(super) realms: Arc<Realms>,
+    /// How others reach each realm.
+    pub(super) others: Vec<Arc<dyn Transport>>,
     pub(super) weather: Arc<Mutex<Weather>>,
     pub(super) calm: Arc<AtomicBool>,
     pub(super) clients: Vec<Client>,
     /// What is under way, and for whom; late requests are for nobody.
-    pub(super) tasks: Vec<(Option<Seat>, Task)>,
+    pub(super) tasks: Vec<Task>,
     pub(super) starting: BTreeMap<Seat, Start>,
     pub(super) shareds: Shareds,
     pub(super) trace: DefaultHasher,
@@ -77,7 +75,23 @@ impl World {
             Users::Tagging => None,
             Users::Theirs(application) => application.far_side(&mut dice),
         };
-        let server = own.unwrap_or_else(|| server(&schema, &mut dice));
+        let split = setting.split.filter(|_| own.is_none());
+        let realms = Arc::new(match (own, split) {
+            (Some(own), _) => Realms::one(own),
+            (None, None) => Realms::one(server(&schema, &mut dice)),
+            (None, Some(split)) => {
+                let far = (0..2).map(|_| server(&schema, &mut dice)).collect();
+                Realms::several(far, split, &mut dice)
+            }
+        });
+        let shareds = Shareds {
+            tables: match &users {
+                Users::Tagging => [KEPT, WILD, PASSING].map(table).into(),
+                Users::Theirs(_) => schema.tables().map(|(name, _)| name.clone()).collect(),
+            },
+            ledger: Arc::default(),
+            users,
+        };
         let calm = Arc::new(AtomicBool::new(false));
         let mut setting = setting.clone();
         setting.without.extend(&history.without);
@@ -101,7 +115,7 @@ impl World {
         };
         let late_commits = !setting.without.contains(&Trouble::LateCommit);
         // An application may count on being alone at its store.
-        let second_contexts = match &users {
+        let second_contexts = match &shareds.users {
             Users::Tagging if !setting.without.contains(&Trouble::Contexts) => {
                 setting.chances.contexts
             }
@@ -117,12 +131,25 @@ impl World {
                 let policy = [ConflictPolicy::Merge, ConflictPolicy::Park][dice.below(2)].clone();
                 let waits = dice.permille(500);
                 let line = Line::new(Arc::clone(&weather), Arc::clone(&shared));
+                let far = realms.far().iter();
+                let client = usize::try_from(number).unwrap_or_default();
+                let post = contexts.below(realms.len());
+                let named = contexts.permille(700);
+                if split == Some(Split::Accounts) {
+                    let mut books = shareds.ledger.lock();
+                    let books = books.as_mut().unwrap_or_else(|poisoned| poisoned.get_mut());
+                    books.set_home(client, Some(post));
+                }
                 Client::new(Parts {
                     store: Arc::clone(store),
-                    way: server.connect(line),
+                    ways: far.map(|far| far.connect(line.clone())).collect(),
+                    post: Arc::new(Mutex::new(post)),
+                    named,
+                    witness: split.map(|_| Witness::new(client, &shareds.ledger, &realms)),
+                    realms: Arc::clone(&realms),
                     schema: schema.clone(),
                     dice: Arc::clone(&shared),
-                    policy: match &users {
+                    policy: match &shareds.users {
                         Users::Tagging => policy,
                         Users::Theirs(application) => application.conflicts(),
                     },
@@ -134,27 +161,21 @@ impl World {
                 })
             })
             .collect();
-        let tables = match &users {
-            Users::Tagging => [KEPT, WILD, PASSING].map(table).into(),
-            Users::Theirs(_) => schema.tables().map(|(name, _)| name.clone()).collect(),
-        };
         Self {
             setting,
             history: history.clone(),
             dice,
             shared,
-            others: server.connect(Line::calm()),
-            server,
+            others: (realms.far().iter())
+                .map(|far| far.connect(Line::calm()))
+                .collect(),
+            realms,
             weather,
             calm,
             clients,
             tasks: Vec::new(),
             starting: BTreeMap::new(),
-            shareds: Shareds {
-                tables,
-                ledger: Arc::default(),
-                users,
-            },
+            shareds,
             trace: DefaultHasher::new(),
             findings: Vec::new(),
             steps: 0,
@@ -244,6 +265,12 @@ impl World {
     fn step(&mut self) {
         let number = self.dice.below(self.clients.len());
         let takes_part = self.numbers().contains(&number);
+        if self.realms.len() > 1 && self.dice.permille(40) {
+            if takes_part {
+                self.wander(number);
+            }
+            return;
+        }
         match self.dice.below(100) {
             0..=44 => {
                 for _ in 0..=self.dice.below(12) {
@@ -269,7 +296,11 @@ impl World {
                 self.tell(|| format!("a clock jumps by {hours} hours"));
                 match self.clients.get(number) {
                     Some(client) if !at_server => client.watch.jump(hours * 3_600_000),
-                    _ => self.server.jump(hours * 3_600_000),
+                    _ => {
+                        for far in self.realms.far() {
+                            far.jump(hours * 3_600_000);
+                        }
+                    }
                 }
             }
             96.. if self.late() => {}
@@ -289,7 +320,7 @@ impl World {
     }
 
     /// One of the contexts of a client.
-    fn seat_of(&mut self, client: usize) -> Seat {
+    pub(super) fn seat_of(&mut self, client: usize) -> Seat {
         let contexts = self.clients.get(client).map_or(1, Client::contexts);
         // No choice is no draw, so that a history without second contexts goes as it would otherwise.
         let context = if contexts > 1 {
@@ -300,16 +331,13 @@ impl World {
         Seat { client, context }
     }
 
-    fn has_rivals(&self, client: usize) -> bool {
+    pub(super) fn has_rivals(&self, client: usize) -> bool {
         let client = self.clients.get(client);
         client.is_some_and(|client| client.contexts() > 1)
     }
 
     fn poll(&mut self, place: usize) {
-        let Some((_, task)) = self.tasks.get_mut(place) else {
-            return;
-        };
-        let Some(outcome) = poll(task) else {
+        let Some(outcome) = self.tasks.get_mut(place).and_then(Task::poll) else {
             return;
         };
         drop(self.tasks.swap_remove(place));
@@ -329,33 +357,35 @@ impl World {
         };
         self.starting.remove(&seat);
         (self.steps, outcome.is_ok()).hash(&mut self.trace);
-        if let (Ok(sync), Some(client)) = (outcome, self.clients.get_mut(seat.client)) {
-            client.started(seat.context, sync);
+        if let (Ok(opened), Some(client)) = (outcome, self.clients.get_mut(seat.client)) {
+            client.started(seat.context, opened);
         }
     }
 
     /// A client starts something, or a context.
     fn begin(&mut self, seat: Seat) {
         let action = self.action();
-        let busy = self.tasks.iter().filter(|(of, _)| *of == Some(seat));
-        if busy.count() >= AT_ONCE {
+        let busy = self.tasks.iter().filter(|task| task.of == Some(seat));
+        if busy.count() >= AT_ONCE || self.would_meet_a_pull(seat, action) {
             return self.turn();
         }
         let has_rivals = self.has_rivals(seat.client);
+        self.close_what_was_left(seat);
         let Some(client) = self.clients.get_mut(seat.client) else {
             return;
         };
         match client.context(seat.context) {
-            Some(sync) => {
+            Some(Opened { sync, signpost }) => {
                 (seat, action).hash(&mut self.trace);
                 let actor = Actor {
                     seat,
                     has_rivals,
+                    signpost: signpost.clone(),
                     told: self.setting.told.then_some(self.steps),
                 };
                 let task = act(sync.clone(), action, self.shareds.clone(), actor);
                 self.tell(|| format!("{seat}: {action:?}"));
-                self.tasks.push((Some(seat), task));
+                self.tasks.push(Task::new(seat, action.pulls(), task));
             }
             None => {
                 if client.is_broken() {
@@ -370,6 +400,17 @@ impl World {
         }
     }
 
+    /// Two contexts that pull one table at the same time may store an older row over a newer one. The engine does not prevent it so far,
+    /// so no program here does it.
+    fn would_meet_a_pull(&self, seat: Seat, action: Action) -> bool {
+        let rival = |task: &Task| {
+            task.of
+                .is_some_and(|of| of.client == seat.client && of != seat)
+                && task.pulls == action.pulls()
+        };
+        action.pulls().is_some() && self.tasks.iter().any(rival)
+    }
+
     fn action(&mut self) -> Action {
         let which = u8::try_from(self.dice.below(3)).unwrap_or_default();
         let of = match &self.shareds.users {
@@ -380,6 +421,7 @@ impl World {
             Users::Tagging => (1, 0, false),
             Users::Theirs(application) => (0, 1, application.in_order()),
         };
+        let several = usize::from(self.realms.len() > 1);
         let seed = self.dice.draw();
         self.dice.weighted(&[
             (60 * theirs, Action::Theirs(seed)),
@@ -395,45 +437,29 @@ impl World {
             (2, Action::Audit(of)),
             (1, Action::Purge(of)),
             (1, Action::StartAnew),
+            (10 * several, Action::Answer(false)),
+            (3 * several, Action::Answer(true)),
             (8, Action::Resolve),
             (2 * own, Action::CancelWild),
         ])
     }
 
-    fn crash(&mut self, number: usize) {
+    pub(super) fn crash(&mut self, number: usize) {
         self.tell(|| format!("client {number} crashes"));
         self.starting.retain(|seat, _| seat.client != number);
-        let is_of = |of: &Option<Seat>| of.is_some_and(|seat| seat.client == number);
-        self.tasks.retain(|(of, _)| !is_of(of));
+        self.tasks.retain(|task| !task.is_of_client(number));
         if let Some(client) = self.clients.get_mut(number) {
             client.crash(&mut self.dice);
         }
     }
 
     /// A program gives up one of its contexts and all that is under way there.
-    fn close(&mut self, seat: Seat) {
+    pub(super) fn close(&mut self, seat: Seat) {
         self.tell(|| format!("{seat} is closed"));
         self.starting.remove(&seat);
-        self.tasks.retain(|(of, _)| *of != Some(seat));
+        self.tasks.retain(|task| task.of != Some(seat));
         if let Some(client) = self.clients.get_mut(seat.client) {
             client.close(seat.context);
-        }
-    }
-}
-
-/// Polls once; a panic is a finding.
-fn poll(task: &mut Task) -> Option<Result<(), String>> {
-    let mut context = Context::from_waker(Waker::noop());
-    let polled = std::panic::catch_unwind(AssertUnwindSafe(|| Pin::new(task).poll(&mut context)));
-    match polled {
-        Ok(Poll::Pending) => None,
-        Ok(Poll::Ready(outcome)) => Some(outcome),
-        Err(panic) => {
-            let message = panic
-                .downcast_ref::<String>()
-                .map(String::as_str)
-                .or_else(|| panic.downcast_ref::<&str>().copied());
-            Some(Err(format!("panicked: {}", message.unwrap_or("?"))))
         }
     }
 }

@@ -1,0 +1,63 @@
+//! Things that are under way.
+
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
+use super::client::Seat;
+
+/// Something that a client does, or a request that arrives late.
+pub(crate) struct Task {
+    /// Nobody's, where it is a late request.
+    pub(crate) of: Option<Seat>,
+    /// The table that it pulls.
+    pub(crate) pulls: Option<usize>,
+    work: BoxFuture<'static, Result<(), String>>,
+}
+
+impl Task {
+    pub(crate) fn new(
+        of: Seat,
+        pulls: Option<usize>,
+        work: BoxFuture<'static, Result<(), String>>,
+    ) -> Self {
+        Self {
+            of: Some(of),
+            pulls,
+            work,
+        }
+    }
+
+    /// A request that nobody waits for any more.
+    pub(crate) fn late(request: BoxFuture<'static, ()>) -> Self {
+        Self {
+            of: None,
+            pulls: None,
+            work: request.map(Ok).boxed(),
+        }
+    }
+
+    pub(crate) fn is_of_client(&self, number: usize) -> bool {
+        self.of.is_some_and(|seat| seat.client == number)
+    }
+
+    /// Goes one turn further; a panic is a finding.
+    pub(crate) fn poll(&mut self) -> Option<Result<(), String>> {
+        let mut context = Context::from_waker(Waker::noop());
+        let work = Pin::new(&mut self.work);
+        match std::panic::catch_unwind(AssertUnwindSafe(|| work.poll(&mut context))) {
+            Ok(Poll::Pending) => None,
+            Ok(Poll::Ready(outcome)) => Some(outcome),
+            Err(panic) => {
+                let message = panic
+                    .downcast_ref::<String>()
+                    .map(String::as_str)
+                    .or_else(|| panic.downcast_ref::<&str>().copied());
+                Some(Err(format!("panicked: {}", message.unwrap_or("?"))))
+            }
+        }
+    }
+}
