@@ -21,7 +21,7 @@ fn main() {
         .partition(|word| word.starts_with("--"));
     let mut numbers = numbers.iter().map(|text| {
         text.parse::<u64>().unwrap_or_else(|_| {
-            eprintln!("usage: simulate [--odd | --classes | --contexts | --servers | --accounts | --policy] [SEEDS] [STEPS] [FIRST]");
+            eprintln!("usage: simulate [--odd | --classes | --contexts | --handlers | --servers | --accounts | --policy] [SEEDS] [STEPS] [FIRST]");
             std::process::exit(2)
         })
     });
@@ -33,6 +33,8 @@ fn main() {
         Simulation::new(open).of_classes()
     } else if is("--contexts") {
         Simulation::new(open).two_contexts()
+    } else if is("--handlers") {
+        Simulation::new(open).slow_handlers()
     } else if is("--servers") {
         Simulation::new(open).two_servers()
     } else if is("--accounts") {

@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use synctable_core::query::Query;
 use synctable_core::store::StoreErrorKind;
 use synctable_core::sync::{
-    AcceptServer, OperationState, ParkedOperation, Purge, Resolution, SwitchAccount, SyncContext,
+    AcceptServer, ConflictDetails, OperationState, ParkedOperation, Purge, Resolution,
+    SwitchAccount, SyncContext,
 };
 use synctable_core::{Draft, Error, MergeRule, Schema, TableName, TableSchema};
 use tokio::task::yield_now;
@@ -329,7 +330,7 @@ async fn decide(sync: &SyncContext, parked: &ParkedOperation) -> Result<(), Erro
         Err(Error::CannotMerge { .. }) => {
             let resolution = if parked.operation.table.as_str() == KEPT {
                 assert!(parked.operation.unsure, "rules decide: {parked:?}");
-                Resolution::With(counted(parked))
+                Resolution::With(counted(&parked.conflict))
             } else {
                 Resolution::Server
             };
@@ -341,8 +342,8 @@ async fn decide(sync: &SyncContext, parked: &ParkedOperation) -> Result<(), Erro
 }
 
 /// Both logs together, and as many changes as they name.
-fn counted(parked: &ParkedOperation) -> Draft {
-    let sides = [&parked.conflict.server, &parked.conflict.local];
+pub(crate) fn counted(conflict: &ConflictDetails) -> Draft {
+    let sides = [&conflict.server, &conflict.local];
     let logs = sides.into_iter().flatten().map(|side| side.member("log"));
     let tags: BTreeSet<String> = logs
         .flatten()

@@ -14,6 +14,7 @@ use tokio::task::yield_now;
 
 use super::dice::Dice;
 use super::disk::Disk;
+use super::person::Person;
 use super::realms::{Face, Realms};
 use super::signpost::{Post, Signpost, pointed};
 use super::witness::Witness;
@@ -82,6 +83,8 @@ pub(crate) struct Client {
     /// It has a way to wait, so that requests are repeated within a push.
     pub(crate) waits: bool,
     pub(crate) watch: Arc<Watch>,
+    /// Who is asked about conflicts, if anybody is.
+    pub(crate) person: Option<Person>,
     disk_trouble: u32,
     calm: Arc<std::sync::atomic::AtomicBool>,
     holds: bool,
@@ -134,6 +137,8 @@ pub(crate) struct Parts {
     pub(crate) schema: Schema,
     pub(crate) dice: Arc<Mutex<Dice>>,
     pub(crate) policy: ConflictPolicy,
+    pub(crate) watch: Arc<Watch>,
+    pub(crate) person: Option<Person>,
     pub(crate) waits: bool,
     pub(crate) disk_trouble: u32,
     pub(crate) calm: Arc<std::sync::atomic::AtomicBool>,
@@ -156,7 +161,8 @@ impl Client {
             dice: parts.dice,
             policy: parts.policy,
             waits: parts.waits,
-            watch: Arc::default(),
+            watch: parts.watch,
+            person: parts.person,
             disk_trouble: parts.disk_trouble,
             calm: parts.calm,
             holds: parts.holds,

@@ -21,6 +21,7 @@
 
 mod act;
 mod application;
+mod asked;
 mod client;
 mod dice;
 mod disk;
@@ -33,6 +34,7 @@ mod odd;
 mod odd_books;
 mod odd_server;
 mod others;
+mod person;
 mod realms;
 mod settle;
 mod shrink;
@@ -92,11 +94,16 @@ pub(crate) struct Setting {
 pub(crate) struct Chances {
     /// Their program opens two contexts over its store.
     pub(crate) contexts: u32,
+    /// They ask a person about conflicts.
+    pub(crate) handlers: u32,
 }
 
 impl Chances {
     /// Those of ordinary histories.
-    const ORDINARY: Self = Self { contexts: 300 };
+    const ORDINARY: Self = Self {
+        contexts: 300,
+        handlers: 250,
+    };
 }
 
 /// What came of one history.
@@ -185,6 +192,13 @@ impl Simulation {
     #[must_use]
     pub fn two_contexts(mut self) -> Self {
         self.setting.chances.contexts = 1000;
+        self
+    }
+
+    /// With a person at every client who is asked about conflicts, and takes longer than any lease lasts.
+    #[must_use]
+    pub fn slow_handlers(mut self) -> Self {
+        self.setting.chances.handlers = 1000;
         self
     }
 

@@ -13,6 +13,7 @@ use synctable_core::{Error, Record, TableName};
 use super::act::{KEPT, PASSING, answer, resolve};
 use super::application::{Participant, Users};
 use super::client::{Client, Opened, Seat};
+use super::person::Person;
 use super::task::Task;
 use super::watch::watch;
 use super::world::{PATIENCE, World, finish};
@@ -54,6 +55,20 @@ impl World {
         for far in self.realms.far() {
             far.lift();
         }
+        let persons = self.clients.iter().filter_map(|c| c.person.clone());
+        let persons: Vec<Person> = persons.collect();
+        for person in &persons {
+            person.calm();
+        }
+        self.rest_everywhere();
+        for person in &persons {
+            let findings = std::mem::take(&mut person.questions().findings);
+            self.findings.extend(findings);
+        }
+    }
+
+    /// All come to rest, and do so again once some clients have moved.
+    fn rest_everywhere(&mut self) {
         if self.bring_to_rest() && self.realms.len() > 1 {
             if let Err(finding) = self.last_moves() {
                 return self.findings.push(finding);

@@ -1,5 +1,6 @@
 //! Things that are under way.
 
+use std::cmp::Ordering;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
@@ -15,6 +16,8 @@ pub(crate) struct Task {
     pub(crate) of: Option<Seat>,
     /// The table that it pulls.
     pub(crate) pulls: Option<usize>,
+    /// It waits for the answer of a person.
+    asks: bool,
     work: BoxFuture<'static, Result<(), String>>,
 }
 
@@ -27,6 +30,7 @@ impl Task {
         Self {
             of: Some(of),
             pulls,
+            asks: false,
             work,
         }
     }
@@ -36,12 +40,26 @@ impl Task {
         Self {
             of: None,
             pulls: None,
+            asks: false,
             work: request.map(Ok).boxed(),
         }
     }
 
     pub(crate) fn is_of_client(&self, number: usize) -> bool {
         self.of.is_some_and(|seat| seat.client == number)
+    }
+
+    pub(crate) fn asks(&self) -> bool {
+        self.asks
+    }
+
+    /// Notes how many questions of its client were open before its last turn and after.
+    pub(crate) fn asked(&mut self, before: usize, after: usize) {
+        self.asks = match before.cmp(&after) {
+            Ordering::Less => true,
+            Ordering::Equal => self.asks,
+            Ordering::Greater => false,
+        };
     }
 
     /// Goes one turn further; a panic is a finding.

@@ -37,11 +37,13 @@ pub enum Trouble {
     Others,
     /// Programs open a second context over their store, and close one while the other goes on.
     Contexts,
+    /// Clients ask a person about conflicts, who takes longer than any lease lasts.
+    Handlers,
 }
 
 impl Trouble {
     /// All kinds.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::LostRequest,
         Self::LostAnswer,
         Self::Reset,
@@ -57,6 +59,7 @@ impl Trouble {
         Self::Clock,
         Self::Others,
         Self::Contexts,
+        Self::Handlers,
     ];
 
     /// Those that befall requests.

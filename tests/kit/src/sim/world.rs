@@ -12,12 +12,13 @@ use synctable_core::transport::Transport;
 
 use super::act::{Action, Actor, KEPT, PASSING, Shareds, WILD, act, own_schema};
 use super::application::Users;
-use super::client::{Client, Opened, Parts, Seat, Start};
+use super::client::{Client, Opened, Parts, Seat, Start, Watch};
 use super::dice::Dice;
 use super::far::FarSide;
 use super::history::History;
 use super::ledger::Ledger;
 use super::line::{Line, Weather};
+use super::person::Person;
 use super::realms::{Realms, Split};
 use super::task::Task;
 use super::trouble::Trouble;
@@ -114,13 +115,13 @@ impl World {
             disk_trouble
         };
         let late_commits = !setting.without.contains(&Trouble::LateCommit);
-        // An application may count on being alone at its store.
-        let second_contexts = match &shareds.users {
-            Users::Tagging if !setting.without.contains(&Trouble::Contexts) => {
-                setting.chances.contexts
-            }
+        // An application may count on being alone at its store, and has a policy of its own.
+        let chance = |trouble: Trouble, chance: u32| match &shareds.users {
+            Users::Tagging if !setting.without.contains(&trouble) => chance,
             _ => 0,
         };
+        let second_contexts = chance(Trouble::Contexts, setting.chances.contexts);
+        let asked = chance(Trouble::Handlers, setting.chances.handlers);
         let clients = stores
             .iter()
             .zip(0..)
@@ -128,6 +129,9 @@ impl World {
                 // With dice of its own: without this trouble the history goes as it would otherwise.
                 let mut own = Dice::of_part(history.seed, LATE_COMMITS - number);
                 let mut contexts = Dice::of_part(history.seed, CONTEXTS - number);
+                let watch: Arc<Watch> = Arc::default();
+                let person = contexts.permille(asked);
+                let person = person.then(|| Person::new(&watch, &shared));
                 let policy = [ConflictPolicy::Merge, ConflictPolicy::Park][dice.below(2)].clone();
                 let waits = dice.permille(500);
                 let line = Line::new(Arc::clone(&weather), Arc::clone(&shared));
@@ -150,9 +154,14 @@ impl World {
                     schema: schema.clone(),
                     dice: Arc::clone(&shared),
                     policy: match &shareds.users {
-                        Users::Tagging => policy,
+                        Users::Tagging => match &person {
+                            Some(person) => ConflictPolicy::custom(person.clone()),
+                            None => policy,
+                        },
                         Users::Theirs(application) => application.conflicts(),
                     },
+                    watch,
+                    person,
                     waits,
                     disk_trouble,
                     calm: Arc::clone(&calm),
@@ -271,6 +280,9 @@ impl World {
             }
             return;
         }
+        if takes_part && self.open_questions(number) > 0 && self.dice.permille(50) {
+            return self.while_asked(number);
+        }
         match self.dice.below(100) {
             0..=44 => {
                 for _ in 0..=self.dice.below(12) {
@@ -336,8 +348,17 @@ impl World {
         client.is_some_and(|client| client.contexts() > 1)
     }
 
-    fn poll(&mut self, place: usize) {
-        let Some(outcome) = self.tasks.get_mut(place).and_then(Task::poll) else {
+    pub(super) fn poll(&mut self, place: usize) {
+        let Some(of) = self.tasks.get(place).map(|task| task.of) else {
+            return;
+        };
+        let before = of.map_or(0, |seat| self.open_questions(seat.client));
+        let outcome = self.tasks.get_mut(place).and_then(Task::poll);
+        let Some(outcome) = outcome else {
+            let after = of.map_or(0, |seat| self.open_questions(seat.client));
+            if let Some(task) = self.tasks.get_mut(place) {
+                task.asked(before, after);
+            }
             return;
         };
         drop(self.tasks.swap_remove(place));
@@ -402,7 +423,7 @@ impl World {
 
     /// Two contexts that pull one table at the same time may store an older row over a newer one. The engine does not prevent it so far,
     /// so no program here does it.
-    fn would_meet_a_pull(&self, seat: Seat, action: Action) -> bool {
+    pub(super) fn would_meet_a_pull(&self, seat: Seat, action: Action) -> bool {
         let rival = |task: &Task| {
             task.of
                 .is_some_and(|of| of.client == seat.client && of != seat)
