@@ -327,9 +327,13 @@ pub(crate) async fn resolve(sync: &SyncContext, users: &Users) -> Result<(), Err
 /// the log, as an application would.
 async fn decide(sync: &SyncContext, parked: &ParkedOperation) -> Result<(), Error> {
     match sync.resolve_parked(parked, Resolution::Merge).await {
-        Err(Error::CannotMerge { .. }) => {
-            let resolution = if parked.operation.table.as_str() == KEPT {
-                assert!(parked.operation.unsure, "rules decide: {parked:?}");
+        Err(error @ Error::CannotMerge { .. }) => {
+            let kept = parked.operation.table.as_str() == KEPT;
+            if kept && !parked.operation.unsure {
+                // Rules decide about it: this one stays, and is found in the end.
+                return Err(error);
+            }
+            let resolution = if kept {
                 Resolution::With(counted(&parked.conflict))
             } else {
                 Resolution::Server
