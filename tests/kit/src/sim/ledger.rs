@@ -124,7 +124,8 @@ impl Ledger {
         let mut wrong = Vec::new();
         for (realm, rows) in realms.iter().enumerate() {
             for id in rows.iter().map(|row| row.id().as_str()) {
-                if !self.passing.contains_key(id) || !self.is_of(id, realm) || !live.insert(id) {
+                let is_new = live.insert(id);
+                if !self.passing.contains_key(id) || !self.is_of(id, realm) || !is_new {
                     wrong.push(format!("foreign: the record {id} in realm {realm}"));
                 }
             }
@@ -170,7 +171,8 @@ impl Ledger {
             }
             for tag in distinct {
                 let of_record = self.started.get(tag).map(String::as_str) == Some(id);
-                if !of_record || !self.is_of(tag, realm) || !seen.insert(tag.to_owned()) {
+                let is_new = seen.insert(tag.to_owned());
+                if !of_record || !self.is_of(tag, realm) || !is_new {
                     wrong.push(format!("foreign: {id} of realm {realm} holds {tag}"));
                 }
             }
