@@ -1,7 +1,8 @@
 //! Many histories of the simulator: `cargo run --release -p synctable-testkit --example simulate -- [SEEDS] [STEPS] [FIRST]`.
 //!
 //! `--odd` runs those over a server with habits, `--classes` those over servers as those of .NET,
-//! `--contexts` those of programs with two contexts over one store, `--servers` and `--accounts` those of clients that go from one to another; `--policy` turns each row of the policy around and says after how many
+//! `--contexts` those of programs with two contexts over one store,
+//! `--handlers` those of people who take their time over conflicts, `--servers` and `--accounts` those of clients that go from one to another; `--policy` turns each row of the policy around and says after how many
 //! histories that was noticed. With `SYNCTABLE_SEED` it tells one history; with `SYNCTABLE_ROW` the row of that name is turned.
 
 use std::sync::Arc;
