@@ -39,6 +39,7 @@ mod realms;
 mod settle;
 mod shrink;
 mod signpost;
+mod start;
 mod task;
 mod trouble;
 mod wander;
