@@ -174,6 +174,8 @@ impl Inner {
                     self.lease.set(renewed);
                     if discard.is_some() {
                         self.server.forget_drops();
+                        // Should this be dropped while it reads.
+                        self.queue.mark_suspect();
                         self.queue.read().await?;
                     }
                     return Ok(purged);
