@@ -150,7 +150,11 @@ impl Delivery<'_> {
                         {
                             evidence.row = Row::Hidden;
                         }
-                        Asked::Failed(error) => return self.failed(sending, attempt, error),
+                        Asked::Failed(error) => {
+                            // What is in the way may be ours: the network may have sent it twice.
+                            attempt.unsure = true;
+                            return self.failed(sending, attempt, error);
+                        }
                     }
                 }
                 Verdict::SetAside => return self.aside(sending, attempt, &said),

@@ -220,3 +220,23 @@ pub async fn retry_of_a_conflict_says_so<H: Harness>(harness: &H) {
         OperationState::Conflict
     );
 }
+
+/// The network sends an insert twice; the answer that comes is that of the second one, "taken", and just then the row cannot be read.
+/// What is in the way may be ours, whatever is edited before somebody looks.
+pub async fn what_is_in_the_way_may_be_ours<H: Harness>(_: &H) {
+    for fault in [Fault::Unavailable, Fault::Failure, Fault::Offline] {
+        let place = H::default();
+        let device = Device::new(&place, &TestServer::foreign()).await;
+        device.insert("a", 1).await;
+        device.server.set("a", 1);
+        device.server.hide_table(&todo(), fault);
+        // It leaves the insert aside, or stops.
+        let _ = device.sync.push().await;
+        device.set("a", 2).await;
+        device.server.show_table(&todo());
+        device.push().await;
+        assert_eq!(device.server.n("a"), Some(2), "{fault:?}");
+        device.is_in_sync().await;
+        device.sync.close().await.expect("it closes");
+    }
+}

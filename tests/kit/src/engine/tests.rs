@@ -78,6 +78,7 @@ macro_rules! engine_tests {
         }
         $crate::__engine_tests! { $harness, $run, returned:
             history_6_a_record_that_comes_back
+            what_is_in_the_way_may_be_ours
             a_record_comes_back_where_tombstones_are_hidden
             what_others_deleted_after_our_insert_stays_deleted
             an_edit_that_meets_a_tombstone_is_a_conflict
