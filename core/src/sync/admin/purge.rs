@@ -9,7 +9,7 @@ use crate::store::{Expect, LocalStoreExt, Write, WriteBatch};
 use crate::sync::context::SyncContext;
 use crate::sync::event::Event;
 use crate::sync::local::write::CommitError;
-use crate::sync::pull::start;
+use crate::sync::pull::stamp;
 use crate::sync::queue::operation::Operation;
 use crate::sync::system::{DELTA, DeltaToken, FAILURES, META, OPERATIONS, meta_row, seq_id};
 
@@ -161,7 +161,7 @@ impl SyncContext {
         }
         report.discarded = dropped.len() as u64;
         if !purge.keep_tokens {
-            batch = batch.put(&META, start::anew(inner, table)?);
+            batch = batch.put(&META, stamp::anew(inner.ids.as_ref(), table)?);
             let filter = field("table").eq(table.as_str());
             for token in store
                 .query_all(&DELTA, &Query::all().filter(filter))

@@ -10,7 +10,7 @@ use crate::sync::event::{Event, Origin, RecordChange};
 use crate::sync::inner::Inner;
 use crate::sync::local::write::CommitError;
 use crate::sync::pull::report::PullReport;
-use crate::sync::pull::start::Start;
+use crate::sync::pull::stamp::Stamp;
 use crate::sync::queue::operation::{OperationKind, OperationState};
 use crate::sync::remote::Remote;
 use crate::sync::system::{ATTEMPTS, DELTA, FAILURES, META, OPERATIONS, meta_row, seq_id};
@@ -20,8 +20,7 @@ use crate::sync::system::{ATTEMPTS, DELTA, FAILURES, META, OPERATIONS, meta_row,
 pub(crate) struct Target<'a> {
     pub(crate) remote: &'a Remote,
     pub(crate) table: &'a TableName,
-    /// The mark that a named pull has found.
-    pub(crate) start: Option<&'a Start>,
+    pub(crate) stamp: &'a Stamp,
 }
 
 impl Inner {
@@ -30,8 +29,8 @@ impl Inner {
     /// next pull brings again.
     ///
     /// A record with queued operations is left alone: the server's row is kept with its first operation, to be restored
-    /// should the operation be cancelled. A row that equals what is stored is not written. Where the mark no longer stands,
-    /// nothing is stored: another context has taken the positions back.
+    /// should the operation be cancelled. A row that equals what is stored is not written. Where the stamp no longer stands,
+    /// nothing is stored: another context has pulled, or has taken the positions back.
     pub(crate) async fn apply_page(
         &self,
         target: &Target<'_>,
@@ -63,9 +62,7 @@ impl Inner {
                 Ok(()) => (rest, attempt) = (later, 0),
                 Err(CommitError::Stale) if attempt < ATTEMPTS => {
                     self.look_at_home(target.remote).await?;
-                    if let Some(start) = target.start
-                        && !start.stands(self).await?
-                    {
+                    if !target.stamp.stands(self.store.as_ref()).await? {
                         return Err(Error::Contended);
                     }
                     attempt += 1;
@@ -121,10 +118,9 @@ impl Inner {
         if !plan.batch.writes().is_empty() {
             // No one queued an operation since the index was read, and no dropped commit did.
             target.remote.session.check_in(&mut plan.batch);
-            if let Some(start) = target.start {
-                start.check(&mut plan.batch);
-            }
+            let stamp = target.stamp.renew_in(&mut plan.batch, self.ids.as_ref())?;
             self.queue.commit(plan.batch).await?;
+            target.stamp.set(stamp);
         }
         for (_, id) in &plan.settled {
             self.queue.record_changed(table, id, &[]);

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::future::IntoFuture;
 use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -18,9 +19,10 @@ use crate::sync::inner::Inner;
 use crate::sync::pull::apply::Target;
 use crate::sync::pull::query::{MAX_REQUESTS, check_query, is_windowed};
 use crate::sync::pull::report::PullReport;
+use crate::sync::pull::stamp::{Stamp, anew};
 use crate::sync::pull::walk::{Then, Walk, safe_time};
 use crate::sync::remote::Remote;
-use crate::sync::system::{DELTA, DeltaToken};
+use crate::sync::system::{ATTEMPTS, DELTA, DeltaToken, META};
 use crate::timestamp::Timestamp;
 
 /// Differences that a report lists.
@@ -194,7 +196,22 @@ struct Run<'a> {
     newest: Option<Timestamp>,
 }
 
+/// How a row differs from the local record, if it does.
+fn difference(row: &Record, local: Option<&Record>) -> Option<DifferenceKind> {
+    match (row.is_deleted(), local) {
+        (true, None) => None,
+        (false, Some(local)) if local == row => None,
+        (true, Some(_)) => Some(DifferenceKind::Surplus),
+        (false, None) => Some(DifferenceKind::Missing),
+        (false, Some(_)) => Some(DifferenceKind::Stale),
+    }
+}
+
 impl Run<'_> {
+    async fn stamp(&self) -> Result<Stamp, Error> {
+        Stamp::read(self.inner.store.as_ref(), &self.audit.table).await
+    }
+
     /// Reads all rows of the server by id and compares them.
     async fn server_rows(&mut self) -> Result<(), Error> {
         let mut walk = Walk::everything();
@@ -209,6 +226,7 @@ impl Run<'_> {
             self.report.requests += 1;
             // Held until the page is stored, so that no push's answer is put back by an older row.
             let _exchange = self.inner.guards.exchange.read().await;
+            let stamp = self.stamp().await?;
             let page = self
                 .audit
                 .cancel
@@ -230,7 +248,7 @@ impl Run<'_> {
             self.newest = self.newest.max(safe_time(&page));
             let effect = walk.take(page)?;
             self.report.compared += effect.rows.len() as u64;
-            self.compare(&effect.rows).await?;
+            self.compare(effect.rows, stamp).await?;
             match effect.then {
                 Then::More => {}
                 Then::Done => return Ok(()),
@@ -268,6 +286,7 @@ impl Run<'_> {
         }
         self.report.requests += 1;
         let _exchange = self.inner.guards.exchange.read().await;
+        let stamp = self.stamp().await?;
         let ask = self.remote.get(table, id);
         let row = self.audit.cancel.run(ask).await?;
         // What another server does not have is no deletion.
@@ -280,42 +299,58 @@ impl Run<'_> {
             }
             None => Record::tombstone(id),
         };
-        self.compare(&[row]).await
+        self.compare(vec![row], stamp).await
     }
 
-    /// Notes which rows differ from the local records, and takes them over.
-    async fn compare(&mut self, rows: &[Record]) -> Result<(), Error> {
+    /// Notes which rows differ from the local records, and takes them over. Where another context has pulled since they were asked for, those
+    /// that differ are asked for again, one by one.
+    async fn compare(&mut self, mut rows: Vec<Record>, mut stamp: Stamp) -> Result<(), Error> {
         let table = &self.audit.table;
-        let ids: Vec<RecordId> = rows.iter().map(|row| row.id().clone()).collect();
-        let locals = self.inner.store.get(table, &ids).await?;
-        let mut different = Vec::new();
-        for (row, local) in rows.iter().zip(&locals) {
-            let kind = match (row.is_deleted(), local) {
-                (true, None) => continue,
-                (false, Some(local)) if local == row => continue,
-                (true, Some(_)) => DifferenceKind::Surplus,
-                (false, None) => DifferenceKind::Missing,
-                (false, Some(_)) => DifferenceKind::Stale,
-            };
-            if self.inner.queue.of_record(table, row.id()).is_empty() {
-                self.report.note(row.id(), kind);
+        let store = Arc::clone(&self.inner.store);
+        for _ in 0..ATTEMPTS {
+            let ids: Vec<RecordId> = rows.iter().map(|row| row.id().clone()).collect();
+            let locals = store.get(table, &ids).await?;
+            let pairs = rows.into_iter().zip(locals);
+            let different: Vec<(Record, DifferenceKind)> = pairs
+                .filter_map(|(row, local)| Some((difference(&row, local.as_ref())?, row)))
+                .map(|(kind, row)| (row, kind))
+                .collect();
+            rows = different.iter().map(|(row, _)| row.clone()).collect();
+            let healed = if self.audit.heal && !rows.is_empty() {
+                let target = Target {
+                    remote: self.remote,
+                    table,
+                    stamp: &stamp,
+                };
+                let mut report = PullReport::default();
+                let stored = self.inner.apply_page(&target, &rows, None, &mut report);
+                stored.await
             } else {
-                self.report.kept += 1;
-            }
-            different.push(row.clone());
-        }
-        if self.audit.heal && !different.is_empty() {
-            let mut healed = PullReport::default();
-            let target = Target {
-                remote: self.remote,
-                table,
-                start: None,
+                Ok(())
             };
-            self.inner
-                .apply_page(&target, &different, None, &mut healed)
-                .await?;
+            match healed {
+                Err(Error::Contended) if !stamp.stands(store.as_ref()).await? => {}
+                done => {
+                    for (row, kind) in different {
+                        if self.inner.queue.of_record(table, row.id()).is_empty() {
+                            self.report.note(row.id(), kind);
+                        } else {
+                            self.report.kept += 1;
+                        }
+                    }
+                    return done;
+                }
+            }
+            stamp = Stamp::read(store.as_ref(), table).await?;
+            for row in &mut rows {
+                self.report.requests += 1;
+                let id = row.id().clone();
+                let found = self.audit.cancel.run(self.remote.get(table, &id)).await?;
+                self.inner.check_home(self.remote, found.is_ok())?;
+                *row = found?.unwrap_or_else(|| Record::tombstone(&id));
+            }
         }
-        Ok(())
+        Err(Error::Contended)
     }
 
     /// Takes pulls back to the newest change of the server where they are beyond it: it was put back to an older state,
@@ -332,7 +367,8 @@ impl Run<'_> {
                 let batch = WriteBatch::new()
                     .durability(Durability::Eventual)
                     .expect_same(&DELTA, row)
-                    .put(&DELTA, token.to_row()?);
+                    .put(&DELTA, token.to_row()?)
+                    .put(&META, anew(self.inner.ids.as_ref(), &self.audit.table)?);
                 match self.inner.store.commit(batch).await {
                     // Another process pulls: it has seen the server after this audit did.
                     Err(error) if error.kind() == StoreErrorKind::CheckFailed => {}

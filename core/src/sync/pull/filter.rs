@@ -26,7 +26,7 @@ use crate::store::{Durability, LocalStoreExt, StoreErrorKind, WriteBatch};
 use crate::sync::event::{Event, Origin, RecordChange};
 use crate::sync::inner::Inner;
 use crate::sync::pull::query::{is_same, read, text_of};
-use crate::sync::pull::start;
+use crate::sync::pull::stamp;
 use crate::sync::remote::Remote;
 use crate::sync::system::{DELTA, DeltaToken, META};
 
@@ -124,7 +124,7 @@ impl Named<'_> {
                 .durability(Durability::Eventual)
                 .expect_same(&DELTA, row)
                 .put(&DELTA, token.to_row()?)
-                .put(&META, start::anew(inner, self.table)?);
+                .put(&META, stamp::anew(inner.ids.as_ref(), self.table)?);
             if commit(inner, batch).await? {
                 return Ok(());
             }
@@ -196,7 +196,7 @@ impl Named<'_> {
             batch = batch.delete(self.table, record.id());
         }
         if !leaving.is_empty() {
-            batch = batch.put(&META, start::anew(inner, self.table)?);
+            batch = batch.put(&META, stamp::anew(inner.ids.as_ref(), self.table)?);
             for (row, mut token) in others.into_iter().filter(|(_, t)| t.time.is_some()) {
                 (token.time, token.ordered) = (None, false);
                 batch = batch.expect_same(&DELTA, row).put(&DELTA, token.to_row()?);

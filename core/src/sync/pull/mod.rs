@@ -6,7 +6,7 @@ pub(crate) mod delta;
 pub(crate) mod filter;
 pub(crate) mod query;
 pub(crate) mod report;
-pub(crate) mod start;
+pub(crate) mod stamp;
 pub(crate) mod walk;
 
 use std::future::IntoFuture;
@@ -27,9 +27,10 @@ use crate::sync::pull::apply::Target;
 use crate::sync::pull::filter::Named;
 use crate::sync::pull::query::{MAX_REQUESTS, check_query};
 use crate::sync::pull::report::{MAX_INVALID, PullReport};
-use crate::sync::pull::start::Start;
+use crate::sync::pull::stamp::Stamp;
 use crate::sync::pull::walk::{Then, Walk};
 use crate::sync::remote::Remote;
+use crate::sync::system::ATTEMPTS;
 use crate::transport::RemotePage;
 
 /// Pages that may wait while others are stored.
@@ -113,28 +114,39 @@ impl Pull {
         inner.listeners.emit(Event::PullStarted {
             table: self.table.clone(),
         });
-        let mut start = None;
-        if let Some(name) = &name {
-            let named = Named {
-                table: &self.table,
-                name,
-                query: &self.query,
+        for attempt in 1.. {
+            if let Some(name) = &name {
+                let named = Named {
+                    table: &self.table,
+                    name,
+                    query: &self.query,
+                };
+                let left = self.cancel.run(named.settle(inner, &remote)).await??;
+                report.left += left.records;
+                asked += left.requests;
+            }
+            // Before the position and the rows: what changes them from here on is noticed.
+            let stamp = Stamp::read(inner.store.as_ref(), &self.table).await?;
+            let walk = Walk::of(inner, &self.table, &self.query, name.clone()).await?;
+            let mut pipeline = Pipeline {
+                inner,
+                remote: &remote,
+                pull: &self,
+                report: &mut report,
+                total: None,
+                stamp: &stamp,
             };
-            let left = self.cancel.run(named.settle(inner, &remote)).await??;
-            (report.left, asked) = (left.records, left.requests);
-            // Before the position: what changes it from here on is noticed.
-            start = Some(Start::read(inner, &self.table).await?);
+            match pipeline.run(walk).await {
+                Ok(()) => break,
+                // Another context has stored newer rows, or has taken the positions back.
+                Err(Error::Contended)
+                    if attempt < ATTEMPTS && !stamp.stands(inner.store.as_ref()).await? =>
+                {
+                    inner.stand_back(attempt).await?;
+                }
+                Err(error) => return Err(error),
+            }
         }
-        let walk = Walk::of(inner, &self.table, &self.query, name).await?;
-        let mut pipeline = Pipeline {
-            inner,
-            remote: &remote,
-            pull: &self,
-            report: &mut report,
-            total: None,
-            start: start.as_ref(),
-        };
-        pipeline.run(walk).await?;
         report.requests += asked;
         inner.listeners.emit(Event::PullFinished {
             table: self.table.clone(),
@@ -161,8 +173,7 @@ struct Pipeline<'a> {
     pull: &'a Pull,
     report: &'a mut PullReport,
     total: Option<u64>,
-    /// Under which mark the positions of named pulls stand.
-    start: Option<&'a Start>,
+    stamp: &'a Stamp,
 }
 
 /// Pages that wait to be stored, each with its share of [`Guards::exchange`](crate::sync::guards::Guards::exchange).
@@ -271,7 +282,7 @@ impl<'a> Pipeline<'a> {
         let target = Target {
             remote: self.remote,
             table: &pull.table,
-            start: self.start,
+            stamp: self.stamp,
         };
         let store = async move {
             let mut report = PullReport {

@@ -93,6 +93,44 @@ pub async fn busy_contexts_do_not_starve_a_pull<H: Harness>(harness: &H) {
     end_well([&one, &other]).await;
 }
 
+/// Another context pulls newer rows while a page waits to be stored: the page is asked for again. So it is where an audit heals.
+pub async fn pages_older_than_those_of_another_context<H: Harness>(_: &H) {
+    for audits in [false, true] {
+        let place = H::default();
+        let (one, other, slow) = two(&place).await;
+        for n in 0..100 {
+            one.server.set(&format!("r{n:02}"), n);
+        }
+        let (app, server) = (other.clone(), one.server.clone());
+        let times = AtomicI64::new(0);
+        slow.meanwhile(move || {
+            let (app, server) = (app.clone(), server.clone());
+            let first = times.fetch_add(1, Ordering::SeqCst) == 0;
+            async move {
+                if first {
+                    server.set("r00", -1);
+                    server.drop_row("r01");
+                    app.pull_only().await;
+                }
+            }
+            .boxed()
+        });
+        if audits {
+            one.todo.audit(Query::all()).await.expect("it ends");
+        } else {
+            one.todo
+                .pull_full(Query::all())
+                .without_push()
+                .await
+                .expect("it ends");
+        }
+        slow.calm();
+        assert_eq!((one.n("r00").await, one.n("r01").await), (Some(-1), None));
+        end_well([&one, &other]).await;
+        one.sync.close().await.expect("it closes");
+    }
+}
+
 /// So does a push, whose marks and answers take as long to plan as the group has operations.
 pub async fn busy_contexts_do_not_starve_a_push<H: Harness>(harness: &H) {
     let (one, other, slow) = two(harness).await;

@@ -246,6 +246,7 @@ macro_rules! engine_tests {
             late_pages_undo_no_edit
             busy_contexts_do_not_starve_a_pull
             busy_contexts_do_not_starve_a_push
+            pages_older_than_those_of_another_context
             pushes_behind_a_dropped_edit_see_all_of_it
             purges_behind_a_dropped_insert_see_all_of_it
         }

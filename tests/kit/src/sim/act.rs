@@ -57,16 +57,6 @@ pub(crate) enum Action {
     Theirs(u64),
 }
 
-impl Action {
-    /// The table that it pulls, for one.
-    pub(crate) fn pulls(self) -> Option<usize> {
-        match self {
-            Self::Pull(table) | Self::PullInFull(table) | Self::Audit(table) => Some(table),
-            _ => None,
-        }
-    }
-}
-
 /// The tables of the simulator's own users.
 pub(crate) fn own_schema() -> Schema {
     let kept = TableSchema::new()

@@ -48,9 +48,6 @@ impl World {
     fn pull_all(&mut self, seat: Seat, opened: &Opened) {
         for table in 0..self.shareds.tables.len() {
             let action = Action::Pull(table);
-            if self.would_meet_a_pull(seat, action) {
-                continue;
-            }
             let actor = Actor {
                 seat,
                 has_rivals: self.has_rivals(seat.client),
@@ -58,7 +55,7 @@ impl World {
                 told: self.setting.told.then_some(self.steps),
             };
             let pull = act(opened.sync.clone(), action, self.shareds.clone(), actor);
-            self.tasks.push(Task::new(seat, action.pulls(), pull));
+            self.tasks.push(Task::new(seat, pull));
         }
     }
 }

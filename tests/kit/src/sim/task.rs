@@ -14,22 +14,15 @@ use super::client::Seat;
 pub(crate) struct Task {
     /// Nobody's, where it is a late request.
     pub(crate) of: Option<Seat>,
-    /// The table that it pulls.
-    pub(crate) pulls: Option<usize>,
     /// It waits for the answer of a person.
     asks: bool,
     work: BoxFuture<'static, Result<(), String>>,
 }
 
 impl Task {
-    pub(crate) fn new(
-        of: Seat,
-        pulls: Option<usize>,
-        work: BoxFuture<'static, Result<(), String>>,
-    ) -> Self {
+    pub(crate) fn new(of: Seat, work: BoxFuture<'static, Result<(), String>>) -> Self {
         Self {
             of: Some(of),
-            pulls,
             asks: false,
             work,
         }
@@ -39,7 +32,6 @@ impl Task {
     pub(crate) fn late(request: BoxFuture<'static, ()>) -> Self {
         Self {
             of: None,
-            pulls: None,
             asks: false,
             work: request.map(Ok).boxed(),
         }

@@ -245,7 +245,7 @@ impl World {
     fn begin(&mut self, seat: Seat) {
         let action = self.action();
         let busy = self.tasks.iter().filter(|task| task.of == Some(seat));
-        if busy.count() >= AT_ONCE || self.would_meet_a_pull(seat, action) {
+        if busy.count() >= AT_ONCE {
             return self.turn();
         }
         let has_rivals = self.has_rivals(seat.client);
@@ -264,7 +264,7 @@ impl World {
                 };
                 let task = act(sync.clone(), action, self.shareds.clone(), actor);
                 self.tell(|| format!("{seat}: {action:?}"));
-                self.tasks.push(Task::new(seat, action.pulls(), task));
+                self.tasks.push(Task::new(seat, task));
             }
             None => {
                 if client.is_broken() {
@@ -277,17 +277,6 @@ impl World {
                 }
             }
         }
-    }
-
-    /// Two contexts that pull one table at the same time may store an older row over a newer one. The engine does not prevent it so far,
-    /// so no program here does it.
-    pub(super) fn would_meet_a_pull(&self, seat: Seat, action: Action) -> bool {
-        let rival = |task: &Task| {
-            task.of
-                .is_some_and(|of| of.client == seat.client && of != seat)
-                && task.pulls == action.pulls()
-        };
-        action.pulls().is_some() && self.tasks.iter().any(rival)
     }
 
     fn action(&mut self) -> Action {
