@@ -145,7 +145,8 @@ impl Trial {
         assert!(case.quick || !requests.is_empty(), "{what}");
         let taken = self.server.taken() - taken_before;
         let bound = requests.len() * (BODY + 2 * HEAD) + UNDER_WAY;
-        assert!(taken <= bound, "{what}: {taken} > {bound}");
+        // What only time ends is as much as comes in that time.
+        assert!(case.quick || taken <= bound, "{what}: {taken} > {bound}");
 
         if let Some(position) = case.position.filter(|_| call == Call::Pull) {
             let tokens = self.device.context.inspect().await.unwrap().tokens;
