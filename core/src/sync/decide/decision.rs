@@ -47,8 +47,10 @@ pub(crate) fn decide(
         });
         Ok(Settled::Conflict)
     };
-    // What a pull met before is older than the row that this push has read.
-    let gone = server.is_none_or(Record::is_deleted);
+    // What a pull met before is older than the row that this push has read, unless it is another context's pull.
+    let met = slot.find(seq).and_then(|operation| operation.shadow.clone());
+    let met = met.filter(|met| is_newer(met, server));
+    let gone = met.as_ref().or(server).is_none_or(Record::is_deleted);
     match decision {
         // Both sides deleted it: there is nothing to decide.
         ConflictDecision::Park
