@@ -48,7 +48,9 @@ pub(crate) fn decide(
         Ok(Settled::Conflict)
     };
     // What a pull met before is older than the row that this push has read, unless it is another context's pull.
-    let met = slot.find(seq).and_then(|operation| operation.shadow.clone());
+    let met = slot
+        .find(seq)
+        .and_then(|operation| operation.shadow.clone());
     let met = met.filter(|met| is_newer(met, server));
     let gone = met.as_ref().or(server).is_none_or(Record::is_deleted);
     match decision {

@@ -242,6 +242,23 @@ pub async fn answers_older_than_a_page_of_another_context<H: Harness>(harness: &
     }
 }
 
+/// A delete meets an edit at the server; before that is stored here, another context sees that the record was deleted there, too.
+pub async fn a_delete_that_another_context_sees_done<H: Harness>(harness: &H) {
+    let (one, other, _) = two(harness).await;
+    let server = &one.server;
+    server.set("a", 1);
+    one.pull().await;
+    other.delete("a").await;
+    server.set("a", 2);
+    let (app, others) = (one.clone(), server.clone());
+    server.meanwhile(async move {
+        others.drop_row("a");
+        app.pull_only().await;
+    });
+    other.push().await;
+    other.is_in_sync().await;
+}
+
 /// What another context has queued can be retried and cancelled here.
 pub async fn operations_of_another_context_can_be_cancelled<H: Harness>(harness: &H) {
     let (one, other, _) = two(harness).await;

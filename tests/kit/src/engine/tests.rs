@@ -242,6 +242,7 @@ macro_rules! engine_tests {
             history_24_a_late_batch_of_two_contexts
             queues_that_were_half_read_are_read_again
             answers_older_than_a_page_of_another_context
+            a_delete_that_another_context_sees_done
             operations_of_another_context_can_be_cancelled
             late_pages_undo_no_edit
             busy_contexts_do_not_starve_a_pull
