@@ -44,6 +44,10 @@ fn imports(source: &str) -> Vec<String> {
         .filter(|line| !line.trim_start().starts_with("//"))
         .collect();
     let code = code.join(" ");
+    assert!(
+        !code.contains("use super::"),
+        "imports of the engine begin with crate::sync, so that they are seen here"
+    );
     let mut paths = Vec::new();
     for item in code.split("use crate::sync::").skip(1) {
         let tree = item.split(';').next().unwrap();

@@ -21,6 +21,12 @@ pub(crate) fn decide(
     refusal: &Rejection,
     asks: bool,
 ) -> Result<Settled, Error> {
+    // What a pull met before is older than the row that this push has read, unless it is another context's pull.
+    let newer = slot
+        .find(seq)
+        .and_then(|operation| operation.shadow.clone())
+        .filter(|met| is_newer(met, server));
+    let gone = newer.as_ref().or(server).is_none_or(Record::is_deleted);
     let parked = |slot: &mut Slot, batch: &mut WriteBatch| {
         if let Some(operation) = slot.find(seq) {
             operation.state = OperationState::Conflict;
@@ -28,10 +34,8 @@ pub(crate) fn decide(
             operation.unanswered = asks;
             operation.gone = server.is_none_or(Record::is_deleted);
             if operation.shadow.is_some() {
-                // What a pull met is older, unless another context pulled meanwhile, or it is the tombstone that this server does not show.
-                let met = operation.shadow.take();
-                let newer = met.clone().filter(|met| is_newer(met, server));
-                let hidden = met.filter(Record::is_deleted);
+                // A tombstone that this server does not show is kept, too.
+                let hidden = operation.shadow.take().filter(Record::is_deleted);
                 let row = newer.or_else(|| server.cloned()).or(hidden);
                 operation.shadow = row.or_else(|| Some(Record::tombstone(&operation.id)));
             }
@@ -47,12 +51,6 @@ pub(crate) fn decide(
         });
         Ok(Settled::Conflict)
     };
-    // What a pull met before is older than the row that this push has read, unless it is another context's pull.
-    let met = slot
-        .find(seq)
-        .and_then(|operation| operation.shadow.clone());
-    let met = met.filter(|met| is_newer(met, server));
-    let gone = met.as_ref().or(server).is_none_or(Record::is_deleted);
     match decision {
         // Both sides deleted it: there is nothing to decide.
         ConflictDecision::Park

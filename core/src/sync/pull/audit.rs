@@ -312,8 +312,10 @@ impl Run<'_> {
             let locals = store.get(table, &ids).await?;
             let pairs = rows.into_iter().zip(locals);
             let different: Vec<(Record, DifferenceKind)> = pairs
-                .filter_map(|(row, local)| Some((difference(&row, local.as_ref())?, row)))
-                .map(|(kind, row)| (row, kind))
+                .filter_map(|(row, local)| {
+                    let kind = difference(&row, local.as_ref())?;
+                    Some((row, kind))
+                })
                 .collect();
             rows = different.iter().map(|(row, _)| row.clone()).collect();
             let healed = if self.audit.heal && !rows.is_empty() {
