@@ -34,6 +34,17 @@ impl Query {
         self
     }
 
+    /// Only records that whoever asks may know of: see [`Query::within`](Self::within). Several rules must all match.
+    #[must_use]
+    pub fn within(mut self, rule: impl Into<Expr>) -> Self {
+        let rule = rule.into();
+        self.within = Some(match self.within.take() {
+            Some(earlier) => earlier.and(rule),
+            None => rule,
+        });
+        self
+    }
+
     /// Ordered by `path`, small first; after the orders already given.
     #[must_use]
     pub fn order_by(self, path: impl Into<FieldPath>) -> Self {

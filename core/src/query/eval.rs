@@ -6,11 +6,13 @@
 //! * Numbers compare exactly, integers beyond 2^53 too; texts by their UTF-8 bytes; words of a declared enum by position; a
 //!   text compares with a date, time or date-time by being read as one.
 //! * Arithmetic and functions of null or of the wrong kind are null, and so are overflow and division by zero.
+//! * Beyond its budget a query has no answer: what is left of it is null, and whoever counts makes that an error.
 
 use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::cmp::Ordering;
 
+use super::budget::{Budget, Meter};
 use super::value::{Operand, compare_int_float};
 use super::{BinaryOp, Direction, Expr, FieldPath, OrderBy, functions};
 use crate::name::RecordId;
@@ -72,14 +74,19 @@ impl<'a> Evaluator<'a> {
         Self { schema }
     }
 
-    /// True when the filter holds for the record.
+    /// True when the filter holds for the record. One that makes longer texts than the default [`Budget`] allows does not; a
+    /// [`Judge`](super::Judge) makes an error of that.
     pub fn matches(&self, filter: &Expr, record: &Record) -> bool {
-        Row::new(self.schema, record).truth(filter)
+        let meter = Meter::new(Budget::default());
+        let truth = Row::new(self.schema, record, &meter).truth(filter);
+        truth && meter.excess().is_none()
     }
 
     /// The place of a record in an order.
     pub fn sort_key(&self, order: &[OrderBy], record: &Record) -> SortKey {
-        Row::new(self.schema, record).sort_key(order)
+        // Fields alone take nothing.
+        let meter = Meter::new(Budget::default());
+        Row::new(self.schema, record, &meter).sort_key(order)
     }
 }
 
@@ -87,6 +94,7 @@ impl<'a> Evaluator<'a> {
 pub(super) struct Row<'r> {
     schema: &'r TableSchema,
     record: &'r Record,
+    meter: &'r Meter,
     members: OnceCell<Vec<(Cow<'r, str>, &'r str)>>,
 }
 
@@ -97,10 +105,11 @@ enum Pending<'e> {
 }
 
 impl<'r> Row<'r> {
-    pub(super) fn new(schema: &'r TableSchema, record: &'r Record) -> Self {
+    pub(super) fn new(schema: &'r TableSchema, record: &'r Record, meter: &'r Meter) -> Self {
         Self {
             schema,
             record,
+            meter,
             members: OnceCell::new(),
         }
     }
@@ -154,6 +163,9 @@ impl<'r> Row<'r> {
     where
         'r: 'e,
     {
+        if !self.meter.take(1) {
+            return Operand::Null;
+        }
         match expr {
             Expr::Literal(literal) => Operand::of_literal(literal),
             Expr::Field(path) => self.field(path),
@@ -176,7 +188,7 @@ impl<'r> Row<'r> {
                     .iter()
                     .map(|argument| self.value(argument))
                     .collect();
-                functions::call(*function, &arguments)
+                functions::call(*function, &arguments, self.meter)
             }
         }
     }

@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 
+use super::budget::{Budget, Meter};
 use super::value::Operand;
-use super::{BinaryOp, Function};
+use super::{BinaryOp, Function, text};
 use crate::timestamp::{Date, TimeOfDay, Timestamp};
 
 const EARTH_RADIUS_KM: f64 = 6371.0;
@@ -48,8 +49,12 @@ pub(crate) fn negate<'a>(operand: &Operand<'_>) -> Operand<'a> {
     }
 }
 
-/// A function call.
-pub(crate) fn call<'a>(function: Function, arguments: &[Operand<'a>]) -> Operand<'a> {
+/// A function call; null where `meter` has no room for it.
+pub(crate) fn call<'a>(
+    function: Function,
+    arguments: &[Operand<'a>],
+    meter: &Meter,
+) -> Operand<'a> {
     match (function, arguments) {
         (
             Function::Year
@@ -70,7 +75,7 @@ pub(crate) fn call<'a>(function: Function, arguments: &[Operand<'a>]) -> Operand
                 .map(|(from, to)| distance_km(from, to));
             distance.map_or(Operand::Null, Operand::Float)
         }
-        _ => text_function(function, arguments).unwrap_or(Operand::Null),
+        _ => text_function(function, arguments, meter).unwrap_or(Operand::Null),
     }
 }
 
@@ -122,22 +127,33 @@ fn distance_km(from: (f64, f64), to: (f64, f64)) -> f64 {
     2.0 * EARTH_RADIUS_KM * h.sqrt().min(1.0).asin()
 }
 
-fn text_function<'a>(function: Function, arguments: &[Operand<'a>]) -> Option<Operand<'a>> {
-    let text = |place: usize| arguments.get(place).and_then(Operand::as_text);
+fn text_function<'a>(
+    function: Function,
+    arguments: &[Operand<'a>],
+    meter: &Meter,
+) -> Option<Operand<'a>> {
+    let texts = arguments.iter().filter_map(Operand::as_text);
+    let read = texts.map(str::len).fold(0, usize::saturating_add);
+    if !meter.take(Budget::steps_for(read)) {
+        return None;
+    }
+    let argument = |place: usize| arguments.get(place).and_then(Operand::as_text);
     let number = |place: usize| match arguments.get(place) {
         Some(Operand::Int(number)) => Some(*number),
         _ => None,
     };
     let owned = |text: String| Operand::Text(Cow::Owned(text));
-    let subject = text(0)?;
+    let subject = argument(0)?;
     Some(match function {
         Function::ToLower => owned(subject.to_lowercase()),
         Function::ToUpper => owned(subject.to_uppercase()),
         Function::Trim => owned(subject.trim().to_owned()),
         Function::Length => Operand::Int(chars(subject)),
-        Function::Concat => owned(format!("{subject}{}", text(1)?)),
+        Function::Concat => owned(text::concat(subject, argument(1)?, |bytes| {
+            meter.make(bytes)
+        })?),
         Function::IndexOf => {
-            let found = subject.find(text(1)?);
+            let found = subject.find(argument(1)?);
             Operand::Int(found.and_then(|at| subject.get(..at)).map_or(-1, chars))
         }
         Function::Substring => {
@@ -149,16 +165,12 @@ fn text_function<'a>(function: Function, arguments: &[Operand<'a>]) -> Option<Op
             }
         }
         Function::Replace => {
-            let (find, by) = (text(1)?, text(2)?);
-            if find.is_empty() {
-                owned(subject.to_owned())
-            } else {
-                owned(subject.replace(find, by))
-            }
+            let (find, by) = (argument(1)?, argument(2)?);
+            owned(text::replace(subject, find, by, |bytes| meter.make(bytes))?)
         }
-        Function::StartsWith => Operand::Bool(subject.starts_with(text(1)?)),
-        Function::EndsWith => Operand::Bool(subject.ends_with(text(1)?)),
-        Function::Contains => Operand::Bool(subject.contains(text(1)?)),
+        Function::StartsWith => Operand::Bool(subject.starts_with(argument(1)?)),
+        Function::EndsWith => Operand::Bool(subject.ends_with(argument(1)?)),
+        Function::Contains => Operand::Bool(subject.contains(argument(1)?)),
         _ => return None,
     })
 }

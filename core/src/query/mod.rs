@@ -1,5 +1,6 @@
 //! Queries: one tree of expressions, a fluent builder, the reference evaluation, and OData text in and out.
 
+mod budget;
 mod builder;
 mod cursor;
 mod eval;
@@ -7,11 +8,14 @@ mod expr;
 mod fields;
 mod functions;
 mod kind;
+mod narrow;
 pub mod odata;
 mod page;
+pub mod text;
 mod value;
 mod walk;
 
+pub use budget::{Budget, Excess, Judge, Stop};
 pub use builder::{Field, field};
 pub use cursor::{Cursor, CursorError, Position};
 pub use eval::{Evaluator, SortKey, SortValue};
@@ -46,6 +50,15 @@ pub const DEFAULT_PAGE: u32 = 100;
 pub struct Query {
     /// Which records; `None` is all.
     pub filter: Option<Expr>,
+    /// The records that whoever asks may know of; `None` is all. To the others a store applies nothing of the query, so that not even the
+    /// time of the answer tells of them: of the filter only bounds on `id` and `updatedAt` may narrow beforehand
+    /// ([`narrowing`](Self::narrowing)), and only these two may be an order without sorting what was found. Servers set it for their rules of access;
+    /// it is not a part of OData text.
+    pub within: Option<Expr>,
+    /// What the query may take.
+    pub budget: Budget,
+    /// Ends the reading from outside.
+    pub stop: Stop,
     /// In which order; the id always decides last.
     pub order: Vec<OrderBy>,
     /// How many records of the result to leave out at its start.

@@ -3,8 +3,7 @@
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
-use super::eval::Row;
-use super::{Cursor, DEFAULT_PAGE, OrderBy, Query, SortKey};
+use super::{Cursor, DEFAULT_PAGE, Evaluator, Judge, OrderBy, Query, SortKey};
 use crate::record::Record;
 use crate::schema::TableSchema;
 use crate::store::{Page, StoreError};
@@ -31,17 +30,13 @@ where
     let mut best: BinaryHeap<Candidate<'_>> = BinaryHeap::new();
     // One more tells whether there is a next page.
     let keep = window.skip.saturating_add(window.length).saturating_add(1);
+    let (judge, evaluator) = (Judge::new(query, schema), Evaluator::new(schema));
     for record in records {
         let record = record?;
-        let row = Row::new(schema, &record);
-        if query
-            .filter
-            .as_ref()
-            .is_some_and(|filter| !row.truth(filter))
-        {
+        if !judge.wants(&record)? {
             continue;
         }
-        let key = row.sort_key(&query.order);
+        let key = evaluator.sort_key(&query.order, &record);
         if window
             .start
             .as_ref()

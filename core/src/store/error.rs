@@ -49,6 +49,8 @@ pub enum StoreErrorKind {
     Io,
     /// It is not known whether the batch was done; the store takes no more writes until it is opened again.
     Unknown,
+    /// The query takes more than its [`Budget`](crate::query::Budget). Ask for less.
+    OverBudget,
     /// The store was closed.
     Closed,
     /// The store cannot do what was asked.

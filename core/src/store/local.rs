@@ -145,6 +145,8 @@ pub struct StoreCapabilities {
     pub ordered_commits: bool,
     /// Declared indexes are used for filters and orders.
     pub indexes: bool,
+    /// Long reads run on threads of the store's own, hold up no short ones, and end when their future is dropped.
+    pub background_reads: bool,
 }
 
 impl StoreCapabilities {
@@ -180,6 +182,13 @@ impl StoreCapabilities {
     #[must_use]
     pub fn with_indexes(mut self, yes: bool) -> Self {
         self.indexes = yes;
+        self
+    }
+
+    /// Sets `background_reads`.
+    #[must_use]
+    pub fn with_background_reads(mut self, yes: bool) -> Self {
+        self.background_reads = yes;
         self
     }
 }

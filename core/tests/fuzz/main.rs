@@ -1,6 +1,6 @@
 //! Text from strangers that is nearly right: filters, queries, times, records.
 //!
-//! `SYNCTABLE_CASES=1000000 cargo test -p synctable-core --release --test fuzz` tries more.
+//! `SYNCTABLE_CASES=1000000 cargo test -p synctable-core --release --test fuzz` tries more, `SYNCTABLE_FUZZ_SECONDS=3600` goes on for an hour.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -12,11 +12,12 @@ mod mutate;
 
 use mutate::{mutated_text, try_many};
 use proptest::prelude::*;
-use synctable_core::query::Query;
 use synctable_core::query::odata::{
     Spelling, parse_filter, parse_order_by, parse_select, percent_decode, percent_encode,
 };
-use synctable_core::{Draft, Record, RecordId, TableName, Timestamp};
+use synctable_core::query::{Query, page_of};
+use synctable_core::store::StoreErrorKind;
+use synctable_core::{Draft, FieldType, Record, RecordId, TableName, TableSchema, Timestamp};
 
 const CASES: u32 = 20_000;
 
@@ -84,6 +85,66 @@ fn filters() {
         }
         for refused in [parse_order_by(&text).err(), parse_select(&text).err()] {
             prop_assert!(refused.is_none_or(|error| is_one_line(&error)));
+        }
+        Ok(())
+    });
+}
+
+/// Whatever a filter asks for, judging it takes no more than its budget: this many steps are a few milliseconds.
+#[test]
+fn judged_filters() {
+    let doubled = "concat(concat(t,t),concat(t,t))".replace('t', "concat(title,title)");
+    let nested = "replace(replace(replace(title,'a',title),'a',title),'a',title) eq 'x'";
+    let seeds = [
+        FILTERS[1],
+        FILTERS[4],
+        FILTERS[6],
+        "length(replace(replace(title,'a','aaaaaaaaaa'),'a','aaaaaaaaaa')) gt 5",
+        nested,
+        &format!("indexof(toupper({doubled}),tolower({doubled})) ge 0 or contains({doubled},'b')"),
+        "substring(trim(concat(title,id)),-5,9223372036854775807) in (title,'a',null,concat('a',title))",
+    ];
+    let words = [
+        "replace(",
+        "concat(",
+        "title,",
+        "title)",
+        ",'a'",
+        ",title",
+        ")",
+        "(",
+        "tolower(",
+        "not ",
+        " eq ",
+        " or ",
+        "trim(",
+        "substring(",
+        ",1",
+        ",-1",
+    ];
+    let records: Vec<Record> = [1, 100, 20_000]
+        .iter()
+        .map(|length| {
+            let json = format!(
+                r#"{{"id":"{length}","title":"{}","n":{length}}}"#,
+                "a".repeat(*length)
+            );
+            Record::from_json(&json).unwrap()
+        })
+        .collect();
+    let schema = TableSchema::new().with_field("title", FieldType::String);
+    try_many(CASES / 4, &mutated_text(&seeds, &words), |text| {
+        let Ok(filter) = parse_filter(&text) else {
+            return Ok(());
+        };
+        let mut query = Query::all().filter(filter);
+        query.budget.steps = 1_000_000;
+        match page_of(&query, &schema, records.iter().cloned().map(Ok)) {
+            Ok(page) => prop_assert!(page.records.len() <= records.len()),
+            Err(error) => {
+                prop_assert_eq!(error.kind(), StoreErrorKind::OverBudget);
+                prop_assert!(is_one_line(&error), "{error}");
+            }
         }
         Ok(())
     });

@@ -5,6 +5,7 @@
 #![allow(dead_code, reason = "not every crate uses all of it")]
 
 use std::fmt::{self, Debug};
+use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -108,20 +109,57 @@ pub(crate) fn mutated_text(
 }
 
 /// Tries `check` on `SYNCTABLE_CASES` inputs, or on so many. Panics with the smallest input that fails.
+///
+/// With `SYNCTABLE_FUZZ_SECONDS` it goes on with other inputs for so long, each of which may take a second, and all of them
+/// together 64 MiB more memory than the process had.
 pub(crate) fn try_many<T: Debug>(
     cases: u32,
     inputs: &impl Strategy<Value = T>,
     check: impl Fn(T) -> TestCaseResult,
 ) {
-    let cases = std::env::var("SYNCTABLE_CASES").map_or(cases, |text| {
-        text.parse().expect("SYNCTABLE_CASES is a number")
-    });
+    let number = |name: &str| {
+        let text = std::env::var(name).ok()?;
+        Some(
+            text.parse::<u32>()
+                .unwrap_or_else(|_| panic!("{name} is a number")),
+        )
+    };
+    let cases = number("SYNCTABLE_CASES").unwrap_or(cases);
+    let long = number("SYNCTABLE_FUZZ_SECONDS").map(|seconds| Duration::from_secs(seconds.into()));
+    let (start, memory) = (Instant::now(), most_memory());
     let config = Config {
         cases,
         failure_persistence: None,
         ..Config::default()
     };
-    if let Err(failure) = TestRunner::new(config).run(inputs, check) {
-        panic!("{failure}");
+    let mut runner = TestRunner::new(config);
+    loop {
+        let result = runner.run(inputs, |input| {
+            let begun = Instant::now();
+            check(input)?;
+            let taken = begun.elapsed();
+            let quick = long.is_none() || taken < Duration::from_secs(1);
+            prop_assert!(quick, "it took {taken:?}");
+            Ok(())
+        });
+        if let Err(failure) = result {
+            panic!("{failure}");
+        }
+        let Some(long) = long else { return };
+        let more = most_memory().saturating_sub(memory);
+        assert!(more < 64 * 1024, "the inputs took {more} KiB");
+        if start.elapsed() > long {
+            return;
+        }
     }
+}
+
+/// The most memory that the process has had, in KiB; 0 where the system does not say.
+fn most_memory() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let number = line.and_then(|line| line.trim().strip_suffix(" kB"));
+    number
+        .and_then(|number| number.trim().parse().ok())
+        .unwrap_or_default()
 }

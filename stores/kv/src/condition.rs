@@ -27,18 +27,13 @@ pub(crate) struct Condition {
 /// A part of an index: the least encoded value, and what the largest starts with.
 pub(crate) type Part = (Vec<u8>, Vec<u8>);
 
-/// The conditions of a filter, by field; `Err` with the id where it holds for no other record.
+/// What demands say of single fields, all of them together; `Err` with the id where they hold for no other record.
 pub(crate) fn conditions<'q>(
-    filter: Option<&'q Expr>,
+    demands: impl IntoIterator<Item = &'q Expr>,
     schema: &TableSchema,
 ) -> Result<Vec<(&'q str, Condition)>, RecordId> {
     let mut found: Vec<(&str, Condition)> = Vec::new();
-    let mut waiting: Vec<&Expr> = filter.into_iter().collect();
-    while let Some(expr) = waiting.pop() {
-        if let Expr::Binary(BinaryOp::And, left, right) = expr {
-            waiting.extend([&**left, &**right]);
-            continue;
-        }
+    for expr in demands {
         let comparison = comparison(expr);
         if let Some((BinaryOp::Eq, "id", Literal::String(id))) = comparison {
             return Err(RecordId::system(id));

@@ -2,13 +2,15 @@
 
 use std::ops::Range;
 
-use synctable_core::query::{Direction, Evaluator, FieldPath, OrderBy, Query, SortKey, Window};
+use synctable_core::query::{
+    Direction, Evaluator, FieldPath, Judge, OrderBy, Query, SortKey, SortValue, Window,
+};
 use synctable_core::store::{Page, StoreError};
 use synctable_core::{IndexSpec, Record, RecordId, TableName, TableSchema};
 
 use crate::backend::KvSnapshot;
 use crate::key::{Key, behind, index_start, same_values, successor};
-use crate::plan::Walk;
+use crate::plan::{Walk, is_id};
 use crate::scan::Entries;
 use crate::value;
 use crate::values;
@@ -109,18 +111,10 @@ impl Walker<'_> {
         if window.length == 0 {
             return Ok(Some(Page::default()));
         }
-        let evaluator = Evaluator::new(self.schema);
         let mut parts = self.keys();
-        let mut page = PageOf {
-            query,
-            window: &window,
-            evaluator,
-            left_out: 0,
-            records: Vec::new(),
-        };
+        let mut page = PageOf::new(query, &window, self.schema);
         if let Some(start) = &window.start {
-            let mut values = self.walk.fixed.clone();
-            values.extend(values::encode(&start.values));
+            let values = self.values_of(query, start);
             if values::is_cut(&values) {
                 return Ok(None);
             }
@@ -164,6 +158,24 @@ impl Walker<'_> {
         Ok(Some(page.end()))
     }
 
+    /// The values of an entry at a place in the order of the walk. That the id follows all others may be said by both, by the index
+    /// or by the query.
+    fn values_of(&self, query: &Query, place: &SortKey) -> Vec<u8> {
+        let mut terms: Vec<&SortValue> = place.values.iter().collect();
+        if query.order.last().is_some_and(is_id) {
+            terms.pop();
+        }
+        let fields = self.walk.index.fields.get(self.walk.equal..);
+        let id = SortValue::Text(place.id.to_string());
+        if fields
+            .and_then(<[String]>::last)
+            .is_some_and(|last| last == "id")
+        {
+            terms.push(&id);
+        }
+        [self.walk.fixed.as_slice(), &values::encode(terms)].concat()
+    }
+
     /// As [`take`](Self::take), from the last group of equal values to the first, each by ascending id.
     fn take_back(
         &self,
@@ -205,7 +217,7 @@ impl Walker<'_> {
             {
                 return Ok(None);
             }
-            if page.add(self.record(&key)?) {
+            if page.add(self.record(&key)?)? {
                 return Ok(Some(true));
             }
         }
@@ -215,26 +227,37 @@ impl Walker<'_> {
 
 /// A page that is being filled.
 pub(crate) struct PageOf<'a> {
-    pub(crate) query: &'a Query,
-    pub(crate) window: &'a Window,
-    pub(crate) evaluator: Evaluator<'a>,
-    pub(crate) left_out: usize,
-    pub(crate) records: Vec<Record>,
+    query: &'a Query,
+    window: &'a Window,
+    judge: Judge<'a>,
+    schema: &'a TableSchema,
+    left_out: usize,
+    records: Vec<Record>,
 }
 
-impl PageOf<'_> {
+impl<'a> PageOf<'a> {
+    pub(crate) fn new(query: &'a Query, window: &'a Window, schema: &'a TableSchema) -> Self {
+        Self {
+            query,
+            window,
+            judge: Judge::new(query, schema),
+            schema,
+            left_out: 0,
+            records: Vec::new(),
+        }
+    }
+
     /// Takes the next record of the order in; true when one more than the page holds was seen.
-    pub(crate) fn add(&mut self, record: Record) -> bool {
-        let matches = |filter| self.evaluator.matches(filter, &record);
-        if !self.query.filter.as_ref().is_none_or(matches) {
-            return false;
+    pub(crate) fn add(&mut self, record: Record) -> Result<bool, StoreError> {
+        if !self.judge.wants(&record)? {
+            return Ok(false);
         }
         if self.left_out < self.window.skip {
             self.left_out += 1;
-            return false;
+            return Ok(false);
         }
         self.records.push(record);
-        self.records.len() > self.window.length
+        Ok(self.records.len() > self.window.length)
     }
 
     pub(crate) fn end(mut self) -> Page {
@@ -242,10 +265,11 @@ impl PageOf<'_> {
             return Page::new(self.records, None);
         }
         self.records.truncate(self.window.length);
+        let evaluator = Evaluator::new(self.schema);
         let last: Option<SortKey> = self
             .records
             .last()
-            .map(|last| self.evaluator.sort_key(&self.query.order, last));
+            .map(|last| evaluator.sort_key(&self.query.order, last));
         let next = self.window.next(last.as_ref(), self.records.len());
         Page::new(self.records, next)
     }

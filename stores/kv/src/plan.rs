@@ -1,6 +1,6 @@
 //! Which records a query looks at, and in what order: a pure function of the query and the declared table.
 
-use synctable_core::query::{Direction, Query};
+use synctable_core::query::{Direction, OrderBy, Query};
 use synctable_core::{IndexSpec, RecordId, TableSchema};
 
 use crate::backend::Indexes;
@@ -41,7 +41,7 @@ pub(crate) fn plan<'q>(
     ready: impl Iterator<Item = &'q IndexSpec>,
     use_of: Indexes,
 ) -> Plan<'q> {
-    let conditions = match conditions(query.filter.as_ref(), schema) {
+    let conditions = match conditions(query.narrowing(), schema) {
         Ok(conditions) => conditions,
         Err(id) => return Plan::Id(id),
     };
@@ -93,7 +93,8 @@ fn walk<'q>(
     }
     let parts = next.map(Condition::parts).unwrap_or_default();
     let sorted = use_of == Indexes::Ordered || rest.is_empty();
-    let order = in_order(rest, query).filter(|_| sorted);
+    let followed = sorted && query.may_follow(&index.fields, equal);
+    let order = in_order(rest, query).filter(|_| followed);
     (equal > 0 || !parts.is_empty() || order.is_some()).then_some(Walk {
         index,
         fixed,
@@ -110,11 +111,26 @@ fn in_order(rest: &[String], query: &Query) -> Option<Direction> {
         .order
         .first()
         .map_or(Direction::Ascending, |term| term.direction);
+    // Records with equal terms come by id, whether the index or the order says so or not. Against the direction of the index they would
+    // come by falling id.
+    let terms = match query.order.split_last() {
+        Some((last, terms)) if is_id(last) => terms,
+        _ => &query.order,
+    };
+    let rest = match rest.split_last() {
+        Some((last, fields)) if last == "id" && direction == Direction::Ascending => fields,
+        _ => rest,
+    };
     // All fields of the index have to be terms: records with equal terms come by id.
-    let same = rest.len() == query.order.len()
+    let same = rest.len() == terms.len()
         && rest
             .iter()
-            .zip(&query.order)
+            .zip(terms)
             .all(|(field, term)| name(&term.path) == Some(field) && term.direction == direction);
     same.then_some(direction)
+}
+
+/// The term that follows every order anyway.
+pub(crate) fn is_id(term: &OrderBy) -> bool {
+    name(&term.path) == Some("id") && term.direction == Direction::Ascending
 }

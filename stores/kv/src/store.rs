@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use async_trait::async_trait;
-use synctable_core::query::{Evaluator, Query, Window, page_of};
+use synctable_core::query::{Judge, Query, Window, page_of};
 use synctable_core::store::{
     Access, Check, Durability, Expect, LocalStore, Page, Plan as Explained, StoreCapabilities,
     StoreError, StoreErrorKind, Write, WriteBatch,
@@ -278,24 +278,22 @@ impl<B: KvBackend> KvStore<B> {
         let schema = catalogue.table(table)?;
         let snapshot = self.backend.snapshot()?;
         let keys = all_records(table);
-        let Some(filter) = &query.filter else {
+        if query.filter.is_none() && query.within.is_none() {
             return Entries::new(&*snapshot, keys)
                 .map(|entry| entry.map(|_| 1))
                 .sum();
-        };
-        let evaluator = Evaluator::new(schema);
-        let one = |record: Result<Record, StoreError>| {
-            record.map(|record| u64::from(evaluator.matches(filter, &record)))
-        };
-        let unordered = Query::all().filter(filter.clone());
+        }
+        let judge = Judge::new(query, schema);
+        let one = |record: Result<Record, StoreError>| judge.wants(&record?).map(u64::from);
+        let mut unordered = query.clone();
+        unordered.order.clear();
         match plan(
             &unordered,
             schema,
             catalogue.ready(table),
             self.backend.indexes(),
         ) {
-            Plan::Id(id) => Ok(get(&*snapshot, table, &id)?
-                .map_or(0, |record| u64::from(evaluator.matches(filter, &record)))),
+            Plan::Id(id) => get(&*snapshot, table, &id)?.map_or(Ok(0), |record| one(Ok(record))),
             Plan::Index(walk) => {
                 let walker = Walker {
                     snapshot: &*snapshot,
@@ -444,15 +442,9 @@ fn page_by_id(
     if let Some(place) = &window.start {
         keys.start = behind(Key::record(table, &place.id).encode());
     }
-    let mut page = PageOf {
-        query,
-        window: &window,
-        evaluator: Evaluator::new(schema),
-        left_out: 0,
-        records: Vec::new(),
-    };
+    let mut page = PageOf::new(query, &window, schema);
     for record in records(snapshot, table, keys) {
-        if page.add(record?) {
+        if page.add(record?)? {
             break;
         }
     }

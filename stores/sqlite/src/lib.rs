@@ -9,6 +9,7 @@
 mod catalogue;
 mod error;
 mod explain;
+mod gauge;
 mod kv;
 mod layout;
 mod lock;
@@ -17,6 +18,7 @@ mod pool;
 mod queue;
 mod read;
 mod rows;
+mod scan;
 mod sql;
 mod store;
 mod writer;

@@ -13,7 +13,6 @@ use synctable_kv::files::{self, io_error, not_ours, shown};
 
 use crate::catalogue;
 use crate::error::describe;
-use crate::sql::functions;
 
 /// What a file of ours is for, and how it is told from others.
 struct Kind {
@@ -140,7 +139,7 @@ fn set_up(conn: &Connection, options: &Options) -> rusqlite::Result<()> {
     conn.pragma_update(None, "trusted_schema", false)?;
     // Otherwise a statement with a bound LIMIT is planned again each time.
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
-    functions::register(conn)
+    Ok(())
 }
 
 /// The folder is there, so a file that cannot be made or opened in it is one that may not be.

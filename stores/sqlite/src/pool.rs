@@ -1,23 +1,28 @@
 //! Connections for reading: short reads run where they are asked for, long ones on threads of their own.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
 use std::thread::{self, JoinHandle};
 
 use rusqlite::Connection;
+use synctable_core::query::Stop;
 use synctable_core::store::{StoreError, StoreErrorKind};
 use tokio::sync::oneshot;
 
 use crate::catalogue::{self, Catalogue};
 use crate::error::{closed, from_sqlite};
+use crate::gauge::{Gauge, STEPS};
 use crate::open::{self, Options};
+use crate::sql::functions;
 use crate::writer::run;
 
-/// How many steps of SQLite's machine pass between two looks at the budget.
-const STEPS: i32 = 1000;
-/// How many thousand steps a read may take where it is asked for: well below a millisecond.
-const INLINE_BUDGET: i64 = 25;
+/// How many steps a read may take where it is asked for: well below a millisecond.
+const INLINE: i64 = 25_000;
+/// How many steps a read may take beside the short ones, where no connection was free for it at once.
+const SHORT: i64 = 250_000;
+/// How many long reads run at the same time.
+const LONG_READS: usize = 2;
 
 /// What the writing thread and all readers share.
 #[derive(Debug)]
@@ -80,14 +85,18 @@ impl Shared {
     }
 }
 
-/// Thousands of steps until a read is stopped.
-type Budget = Arc<AtomicI64>;
-
 type Job = Box<dyn FnOnce(&Reader) + Send>;
 
-/// The reading connections and their threads.
+/// The reading connections and their threads. Long reads have a lane of their own, so that short ones never wait behind them.
 #[derive(Debug)]
 pub(crate) struct Pool {
+    short: Lane,
+    long: Lane,
+}
+
+/// Some connections, and the threads that work with them.
+#[derive(Debug)]
+struct Lane {
     slots: Arc<Vec<Slot>>,
     workers: Mutex<Option<Workers>>,
 }
@@ -96,7 +105,7 @@ pub(crate) struct Pool {
 #[derive(Debug)]
 struct Slot {
     reader: Mutex<Option<Reader>>,
-    budget: Budget,
+    gauge: Arc<Gauge>,
     options: Options,
     shared: Arc<Shared>,
 }
@@ -105,8 +114,20 @@ struct Slot {
 #[derive(Debug)]
 pub(crate) struct Reader {
     pub(crate) conn: Connection,
-    budget: Budget,
+    pub(crate) gauge: Arc<Gauge>,
 }
+
+/// Why a read was not done in a lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NotNow {
+    /// No connection is free.
+    Busy,
+    /// It takes longer than the lane allows.
+    TooLong,
+}
+
+/// What became of a read in a lane.
+pub(crate) type Attempt<T> = Result<Result<T, StoreError>, NotNow>;
 
 #[derive(Debug)]
 struct Workers {
@@ -114,70 +135,99 @@ struct Workers {
     threads: Vec<JoinHandle<()>>,
 }
 
+/// Stops a read when the future that waits for it is dropped.
+struct StopOnDrop(Stop);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
+}
+
 impl Pool {
     /// Opens the first connection.
     pub(crate) fn open(options: &Options, shared: &Arc<Shared>) -> Result<Self, StoreError> {
         // Writing touches a page of every index for each row; reading has less use for a large cache.
-        let options = &Options {
-            cache: options.cache / 2,
-            ..options.clone()
+        let pool = Self {
+            short: Lane::new(options, shared, options.readers.max(1), options.cache / 2),
+            long: Lane::new(options, shared, LONG_READS, options.cache / 4),
         };
-        let slots: Vec<Slot> = (0..options.readers.max(1))
-            .map(|_| Slot {
-                reader: Mutex::new(None),
-                budget: Arc::new(AtomicI64::new(i64::MAX)),
-                options: options.clone(),
-                shared: Arc::clone(shared),
-            })
-            .collect();
-        if let Some(slot) = slots.first() {
+        if let Some(slot) = pool.short.slots.first() {
             slot.with(slot.lock(), |_| Ok(()))?;
         }
-        Ok(Self {
-            slots: Arc::new(slots),
-            workers: Mutex::new(None),
-        })
+        Ok(pool)
     }
 
-    /// Runs a read here and now. `None` where no connection is free or the read takes long: nothing was done then.
+    /// Does on a thread what [`inline`](Self::inline) could not do. Dropping the future stops the read.
+    pub(crate) async fn off_thread<T: Send + 'static>(
+        &self,
+        why: NotNow,
+        read: impl Fn(&Reader) -> Result<T, StoreError> + Send + Sync + 'static,
+    ) -> Result<T, StoreError> {
+        let read = Arc::new(read);
+        if why == NotNow::Busy
+            && let Ok(result) = self.short.off_thread(&read, SHORT).await?
+        {
+            return result;
+        }
+        let done = self.long.off_thread(&read, i64::MAX).await?;
+        // Only closing ends it before its time.
+        done.unwrap_or_else(|_| Err(closed()))
+    }
+
+    /// Runs a read here and now, where that is quick.
     pub(crate) fn inline<T>(
         &self,
         read: impl FnOnce(&Reader) -> Result<T, StoreError>,
-    ) -> Option<Result<T, StoreError>> {
-        let (slot, guard) = self
-            .slots
-            .iter()
-            .find_map(|slot| Some((slot, slot.try_lock()?)))?;
-        let mut stopped = false;
-        let result = slot.with(guard, |reader| {
-            reader.budget.store(INLINE_BUDGET, Ordering::Relaxed);
-            let result = read(reader);
-            stopped = reader.budget.swap(i64::MAX, Ordering::Relaxed) <= 0;
-            // With the budget used up, the end of the read's transaction may have been stopped as well.
-            if !reader.conn.is_autocommit() {
-                run(&reader.conn, "ROLLBACK")?;
-            }
-            result
-        });
-        match result {
-            Err(_) if stopped => None,
-            result => Some(result),
+    ) -> Attempt<T> {
+        let mut slots = self.short.slots.iter();
+        let (slot, reader) = slots
+            .find_map(|slot| Some((slot, slot.try_lock()?)))
+            .ok_or(NotNow::Busy)?;
+        let attempt = slot.with(reader, |reader| Ok(reader.attempt(INLINE, None, read)));
+        attempt.unwrap_or_else(|error| Ok(Err(error)))
+    }
+
+    /// Stops the reads that run, ends the threads and closes the connections.
+    pub(crate) fn close(&self) {
+        self.short.close();
+        self.long.close();
+    }
+}
+
+impl Lane {
+    fn new(options: &Options, shared: &Arc<Shared>, connections: usize, cache: usize) -> Self {
+        let slot = || Slot {
+            reader: Mutex::new(None),
+            gauge: Arc::default(),
+            options: Options {
+                cache,
+                ..options.clone()
+            },
+            shared: Arc::clone(shared),
+        };
+        Self {
+            slots: Arc::new(std::iter::repeat_with(slot).take(connections).collect()),
+            workers: Mutex::new(None),
         }
     }
 
-    /// Runs a read on a thread of its own.
-    pub(crate) async fn off_thread<T: Send + 'static>(
+    /// Runs a read on a thread of this lane, within `steps`.
+    async fn off_thread<T: Send + 'static>(
         &self,
-        read: impl FnOnce(&Reader) -> Result<T, StoreError> + Send + 'static,
-    ) -> Result<T, StoreError> {
+        read: &Arc<impl Fn(&Reader) -> Result<T, StoreError> + Send + Sync + 'static>,
+        steps: i64,
+    ) -> Result<Attempt<T>, StoreError> {
         let (reply, answer) = oneshot::channel();
+        let stop = StopOnDrop(Stop::default());
+        let (read, asked) = (Arc::clone(read), stop.0.clone());
         self.send(Box::new(move |reader: &Reader| {
             // Nobody waits any more where the caller dropped its future.
             if !reply.is_closed() {
-                let _ = reply.send(read(reader));
+                let _ = reply.send(reader.attempt(steps, Some(asked), &*read));
             }
         }))?;
-        answer.await.map_err(|_| closed())?
+        answer.await.map_err(|_| closed())
     }
 
     fn send(&self, job: Job) -> Result<(), StoreError> {
@@ -191,10 +241,9 @@ impl Pool {
         }
     }
 
-    /// Stops the reads that run, ends the threads and closes the connections.
-    pub(crate) fn close(&self) {
+    fn close(&self) {
         for slot in self.slots.iter() {
-            slot.budget.store(0, Ordering::Relaxed);
+            slot.gauge.close();
         }
         let workers = self
             .workers
@@ -240,23 +289,45 @@ impl Slot {
         self.shared.check_open()?;
         let reader = match &mut *reader {
             Some(reader) => reader,
-            empty => empty.insert(Reader::open(&self.options, &self.budget)?),
+            empty => empty.insert(Reader::open(&self.options, &self.gauge)?),
         };
         read(reader)
     }
 }
 
 impl Reader {
-    fn open(options: &Options, budget: &Budget) -> Result<Self, StoreError> {
+    fn open(options: &Options, gauge: &Arc<Gauge>) -> Result<Self, StoreError> {
         let mut conn = open::open_reader(options)?;
-        let budget = Arc::clone(budget);
-        let left = Arc::clone(&budget);
-        conn.progress_handler(
-            STEPS,
-            Some(move || left.fetch_sub(1, Ordering::Relaxed) <= 1),
-        )
-        .map_err(from_sqlite)?;
-        Ok(Self { conn, budget })
+        functions::register(&conn, gauge).map_err(from_sqlite)?;
+        let looked_at = Arc::clone(gauge);
+        conn.progress_handler(STEPS, Some(move || looked_at.is_up()))
+            .map_err(from_sqlite)?;
+        Ok(Self {
+            conn,
+            gauge: Arc::clone(gauge),
+        })
+    }
+
+    /// Runs a read within `steps`.
+    fn attempt<T>(
+        &self,
+        steps: i64,
+        stop: Option<Stop>,
+        read: impl FnOnce(&Self) -> Result<T, StoreError>,
+    ) -> Attempt<T> {
+        self.gauge.enter(steps, stop);
+        let result = read(self);
+        let too_long = self.gauge.leave();
+        // A read that was stopped at its very end may have left its transaction open.
+        if !self.conn.is_autocommit()
+            && let Err(error) = run(&self.conn, "ROLLBACK")
+        {
+            return Ok(Err(error));
+        }
+        match result {
+            Err(_) if too_long => Err(NotNow::TooLong),
+            result => Ok(result),
+        }
     }
 }
 
@@ -302,6 +373,8 @@ fn work(slot: &Slot, inbox: &Mutex<Receiver<Job>>) {
 
 #[cfg(test)]
 mod tests {
+    use std::future::Future;
+    use std::task::{Context, Waker};
     use std::time::Duration;
 
     use tempfile::TempDir;
@@ -340,7 +413,7 @@ mod tests {
                     .query_row(numbers, [], |row| row.get::<_, i64>(0));
                 count.map_err(from_sqlite)
             };
-            reading.off_thread(count).await
+            reading.off_thread(NotNow::TooLong, count).await
         });
         tokio::task::yield_now().await;
         start.recv().unwrap();
@@ -357,11 +430,49 @@ mod tests {
         for _ in 0..STEPS {
             let read = |reader: &Reader| {
                 let snapshot = Snapshot::begin(&reader.conn)?;
-                reader.budget.store(0, Ordering::Relaxed);
+                reader.gauge.enter(0, None);
                 drop(snapshot);
                 Ok(())
             };
             pool.inline(read).unwrap().unwrap();
+        }
+    }
+
+    /// Goes on until it is stopped; says when it began.
+    fn endless(began: Sender<()>) -> impl Fn(&Reader) -> Result<i64, StoreError> + Send + Sync {
+        move |reader| {
+            let _ = began.send(());
+            let numbers = "WITH RECURSIVE all_of_them(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM all_of_them) \
+                           SELECT count(*) FROM all_of_them";
+            let count = reader.conn.query_row(numbers, [], |row| row.get(0));
+            count.map_err(from_sqlite)
+        }
+    }
+
+    #[tokio::test]
+    async fn dropping_a_long_read_stops_it_and_meanwhile_short_ones_are_answered() {
+        let (_folder, _conn, _shared, pool) = pool();
+        let (started, start) = channel();
+        let mut long = Vec::new();
+        for _ in 0..LONG_READS {
+            let mut read = Box::pin(pool.off_thread(NotNow::TooLong, endless(started.clone())));
+            let polled = read.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            assert!(polled.is_pending());
+            long.push(read);
+            start.recv().unwrap();
+        }
+        let one = |reader: &Reader| {
+            let one = reader
+                .conn
+                .query_row("SELECT 1", [], |row| row.get::<_, i64>(0));
+            one.map_err(from_sqlite)
+        };
+        assert!(matches!(pool.inline(one), Ok(Ok(1))));
+        assert_eq!(pool.off_thread(NotNow::Busy, one).await.unwrap(), 1);
+        drop(long);
+        // Both threads are free again.
+        for _ in 0..LONG_READS {
+            assert_eq!(pool.off_thread(NotNow::TooLong, one).await.unwrap(), 1);
         }
     }
 }

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use rusqlite::Connection;
 use synctable_core::query::Query;
 use synctable_core::store::{
     LocalStore, Page, Plan, ProcessLock, StoreCapabilities, StoreError, WriteBatch,
@@ -18,7 +17,7 @@ use synctable_kv::files::io_error;
 use crate::catalogue::Catalogue;
 use crate::lock;
 use crate::open::{self, Options};
-use crate::pool::{Pool, Shared};
+use crate::pool::{NotNow, Pool, Reader, Shared};
 use crate::queue::Queue;
 use crate::read;
 use crate::writer::Writer;
@@ -163,25 +162,28 @@ impl SqliteStore {
     ) -> Result<T, StoreError>
     where
         A: ToOwned + Sync + ?Sized + 'static,
-        A::Owned: Send,
+        A::Owned: Send + Sync,
         T: Send + 'static,
     {
         let shared = &self.shared;
-        let now = self
+        let here = self
             .pool
-            .inline(|reader| read(&reader.conn, shared, table, asked));
-        if let Some(result) = now {
-            return result;
-        }
+            .inline(|reader| read(reader, shared, table, asked));
+        let why = match here {
+            Ok(result) => return result,
+            Err(why) => why,
+        };
         let (shared, table, asked) = (Arc::clone(shared), table.clone(), asked.to_owned());
         self.pool
-            .off_thread(move |reader| read(&reader.conn, &shared, &table, asked.borrow()))
+            .off_thread(why, move |reader| {
+                read(reader, &shared, &table, asked.borrow())
+            })
             .await
     }
 }
 
 /// A read of one table: what is asked is ids or a query.
-type Read<A, T> = fn(&Connection, &Shared, &TableName, &A) -> Result<T, StoreError>;
+type Read<A, T> = fn(&Reader, &Shared, &TableName, &A) -> Result<T, StoreError>;
 
 #[async_trait]
 impl LocalStore for SqliteStore {
@@ -193,7 +195,7 @@ impl LocalStore for SqliteStore {
     async fn schema(&self) -> Result<Schema, StoreError> {
         let shared = Arc::clone(&self.shared);
         self.pool
-            .off_thread(move |reader| read::schema(&reader.conn, &shared))
+            .off_thread(NotNow::Busy, move |reader| read::schema(reader, &shared))
             .await
     }
 
@@ -229,6 +231,7 @@ impl LocalStore for SqliteStore {
             .with_multi_process(true)
             .with_ordered_commits(true)
             .with_indexes(true)
+            .with_background_reads(true)
     }
 
     async fn try_lock(&self) -> Result<ProcessLock, StoreError> {

@@ -63,6 +63,8 @@ macro_rules! __store_group {
             pages_follow_each_other_without_gap
             cursor_stays_good_when_records_come_and_go
             cursor_of_another_order_is_refused
+            long_texts_are_refused
+            only_granted_records_count_against_a_budget
             empty_table_has_one_empty_page
         }
     };

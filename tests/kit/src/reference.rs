@@ -1,6 +1,6 @@
 //! The answers of a store beside those of the reference evaluation.
 
-use synctable_core::query::{Evaluator, Query, page_of};
+use synctable_core::query::{Judge, Query, page_of};
 use synctable_core::store::{LocalStore, Page};
 use synctable_core::{Record, TableName, TableSchema};
 
@@ -34,12 +34,12 @@ pub async fn compare_query(
         of_store.after = found.next;
         of_reference.after = expected.next;
     }
-    let evaluator = Evaluator::new(schema);
-    let matches = |record: &&Record| match &query.filter {
-        Some(filter) => evaluator.matches(filter, record),
-        None => true,
-    };
-    let expected = records.iter().filter(matches).count() as u64;
+    let judge = Judge::new(query, schema);
+    let mut expected = 0;
+    for record in records {
+        let wanted = judge.wants(record);
+        expected += u64::from(wanted.map_err(|error| format!("the count is refused: {error}"))?);
+    }
     match store.count(table, query).await {
         Ok(found) if found == expected => Ok(()),
         found => Err(format!(

@@ -12,6 +12,7 @@ use crate::handler::Core;
 use crate::identity;
 use crate::limits::Limits;
 use crate::retention::{self, Pruner, Retention};
+use crate::scans::Scans;
 use crate::server::TableServer;
 use crate::tables::Tables;
 use crate::turns::Turns;
@@ -133,6 +134,7 @@ impl TableServerBuilder {
         let tables = Tables::open(&*self.store, &self.schema, spare, self.ids_of).await?;
         retention::begin(&*self.store, self.clock.now()).await?;
         let id = identity::begin(&*self.store).await?;
+        let scans = Scans::new(Arc::clone(&self.store), self.limits.scans);
         Ok(TableServer::new(Core {
             id,
             store: self.store,
@@ -145,6 +147,7 @@ impl TableServerBuilder {
             retention: self.retention,
             pruner: Pruner::new(self.retention),
             turns: Turns::default(),
+            scans,
         }))
     }
 }

@@ -72,6 +72,10 @@ impl Failure {
         Self::new(StatusCode::FORBIDDEN, "this may not be done by who asks")
     }
 
+    pub(crate) fn no_record() -> Self {
+        Self::not_found("there is no such record")
+    }
+
     pub(crate) fn no_table(table: &TableName) -> Self {
         Self::not_found(format!("there is no table {table}"))
     }
@@ -100,6 +104,7 @@ impl From<StoreError> for Failure {
                 tracing::error!(error = %Chain(&error), "it is not known what is stored");
                 Self::unsure()
             }
+            StoreErrorKind::OverBudget => Self::bad_request(error.to_string()),
             StoreErrorKind::Closed | StoreErrorKind::Locked => {
                 tracing::warn!(%error, "store is not available");
                 Self::busy("the server's store is not available; try later")

@@ -18,6 +18,7 @@ use crate::limits::Limits;
 use crate::parameters::Parameters;
 use crate::respond::{self, Response};
 use crate::retention::{Pruner, Retention};
+use crate::scans::Scans;
 use crate::tables::{Table, Tables};
 use crate::turns::Turns;
 use crate::{read, write};
@@ -38,6 +39,7 @@ pub(crate) struct Core {
     pub(crate) retention: Retention,
     pub(crate) pruner: Pruner,
     pub(crate) turns: Turns,
+    pub(crate) scans: Scans,
 }
 
 /// One request to a table that exists.
@@ -161,10 +163,15 @@ impl Core {
                 .await
                 .map_err(|refusal| Failure::refused(refusal, &name))?,
         };
+        let makes = matches!(verb, Verb::Create);
+        let table = self.tables.find(&*self.store, name, makes).await?;
+        if !table.is_made && !matches!(verb, Verb::List) {
+            return Err(Failure::no_record());
+        }
         let call = Call {
             core: self,
             dialect,
-            table: self.tables.find(&*self.store, name).await?,
+            table,
             grant,
             include_deleted: dialect.includes_deleted(request.headers(), &parameters),
             parameters,

@@ -34,6 +34,7 @@ mod parameters;
 mod read;
 mod respond;
 mod retention;
+mod scans;
 mod sequence;
 mod server;
 mod stall;

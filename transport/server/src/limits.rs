@@ -24,6 +24,14 @@ pub struct Limits {
     /// Bytes of records in one page; a page that would be larger is cut, at least one record is given.
     /// Default 16 MiB.
     pub page: usize,
+    /// Steps that finding the records of one page, or counting them, may take: see
+    /// [`Budget::steps`](synctable_core::query::Budget::steps). Default 50 million, a second or two; more is answered with 400. A table of many
+    /// millions of records needs an index for what is asked of it, or a higher bound. Texts that a filter makes are
+    /// bounded by [`body`](Self::body).
+    pub steps: u64,
+    /// Full scans at the same time; further ones wait, while other requests go on. Default 2. A store with threads of its own for them
+    /// ([`background_reads`](synctable_core::store::StoreCapabilities::background_reads)) decides by itself.
+    pub scans: usize,
     /// Tables that are made on first use. Default 1000; the next one is answered with 404.
     pub tables: usize,
     /// Open connections; further ones wait. Default 1024.
@@ -49,6 +57,8 @@ impl Default for Limits {
             headers: 64 * 1024,
             target: 32 * 1024,
             page: 16 * 1024 * 1024,
+            steps: 50_000_000,
+            scans: 2,
             tables: 1000,
             connections: 1024,
             header_timeout: Duration::from_secs(10),

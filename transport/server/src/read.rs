@@ -20,16 +20,16 @@ use crate::respond::{self, Response};
 /// The next page starts behind the last record *by value* (the store's cursor), not after a number of records, so a
 /// record that does not change between two pages is neither skipped nor given twice.
 pub(crate) async fn list(call: &Call<'_>) -> Result<Response, Failure> {
-    let store = &*call.core.store;
-    let table = &call.table;
+    let (scans, table) = (&call.core.scans, &call.table);
     let mut query = read_query(call)?;
-    let count = if query.total {
-        Some(store.count(&table.name, &query).await?)
-    } else {
-        None
+    let count = match (query.total, table.is_made) {
+        (false, _) => None,
+        (true, false) => Some(0),
+        (true, true) => Some(scans.count(&table.name, &query).await?),
     };
     let (items, next) = match query.top {
         Some(0) => (Vec::new(), None),
+        _ if !table.is_made => (Vec::new(), None),
         _ => page(call, &mut query).await?,
     };
     let left = query.top.map(|top| top.saturating_sub(items.len() as u64));
@@ -67,7 +67,7 @@ pub(crate) async fn one(call: &Call<'_>, id: &RecordId) -> Result<Response, Fail
 pub(crate) fn seen(call: &Call<'_>, stored: Option<Record>) -> Result<Record, Failure> {
     stored
         .filter(|record| call.may_see(record))
-        .ok_or_else(|| Failure::not_found("there is no such record"))
+        .ok_or_else(Failure::no_record)
 }
 
 /// True for a tombstone that was not asked for.
@@ -88,12 +88,18 @@ fn read_query(call: &Call<'_>) -> Result<Query, Failure> {
             "'$top' is above {most}, the most of this table"
         )));
     }
-    if table.schema.soft_delete && !call.include_deleted {
-        query = query.filter(field("deleted").eq(false));
-    }
-    if let Some(rows) = call.grant.rows() {
-        query = query.filter(rows.clone());
-    }
+    let live =
+        (table.schema.soft_delete && !call.include_deleted).then(|| field("deleted").eq(false));
+    query = match (call.grant.rows(), live) {
+        // Of records that the client may not know of nothing is looked at, and what is deleted is then one of them.
+        (Some(rows), Some(live)) => query.within(rows.clone()).within(live),
+        (Some(rows), None) => query.within(rows.clone()),
+        // Everybody may ask for deleted records, so there is nothing to hide.
+        (None, Some(live)) => query.filter(live),
+        (None, None) => query,
+    };
+    query.budget.text = call.core.limits.body;
+    query.budget.steps = call.core.limits.steps;
     query.page = Some(table.page_size(call.dialect));
     if call.dialect == Dialect::Zumo2 {
         as_in_version_2(call, &mut query);
@@ -117,7 +123,7 @@ async fn page(
     query: &mut Query,
 ) -> Result<(Vec<String>, Option<Cursor>), Failure> {
     loop {
-        let answer = call.core.store.query(&call.table.name, query).await;
+        let answer = call.core.scans.query(&call.table.name, query).await;
         let page = answer.map_err(|error| {
             if is_cursor_error(&error) {
                 Failure::bad_request(format!("'{SKIP_TOKEN}' does not fit this query"))

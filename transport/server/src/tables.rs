@@ -27,6 +27,8 @@ pub(crate) struct Table {
     /// Where ids come from, if not from where all tables have them.
     pub(crate) ids: Option<Arc<dyn IdSource>>,
     pub(crate) sequence: Sequence,
+    /// False where nobody has written to it yet: then the store does not know it.
+    pub(crate) is_made: bool,
 }
 
 impl Table {
@@ -37,6 +39,15 @@ impl Table {
             schema,
             ids,
             sequence,
+            is_made: true,
+        }
+    }
+
+    /// A table that anybody may begin to write to.
+    fn not_made(name: TableName) -> Self {
+        Self {
+            is_made: false,
+            ..Self::new(name, TableSchema::new(), None)
         }
     }
 
@@ -80,17 +91,40 @@ impl Tables {
             .with_table(TableName::system(SEQUENCES), TableSchema::new())
             .with_table(TableName::system(OPERATIONS), operations)
             .with_table(TableName::system(MARKS), TableSchema::new());
-        store.define(&all).await?;
-        let served: HashMap<_, _> = schema
+        let is_served =
+            |name: &TableName| schema.table(name).is_some_and(|table| !table.local_only);
+        let mut all = all.tables().fold(Schema::new(), |all, (name, table)| {
+            let table = table.clone();
+            all.with_table(
+                name.clone(),
+                if is_served(name) {
+                    in_order(table)
+                } else {
+                    table
+                },
+            )
+        });
+        let mut served: HashMap<_, _> = schema
             .tables()
-            .filter(|(_, table)| !table.local_only)
+            .filter(|(name, _)| is_served(name))
             .map(|(name, table)| {
                 let table = Table::new(name.clone(), table.clone(), ids.remove(name));
                 (name.clone(), Arc::new(table))
             })
             .collect();
+        let declared = served.len();
+        if spare.is_some() {
+            for (name, _) in store.schema().await?.tables() {
+                if !name.is_system() && schema.table(name).is_none() {
+                    all = all.with_table(name.clone(), in_order(TableSchema::new()));
+                    let table = Table::new(name.clone(), TableSchema::new(), None);
+                    served.insert(name.clone(), Arc::new(table));
+                }
+            }
+        }
+        store.define(&all).await?;
         Ok(Self {
-            declared: served.len(),
+            declared,
             served: RwLock::new(served),
             spare,
         })
@@ -101,17 +135,19 @@ impl Tables {
         TableName::new(&text.to_lowercase()).map_err(|error| Failure::not_found(error.to_string()))
     }
 
-    /// The table of this name.
+    /// The table of this name. One that is not declared comes into being when `makes` says that something is put into it.
     pub(crate) async fn find(
         &self,
         store: &dyn LocalStore,
         name: TableName,
+        makes: bool,
     ) -> Result<Arc<Table>, Failure> {
         if let Some(table) = self.served(&name) {
             return Ok(table);
         }
         let unknown = Failure::no_table(&name);
         match self.spare {
+            Some(_) if !makes => return Ok(Arc::new(Table::not_made(name))),
             Some(spare) if self.count() < self.declared + spare => {}
             Some(_) => {
                 tracing::warn!(table = %name, "no room for another table");
@@ -119,7 +155,7 @@ impl Tables {
             }
             None => return Err(unknown),
         }
-        let schema = Schema::new().with_table(name.clone(), TableSchema::new());
+        let schema = Schema::new().with_table(name.clone(), in_order(TableSchema::new()));
         store.define(&schema).await?;
         let mut served = self.served.write().unwrap_or_else(PoisonError::into_inner);
         let table = served
@@ -139,4 +175,9 @@ impl Tables {
             .unwrap_or_else(PoisonError::into_inner)
             .len()
     }
+}
+
+/// With the index that every pull goes along.
+fn in_order(table: TableSchema) -> TableSchema {
+    table.with_index(["updatedAt", "id"])
 }

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use crate::error::Error;
 use crate::name::{RecordId, TableName};
 use crate::query::{Evaluator, Expr, Query, field};
-use crate::store::{Expect, LocalStoreExt, Write, WriteBatch};
+use crate::store::{LocalStoreExt, Write, WriteBatch};
 use crate::sync::context::SyncContext;
 use crate::sync::event::Event;
 use crate::sync::local::write::CommitError;
@@ -109,16 +109,15 @@ impl SyncContext {
                 count,
             }));
         }
-        let operations = inner.read_operations(&pending).await?;
         let mut batch = WriteBatch::new();
         let mut report = PurgeReport::default();
-        let dropped: Vec<&Operation> = match &purge.filter {
+        let dropped: Vec<u64> = match &purge.filter {
             None => {
                 report.purged = store.count(table, &Query::all()).await?;
                 batch.push(Write::Clear {
                     table: table.clone(),
                 });
-                operations.iter().collect()
+                pending
             }
             Some(filter) => {
                 let ids = self.matching_ids(table, filter).await?;
@@ -138,26 +137,30 @@ impl SyncContext {
                         .as_ref()
                         .is_some_and(|base| evaluator.matches(filter, base))
                 };
-                operations
+                let operations = inner.read_operations(&pending).await?;
+                let concerned = operations
                     .iter()
-                    .filter(|op| ids.contains(&op.id) || base_matches(op))
-                    .collect()
+                    .filter(|op| ids.contains(&op.id) || base_matches(op));
+                concerned.map(|operation| operation.seq).collect()
             }
         };
-        for operation in &dropped {
-            batch.check(
-                &OPERATIONS,
-                &seq_id(operation.seq),
-                Expect::Same(Box::new(operation.to_row()?)),
-            );
-            batch.push(Write::Delete {
-                table: OPERATIONS.clone(),
-                id: seq_id(operation.seq),
-            });
-            batch.push(Write::Delete {
-                table: FAILURES.clone(),
-                id: seq_id(operation.seq),
-            });
+        // The claim, which every batch of the queue demands, says that nobody has changed these operations.
+        if dropped.len() as u64 == inner.queue.len() {
+            for table in [&OPERATIONS, &FAILURES] {
+                batch.push(Write::Clear {
+                    table: TableName::clone(table),
+                });
+            }
+        } else {
+            for (table, seq) in dropped
+                .iter()
+                .flat_map(|seq| [(&OPERATIONS, seq), (&FAILURES, seq)])
+            {
+                batch.push(Write::Delete {
+                    table: TableName::clone(table),
+                    id: seq_id(*seq),
+                });
+            }
         }
         report.discarded = dropped.len() as u64;
         if !purge.keep_tokens {
@@ -175,19 +178,11 @@ impl SyncContext {
                 }
             }
         }
-        let removed: Vec<u64> = dropped.iter().map(|operation| operation.seq).collect();
-        if let Some(floor) = inner.queue.floor_after(&removed) {
+        if let Some(floor) = inner.queue.floor_after(&dropped) {
             batch = batch.put(&META, meta_row("queue", &floor.to_string())?);
         }
         inner.queue.commit(batch).await?;
-        for operation in dropped {
-            let rest: Vec<Operation> = operations
-                .iter()
-                .filter(|other| other.id == operation.id && !removed.contains(&other.seq))
-                .cloned()
-                .collect();
-            inner.queue.record_changed(table, &operation.id, &rest);
-        }
+        inner.queue.removed(&dropped);
         Ok(report)
     }
 

@@ -29,7 +29,7 @@ pub(crate) enum Walk {
     Everything(Steps),
     /// Reads the window that the application's own order, skip and top describe, by the server's pages.
     Window {
-        query: Query,
+        query: Box<Query>,
         cursor: Option<PageCursor>,
         pages: Pages,
     },
@@ -94,7 +94,7 @@ impl Walk {
                 Changes::load(inner, table, query, name).await?,
             ))),
             None if is_windowed(query) => Ok(Self::Window {
-                query: query.clone().include_deleted(),
+                query: Box::new(query.clone().include_deleted()),
                 cursor: None,
                 pages: Pages::default(),
             }),
@@ -112,7 +112,7 @@ impl Walk {
         match self {
             Self::Changes(changes) => (changes.steps.step.query(base), None),
             Self::Everything(steps) => (steps.step.query(base), None),
-            Self::Window { query, cursor, .. } => (query.clone(), cursor.clone()),
+            Self::Window { query, cursor, .. } => (Query::clone(query), cursor.clone()),
         }
     }
 
@@ -389,7 +389,7 @@ mod tests {
 
     fn window() -> Walk {
         Walk::Window {
-            query: Query::all(),
+            query: Box::new(Query::all()),
             cursor: None,
             pages: Pages::default(),
         }

@@ -170,6 +170,23 @@ impl Queue {
         }
     }
 
+    /// Takes over that a commit removed these operations, whatever else their records have.
+    pub(crate) fn removed(&self, operations: &[u64]) {
+        let mut index = self.index();
+        for seq in operations {
+            let Some(entry) = index.operations.remove(seq) else {
+                continue;
+            };
+            let key = (entry.table, entry.id);
+            if let Some(seqs) = index.by_record.get_mut(&key) {
+                seqs.retain(|other| other != seq);
+                if seqs.is_empty() {
+                    index.by_record.remove(&key);
+                }
+            }
+        }
+    }
+
     /// The number to remember as used when `removed` leaves the queue without its highest operation.
     pub(crate) fn floor_after(&self, removed: &[u64]) -> Option<u64> {
         let index = self.index();

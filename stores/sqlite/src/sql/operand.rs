@@ -129,10 +129,8 @@ impl<'a> Translator<'a> {
                 Argument::Null => return Some(NULL),
             }
         }
-        let sql = match (function, values.as_slice()) {
-            (F::Contains, [text, part]) => format!("(instr({text},{part}) > 0)"),
-            _ => format!("synctable_{}({})", function.name(), values.join(",")),
-        };
+        // Also `contains`: SQLite's own `instr` looks at each place for the whole text.
+        let sql = format!("synctable_{}({})", function.name(), values.join(","));
         Some(computed(sql, kind))
     }
 

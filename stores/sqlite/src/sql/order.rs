@@ -1,7 +1,7 @@
 //! Orders and positions in them as SQL.
 
 use rusqlite::types::Value;
-use synctable_core::query::{Direction, OrderBy, SortKey, SortValue, ValueKind as Kind};
+use synctable_core::query::{Direction, Query, SortKey, SortValue, ValueKind as Kind};
 
 use super::condition::Translator;
 use super::constant::column_value;
@@ -10,6 +10,8 @@ use super::constant::column_value;
 #[derive(Debug)]
 pub(crate) struct Order<'a> {
     terms: Vec<Term<'a>>,
+    /// Whether an index may give the order, and the place where a page starts.
+    pub(crate) indexed: bool,
 }
 
 #[derive(Debug)]
@@ -31,11 +33,20 @@ const ID: &str = "t.\"id\"";
 
 impl<'a> Order<'a> {
     /// `None` where a term is no column, or one whose values SQL orders differently.
-    pub(crate) fn new(translator: &Translator<'a>, order: &[OrderBy]) -> Option<Self> {
-        let terms: Option<Vec<Term>> = order
+    pub(crate) fn new(translator: &Translator<'a>, query: &Query) -> Option<Self> {
+        let fields: Vec<String> = query
+            .order
+            .iter()
+            .map(|term| term.path.to_string())
+            .collect();
+        let indexed = query.may_follow(&fields, 0);
+        let terms: Option<Vec<Term>> = query
+            .order
             .iter()
             .map(|term| {
                 let (sql, kind) = translator.column(&term.path)?;
+                // Behind a sign SQLite does not take it for a column of an index.
+                let sql = if indexed { sql } else { format!("+{sql}") };
                 let sql = match kind {
                     Kind::Any => return None,
                     // Points are equal among themselves.
@@ -49,13 +60,20 @@ impl<'a> Order<'a> {
                 })
             })
             .collect();
-        Some(Self { terms: terms? })
+        Some(Self {
+            terms: terms?,
+            indexed,
+        })
     }
 
     /// The list of an `ORDER BY`. SQLite places `NULL` as we do: first, or last when descending.
     pub(crate) fn clause(&self) -> String {
         let mut clause = String::new();
         for term in &self.terms {
+            if term.sql == ID && term.direction == Direction::Ascending {
+                // Named twice, SQLite would sort for the second time.
+                break;
+            }
             clause.push_str(&term.sql);
             clause.push_str(match term.direction {
                 Direction::Ascending => ",",

@@ -190,7 +190,7 @@ fn indexed(schema: &TableSchema) -> BoxedStrategy<FilterAndOrder> {
         .boxed()
 }
 
-/// A query: filter, order and window. Its pages are small, so that most results have several.
+/// A query: filter, order and window, some bound to a part of the records. Its pages are small, so that most results have several.
 pub fn query(schema: &TableSchema) -> BoxedStrategy<Query> {
     let term = (
         path(schema),
@@ -208,10 +208,12 @@ pub fn query(schema: &TableSchema) -> BoxedStrategy<Query> {
         option::of(0..8u64),
         option::of(1..4u32),
     );
-    (conditions, window)
-        .prop_map(|((filter, order), (skip, top, page))| {
+    let within = option::weighted(0.3, expr(schema));
+    (conditions, within, window)
+        .prop_map(|((filter, order), within, (skip, top, page))| {
             let mut query = Query::all().skip(skip);
             query.filter = filter;
+            query.within = within;
             query.top = top;
             query.page = page;
             order

@@ -1,6 +1,6 @@
 //! Queries: filter, order, window and pages, judged by the reference evaluation.
 
-use synctable_core::query::{Query, field};
+use synctable_core::query::{Field, Query, field};
 use synctable_core::store::{LocalStoreExt, Page, StoreErrorKind, WriteBatch};
 use synctable_core::{Date, FieldType, Record, TableName, TableSchema, Timestamp};
 
@@ -51,6 +51,7 @@ fn declared() -> TableSchema {
         .with_field("obj", FieldType::Json)
         .with_index(["n"])
         .with_index(["rating", "title"])
+        .with_index(["updatedAt", "id"])
 }
 
 fn queries() -> Vec<Query> {
@@ -102,6 +103,10 @@ fn queries() -> Vec<Query> {
         Query::all().order_by("place").order_by_desc("obj/city"),
         Query::all().order_by_desc("id"),
         Query::all().order_by("deleted").order_by("id"),
+        Query::all().order_by("updatedAt").order_by("id"),
+        Query::all().order_by("updatedAt"),
+        Query::all().order_by_desc("updatedAt"),
+        Query::all().order_by("updatedAt").order_by_desc("id"),
     ];
     let windows = [
         |query: Query| query,
@@ -128,7 +133,19 @@ fn queries() -> Vec<Query> {
         .skip(1)
         .top(5)
         .page(2);
-    filtered.chain(windowed).chain([both]).collect()
+    let bound = [
+        field("done").eq(true),
+        field("n").gt(0).or(field("rating").eq("G")),
+    ]
+    .map(|rule| {
+        let query = Query::all().filter(field("id").gt("02").and(field("title").ne("é")));
+        query.within(rule).order_by_desc("n").page(2)
+    });
+    filtered
+        .chain(windowed)
+        .chain([both])
+        .chain(bound)
+        .collect()
 }
 
 /// Filters, orders and windows over members that are not declared.
@@ -157,6 +174,103 @@ async fn queries_answer<H: Harness>(harness: &H, schema: TableSchema) {
         if let Err(difference) = compare_query(&store, &todo, &schema, &records, &query).await {
             panic!("{difference}");
         }
+    }
+}
+
+/// A filter that makes long texts out of short ones is refused before it takes the memory.
+pub async fn long_texts_are_refused<H: Harness>(harness: &H) {
+    for schema in [TableSchema::new(), declared()] {
+        let todo = table("todo");
+        let store = store_of(harness, &declare(&todo, schema)).await;
+        put(&store, &todo, &records()).await;
+        let longer = |text: Field| {
+            let ten = "a".repeat(10);
+            text.replace("a", ten.clone())
+                .replace("a", ten.clone())
+                .replace("a", ten)
+        };
+        let base = || field("title").concat("aaaaaaaaaa");
+        let long = longer(longer(base())).length().gt(5);
+        let both = longer(base()).concat(longer(base())).length().gt(20_000);
+        for (filter, most, fits) in [
+            (longer(base()).length().gt(10_000), 1 << 20, true),
+            (long, 1 << 20, false),
+            (both.clone(), 1 << 20, true),
+            (both, 15_000, false),
+        ] {
+            let mut query = Query::all().filter(filter.clone());
+            query.budget.text = most;
+            let answers = [
+                store
+                    .query(&todo, &query)
+                    .await
+                    .map(|page| !page.records.is_empty()),
+                store.count(&todo, &query).await.map(|count| count > 0),
+            ];
+            for answer in answers {
+                match answer {
+                    Ok(found) => assert!(fits && found, "{filter:?} is answered"),
+                    Err(error) => {
+                        assert!(!fits, "{filter:?} fails: {error}");
+                        assert_eq!(
+                            error.kind(),
+                            StoreErrorKind::OverBudget,
+                            "{filter:?}: {error}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A budget of steps counts what is judged for whoever asks: records that the query is not bound to cost it nothing.
+pub async fn only_granted_records_count_against_a_budget<H: Harness>(harness: &H) {
+    for schema in [TableSchema::new(), declared()] {
+        let todo = table("todo");
+        let store = store_of(harness, &declare(&todo, schema)).await;
+        let rows: Vec<Record> = (0..2_000)
+            .map(|n| {
+                record(&format!(
+                    r#"{{"id":"r{n:04}","n":{n},"title":"the same","done":{}}}"#,
+                    n < 3
+                ))
+            })
+            .collect();
+        put(&store, &todo, &rows).await;
+        let filter = || {
+            field("title")
+                .to_upper()
+                .contains("SAME")
+                .and(field("n").ge(0))
+        };
+        let mut mine = Query::all().filter(filter()).within(field("done").eq(true));
+        mine.budget.steps = 200;
+        let found = store
+            .query(&todo, &mine)
+            .await
+            .map(|page| page.records.len());
+        assert_eq!(found.map_err(|error| error.kind()), Ok(3));
+        assert_eq!(
+            store
+                .count(&todo, &mine)
+                .await
+                .map_err(|error| error.kind()),
+            Ok(3)
+        );
+        let mut all = Query::all()
+            .filter(filter())
+            .within(field("n").ge(0))
+            .page(5_000);
+        all.budget.steps = 200;
+        let refused = store.query(&todo, &all).await.map_err(|error| error.kind());
+        assert_eq!(refused, Err(StoreErrorKind::OverBudget));
+        all.budget.steps = 1_000_000;
+        let found = store
+            .query(&todo, &all)
+            .await
+            .map(|page| page.records.len());
+        assert_eq!(found.map_err(|error| error.kind()), Ok(2_000));
     }
 }
 

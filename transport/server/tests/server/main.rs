@@ -8,6 +8,7 @@
 
 mod access;
 mod common;
+mod expensive;
 mod headers;
 mod operations;
 mod outcome;

@@ -493,7 +493,7 @@ async fn tables_are_made_on_first_use_within_a_bound() {
         .build()
         .await
         .unwrap();
-    get(&server, "/tables/one").await.expect(200);
+    post(&server, "/tables/one", "{}").await.expect(201);
     post(&server, "/tables/two", r#"{"id":"a"}"#)
         .await
         .expect(201);

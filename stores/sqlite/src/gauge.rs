@@ -1,0 +1,142 @@
+//! What a read may take: of its lane, and of its query's budget. One gauge a connection, one read at a time.
+
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use synctable_core::query::{Budget, Excess, Query, Stop};
+use synctable_core::store::StoreError;
+
+/// How many steps of SQLite's machine pass between two looks at the gauge.
+pub(crate) const STEPS: i32 = 1000;
+
+/// Counts down while a read runs, and stops it.
+///
+/// A step of a query is a step of SQLite's machine, or [`Budget::steps_for`] the text that a function goes through. Where the query is
+/// bound to some rows, the machine's steps do not count, as they depend on the other rows; the statement itself says what it takes of
+/// each row then ([`take`](Self::take)).
+#[derive(Debug)]
+pub(crate) struct Gauge {
+    /// Steps until the read has to leave its lane.
+    lane: AtomicI64,
+    /// Steps until the query is refused.
+    query: AtomicI64,
+    machine_counts: AtomicBool,
+    /// The longest text.
+    text: AtomicUsize,
+    excess: AtomicU8,
+    stops: Mutex<Vec<Stop>>,
+    closed: AtomicBool,
+}
+
+const NOTHING: u8 = 0;
+const TEXT: u8 = 1;
+const QUERY: u8 = 2;
+
+impl Default for Gauge {
+    fn default() -> Self {
+        Self {
+            lane: AtomicI64::new(i64::MAX),
+            query: AtomicI64::new(i64::MAX),
+            machine_counts: AtomicBool::new(true),
+            text: AtomicUsize::new(Budget::default().text),
+            excess: AtomicU8::new(NOTHING),
+            stops: Mutex::default(),
+            closed: AtomicBool::new(false),
+        }
+    }
+}
+
+impl Gauge {
+    /// A read begins in a lane where it may take `steps`; `by` ends it.
+    pub(crate) fn enter(&self, steps: i64, by: Option<Stop>) {
+        self.forget_query();
+        *self.stops() = by.into_iter().collect();
+        self.lane.store(steps, Ordering::Relaxed);
+    }
+
+    /// The read has ended; true where its lane was too short for it.
+    pub(crate) fn leave(&self) -> bool {
+        let left = self.lane.swap(i64::MAX, Ordering::Relaxed);
+        self.stops().clear();
+        let refused = self.excess.load(Ordering::Relaxed) != NOTHING;
+        self.forget_query();
+        left <= 0 && !refused
+    }
+
+    fn forget_query(&self) {
+        self.query.store(i64::MAX, Ordering::Relaxed);
+        self.excess.store(NOTHING, Ordering::Relaxed);
+    }
+
+    /// Does `read` for a query within its budget.
+    pub(crate) fn judge<T>(
+        &self,
+        query: &Query,
+        read: impl FnOnce() -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let Budget { text, steps, .. } = query.budget;
+        self.text.store(text, Ordering::Relaxed);
+        let steps = i64::try_from(steps).unwrap_or(i64::MAX);
+        self.query.store(steps, Ordering::Relaxed);
+        let machine_counts = query.within.is_none();
+        self.machine_counts.store(machine_counts, Ordering::Relaxed);
+        self.stops().push(query.stop.clone());
+        let result = read();
+        match self.excess.load(Ordering::Relaxed) {
+            NOTHING => result,
+            TEXT => Err(Excess::Text.error(query.budget)),
+            _ => Err(Excess::Steps.error(query.budget)),
+        }
+    }
+
+    /// SQLite's machine went on: true where it has to stop.
+    pub(crate) fn is_up(&self) -> bool {
+        let steps = i64::from(STEPS);
+        let lane = self.lane.fetch_sub(steps, Ordering::Relaxed);
+        let counts = self.machine_counts.load(Ordering::Relaxed);
+        lane <= steps
+            || counts && !self.take(steps)
+            || self.closed.load(Ordering::Relaxed)
+            || self.stops().iter().any(Stop::is_set)
+    }
+
+    /// Takes steps of the query's budget; false where there are none left.
+    pub(crate) fn take(&self, steps: i64) -> bool {
+        let left = self.query.fetch_sub(steps, Ordering::Relaxed);
+        if left < steps {
+            self.exceed(QUERY);
+            return false;
+        }
+        true
+    }
+
+    /// A function goes through texts of `bytes` bytes: that takes of the lane, too.
+    pub(crate) fn read(&self, bytes: usize) -> bool {
+        let steps = i64::try_from(Budget::steps_for(bytes)).unwrap_or(i64::MAX);
+        let lane = self.lane.fetch_sub(steps, Ordering::Relaxed);
+        lane > steps && self.take(steps)
+    }
+
+    /// True where a function may make a text of `bytes` bytes.
+    pub(crate) fn make(&self, bytes: usize) -> bool {
+        let fits = bytes <= self.text.load(Ordering::Relaxed);
+        if !fits {
+            self.exceed(TEXT);
+        }
+        fits && self.read(bytes)
+    }
+
+    fn exceed(&self, what: u8) {
+        let first = Ordering::Relaxed;
+        let _ = self.excess.compare_exchange(NOTHING, what, first, first);
+    }
+
+    /// Ends whatever runs, and what is still to come.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::Relaxed);
+    }
+
+    fn stops(&self) -> MutexGuard<'_, Vec<Stop>> {
+        self.stops.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
