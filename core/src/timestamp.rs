@@ -1,6 +1,8 @@
 //! Points in time, dates and times of day. They hide the date library and compare as integers.
 
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
 use jiff::civil;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -33,35 +35,70 @@ const TICKS_PER_DAY: i64 = 86_400 * TICKS_PER_SECOND;
 const MIN_TICKS: i64 = -62_135_596_800 * TICKS_PER_SECOND;
 const MAX_TICKS: i64 = 253_402_300_800 * TICKS_PER_SECOND - 1;
 
-/// A point in time: 100 ns ticks since 1970-01-01T00:00:00Z, from year 1 to year 9999.
+/// A point in time: 100 ns ticks since 1970-01-01T00:00:00Z, from year 1 to year 9999, and the offset from UTC with which it was written.
 ///
-/// Text with more than seven fraction digits is cut, never rounded up. Prints with three fraction
-/// digits, or with seven where three would lose something.
+/// Two times are equal when they are the same point, whatever their offsets. Text with more than seven fraction digits is cut, never
+/// rounded up. Prints in UTC, with three fraction digits, or with seven where three would lose something.
 ///
 /// ```
 /// use synctable_core::Timestamp;
 /// let t: Timestamp = "2026-01-31T12:00:00.5+01:00".parse().unwrap();
 /// assert_eq!(t.to_string(), "2026-01-31T11:00:00.500Z");
+/// assert_eq!(t.local_time_of_day().parts().0, 12);
 /// ```
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Timestamp(i64);
+#[derive(Clone, Copy)]
+pub struct Timestamp {
+    ticks: i64,
+    /// Minutes before UTC.
+    offset: i16,
+}
+
+impl PartialEq for Timestamp {
+    fn eq(&self, other: &Self) -> bool {
+        self.ticks == other.ticks
+    }
+}
+
+impl Eq for Timestamp {}
+
+impl Hash for Timestamp {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.ticks.hash(state);
+    }
+}
+
+impl PartialOrd for Timestamp {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Timestamp {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.ticks.cmp(&other.ticks)
+    }
+}
 
 impl Timestamp {
     /// The earliest: 0001-01-01T00:00:00Z.
-    pub const MIN: Self = Self(MIN_TICKS);
+    pub const MIN: Self = Self::at_utc(MIN_TICKS);
     /// The latest: the last tick of the year 9999.
-    pub const MAX: Self = Self(MAX_TICKS);
+    pub const MAX: Self = Self::at_utc(MAX_TICKS);
     /// 1970-01-01T00:00:00Z.
-    pub const EPOCH: Self = Self(0);
+    pub const EPOCH: Self = Self::at_utc(0);
+
+    const fn at_utc(ticks: i64) -> Self {
+        Self { ticks, offset: 0 }
+    }
 
     /// From 100 ns ticks since 1970; cut to the range of the type.
     pub fn from_ticks(ticks: i64) -> Self {
-        Self(ticks.clamp(MIN_TICKS, MAX_TICKS))
+        Self::at_utc(ticks.clamp(MIN_TICKS, MAX_TICKS))
     }
 
     /// 100 ns ticks since 1970.
     pub fn ticks(self) -> i64 {
-        self.0
+        self.ticks
     }
 
     /// From milliseconds since 1970; cut to the range of the type.
@@ -71,7 +108,7 @@ impl Timestamp {
 
     /// Whole milliseconds since 1970, cut downwards.
     pub fn millis(self) -> i64 {
-        self.0.div_euclid(10_000)
+        self.ticks.div_euclid(10_000)
     }
 
     /// The start of the millisecond in which this time lies.
@@ -83,17 +120,39 @@ impl Timestamp {
     /// This time plus `millis` (which may be negative), cut to the range of the type.
     #[must_use]
     pub fn plus_millis(self, millis: i64) -> Self {
-        Self::from_ticks(self.0.saturating_add(millis.saturating_mul(10_000)))
+        Self::from_ticks(self.ticks.saturating_add(millis.saturating_mul(10_000)))
     }
 
     /// The calendar date in UTC.
     pub fn date(self) -> Date {
-        Date(i32::try_from(self.0.div_euclid(TICKS_PER_DAY)).unwrap_or_default())
+        Date(i32::try_from(self.ticks.div_euclid(TICKS_PER_DAY)).unwrap_or_default())
     }
 
     /// The time of day in UTC.
     pub fn time_of_day(self) -> TimeOfDay {
-        TimeOfDay(self.0.rem_euclid(TICKS_PER_DAY))
+        TimeOfDay(self.ticks.rem_euclid(TICKS_PER_DAY))
+    }
+
+    /// The calendar date where it was written, by its own offset.
+    pub fn local_date(self) -> Date {
+        self.local().date()
+    }
+
+    /// The time of day where it was written, by its own offset.
+    pub fn local_time_of_day(self) -> TimeOfDay {
+        self.local().time_of_day()
+    }
+
+    /// The same point in time as one that was written in UTC.
+    #[must_use]
+    pub fn utc(self) -> Self {
+        Self::at_utc(self.ticks)
+    }
+
+    /// The point whose parts in UTC are those of this one by its own offset.
+    fn local(self) -> Self {
+        let offset = i64::from(self.offset) * 60 * TICKS_PER_SECOND;
+        Self::from_ticks(self.ticks.saturating_add(offset))
     }
 
     /// Midnight UTC at the start of `date`.
@@ -114,24 +173,25 @@ impl std::str::FromStr for Timestamp {
                 Some(time) => (time, 0),
                 None => {
                     let (time, offset) = rest.split_at_checked(rest.rfind(['+', '-'])?)?;
-                    (time, offset_ticks(offset)?)
+                    (time, offset_minutes(offset)?)
                 }
             };
             let time: TimeOfDay = time.parse().ok()?;
-            let ticks = i64::from(date.0) * TICKS_PER_DAY + time.0 - offset;
+            let local = i64::from(date.0) * TICKS_PER_DAY + time.0;
+            let ticks = local - i64::from(offset) * 60 * TICKS_PER_SECOND;
             (MIN_TICKS..=MAX_TICKS)
                 .contains(&ticks)
-                .then_some(Self(ticks))
+                .then_some(Self { ticks, offset })
         };
         parse().ok_or(BAD_TIMESTAMP)
     }
 }
 
-/// `+HH:MM`, `-HH:MM`, `+HHMM` or `+HH` as ticks.
-fn offset_ticks(text: &str) -> Option<i64> {
+/// `+HH:MM`, `-HH:MM`, `+HHMM` or `+HH` as minutes.
+fn offset_minutes(text: &str) -> Option<i16> {
     let digits: String = text.get(1..)?.replacen(':', "", 1);
     let valid = matches!(digits.len(), 2 | 4) && digits.bytes().all(|b| b.is_ascii_digit());
-    let number: i64 = if valid {
+    let number: i16 = if valid {
         digits.parse().ok()?
     } else {
         return None;
@@ -141,8 +201,12 @@ fn offset_ticks(text: &str) -> Option<i64> {
     } else {
         (number / 100, number % 100)
     };
-    let ticks = (hours * 60 + minutes) * 60 * TICKS_PER_SECOND;
-    (hours < 24 && minutes < 60).then_some(if text.starts_with('-') { -ticks } else { ticks })
+    let offset = hours * 60 + minutes;
+    (hours < 24 && minutes < 60).then_some(if text.starts_with('-') {
+        -offset
+    } else {
+        offset
+    })
 }
 
 impl fmt::Display for Timestamp {
@@ -385,6 +449,23 @@ mod tests {
     }
 
     #[test]
+    fn a_time_keeps_the_offset_it_was_written_with() {
+        for (text, date, hour) in [
+            ("2026-01-31T12:00:00Z", "2026-01-31", 12),
+            ("2026-01-31T23:30:00-01:00", "2026-01-31", 23),
+            ("2026-02-01T00:30:00+02:00", "2026-02-01", 0),
+            ("9999-12-31T23:59:59-00:00", "9999-12-31", 23),
+            ("0001-01-01T05:00:00+05:00", "0001-01-01", 5),
+        ] {
+            let time: Timestamp = text.parse().unwrap();
+            assert_eq!(time.local_date().to_string(), date, "{text}");
+            assert_eq!(time.local_time_of_day().parts().0, hour, "{text}");
+            assert_eq!(time.utc(), time);
+            assert_eq!(time.utc().local_date(), time.date());
+        }
+    }
+
+    #[test]
     fn dates_and_times_reject_nonsense() {
         for bad in [
             "2023-02-29",
@@ -413,7 +494,7 @@ mod tests {
     proptest! {
         #[test]
         fn every_tick_prints_and_parses_back(ticks in MIN_TICKS..=MAX_TICKS) {
-            let time = Timestamp(ticks);
+            let time = Timestamp::from_ticks(ticks);
             prop_assert_eq!(time.to_string().parse::<Timestamp>().unwrap(), time);
             prop_assert_eq!(time.date().to_string().parse::<Date>().unwrap(), time.date());
             prop_assert_eq!(time.time_of_day().to_string().parse::<TimeOfDay>().unwrap(), time.time_of_day());

@@ -49,7 +49,6 @@ const BAD: &[&[&str]] = &[
     &["purge", "todo", "--filter", "complete eq"],
     &["purge", "todo", "--filter", "a eq '50%'"],
     &["pull", "todo", "--filter", "frob(a) eq 1"],
-    &["pull", "todo", "--filter", "due lt now()"],
     &[
         "pull",
         "todo",

@@ -235,11 +235,17 @@ impl Field {
         minute => Minute;
         /// The second, 0 to 59.
         second => Second;
+        /// The date, by the time's own offset.
+        date => Date;
+        /// The time of day, by the time's own offset.
+        time => Time;
+        /// A number, truth value or time as text.
+        cast_text => CastText;
         /// The next whole number below.
         floor => Floor;
         /// The next whole number above.
         ceiling => Ceiling;
-        /// The nearest whole number.
+        /// The nearest whole number; a half goes away from zero.
         round => Round;
     }
 

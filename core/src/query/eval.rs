@@ -5,7 +5,9 @@
 //! * `and`, `or`, `not` take everything but `true` as false; there is no third truth value.
 //! * Numbers compare exactly, integers beyond 2^53 too; texts by their UTF-8 bytes; words of a declared enum by position; a
 //!   text compares with a date, time or date-time by being read as one.
-//! * Arithmetic and functions of null or of the wrong kind are null, and so are overflow and division by zero.
+//! * Arithmetic and functions of null or of the wrong kind are null, and so are overflow and division by an integer zero. By a zero of
+//!   a declared number, or one that is written with a point, division gives an infinite number.
+//! * Years, hours and the like are those of a time's own offset from UTC.
 //! * Beyond its budget a query has no answer: what is left of it is null, and whoever counts makes that an error.
 
 use std::borrow::Cow;
@@ -17,7 +19,7 @@ use super::value::{Operand, compare_int_float};
 use super::{BinaryOp, Direction, Expr, FieldPath, OrderBy, functions};
 use crate::name::RecordId;
 use crate::record::{Record, members_of};
-use crate::schema::TableSchema;
+use crate::schema::{FieldType, TableSchema};
 use crate::timestamp::{Date, TimeOfDay, Timestamp};
 
 /// Evaluates expressions on records of one table.
@@ -209,13 +211,26 @@ impl<'r> Row<'r> {
             .into_iter()
             .rev()
             .fold(self.value(first), |value, (op, right)| {
-                functions::arithmetic(op, &value, &self.value(right))
+                let operand = match self.value(right) {
+                    Operand::Int(0) if self.is_number(right) => Operand::Float(0.0),
+                    operand => operand,
+                };
+                functions::arithmetic(op, &value, &operand)
             })
+    }
+
+    /// Whether this is a member that is declared as a number, not as an integer: so its zero is none either.
+    fn is_number(&self, expr: &Expr) -> bool {
+        matches!(expr, Expr::Field(path) if path.rest().is_empty()
+            && self.schema.field(path.head()) == Some(&FieldType::Number))
     }
 
     fn field(&self, path: &FieldPath) -> Operand<'r> {
         let system = self.record.system();
-        let time = |time: Option<Timestamp>| time.map_or(Operand::Null, Operand::DateTime);
+        // Stores keep the point in time alone.
+        let time = |time: Option<Timestamp>| {
+            time.map_or(Operand::Null, |time| Operand::DateTime(time.utc()))
+        };
         let text = |text: &'r str| Operand::Text(Cow::Borrowed(text));
         let top = match path.head() {
             "id" => text(self.record.id().as_str()),

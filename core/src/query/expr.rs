@@ -192,7 +192,7 @@ pub enum Function {
     EndsWith,
     /// `contains(text, part)`; the older dialect writes `substringof(part, text)`.
     Contains,
-    /// Year of a date or date-time.
+    /// Year of a date or date-time; all parts of a date-time are those of its own offset.
     Year,
     /// Month, 1 to 12.
     Month,
@@ -204,19 +204,27 @@ pub enum Function {
     Minute,
     /// Second, 0 to 59.
     Second,
+    /// Date of a date-time, by its own offset.
+    Date,
+    /// Time of day of a date-time, by its own offset.
+    Time,
     /// Largest integer not above.
     Floor,
     /// Smallest integer not below.
     Ceiling,
-    /// Nearest integer; a half goes to the even neighbour.
+    /// Nearest integer; a half goes away from zero.
     Round,
     /// `geo.distance(a, b)`: great-circle distance of two points in kilometres.
     GeoDistance,
+    /// `cast(value, Edm.String)`: a number, truth value or time as text.
+    CastText,
+    /// The time at which the question is asked. Whoever answers puts it in ([`Query::at`](crate::query::Query::at)); otherwise it is null.
+    Now,
 }
 
 impl Function {
     /// All functions.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 25] = [
         Self::ToLower,
         Self::ToUpper,
         Self::Trim,
@@ -234,10 +242,14 @@ impl Function {
         Self::Hour,
         Self::Minute,
         Self::Second,
+        Self::Date,
+        Self::Time,
         Self::Floor,
         Self::Ceiling,
         Self::Round,
         Self::GeoDistance,
+        Self::CastText,
+        Self::Now,
     ];
 
     /// The fewest and the most arguments.
@@ -251,6 +263,7 @@ impl Function {
             | Self::GeoDistance => (2, 2),
             Self::Substring => (2, 3),
             Self::Replace => (3, 3),
+            Self::Now => (0, 0),
             _ => (1, 1),
         }
     }
@@ -275,10 +288,14 @@ impl Function {
             Self::Hour => "hour",
             Self::Minute => "minute",
             Self::Second => "second",
+            Self::Date => "date",
+            Self::Time => "time",
             Self::Floor => "floor",
             Self::Ceiling => "ceiling",
             Self::Round => "round",
             Self::GeoDistance => "geo.distance",
+            Self::CastText => "cast",
+            Self::Now => "now",
         }
     }
 }

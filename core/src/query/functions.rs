@@ -9,34 +9,75 @@ use crate::timestamp::{Date, TimeOfDay, Timestamp};
 
 const EARTH_RADIUS_KM: f64 = 6371.0;
 
+/// A number to compute with.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Number {
+    /// An integer.
+    Int(i64),
+    /// Any other number, perhaps infinite.
+    Float(f64),
+}
+
+impl Number {
+    #[expect(clippy::cast_precision_loss, reason = "float arithmetic is asked for")]
+    fn as_float(self) -> f64 {
+        match self {
+            Self::Int(number) => number as f64,
+            Self::Float(number) => number,
+        }
+    }
+}
+
+impl BinaryOp {
+    /// `left op right` for an arithmetic operator: of two integers an integer. `None` beyond all numbers, and where an integer zero
+    /// divides; a zero that is no integer makes infinity.
+    ///
+    /// ```
+    /// use synctable_core::query::{BinaryOp, Number::{Float, Int}};
+    /// assert_eq!(BinaryOp::Div.compute(Int(7), Int(2)), Some(Int(3)));
+    /// assert_eq!(BinaryOp::Div.compute(Float(1.0), Int(0)), None);
+    /// assert_eq!(BinaryOp::Div.compute(Int(-1), Float(0.0)), Some(Float(f64::NEG_INFINITY)));
+    /// ```
+    pub fn compute(self, left: Number, right: Number) -> Option<Number> {
+        if let (Number::Int(a), Number::Int(b)) = (left, right) {
+            let result = match self {
+                Self::Add => a.checked_add(b),
+                Self::Sub => a.checked_sub(b),
+                Self::Mul => a.checked_mul(b),
+                Self::Div => a.checked_div(b),
+                Self::Mod => a.checked_rem(b),
+                _ => None,
+            };
+            return result.map(Number::Int);
+        }
+        let (a, b) = (left.as_float(), right.as_float());
+        let result = match self {
+            Self::Add => a + b,
+            Self::Sub => a - b,
+            Self::Mul => a * b,
+            Self::Div if right == Number::Int(0) => f64::NAN,
+            Self::Div => a / b,
+            Self::Mod => a % b,
+            _ => f64::NAN,
+        };
+        // Infinity comes from a zero or from infinity, never from numbers that are too large.
+        let lawful = a.is_infinite() || b.is_infinite() || self == Self::Div && b == 0.0;
+        (result.is_finite() || lawful && !result.is_nan()).then_some(Number::Float(result))
+    }
+}
+
 /// `left op right` for an arithmetic operator.
 pub(crate) fn arithmetic<'a>(op: BinaryOp, left: &Operand<'_>, right: &Operand<'_>) -> Operand<'a> {
-    if let (Operand::Int(a), Operand::Int(b)) = (left, right) {
-        let result = match op {
-            BinaryOp::Add => a.checked_add(*b),
-            BinaryOp::Sub => a.checked_sub(*b),
-            BinaryOp::Mul => a.checked_mul(*b),
-            BinaryOp::Div => a.checked_div(*b),
-            BinaryOp::Mod => a.checked_rem(*b),
-            _ => None,
-        };
-        return result.map_or(Operand::Null, Operand::Int);
-    }
-    let (Some(a), Some(b)) = (as_float(left), as_float(right)) else {
-        return Operand::Null;
+    let number = |operand: &Operand<'_>| match operand {
+        Operand::Int(number) => Some(Number::Int(*number)),
+        Operand::Float(number) => Some(Number::Float(*number)),
+        _ => None,
     };
-    let result = match op {
-        BinaryOp::Add => a + b,
-        BinaryOp::Sub => a - b,
-        BinaryOp::Mul => a * b,
-        BinaryOp::Div => a / b,
-        BinaryOp::Mod => a % b,
-        _ => f64::NAN,
-    };
-    if result.is_finite() {
-        Operand::Float(result)
-    } else {
-        Operand::Null
+    let result = number(left).zip(number(right));
+    match result.and_then(|(left, right)| op.compute(left, right)) {
+        Some(Number::Int(number)) => Operand::Int(number),
+        Some(Number::Float(number)) => Operand::Float(number),
+        None => Operand::Null,
     }
 }
 
@@ -68,6 +109,8 @@ pub(crate) fn call<'a>(
         (Function::Floor | Function::Ceiling | Function::Round, [number]) => {
             round(function, number)
         }
+        (Function::Date | Function::Time, [moment]) => date_or_time(function, moment),
+        (Function::CastText, [value]) => cast_text(value, meter),
         (Function::GeoDistance, [from, to]) => {
             let distance = from
                 .as_point()
@@ -79,36 +122,59 @@ pub(crate) fn call<'a>(
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "float arithmetic is asked for")]
-fn as_float(operand: &Operand<'_>) -> Option<f64> {
-    match operand {
-        Operand::Int(number) => Some(*number as f64),
-        Operand::Float(number) => Some(*number),
-        _ => None,
-    }
-}
-
 fn round<'a>(function: Function, number: &Operand<'_>) -> Operand<'a> {
     match (number, function) {
         (Operand::Int(number), _) => Operand::Int(*number),
         (Operand::Float(number), Function::Floor) => Operand::Float(number.floor()),
         (Operand::Float(number), Function::Ceiling) => Operand::Float(number.ceil()),
-        (Operand::Float(number), _) => Operand::Float(number.round_ties_even()),
+        (Operand::Float(number), _) => Operand::Float(number.round()),
+        _ => Operand::Null,
+    }
+}
+
+/// The date and the time of day of a value, as far as it has them, by its own offset.
+fn date_and_time(moment: &Operand<'_>) -> (Option<Date>, Option<TimeOfDay>) {
+    let both = |moment: Timestamp| (Some(moment.local_date()), Some(moment.local_time_of_day()));
+    match moment {
+        Operand::DateTime(moment) => both(*moment),
+        Operand::Date(date) => (Some(*date), None),
+        Operand::Time(time) => (None, Some(*time)),
+        Operand::Text(text) => match text.parse() {
+            Ok(moment) => both(moment),
+            Err(_) => (text.parse().ok(), text.parse().ok()),
+        },
+        _ => (None, None),
+    }
+}
+
+fn date_or_time<'a>(function: Function, moment: &Operand<'_>) -> Operand<'a> {
+    match (function, date_and_time(moment)) {
+        (Function::Date, (Some(date), _)) => Operand::Date(date),
+        (Function::Time, (_, Some(time))) => Operand::Time(time),
+        _ => Operand::Null,
+    }
+}
+
+/// A value as text, as a filter would write it without quotes.
+fn cast_text<'a>(value: &Operand<'a>, meter: &Meter) -> Operand<'a> {
+    let owned = |text: String| Operand::Text(Cow::Owned(text));
+    match value {
+        Operand::Bool(value) => owned(value.to_string()),
+        Operand::Int(value) => owned(value.to_string()),
+        Operand::Float(value) => owned(text::of_float(*value)),
+        Operand::DateTime(value) => owned(value.to_string()),
+        Operand::Date(value) => owned(value.to_string()),
+        Operand::Time(value) => owned(value.to_string()),
+        Operand::Text(text) if meter.take(Budget::steps_for(text.len())) => value.clone(),
+        Operand::Guid(_) | Operand::Enum { .. } => value
+            .as_text()
+            .map_or(Operand::Null, |text| owned(text.to_owned())),
         _ => Operand::Null,
     }
 }
 
 fn part(function: Function, moment: &Operand<'_>) -> Option<i64> {
-    let (date, time): (Option<Date>, Option<TimeOfDay>) = match moment {
-        Operand::DateTime(moment) => (Some(moment.date()), Some(moment.time_of_day())),
-        Operand::Date(date) => (Some(*date), None),
-        Operand::Time(time) => (None, Some(*time)),
-        Operand::Text(text) => match text.parse::<Timestamp>() {
-            Ok(moment) => (Some(moment.date()), Some(moment.time_of_day())),
-            Err(_) => (text.parse().ok(), text.parse().ok()),
-        },
-        _ => return None,
-    };
+    let (date, time) = date_and_time(moment);
     match function {
         Function::Year => date.map(|date| date.parts().0.into()),
         Function::Month => date.map(|date| date.parts().1.into()),

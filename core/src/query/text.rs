@@ -1,4 +1,4 @@
-//! Functions that make longer texts out of short ones. Each tells the length of its result before it takes the memory.
+//! Functions that make texts. Where short ones make long ones, the length is known before the memory is taken.
 
 /// `left` and `right` as one text, where `may_make` allows its length in bytes.
 ///
@@ -34,4 +34,18 @@ pub fn replace(
         0 => text.to_owned(),
         _ => text.replace(find, by),
     })
+}
+
+/// A number that is no integer as text: with a point or an exponent.
+///
+/// ```
+/// use synctable_core::query::text::of_float;
+/// assert_eq!([of_float(1.0), of_float(-0.5), of_float(f64::INFINITY)], ["1.0", "-0.5", "INF"]);
+/// ```
+pub fn of_float(value: f64) -> String {
+    if value.is_infinite() {
+        String::from(if value > 0.0 { "INF" } else { "-INF" })
+    } else {
+        format!("{value:?}")
+    }
 }

@@ -31,7 +31,11 @@ fn arithmetic_is_exact_or_null() {
         "-(-9223372036854775808) eq null",
         "1 div 0 eq null",
         "1 mod 0 eq null",
-        "1 div 0.0 eq null",
+        "1 div 0.0 gt 1.7e308 and -1 div 0.0 lt -1.7e308",
+        "1 div 0.0 eq 2.5 div 0.0 and 1 div 0.0 sub 1 gt 1e308",
+        "0 div 0.0 eq null and 1 mod 0.0 eq null and 1.0 div 0 eq null",
+        "1e308 mul 10 eq null",
+        "1 div (n sub n) gt 1e308",
         "0.0 div 0 eq null",
         "1.0 mod 0 eq null",
         "huge mul huge eq null",
@@ -153,17 +157,34 @@ fn functions_of_null_or_of_the_wrong_kind_are_null() {
 fn parts_of_moments() {
     all_hold(&[
         "year(dt) eq 2024 and month(dt) eq 2 and day(dt) eq 29",
-        "hour(dt) eq 11 and minute(dt) eq 0 and second(dt) eq 0",
+        "hour(dt) eq 12 and minute(dt) eq 0 and second(dt) eq 0",
         "year(d) eq 2024 and month(d) eq 2 and day(d) eq 29",
         "hour(t) eq 13 and minute(t) eq 14 and second(t) eq 15",
         "year(datetime) eq 2024 and hour(datetime) eq 11",
         "year(date) eq 2024 and day(date) eq 29",
         "hour(time) eq 13 and second(time) eq 15",
-        "hour('2024-02-29T00:30:00+01:00') eq 23",
-        "day('2024-02-29T00:30:00+01:00') eq 28",
+        "hour('2024-02-29T00:30:00+01:00') eq 0",
+        "day('2024-02-29T00:30:00+01:00') eq 29",
+        "hour(2024-02-29T00:30:00+01:00) eq 0",
+        "date(dt) eq 2024-02-29 and time(dt) eq 12:00:00",
+        "date(d) eq d and time(t) eq t and date(t) eq null and time(d) eq null",
+        "mindatetime() lt dt and dt lt maxdatetime() and now() eq null",
         "year('0001-01-01') eq 1",
         "second(updatedAt) eq 0",
         "hour('1969-12-31T23:59:59.9999999Z') eq 23",
+    ]);
+}
+
+#[test]
+fn anything_simple_is_cast_to_text() {
+    all_hold(&[
+        "cast(b,Edm.String) eq 'true' and cast(nil,Edm.String) eq null",
+        "cast(5,Edm.String) eq '5' and cast(5.0,Edm.String) eq '5.0' and cast(-1e300,Edm.String) eq '-1e300'",
+        "cast(1 div 0.0,Edm.String) eq 'INF'",
+        "cast(d,Edm.String) eq '2024-02-29' and cast(dt,Edm.String) eq '2024-02-29T11:00:00.000Z'",
+        "cast(s,Edm.String) eq s and cast(low,Edm.String) eq 'low' and cast('a',Edm.String) eq 'a'",
+        "cast(j,Edm.String) eq null and cast(p,Edm.String) eq null",
+        "cast(1 add 1,Edm.String) eq '2'",
     ]);
 }
 
@@ -174,10 +195,11 @@ fn rounding_and_distance() {
         "floor(-2.2) eq -3",
         "ceiling(2.2) eq 3",
         "ceiling(-2.7) eq -2",
-        "round(0.5) eq 0",
+        "round(0.5) eq 1",
+        "round(-0.5) eq -1",
         "round(1.5) eq 2",
-        "round(2.5) eq 2",
-        "round(-2.5) eq -2",
+        "round(2.5) eq 3",
+        "round(-2.5) eq -3",
         "round(2.500001) eq 3",
         "round(i) eq 9007199254740993",
         // A float stays a float: its quotient is not cut.

@@ -65,6 +65,7 @@ macro_rules! __store_group {
             cursor_of_another_order_is_refused
             long_texts_are_refused
             only_granted_records_count_against_a_budget
+            filters_find_what_the_toolkit_finds
             empty_table_has_one_empty_page
         }
     };

@@ -81,7 +81,8 @@ fn read_query(call: &Call<'_>) -> Result<Query, Failure> {
     let table = &call.table;
     let query = call.parameters.query(&call.core.limits.query)?;
     let mut query = names::resolve(query, &table.schema)
-        .map_err(|error| call.parameters.unknown_name(&error))?;
+        .map_err(|error| call.parameters.unknown_name(&error))?
+        .at(call.core.clock.now());
     let most = table.max_top(call.dialect);
     if query.top.is_some_and(|top| top > u64::from(most)) {
         return Err(Failure::bad_request(format!(

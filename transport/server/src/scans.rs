@@ -57,7 +57,7 @@ impl Scans {
         &self,
         table: &TableName,
         query: &Query,
-        read: impl Fn(Arc<dyn LocalStore>, TableName, Query) -> R + Send + 'static,
+        read: impl Fn(Arc<dyn LocalStore>, TableName, Query) -> R + Send + Sync + 'static,
     ) -> Result<T, StoreError>
     where
         T: Send + 'static,

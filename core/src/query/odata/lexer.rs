@@ -33,7 +33,7 @@ impl Token<'_> {
 }
 
 /// Cuts a text into tokens, one at a time.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Lexer<'a> {
     source: Source<'a>,
     at: usize,

@@ -4,13 +4,10 @@ use super::error::{Limits, ODataError, Source, shown};
 use super::lexer::{Lexer, Token, is_name};
 use super::literal;
 use crate::query::{BinaryOp, Direction, Expr, FieldPath, Function, Literal, OrderBy};
+use crate::timestamp::Timestamp;
 
 /// Longer chains of `and` or `or` become balanced trees, so that a tree is never deeper than its text.
 const LEFT_DEEP: usize = 32;
-
-/// What is said of a function of the present. Rows would enter and leave a result by time alone, without a change that an incremental
-/// pull could see.
-const OF_TIME: &str = "now() is not known, as what it finds changes without any record changing; write the time as a constant such as 2026-01-31T12:30:00Z";
 
 /// Reads a filter, such as `done eq false and year(due) ge 2026`.
 ///
@@ -71,6 +68,9 @@ pub(super) fn order_by(text: &str, limits: &Limits) -> Result<Vec<OrderBy>, ODat
         };
     }
 }
+
+/// The kind of texts.
+const TEXT_KIND: &str = "Edm.String";
 
 /// An expression and how deep it is, which bounds the recursion of all who walk it.
 struct Tree {
@@ -285,6 +285,12 @@ impl<'a> Parser<'a> {
         Ok(())
     }
 
+    /// Whether `,Edm.String` is next.
+    fn is_cast_to_text(&self) -> bool {
+        let next = self.lexer.clone().next();
+        self.token == Token::Symbol(',') && matches!(next, Ok((_, Token::Word(TEXT_KIND))))
+    }
+
     fn operator(&self) -> Option<Operator> {
         match self.token {
             Token::Word(word) => Operator::from_word(word),
@@ -380,29 +386,37 @@ impl<'a> Parser<'a> {
 
     /// A call of the function `name`, whose name stood at `at`.
     fn call(&mut self, at: usize, name: &str, depth: usize) -> Result<Tree, ODataError> {
-        if name == "cast" {
-            return self.cast();
+        if name == Function::CastText.name() {
+            return self.cast(depth);
         }
+        let bound = match name {
+            "mindatetime" => Some(Timestamp::MIN),
+            "maxdatetime" => Some(Timestamp::MAX),
+            _ => None,
+        };
         let turned = name == "substringof";
         let known = if turned {
             Function::Contains.name()
         } else {
             name
         };
+        if let Some(time) = bound {
+            self.expect('(')?;
+            self.expect(')')?;
+            return self.leaf(time);
+        }
         let Some(function) = Function::ALL
             .into_iter()
             .find(|function| function.name() == known)
         else {
-            let message = match name {
-                "now" => OF_TIME.to_owned(),
-                _ => format!("unknown function {}", shown(name)),
-            };
+            let message = format!("unknown function {}", shown(name));
             return Err(self.lexer.error(at, message));
         };
         let (mut arguments, below) = self.arguments(depth)?;
         let (fewest, most) = function.arity();
         if !(fewest..=most).contains(&arguments.len()) {
             let takes = match (fewest, most) {
+                (0, 0) => "no arguments".to_owned(),
                 (1, 1) => "1 argument".to_owned(),
                 _ if fewest == most => format!("{most} arguments"),
                 _ => format!("{fewest} or {most} arguments"),
@@ -437,15 +451,37 @@ impl<'a> Parser<'a> {
         Ok((arguments, height))
     }
 
-    /// `(text,kind)` behind `cast`.
-    fn cast(&mut self) -> Result<Tree, ODataError> {
+    /// `(text,kind)` behind `cast`: a constant, or anything as a text.
+    fn cast(&mut self, depth: usize) -> Result<Tree, ODataError> {
+        let below = self.deeper(depth)?;
         self.expect('(')?;
         let at = self.at;
+        let start = (self.lexer.clone(), self.token.clone(), self.at);
         let value = match self.advance()? {
-            Token::Word(word) | Token::Number(word) => word.to_owned(),
-            Token::Text(text) => text,
-            token => return Err(self.not_expected(at, "a constant", &token)),
+            Token::Word(word) | Token::Number(word) if self.token == Token::Symbol(',') => {
+                Some(word.to_owned())
+            }
+            Token::Text(text) if self.token == Token::Symbol(',') => Some(text),
+            _ => None,
         };
+        if value.is_none() || self.is_cast_to_text() {
+            (self.lexer, self.token, self.at) = start;
+            let operand = self.expression(below)?;
+            self.expect(',')?;
+            let kind_at = self.at;
+            return match self.advance()? {
+                Token::Word(TEXT_KIND) => {
+                    self.expect(')')?;
+                    self.node(
+                        Expr::Call(Function::CastText, vec![operand.expr]),
+                        operand.height,
+                        1,
+                    )
+                }
+                token => Err(self.not_expected(kind_at, TEXT_KIND, &token)),
+            };
+        }
+        let value = value.unwrap_or_default();
         self.expect(',')?;
         let kind_at = self.at;
         let literal = match self.advance()? {

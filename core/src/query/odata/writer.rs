@@ -206,7 +206,22 @@ impl Writer {
             )));
         }
         match (self.spelling, function) {
-            (Spelling::V2, Function::GeoDistance) => Err(not_in_v2(name)),
+            (
+                Spelling::V2,
+                Function::GeoDistance
+                | Function::Date
+                | Function::Time
+                | Function::CastText
+                | Function::Now,
+            ) => Err(not_in_v2(name)),
+            (_, Function::CastText) => {
+                self.out.push_str("cast(");
+                for argument in arguments {
+                    self.expr(argument, depth + 1)?;
+                }
+                self.out.push_str(",Edm.String)");
+                Ok(())
+            }
             (Spelling::V2, Function::Contains) => {
                 self.out.push_str("substringof");
                 self.list(arguments.iter().rev(), ",", depth + 1)

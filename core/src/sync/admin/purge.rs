@@ -120,6 +120,8 @@ impl SyncContext {
                 pending
             }
             Some(filter) => {
+                let asked = inner.asked(table, Query::all().filter(filter.clone()));
+                let filter = asked.filter.as_ref().unwrap_or(filter);
                 let ids = self.matching_ids(table, filter).await?;
                 report.purged = ids.len() as u64;
                 for id in &ids {

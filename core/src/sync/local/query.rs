@@ -13,6 +13,7 @@ use crate::name::TableName;
 use crate::query::{Cursor, Expr, FieldPath, Query};
 use crate::store::Plan;
 use crate::sync::context::SyncContext;
+use crate::sync::inner::Inner;
 use crate::sync::local::typed::{Typed, typed};
 
 /// A query on a local table. Await it: with [`page`](Self::page) for one page, otherwise for everything it describes.
@@ -99,14 +100,23 @@ impl<T> TableQuery<T> {
     pub async fn count(self) -> Result<u64, Error> {
         let inner = &self.context.inner;
         inner.tables.ensure(&self.table).await?;
-        Ok(inner.store.count(&self.table, &self.query).await?)
+        let query = inner.asked(&self.table, self.query);
+        Ok(inner.store.count(&self.table, &query).await?)
     }
 
     /// How the store would answer: which declared index it uses, if any.
     pub async fn explain(self) -> Result<Plan, Error> {
         let (name, inner) = (&self.table, &self.context.inner);
         inner.tables.ensure(name).await?;
-        Ok(inner.store.explain(name, &self.query).await?)
+        let query = inner.asked(name, self.query);
+        Ok(inner.store.explain(name, &query).await?)
+    }
+}
+
+impl Inner {
+    /// A query as it is meant here: with names as they are declared, at this time.
+    pub(crate) fn asked(&self, table: &TableName, query: Query) -> Query {
+        query.named(&self.tables.get(table)).at(self.clock.now())
     }
 }
 
@@ -114,7 +124,7 @@ impl<T: DeserializeOwned> TableQuery<T> {
     async fn run(self) -> Result<QueryPage<T>, Error> {
         let (name, inner) = (&self.table, &self.context.inner);
         inner.tables.ensure(name).await?;
-        let mut query = self.query;
+        let mut query = inner.asked(name, self.query);
         let one_page = query.page.is_some();
         query.page.get_or_insert(1000);
         let mut records = Vec::new();

@@ -31,6 +31,12 @@ pub(crate) fn check_query(query: &Query, incremental: bool) -> Result<(), Error>
             "its further parameters must not be those of the query language",
         ));
     }
+    if incremental && query.asks_for_now() {
+        // Rows would enter and leave by time alone, without a change that the next pull could see.
+        return Err(Error::PullQuery(
+            "what now() finds changes without any record changing; write the time as a constant such as 2026-01-31T12:30:00Z, or pull without a query name",
+        ));
+    }
     if incremental && is_windowed(query) {
         return Err(Error::PullQuery(
             "order, top and skip only go with a full pull, without a query name",

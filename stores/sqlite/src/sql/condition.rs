@@ -17,7 +17,7 @@ const PARAMETERS: usize = 10_000;
 /// Translates expressions over one table; the constants met on the way become parameters.
 #[derive(Debug)]
 pub(crate) struct Translator<'a> {
-    layout: &'a TableLayout,
+    pub(crate) layout: &'a TableLayout,
     /// Whether the columns of declared fields hold all values: false while the table has odd rows.
     declared: bool,
     parameters: Vec<Value>,

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use rusqlite::functions::{Context, FunctionFlags};
 use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, Result};
-use synctable_core::query::text;
-use synctable_core::{Date, TimeOfDay, Timestamp};
+use synctable_core::query::{BinaryOp, Number, text};
+use synctable_core::{Date, Record, RecordId, SystemProperties, TimeOfDay, Timestamp};
 
 use super::constant::date_time;
 use crate::gauge::Gauge;
@@ -40,9 +40,39 @@ impl Functions<'_> {
     fn moments(&self) -> Result<()> {
         for (name, part) in PARTS {
             self.scalar(name, 2, move |args| {
-                part_of(args.text(0)?, args.value(1)?).and_then(|parts| parts.get(part).copied()?)
+                moment(args.text(0)?, args.value(1)?)?
+                    .parts()
+                    .get(part)
+                    .copied()?
+            })?;
+            self.scalar(name, 4, move |args| {
+                args.local()?.parts().get(part).copied()?
             })?;
         }
+        self.scalar("synctable_to_date", 2, |args| {
+            Some(moment(args.text(0)?, args.value(1)?)?.0?.days())
+        })?;
+        self.scalar("synctable_to_date", 4, |args| Some(args.local()?.0?.days()))?;
+        self.scalar("synctable_to_time", 2, |args| {
+            Some(moment(args.text(0)?, args.value(1)?)?.1?.ticks())
+        })?;
+        self.scalar("synctable_to_time", 4, |args| {
+            Some(args.local()?.1?.ticks())
+        })?;
+        self.scalar("synctable_cast", 2, |args| {
+            let value = args.value(1)?;
+            Some(match (args.text(0)?, value) {
+                ("bool", ValueRef::Integer(value)) => (value != 0).to_string(),
+                ("number", ValueRef::Integer(value)) => value.to_string(),
+                ("number", ValueRef::Real(value)) => text::of_float(value),
+                ("datetime", ValueRef::Integer(ticks)) => Timestamp::from_ticks(ticks).to_string(),
+                ("date", ValueRef::Integer(days)) => {
+                    Date::from_days(i32::try_from(days).ok()?).to_string()
+                }
+                ("time", ValueRef::Integer(ticks)) => TimeOfDay::from_ticks(ticks).to_string(),
+                _ => return None,
+            })
+        })?;
         self.scalar("synctable_datetime", 1, |args| {
             date_time(args.text(0)?).map(Timestamp::ticks)
         })?;
@@ -101,11 +131,19 @@ impl Functions<'_> {
     }
 
     fn numbers(&self) -> Result<()> {
-        self.arithmetic("synctable_add", i64::checked_add, |a, b| a + b)?;
-        self.arithmetic("synctable_sub", i64::checked_sub, |a, b| a - b)?;
-        self.arithmetic("synctable_mul", i64::checked_mul, |a, b| a * b)?;
-        self.arithmetic("synctable_div", i64::checked_div, |a, b| a / b)?;
-        self.arithmetic("synctable_mod", i64::checked_rem, |a, b| a % b)?;
+        for op in BinaryOp::ALL.into_iter().filter(|op| op.is_arithmetic()) {
+            self.scalar(&format!("synctable_{}", op.name()), 2, move |args| {
+                compute(op, args.number(0)?, args.number(1)?)
+            })?;
+        }
+        // By a column whose zero is not an integer's.
+        self.scalar("synctable_div_number", 2, |args| {
+            let by = match args.number(1)? {
+                Number::Int(0) => Number::Float(0.0),
+                by => by,
+            };
+            compute(BinaryOp::Div, args.number(0)?, by)
+        })?;
         self.scalar("synctable_negate", 1, |args| match args.value(0)? {
             ValueRef::Integer(value) => value.checked_neg().map(Value::Integer),
             ValueRef::Real(value) => Some(Value::Real(-value)),
@@ -113,22 +151,7 @@ impl Functions<'_> {
         })?;
         self.rounding("synctable_floor", f64::floor)?;
         self.rounding("synctable_ceiling", f64::ceil)?;
-        self.rounding("synctable_round", f64::round_ties_even)
-    }
-
-    fn arithmetic(
-        &self,
-        name: &str,
-        integers: fn(i64, i64) -> Option<i64>,
-        floats: fn(f64, f64) -> f64,
-    ) -> Result<()> {
-        self.scalar(name, 2, move |args| {
-            if let (ValueRef::Integer(a), ValueRef::Integer(b)) = (args.value(0)?, args.value(1)?) {
-                return integers(a, b).map(Value::Integer);
-            }
-            let result = floats(args.float(0)?, args.float(1)?);
-            result.is_finite().then_some(Value::Real(result))
-        })
+        self.rounding("synctable_round", f64::round)
     }
 
     fn scalar<T: rusqlite::ToSql>(
@@ -180,31 +203,44 @@ const PARTS: [(&str, usize); 6] = [
     ("synctable_second", 5),
 ];
 
-/// Year to second of a value of a kind; a kind that lacks a part has `None` there.
-fn part_of(kind: &str, value: ValueRef<'_>) -> Option<[Option<i64>; 6]> {
-    let date = |date: Date| {
-        let (year, month, day) = date.parts();
-        [Some(year.into()), Some(month.into()), Some(day.into())]
-    };
-    let time = |time: TimeOfDay| {
-        let (hour, minute, second, _) = time.parts();
-        [Some(hour), Some(minute), Some(second)]
-    };
-    let join = |[a, b, c]: [Option<i64>; 3], [d, e, f]: [Option<i64>; 3]| [a, b, c, d, e, f];
-    let date_time = |at: Timestamp| join(date(at.date()), time(at.time_of_day()));
-    let only_date = |day: Date| join(date(day), [None; 3]);
-    let only_time = |at: TimeOfDay| join([None; 3], time(at));
+/// The date and the time of day of a value, as far as it has them.
+struct Moment(Option<Date>, Option<TimeOfDay>);
+
+impl Moment {
+    /// Year to second.
+    fn parts(&self) -> [Option<i64>; 6] {
+        let date = self.0.map(Date::parts);
+        let time = self.1.map(TimeOfDay::parts);
+        [
+            date.map(|date| date.0.into()),
+            date.map(|date| date.1.into()),
+            date.map(|date| date.2.into()),
+            time.map(|time| time.0),
+            time.map(|time| time.1),
+            time.map(|time| time.2),
+        ]
+    }
+
+    fn of(time: Timestamp) -> Self {
+        Self(Some(time.local_date()), Some(time.local_time_of_day()))
+    }
+}
+
+/// What a value of a kind says.
+fn moment(kind: &str, value: ValueRef<'_>) -> Option<Moment> {
     match (kind, value) {
-        ("datetime", ValueRef::Integer(ticks)) => Some(date_time(Timestamp::from_ticks(ticks))),
-        ("date", ValueRef::Integer(days)) => {
-            Some(only_date(Date::from_days(i32::try_from(days).ok()?)))
+        ("datetime", ValueRef::Integer(ticks)) => Some(Moment::of(Timestamp::from_ticks(ticks))),
+        ("date", ValueRef::Integer(days)) => Some(Moment(
+            Some(Date::from_days(i32::try_from(days).ok()?)),
+            None,
+        )),
+        ("time", ValueRef::Integer(ticks)) => {
+            Some(Moment(None, Some(TimeOfDay::from_ticks(ticks))))
         }
-        ("time", ValueRef::Integer(ticks)) => Some(only_time(TimeOfDay::from_ticks(ticks))),
         ("text", value) => {
             let text = value.as_str().ok()?;
-            let parsed = text.parse().ok().map(date_time);
-            let parsed = parsed.or_else(|| text.parse().ok().map(only_date));
-            parsed.or_else(|| text.parse().ok().map(only_time))
+            let time = text.parse().ok().map(Moment::of);
+            Some(time.unwrap_or_else(|| Moment(text.parse().ok(), text.parse().ok())))
         }
         _ => None,
     }
@@ -218,6 +254,21 @@ struct Arguments<'a, 'b> {
 }
 
 impl Arguments<'_, '_> {
+    /// What a column of date-times says of its row, by the offset that stands in the row's body: `kind, ticks, body, member`.
+    fn local(&self) -> Option<Moment> {
+        let plain = moment(self.text(0)?, self.value(1)?)?;
+        // Without a body of its own the row prints its times in UTC.
+        let Some(body) = self.text(2).filter(|body| !body.is_empty()) else {
+            return Some(plain);
+        };
+        let member = self.text(3)?;
+        let record = Record::from_stored(RecordId::system("x"), SystemProperties::default(), body);
+        let members = record.members();
+        let found = members.iter().rfind(|(name, _)| name == member);
+        let time = found.and_then(|(_, json)| serde_json::from_str::<Timestamp>(json).ok());
+        Some(time.map_or(plain, Moment::of))
+    }
+
     /// The length of all texts together.
     fn bytes(&self) -> usize {
         let length = |at| match self.context.get_raw(at) {
@@ -246,17 +297,21 @@ impl Arguments<'_, '_> {
         self.value(at)?.as_i64().ok()
     }
 
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "an integer beside a float is computed with as a float"
-    )]
-    fn float(&self, at: usize) -> Option<f64> {
+    fn number(&self, at: usize) -> Option<Number> {
         match self.value(at)? {
-            ValueRef::Integer(value) => Some(value as f64),
-            ValueRef::Real(value) => Some(value),
+            ValueRef::Integer(value) => Some(Number::Int(value)),
+            ValueRef::Real(value) => Some(Number::Float(value)),
             _ => None,
         }
     }
+}
+
+/// A number as the reference evaluation computes with it.
+fn compute(op: BinaryOp, left: Number, right: Number) -> Option<Value> {
+    Some(match op.compute(left, right)? {
+        Number::Int(value) => Value::Integer(value),
+        Number::Float(value) => Value::Real(value),
+    })
 }
 
 fn over_budget() -> rusqlite::Error {

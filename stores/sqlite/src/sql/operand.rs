@@ -2,9 +2,11 @@
 
 use std::fmt::Write as _;
 
+use synctable_core::FieldType;
 use synctable_core::query::{BinaryOp, Expr, Function, Literal, ValueKind as Kind};
 
 use super::condition::{DEPTH, Translator};
+use crate::layout::JSON;
 
 /// A translated operand.
 #[derive(Debug)]
@@ -64,13 +66,10 @@ impl<'a> Translator<'a> {
             Expr::Binary(op, left, right) if op.is_arithmetic() => {
                 let operands = [self.operand(left)?, self.operand(right)?];
                 let function = match op {
-                    BinaryOp::Add => "synctable_add",
-                    BinaryOp::Sub => "synctable_sub",
-                    BinaryOp::Mul => "synctable_mul",
-                    BinaryOp::Div => "synctable_div",
-                    _ => "synctable_mod",
+                    BinaryOp::Div if self.is_number(right) => "synctable_div_number".to_owned(),
+                    _ => format!("synctable_{}", op.name()),
                 };
-                self.numeric(function, &operands)
+                self.numeric(&function, &operands)
             }
             Expr::Call(function, arguments) => self.call(*function, arguments),
             Expr::Not(_) | Expr::Binary(..) | Expr::In(..) => Some(computed(
@@ -96,9 +95,21 @@ impl<'a> Translator<'a> {
                 return self.numeric(&format!("synctable_{}", function.name()), &operands);
             }
             F::Year | F::Month | F::Day | F::Hour | F::Minute | F::Second => {
-                return part(function, operands.first()?);
+                return self.part(
+                    function.name(),
+                    Kind::Number,
+                    arguments.first()?,
+                    operands.first()?,
+                );
             }
-            F::GeoDistance => return None,
+            F::Date => {
+                return self.part("to_date", Kind::Date, arguments.first()?, operands.first()?);
+            }
+            F::Time => {
+                return self.part("to_time", Kind::Time, arguments.first()?, operands.first()?);
+            }
+            F::CastText => return cast_text(operands.into_iter().next()?),
+            F::GeoDistance | F::Now => return None,
             F::ToLower | F::ToUpper | F::Trim | F::Concat | F::Substring | F::Replace => Kind::Text,
             F::Length | F::IndexOf => Kind::Number,
             F::StartsWith | F::EndsWith | F::Contains => Kind::Bool,
@@ -184,6 +195,42 @@ impl<'a> Translator<'a> {
         }))
     }
 
+    /// Whether this is a field that is declared as a number, and not as an integer.
+    fn is_number(&self, expr: &Expr) -> bool {
+        let Expr::Field(path) = expr else {
+            return false;
+        };
+        path.rest().is_empty() && self.layout.schema.field(path.head()) == Some(&FieldType::Number)
+    }
+
+    /// A part of a time, such as its year.
+    fn part(
+        &mut self,
+        function: &str,
+        kind: Kind<'a>,
+        argument: &'a Expr,
+        operand: &Operand<'a>,
+    ) -> Option<Operand<'a>> {
+        let Operand::Value(value) = operand else {
+            return None;
+        };
+        let name = match value.kind {
+            Kind::Bool | Kind::Number | Kind::Enum(_) | Kind::Other => return Some(NULL),
+            kind => kind_name(kind)?,
+        };
+        // A column has the point in time; with which offset it was written says the body, where there is one.
+        let local = match argument {
+            Expr::Field(path)
+                if value.kind == Kind::DateTime && Kind::of_system(path.head()).is_none() =>
+            {
+                format!(",t.\"{JSON}\",{}", self.bind(path.head().to_owned().into()))
+            }
+            _ => String::new(),
+        };
+        let sql = format!("synctable_{function}('{name}',{}{local})", value.sql);
+        Some(computed(sql, kind))
+    }
+
     /// The word of an enum that is kept as its position.
     fn word(&mut self, position: &str, words: &[String]) -> String {
         let mut sql = format!("(CASE {position}");
@@ -203,21 +250,37 @@ fn computed(sql: String, kind: Kind<'_>) -> Operand<'_> {
     })
 }
 
-/// A part of a time, such as its year.
-fn part<'a>(function: Function, operand: &Operand<'a>) -> Option<Operand<'a>> {
-    let Operand::Value(value) = operand else {
-        return None;
-    };
-    let kind = match value.kind {
+fn kind_name(kind: Kind<'_>) -> Option<&'static str> {
+    Some(match kind {
         Kind::DateTime => "datetime",
         Kind::Date => "date",
         Kind::Time => "time",
         Kind::Text => "text",
-        Kind::Bool | Kind::Number | Kind::Enum(_) | Kind::Other => return Some(NULL),
+        Kind::Bool => "bool",
+        Kind::Number => "number",
         _ => return None,
+    })
+}
+
+/// A value as a text.
+fn cast_text(operand: Operand<'_>) -> Option<Operand<'_>> {
+    let Operand::Value(value) = operand else {
+        return None;
     };
-    let sql = format!("synctable_{}('{kind}',{})", function.name(), value.sql);
-    Some(computed(sql, Kind::Number))
+    let name = match value.kind {
+        Kind::Text => {
+            return Some(Operand::Value(Typed {
+                column: false,
+                ..value
+            }));
+        }
+        Kind::Other => return Some(NULL),
+        kind => kind_name(kind)?,
+    };
+    Some(computed(
+        format!("synctable_cast('{name}',{})", value.sql),
+        Kind::Text,
+    ))
 }
 
 /// The first text behind all texts with this prefix, where there is one.

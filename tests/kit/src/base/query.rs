@@ -1,5 +1,6 @@
 //! Queries: filter, order, window and pages, judged by the reference evaluation.
 
+use synctable_core::query::odata::parse_filter;
 use synctable_core::query::{Field, Query, field};
 use synctable_core::store::{LocalStoreExt, Page, StoreErrorKind, WriteBatch};
 use synctable_core::{Date, FieldType, Record, TableName, TableSchema, Timestamp};
@@ -80,6 +81,20 @@ fn queries() -> Vec<Query> {
         field("due").year().eq(2024).and(field("due").day().gt(1)),
         field("at").eq(time),
         field("at").gt(date),
+        field("at").hour().eq(12),
+        field("at")
+            .date()
+            .eq(date)
+            .and(field("at").time().gt("11:30:00")),
+        field("updatedAt").hour().cast_text().eq("12"),
+        field("n").round().eq(-3),
+        field("n").round().cast_text().eq("0.0"),
+        field("n").cast_text().eq("1.0"),
+        parse_filter("1 div n gt 1e308").expect("a filter"),
+        field("n").div(0).is_null(),
+        field("n").div(0.0).lt(-1e308),
+        field("done").cast_text().eq("true"),
+        field("due").cast_text().gt("2024-02"),
         field("done").into(),
         field("done").eq(true).not(),
         field("deleted")
