@@ -1,4 +1,5 @@
 //! Stores as plain files: every key and value of the engine, each behind its length.
+#![allow(dead_code, reason = "not every test uses all of them")]
 
 use std::path::Path;
 
