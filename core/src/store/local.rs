@@ -92,6 +92,13 @@ pub trait LocalStore: Debug + Send + Sync + 'static {
         Ok(ProcessLock::Unsupported)
     }
 
+    /// An error if what is stored is not all that was written, as far as the store can tell by itself; it may take as long as reading
+    /// everything. A sealed store finds what was removed or exchanged, which no read of a record shows. [`copy_store`](crate::sync::copy_store)
+    /// asks its source first.
+    async fn check(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// Makes everything durable and lets go of files. Later calls fail with [`Closed`](super::StoreErrorKind::Closed); closing
     /// again does nothing.
     async fn close(&self) -> Result<(), StoreError> {
@@ -226,6 +233,9 @@ impl<S: LocalStore + ?Sized> LocalStore for Arc<S> {
     }
     async fn try_lock(&self) -> Result<ProcessLock, StoreError> {
         (**self).try_lock().await
+    }
+    async fn check(&self) -> Result<(), StoreError> {
+        (**self).check().await
     }
     async fn close(&self) -> Result<(), StoreError> {
         (**self).close().await

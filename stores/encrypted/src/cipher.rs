@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 use crate::derive::{Prf, Root, StoreId};
 use crate::key::{RawKey, random};
 
-/// The version of blobs and the number of the set of algorithms; also those of the header.
+/// The version of blobs and the number of the set of algorithms.
 pub(crate) const FORMAT: u8 = 1;
 pub(crate) const SUITE: u8 = 1;
 
@@ -22,6 +22,8 @@ const PREFIX: usize = 6;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Entry,
+    /// As the first format has it.
+    FirstManifest,
     Manifest,
 }
 
@@ -29,7 +31,8 @@ impl Kind {
     fn name(self) -> &'static [u8] {
         match self {
             Self::Entry => b"entry",
-            Self::Manifest => b"manifest",
+            Self::FirstManifest => b"manifest",
+            Self::Manifest => b"manifest 2",
         }
     }
 }
@@ -79,6 +82,7 @@ pub(crate) struct EpochKeys {
     names: Prf,
     indexes: Prf,
     manifest: Prf,
+    older: Prf,
     header: Prf,
 }
 
@@ -97,6 +101,7 @@ impl EpochKeys {
             names: prf("names")?,
             indexes: prf("indexes")?,
             manifest: prf("manifest")?,
+            older: prf("older")?,
             header: prf("header")?,
         })
     }
@@ -172,6 +177,12 @@ impl EpochKeys {
     /// What an entry adds to the sum in the manifest; a tag has always the same length.
     pub(crate) fn manifest_term(&self, physical: &[u8], tag: &[u8]) -> [u8; 32] {
         self.manifest.of(&[physical, tag])
+    }
+
+    /// What an entry of the epoch before adds to the sum of those in the manifest. It covers the whole blob: who knows the older
+    /// keys can make another blob with the same tag.
+    pub(crate) fn older_term(&self, physical: &[u8], blob: &[u8]) -> [u8; 32] {
+        self.older.of(&[physical, blob])
     }
 
     /// The code at the end of the header.

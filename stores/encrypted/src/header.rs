@@ -8,16 +8,23 @@ use std::fmt;
 use subtle::ConstantTimeEq;
 use synctable_core::store::{StoreError, StoreErrorKind};
 
-use crate::cipher::{EpochKeys, FORMAT, SUITE, tampered, too_new};
+use crate::cipher::{EpochKeys, SUITE, tampered, too_new};
 use crate::derive::StoreId;
 use crate::kdf::Argon2Params;
 use crate::key::{RawKey, Secret};
+use crate::older::Older;
 use crate::slot::{DataKeys, SLOTS, Slot, SlotInfo, SlotKind, take};
 
 /// What every header begins with.
 pub(crate) const MAGIC: &[u8; 17] = b"synctable sealed ";
 /// What the same place of a store that is not sealed begins with.
 const PLAIN: &[u8] = b"synctable kv ";
+
+/// The format of headers that this release writes.
+const FORMAT: u8 = 2;
+/// That of release 0.1, whose headers have no generation. Slots are bound to this number in both formats: a store is brought
+/// forward without the secrets of all its slots.
+const FIRST: u8 = 1;
 
 /// The one known flag: the entries of indexes with equal values are neighbours.
 const EQUALITY: u8 = 1;
@@ -27,6 +34,8 @@ const EQUALITY: u8 = 1;
 pub(crate) struct Header {
     equality: bool,
     store_id: StoreId,
+    /// How many headers the store has had; `None` in the first format.
+    generation: Option<u64>,
     slots: Vec<Slot>,
     mac: [u8; 32],
 }
@@ -35,6 +44,8 @@ pub(crate) struct Header {
 pub(crate) struct KeyRing {
     current: EpochKeys,
     older: Option<EpochKeys>,
+    /// The entries of the older epoch that were verified; no others are accepted.
+    verified: Older,
 }
 
 impl KeyRing {
@@ -43,7 +54,13 @@ impl KeyRing {
         Ok(Self {
             current: derive(&keys.current)?,
             older: keys.older.as_ref().map(derive).transpose()?,
+            verified: Older::default(),
         })
+    }
+
+    /// Accepts these entries of the older epoch from now on.
+    pub(crate) fn accept(&mut self, verified: Older) {
+        self.verified = verified;
     }
 
     pub(crate) fn current(&self) -> &EpochKeys {
@@ -55,10 +72,31 @@ impl KeyRing {
         self.older.as_ref()
     }
 
+    /// The current keys, then the older ones.
+    pub(crate) fn epochs(&self) -> impl Iterator<Item = &EpochKeys> {
+        std::iter::once(&self.current).chain(&self.older)
+    }
+
     pub(crate) fn of(&self, epoch: u32) -> Option<&EpochKeys> {
-        std::iter::once(&self.current)
-            .chain(&self.older)
-            .find(|keys| keys.epoch() == epoch)
+        self.epochs().find(|keys| keys.epoch() == epoch)
+    }
+
+    /// The keys of an entry. One of the older epoch has to be a verified one: who knows the older keys can seal others.
+    pub(crate) fn of_entry(
+        &self,
+        epoch: u32,
+        physical: &[u8],
+        blob: &[u8],
+    ) -> Result<&EpochKeys, StoreError> {
+        let keys = self.of(epoch).ok_or_else(tampered)?;
+        if epoch != self.current.epoch()
+            && !self
+                .verified
+                .holds(physical, &self.current.older_term(physical, blob))
+        {
+            return Err(tampered());
+        }
+        Ok(keys)
     }
 }
 
@@ -81,6 +119,7 @@ impl Header {
         let empty = Self {
             equality,
             store_id: StoreId::random()?,
+            generation: None,
             slots: Vec::new(),
             mac: [0; 32],
         };
@@ -88,17 +127,21 @@ impl Header {
             current: (1, RawKey::random()?),
             older: None,
         };
-        let slot = Slot::seal(0, secret, kdf, &empty.fixed(), &keys)?;
+        let slot = Slot::seal(0, secret, kdf, &empty.bound(), &keys)?;
         empty.with_only(slot, &keys)
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, StoreError> {
         let mut rest = bytes.strip_prefix(MAGIC).ok_or_else(|| not_sealed(bytes))?;
         let [format, suite, flags] = take(&mut rest)?;
-        if format != FORMAT || suite != SUITE || flags & !EQUALITY != 0 {
+        if !(FIRST..=FORMAT).contains(&format) || suite != SUITE || flags & !EQUALITY != 0 {
             return Err(too_new());
         }
         let store_id = StoreId(take(&mut rest)?);
+        let generation = match format {
+            FIRST => None,
+            _ => Some(u64::from_be_bytes(take(&mut rest)?)),
+        };
         let [count] = take(&mut rest)?;
         let count = usize::from(count);
         if count == 0 || count > SLOTS {
@@ -116,6 +159,7 @@ impl Header {
         Ok(Self {
             equality: flags & EQUALITY != 0,
             store_id,
+            generation,
             slots,
             mac,
         })
@@ -137,12 +181,27 @@ impl Header {
         &self.store_id
     }
 
+    /// True for a header of release 0.1.
+    pub(crate) fn is_first(&self) -> bool {
+        self.generation.is_none()
+    }
+
+    /// The code by which the manifest names this header.
+    pub(crate) fn code(&self) -> &[u8; 32] {
+        &self.mac
+    }
+
     pub(crate) fn equality(&self) -> bool {
         self.equality
     }
 
     pub(crate) fn slots(&self) -> impl Iterator<Item = SlotInfo> {
         self.slots.iter().map(Slot::info)
+    }
+
+    /// This header in the format of today, over the same keys.
+    pub(crate) fn forward(&self, ring: &KeyRing) -> Self {
+        self.with_slots(self.slots.clone(), &ring.current)
     }
 
     /// This header with a slot for `new`, in the first free place.
@@ -162,7 +221,7 @@ impl Header {
             StoreError::new(StoreErrorKind::Unsupported, message)
         })?;
         let mut slots = self.slots.clone();
-        slots.push(Slot::seal(free, new, kdf, &self.fixed(), &keys)?);
+        slots.push(Slot::seal(free, new, kdf, &self.bound(), &keys)?);
         Ok(self.with_slots(slots, &ring.current))
     }
 
@@ -176,7 +235,7 @@ impl Header {
         let (slot, keys, ring) = self.data_keys(old)?;
         let mut slots = self.slots.clone();
         slots.retain(|other| other.info().number() != slot.number());
-        slots.push(Slot::seal(slot.number(), new, kdf, &self.fixed(), &keys)?);
+        slots.push(Slot::seal(slot.number(), new, kdf, &self.bound(), &keys)?);
         Ok(self.with_slots(slots, &ring.current))
     }
 
@@ -231,7 +290,7 @@ impl Header {
             SlotKind::Passphrase(kdf) => kdf,
             SlotKind::RawKey => Argon2Params::default(),
         };
-        let slot = Slot::seal(slot.number(), secret, &kdf, &self.fixed(), keys)?;
+        let slot = Slot::seal(slot.number(), secret, &kdf, &self.bound(), keys)?;
         self.with_only(slot, keys)
     }
 
@@ -245,6 +304,7 @@ impl Header {
         let mut header = Self {
             equality: self.equality,
             store_id: self.store_id,
+            generation: Some(self.generation.unwrap_or(0).saturating_add(1)),
             slots,
             mac: [0; 32],
         };
@@ -252,16 +312,19 @@ impl Header {
         header
     }
 
-    fn data_keys(&self, secret: &Secret) -> Result<(SlotInfo, DataKeys, KeyRing), StoreError> {
+    pub(crate) fn data_keys(
+        &self,
+        secret: &Secret,
+    ) -> Result<(SlotInfo, DataKeys, KeyRing), StoreError> {
         // A provider is asked once, not at each slot.
         let provided = match secret {
             Secret::Provider(provider) => Some(Secret::Raw(provider.key()?)),
             Secret::Raw(_) | Secret::Passphrase(_) => None,
         };
         let offered = provided.as_ref().unwrap_or(secret);
-        let fixed = self.fixed();
+        let bound = self.bound();
         for slot in &self.slots {
-            if let Some(keys) = slot.unlock(offered, &fixed)? {
+            if let Some(keys) = slot.unlock(offered, &bound)? {
                 let ring = KeyRing::derive(&keys, &self.store_id)?;
                 let mac = ring.current.header_mac(&self.without_mac());
                 if !bool::from(mac.ct_eq(&self.mac)) {
@@ -285,16 +348,27 @@ impl Header {
         StoreError::new(StoreErrorKind::WrongKey, message)
     }
 
-    /// The part that never changes.
-    fn fixed(&self) -> Vec<u8> {
+    /// What slots are bound to; it never changes.
+    fn bound(&self) -> Vec<u8> {
+        self.start(FIRST)
+    }
+
+    fn start(&self, format: u8) -> Vec<u8> {
         let mut bytes = MAGIC.to_vec();
-        bytes.extend_from_slice(&[FORMAT, SUITE, u8::from(self.equality)]);
+        bytes.extend_from_slice(&[format, SUITE, u8::from(self.equality)]);
         bytes.extend_from_slice(&self.store_id.0);
         bytes
     }
 
     fn without_mac(&self) -> Vec<u8> {
-        let mut bytes = self.fixed();
+        let mut bytes = match self.generation {
+            None => self.start(FIRST),
+            Some(generation) => {
+                let mut bytes = self.start(FORMAT);
+                bytes.extend_from_slice(&generation.to_be_bytes());
+                bytes
+            }
+        };
         bytes.push(u8::try_from(self.slots.len()).unwrap_or(u8::MAX));
         for slot in &self.slots {
             slot.encode(&mut bytes);

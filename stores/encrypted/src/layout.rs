@@ -6,7 +6,9 @@ use synctable_core::store::StoreError;
 use synctable_kv::Key;
 use zeroize::Zeroizing;
 
-use crate::cipher::{EpochKeys, push_field, tampered};
+use crate::cipher::{Aad, EpochKeys, Kind, blob_epoch, push_field, tampered};
+use crate::derive::StoreId;
+use crate::header::KeyRing;
 
 /// The header; where a store that is not sealed says its format.
 pub(crate) const HEADER: &[u8] = &[0];
@@ -17,7 +19,7 @@ const INDEX_ENTRY: u8 = 2;
 /// All that the engine holds in entries.
 pub(crate) const ENTRIES: Range<&[u8]> = &[ENTRY]..&[INDEX_ENTRY + 1];
 
-/// Begins with this many bytes: kind and epoch.
+/// A place begins with this many bytes: kind and epoch.
 const EPOCH_END: usize = 5;
 const TOKEN: usize = 16;
 
@@ -139,12 +141,6 @@ pub(crate) fn epoch(keys: &EpochKeys) -> [Range<Vec<u8>>; 2] {
     [ENTRY, INDEX_ENTRY].map(|kind| all_behind(start(kind, keys, &[])))
 }
 
-/// The epoch that a place names.
-pub(crate) fn epoch_of(physical: &[u8]) -> Option<u32> {
-    let epoch = physical.get(1..EPOCH_END)?;
-    Some(u32::from_be_bytes(epoch.try_into().ok()?))
-}
-
 fn start(kind: u8, keys: &EpochKeys, tokens: &[&[u8; TOKEN]]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(EPOCH_END + tokens.len() * TOKEN);
     bytes.push(kind);
@@ -183,6 +179,30 @@ pub(crate) fn parts(text: &[u8]) -> Result<(&[u8], &[u8]), StoreError> {
     let (plain, rest) = field(text).ok_or_else(tampered)?;
     let (value, _) = field(rest).ok_or_else(tampered)?;
     Ok((plain, value))
+}
+
+/// Opens an entry under the keys of its epoch, whatever that is, and compares its place with the one where it belongs. Gives
+/// these keys.
+pub(crate) fn open_at_its_place<'r>(
+    layout: Layout,
+    ring: &'r KeyRing,
+    store_id: &StoreId,
+    physical: &[u8],
+    blob: &[u8],
+) -> Result<&'r EpochKeys, StoreError> {
+    let keys = ring.of(blob_epoch(blob)?).ok_or_else(tampered)?;
+    let aad = Aad {
+        store_id,
+        kind: Kind::Entry,
+        physical,
+        epoch: keys.epoch(),
+    };
+    let text = keys.open(&aad, blob)?;
+    let (plain, _) = parts(&text)?;
+    if layout.physical(keys, plain) == physical {
+        return Ok(keys);
+    }
+    Err(tampered())
 }
 
 fn field(text: &[u8]) -> Option<(&[u8], &[u8])> {
@@ -243,7 +263,7 @@ mod tests {
             let place = layout.physical(&keys, &plain);
             prop_assert!(layout.group(&keys, &Group::of(&plain)).contains(&place));
             prop_assert!(epoch(&keys).iter().any(|range| range.contains(&place)));
-            prop_assert_eq!(epoch_of(&place), Some(1));
+            prop_assert_eq!(&place[1..EPOCH_END], 1_u32.to_be_bytes());
             prop_assert!((ENTRIES.start..ENTRIES.end).contains(&place.as_slice()));
         }
 

@@ -32,17 +32,23 @@
 //!
 //! The format is written down in `FORMAT.md`, next to a second implementation in Python that the tests run against this one.
 
+mod anchor;
+#[cfg(test)]
+mod attacks;
 mod cache;
 mod cipher;
 mod derive;
 mod directory;
+mod forward;
 mod header;
 mod kdf;
 mod key;
 mod layout;
 mod manifest;
+mod older;
 mod open;
 mod rotate;
+mod scan;
 mod sealed;
 mod slot;
 #[cfg(test)]
@@ -50,6 +56,7 @@ mod vectors;
 mod verify;
 mod view;
 
+pub use anchor::Anchor;
 pub use kdf::Argon2Params;
 pub use key::{KeyProvider, Passphrase, RawKey, Secret};
 pub use open::SealedBuilder;

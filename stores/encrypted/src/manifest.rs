@@ -1,58 +1,116 @@
-//! The sum over all entries, by which removed and put-back ones are found.
+//! The sum over all entries, by which removed and put-back ones are found, and the code of the header that goes with them.
 
+use subtle::ConstantTimeEq;
 use synctable_core::store::StoreError;
 
-use crate::cipher::{Aad, EpochKeys, Kind, blob_tag, tampered};
+use crate::cipher::{Aad, EpochKeys, Kind, blob_epoch, blob_tag, tampered};
 use crate::derive::StoreId;
+use crate::header::{Header, KeyRing};
 use crate::layout::MANIFEST;
+use crate::slot::take;
 
-/// How often the store was written, how many entries it has, and the sum of what each adds.
+/// How many entries there are, and the sum of what each adds.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct Manifest {
-    pub(crate) counter: u64,
+pub(crate) struct Tally {
     pub(crate) entries: u64,
     sum: [u8; 32],
 }
 
+impl Tally {
+    pub(crate) fn add(&mut self, term: &[u8; 32]) -> Result<(), StoreError> {
+        self.sum = plus(&self.sum, term);
+        self.entries = self.entries.checked_add(1).ok_or_else(tampered)?;
+        Ok(())
+    }
+
+    pub(crate) fn remove(&mut self, term: &[u8; 32]) -> Result<(), StoreError> {
+        self.sum = plus(&self.sum, &negative(term));
+        // More are removed than were counted: one of them was put there by someone else.
+        self.entries = self.entries.checked_sub(1).ok_or_else(tampered)?;
+        Ok(())
+    }
+
+    /// Nothing is left of what was counted.
+    pub(crate) fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
+
+    fn encode(&self, text: &mut Vec<u8>) {
+        text.extend_from_slice(&self.entries.to_be_bytes());
+        text.extend_from_slice(&self.sum);
+    }
+
+    fn decode(text: &mut &[u8]) -> Result<Self, StoreError> {
+        let entries = u64::from_be_bytes(take(text)?);
+        let sum = take(text)?;
+        Ok(Self { entries, sum })
+    }
+}
+
+/// How often the store was written, which entries it has, and which header.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Manifest {
+    pub(crate) counter: u64,
+    /// The code of the header: an older one is not accepted beside this manifest.
+    pub(crate) header: [u8; 32],
+    /// The entries of the current epoch.
+    pub(crate) current: Tally,
+    /// Those of the epoch that a rotation replaces, by codes under the current keys.
+    pub(crate) older: Tally,
+}
+
 impl Manifest {
-    /// Counts an entry in.
+    /// The manifest of a new store.
+    pub(crate) fn new(header: &Header) -> Self {
+        Self {
+            header: *header.code(),
+            ..Self::default()
+        }
+    }
+
+    /// All entries.
+    pub(crate) fn entries(&self) -> u64 {
+        self.current.entries.saturating_add(self.older.entries)
+    }
+
+    /// Counts an entry of the current epoch in.
     pub(crate) fn add(
         &mut self,
         keys: &EpochKeys,
         physical: &[u8],
         blob: &[u8],
     ) -> Result<(), StoreError> {
-        let term = term(keys, physical, blob)?;
-        self.sum = plus(&self.sum, &term);
-        self.entries = self.entries.checked_add(1).ok_or_else(tampered)?;
-        Ok(())
+        self.current.add(&term(keys, physical, blob)?)
     }
 
-    /// Counts an entry out.
+    /// Counts an entry out. One of the older epoch has to be one that was verified.
     pub(crate) fn remove(
         &mut self,
-        keys: &EpochKeys,
+        ring: &KeyRing,
         physical: &[u8],
         blob: &[u8],
     ) -> Result<(), StoreError> {
-        let term = term(keys, physical, blob)?;
-        self.sum = plus(&self.sum, &negative(&term));
-        // More are removed than were counted: one of them was put there by someone else.
-        self.entries = self.entries.checked_sub(1).ok_or_else(tampered)?;
-        Ok(())
+        let current = ring.current();
+        let epoch = blob_epoch(blob)?;
+        if epoch == current.epoch() {
+            return self.current.remove(&term(current, physical, blob)?);
+        }
+        ring.of_entry(epoch, physical, blob)?;
+        self.older.remove(&current.older_term(physical, blob))
     }
 
     /// True when both counted the same entries, however often they were written.
     pub(crate) fn same_entries(&self, other: &Self) -> bool {
-        (self.entries, self.sum) == (other.entries, other.sum)
+        (&self.current, &self.older) == (&other.current, &other.older)
     }
 
     pub(crate) fn seal(&self, keys: &EpochKeys, store_id: &StoreId) -> Result<Vec<u8>, StoreError> {
-        let mut text = Vec::with_capacity(48);
+        let mut text = Vec::with_capacity(120);
         text.extend_from_slice(&self.counter.to_be_bytes());
-        text.extend_from_slice(&self.entries.to_be_bytes());
-        text.extend_from_slice(&self.sum);
-        keys.seal(&aad(keys, store_id), &text)
+        text.extend_from_slice(&self.header);
+        self.current.encode(&mut text);
+        self.older.encode(&mut text);
+        keys.seal(&aad(keys, store_id, Kind::Manifest), &text)
     }
 
     pub(crate) fn open(
@@ -60,27 +118,56 @@ impl Manifest {
         store_id: &StoreId,
         blob: &[u8],
     ) -> Result<Self, StoreError> {
-        let text = keys.open(&aad(keys, store_id), blob)?;
-        let (counter, rest) = text.split_first_chunk().ok_or_else(tampered)?;
-        let (entries, rest) = rest.split_first_chunk().ok_or_else(tampered)?;
-        Ok(Self {
-            counter: u64::from_be_bytes(*counter),
-            entries: u64::from_be_bytes(*entries),
-            sum: rest.try_into().map_err(|_| tampered())?,
-        })
+        let text = keys.open(&aad(keys, store_id, Kind::Manifest), blob)?;
+        let text = &mut text.as_slice();
+        let manifest = Self {
+            counter: u64::from_be_bytes(take(text)?),
+            header: take(text)?,
+            current: Tally::decode(text)?,
+            older: Tally::decode(text)?,
+        };
+        text.is_empty().then_some(manifest).ok_or_else(tampered)
+    }
+
+    /// The manifest that belongs to a header, and to no other.
+    pub(crate) fn of_header(
+        header: &Header,
+        keys: &EpochKeys,
+        blob: &[u8],
+    ) -> Result<Self, StoreError> {
+        let manifest = Self::open(keys, header.store_id(), blob)?;
+        if bool::from(manifest.header.ct_eq(header.code())) {
+            return Ok(manifest);
+        }
+        Err(tampered())
     }
 }
 
-fn aad<'a>(keys: &EpochKeys, store_id: &'a StoreId) -> Aad<'a> {
+/// The manifest of release 0.1: the counter, and all entries by the keys of their epochs.
+pub(crate) fn open_first(
+    keys: &EpochKeys,
+    store_id: &StoreId,
+    blob: &[u8],
+) -> Result<(u64, Tally), StoreError> {
+    let text = keys.open(&aad(keys, store_id, Kind::FirstManifest), blob)?;
+    let text = &mut text.as_slice();
+    let counter = u64::from_be_bytes(take(text)?);
+    let tally = Tally::decode(text)?;
+    let whole = text.is_empty().then_some((counter, tally));
+    whole.ok_or_else(tampered)
+}
+
+fn aad<'a>(keys: &EpochKeys, store_id: &'a StoreId, kind: Kind) -> Aad<'a> {
     Aad {
         store_id,
-        kind: Kind::Manifest,
+        kind,
         physical: MANIFEST,
         epoch: keys.epoch(),
     }
 }
 
-fn term(keys: &EpochKeys, physical: &[u8], blob: &[u8]) -> Result<[u8; 32], StoreError> {
+/// What an entry adds to the sum by the keys of its epoch.
+pub(crate) fn term(keys: &EpochKeys, physical: &[u8], blob: &[u8]) -> Result<[u8; 32], StoreError> {
     let tag = blob_tag(blob).ok_or_else(tampered)?;
     Ok(keys.manifest_term(physical, tag))
 }
@@ -111,7 +198,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::key::RawKey;
+    use crate::kdf::Argon2Params;
+    use crate::key::{RawKey, Secret};
 
     proptest! {
         #[test]
@@ -132,30 +220,49 @@ mod tests {
 
     #[test]
     fn manifests_are_read_back_and_tell_entries_apart() {
-        let id = StoreId([1; 16]);
-        let keys = EpochKeys::derive(1, &RawKey::from_bytes([7; 32]), &id).unwrap();
-        let blob = |byte| [byte; 60];
-        let mut manifest = Manifest {
-            counter: 3,
-            ..Manifest::default()
+        let secret = Secret::Raw(RawKey::from_bytes([7; 32]));
+        let (header, ring) = Header::create(&secret, &Argon2Params::LEAST, false).unwrap();
+        let (keys, id) = (ring.current(), header.store_id());
+        let blob = |byte| {
+            let aad = Aad {
+                store_id: id,
+                kind: Kind::Entry,
+                physical: b"place",
+                epoch: 1,
+            };
+            keys.seal(&aad, &[byte; 60]).unwrap()
         };
-        manifest.add(&keys, b"a", &blob(1)).unwrap();
-        manifest.add(&keys, b"b", &blob(2)).unwrap();
-        let sealed = manifest.seal(&keys, &id).unwrap();
-        assert_eq!(Manifest::open(&keys, &id, &sealed).unwrap(), manifest);
+        let (one, two, nine) = (blob(1), blob(2), blob(9));
+        let mut manifest = Manifest::new(&header);
+        manifest.counter = 3;
+        manifest.add(keys, b"a", &one).unwrap();
+        manifest.add(keys, b"b", &two).unwrap();
+        manifest.older.add(&[5; 32]).unwrap();
+        let sealed = manifest.seal(keys, id).unwrap();
+        assert_eq!(Manifest::open(keys, id, &sealed).unwrap(), manifest);
+        assert!(open_first(keys, id, &sealed).is_err(), "of another format");
         let mut other = manifest.clone();
-        other.remove(&keys, b"a", &blob(1)).unwrap();
+        other.remove(&ring, b"a", &one).unwrap();
         assert!(!other.same_entries(&manifest));
-        other.add(&keys, b"a", &blob(9)).unwrap();
+        other.add(keys, b"a", &nine).unwrap();
         assert!(
             !other.same_entries(&manifest),
             "another blob at the same place"
         );
-        other.remove(&keys, b"a", &blob(9)).unwrap();
-        other.add(&keys, b"a", &blob(1)).unwrap();
+        other.remove(&ring, b"a", &nine).unwrap();
+        other.add(keys, b"a", &one).unwrap();
         other.counter += 1;
         assert!(other.same_entries(&manifest));
+        other.older.remove(&[5; 32]).unwrap();
+        assert!(other.older.is_nothing() && !other.same_entries(&manifest));
         let mut none = Manifest::default();
-        assert!(none.remove(&keys, b"a", &blob(1)).is_err());
+        assert!(none.remove(&ring, b"a", &one).is_err());
+
+        let next = header.forward(&ring);
+        assert!(Manifest::of_header(&header, keys, &sealed).is_ok());
+        assert!(
+            Manifest::of_header(&next, keys, &sealed).is_err(),
+            "another header over the same keys"
+        );
     }
 }

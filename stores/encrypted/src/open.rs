@@ -5,15 +5,19 @@ use std::sync::{Arc, Mutex, RwLock};
 use synctable_core::store::{Durability, StoreError, StoreErrorKind};
 use synctable_kv::{KvBackend, KvBatch, KvSnapshot};
 
+use crate::anchor::Anchor;
 use crate::cache::Cache;
 use crate::cipher::tampered;
 use crate::directory::Directory;
-use crate::header::Header;
+use crate::forward::Forward;
+use crate::header::{Header, KeyRing};
 use crate::kdf::Argon2Params;
 use crate::key::{KeyProvider, Passphrase, RawKey, Secret};
-use crate::layout::{HEADER, Layout, MANIFEST};
-use crate::manifest::Manifest;
-use crate::sealed::{Inner, Opened, Sealed, Writer};
+use crate::layout::{ENTRIES, HEADER, Layout, MANIFEST, epoch};
+use crate::manifest::{Manifest, Tally};
+use crate::older::Older;
+use crate::scan::each;
+use crate::sealed::{Inner, Opened, Sealed, Writer, borrowed};
 
 /// How to open a sealed store; made by [`Sealed::builder`].
 #[derive(Debug)]
@@ -22,6 +26,7 @@ pub struct SealedBuilder<B> {
     backend: B,
     secret: Option<Secret>,
     create: bool,
+    at_least: Anchor,
     equality: bool,
     kdf: Argon2Params,
     cache: usize,
@@ -36,6 +41,7 @@ impl<B: KvBackend> SealedBuilder<B> {
             backend,
             secret: None,
             create: false,
+            at_least: Anchor::default(),
             equality: false,
             kdf: Argon2Params::default(),
             cache: CACHE,
@@ -70,6 +76,13 @@ impl<B: KvBackend> SealedBuilder<B> {
         self
     }
 
+    /// How far the store is known to have come: an older copy of it, or none at all where there was one, is
+    /// [`Tampered`](StoreErrorKind::Tampered). [`Sealed::anchor`] gives what to keep.
+    pub fn at_least(mut self, known: Anchor) -> Self {
+        self.at_least = known;
+        self
+    }
+
     /// Whether a new store keeps declared indexes, for queries that fix all their fields by equality. Off by default, as it shows
     /// whoever reads the files which records have equal values in an index. A store stays as it was made.
     pub fn equality_indexes(mut self, yes: bool) -> Self {
@@ -90,7 +103,8 @@ impl<B: KvBackend> SealedBuilder<B> {
         self
     }
 
-    /// Opens the store.
+    /// Opens the store. One of release 0.1 is read as a whole and brought forward in place: 0.1 does not open it any more. One with a rotation that was
+    /// cut off is read as far as the rotation did not come.
     ///
     /// # Errors
     /// [`KeyNeeded`](StoreErrorKind::KeyNeeded) without a secret, [`WrongKey`](StoreErrorKind::WrongKey),
@@ -104,24 +118,24 @@ impl<B: KvBackend> SealedBuilder<B> {
             StoreError::new(StoreErrorKind::KeyNeeded, message)
         })?;
         // The snapshot is gone before anything is written.
-        let stored = {
+        let found = {
             let snapshot = self.backend.snapshot()?;
-            stored(&*snapshot)?
+            Found::look(&*snapshot, secret, self.at_least)?
         };
-        let (opened, manifest) = match stored {
-            Some((header, manifest)) => {
-                let header = Header::decode(&header)?;
-                let (_, ring) = header.unlock(secret)?;
-                let manifest = manifest.ok_or_else(tampered)?;
-                let manifest = Manifest::open(ring.current(), header.store_id(), &manifest)?;
-                (Opened::new(header, ring), manifest)
+        let (header, ring, manifest) = match found {
+            Found::Whole(header, ring, manifest) => (header, ring, manifest),
+            Found::First(forward) => forward.write(&self.backend)?,
+            Found::Nothing if self.create => {
+                self.at_least.check_new()?;
+                self.made(secret)?
             }
-            None if self.create => (self.made(secret)?, Manifest::default()),
-            None => {
+            Found::Nothing => {
+                self.at_least.check_new()?;
                 let message = "there is no store here; check the path, or allow that one is made";
                 return Err(StoreError::new(StoreErrorKind::Io, message));
             }
         };
+        let opened = Opened::new(header, ring);
         let layout = Layout {
             equality: opened.header.equality(),
         };
@@ -130,36 +144,84 @@ impl<B: KvBackend> SealedBuilder<B> {
             layout,
             store_id: *opened.header.store_id(),
             opened: RwLock::new(opened),
-            writer: Mutex::new(Writer::Ready(manifest)),
+            writer: Mutex::new(Writer::new(manifest)),
             directory: Mutex::new(Directory::default()),
             cache: Mutex::new(Cache::new(self.cache)),
         }))
     }
 
     /// Makes a new store: header and manifest in one write.
-    fn made(&self, secret: &Secret) -> Result<Opened, StoreError> {
+    fn made(&self, secret: &Secret) -> Result<(Header, KeyRing, Manifest), StoreError> {
         let (header, ring) = Header::create(secret, &self.kdf, self.equality)?;
-        let manifest = Manifest::default().seal(ring.current(), header.store_id())?;
+        let manifest = Manifest::new(&header);
         let mut batch = KvBatch::new(Durability::Immediate);
         batch.put(HEADER.to_vec(), header.encode());
-        batch.put(MANIFEST.to_vec(), manifest);
+        let sealed = manifest.seal(ring.current(), header.store_id())?;
+        batch.put(MANIFEST.to_vec(), sealed);
         self.backend.write(&batch)?;
-        Ok(Opened::new(header, ring))
+        Ok((header, ring, manifest))
     }
 }
 
-/// Header and manifest, if there is a header; nothing if the engine holds nothing.
-#[expect(
-    clippy::type_complexity,
-    reason = "two values as the engine gives them"
-)]
-fn stored(snapshot: &dyn KvSnapshot) -> Result<Option<(Vec<u8>, Option<Vec<u8>>)>, StoreError> {
-    if let Some(header) = snapshot.get(HEADER)? {
-        return Ok(Some((header, snapshot.get(MANIFEST)?)));
+/// What an engine holds, opened and compared.
+enum Found {
+    Nothing,
+    Whole(Header, KeyRing, Manifest),
+    /// A store of release 0.1.
+    First(Forward),
+}
+
+impl Found {
+    fn look(
+        snapshot: &dyn KvSnapshot,
+        secret: &Secret,
+        at_least: Anchor,
+    ) -> Result<Self, StoreError> {
+        let Some(header) = snapshot.get(HEADER)? else {
+            if snapshot.scan(&[][..]..&[u8::MAX; 64][..], 1)?.is_empty() {
+                return Ok(Self::Nothing);
+            }
+            let message =
+                "the database holds something other than a synctable store; choose another path";
+            return Err(StoreError::new(StoreErrorKind::NotAStore, message));
+        };
+        let header = Header::decode(&header)?;
+        let (_, mut ring) = header.unlock(secret)?;
+        let manifest = snapshot.get(MANIFEST)?.ok_or_else(tampered)?;
+        if header.is_first() {
+            let forward = Forward::plan(snapshot, &header, ring, &manifest, at_least)?;
+            return Ok(Self::First(forward));
+        }
+        let manifest = Manifest::of_header(&header, ring.current(), &manifest)?;
+        at_least.check(Anchor::new(manifest.counter, ring.current().epoch()))?;
+        // A store that was emptied is found at once; what else is missing shows when all is verified.
+        let empty = snapshot.scan(ENTRIES, 1)?.is_empty();
+        if empty != (manifest.entries() == 0) {
+            return Err(tampered());
+        }
+        ring.accept(verified(snapshot, &ring, &manifest)?);
+        Ok(Self::Whole(header, ring, manifest))
     }
-    if snapshot.scan(&[][..]..&[u8::MAX; 64][..], 1)?.is_empty() {
-        return Ok(None);
+}
+
+/// The entries of the older epoch, which have to be those that the manifest counts. There are some only within a rotation.
+fn verified(
+    snapshot: &dyn KvSnapshot,
+    ring: &KeyRing,
+    manifest: &Manifest,
+) -> Result<Older, StoreError> {
+    let (mut older, mut found) = (Older::default(), Tally::default());
+    if let Some(keys) = ring.older() {
+        for places in epoch(keys) {
+            each(snapshot, borrowed(&places), |physical, blob| {
+                let code = ring.current().older_term(physical, blob);
+                found.add(&code)?;
+                older.insert(physical, &code)
+            })?;
+        }
     }
-    let message = "the database holds something other than a synctable store; choose another path";
-    Err(StoreError::new(StoreErrorKind::NotAStore, message))
+    if found == manifest.older {
+        return Ok(older);
+    }
+    Err(tampered())
 }

@@ -1,32 +1,40 @@
 //! A new data key for all entries, while the store is in use.
+//!
+//! A rotation is made because someone may know the old key, and so could seal entries under it while it runs. So everything is verified
+//! before it begins, and what was found is noted under the new key; only that is read or sealed again; and at the end nothing may be left, and
+//! nothing may be missing. If that fails, the store keeps both keys.
 
 use std::ops::Range;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use synctable_core::store::{Durability, StoreError};
 use synctable_kv::{KvBackend, KvBatch};
 
-use crate::header::{Header, KeyRing};
+use crate::cipher::tampered;
+use crate::header::KeyRing;
 use crate::key::Secret;
-use crate::layout::{self, HEADER, parts};
-use crate::manifest::Manifest;
-use crate::sealed::{Inner, Opened, Sealed, Writer, borrowed, lock};
+use crate::layout::{self, ENTRIES, open_at_its_place, parts};
+use crate::manifest::{Manifest, Tally, term};
+use crate::older::Older;
+use crate::scan::each;
+use crate::sealed::{Inner, Sealed, Writer, borrowed, lock};
 
 /// Entries that are sealed again in one write: others wait so long.
 const BATCH: usize = 256;
 
 impl<B: KvBackend> Sealed<B> {
     /// Seals everything again under a new data key and then forgets the old one, so that nobody who learned the old key, or holds
-    /// an old header and its secret, can read what is stored from now on.
+    /// an old header and its secret, can read what is stored from now on, or have something accepted that the old key sealed.
     ///
-    /// Others read and write meanwhile. `secret` opens the store afterwards, alone: the other key slots are dropped at once, because
+    /// All entries are verified before anything is written, and counted at the end; meanwhile others read, and writers wait. In between others read and write.
+    /// `secret` opens the store afterwards, alone: the other key slots are dropped at once, because
     /// the new key cannot be wrapped for them; add them again. Whatever cuts it off, the store opens with `secret`, and the next call goes on.
     /// `progress` hears how many entries are done. What is on disk besides the store (old pages of a file, copies, blocks of a flash
-    /// disk) is beyond its reach.
+    /// disk) is beyond its reach. About 50 bytes an entry are in memory while it runs.
     ///
     /// # Errors
     /// [`WrongKey`](synctable_core::store::StoreErrorKind::WrongKey), [`Tampered`](synctable_core::store::StoreErrorKind::Tampered) where an entry
-    /// cannot be opened, and the errors of the engine.
+    /// cannot be opened, is missing or was put there: before the rotation nothing is changed then, within it both keys stay; and the errors of the engine.
     pub fn rotate(&self, secret: &Secret, mut progress: impl FnMut(u64)) -> Result<(), StoreError> {
         let inner = self.inner();
         let running = inner.opened().ring.older().is_some();
@@ -34,7 +42,7 @@ impl<B: KvBackend> Sealed<B> {
             // Another secret could not end it.
             inner.opened().header.unlock(secret)?;
         } else {
-            inner.change_ring(|header| header.rotation_started(secret))?;
+            inner.begin_rotation(secret)?;
         }
         let mut done = 0;
         loop {
@@ -46,7 +54,7 @@ impl<B: KvBackend> Sealed<B> {
                 }
             }
         }
-        inner.change_ring(|header| header.rotation_ended(secret))
+        inner.end_rotation(secret)
     }
 
     /// True while a rotation was begun and is not finished.
@@ -56,21 +64,54 @@ impl<B: KvBackend> Sealed<B> {
 }
 
 impl<B: KvBackend> Inner<B> {
-    /// Writes a header with other data keys, and the manifest under the current one of them.
-    fn change_ring(
-        &self,
-        change: impl FnOnce(&Header) -> Result<(Header, KeyRing), StoreError>,
-    ) -> Result<(), StoreError> {
+    /// Verifies all entries and writes the header that holds both keys, with what was found.
+    fn begin_rotation(&self, secret: &Secret) -> Result<(), StoreError> {
+        let mut writer = lock(&self.writer);
+        let mut manifest = writer.manifest()?.clone();
+        let (header, mut next) = self.opened().header.rotation_started(secret)?;
+        let ring = Arc::clone(&self.opened().ring);
+        let (mut found, mut older, mut noted) =
+            (Tally::default(), Older::default(), Tally::default());
+        {
+            let snapshot = self.backend.snapshot()?;
+            each(&*snapshot, ENTRIES, |physical, blob| {
+                let keys = open_at_its_place(self.layout, &ring, &self.store_id, physical, blob)?;
+                found.add(&term(keys, physical, blob)?)?;
+                let code = next.current().older_term(physical, blob);
+                noted.add(&code)?;
+                older.insert(physical, &code)
+            })?;
+        }
+        if found != manifest.current {
+            return Err(tampered());
+        }
+        next.accept(older);
+        manifest.older = noted;
+        manifest.current = Tally::default();
+        self.write_header(&mut writer, header, Arc::new(next), manifest)
+    }
+
+    /// Counts everything and writes the header that holds the new key alone.
+    fn end_rotation(&self, secret: &Secret) -> Result<(), StoreError> {
         let mut writer = lock(&self.writer);
         let manifest = writer.manifest()?.clone();
-        let (header, ring) = change(&self.opened().header)?;
-        let mut batch = KvBatch::new(Durability::Immediate);
-        batch.put(HEADER.to_vec(), header.encode());
-        // No snapshot may see the new header with the old keys, or the other way round.
-        let mut opened = self.opened.write().unwrap_or_else(PoisonError::into_inner);
-        self.commit(&mut writer, ring.current(), manifest, batch)?;
-        *opened = Opened::new(header, ring);
-        Ok(())
+        let ring = Arc::clone(&self.opened().ring);
+        let mut found = Tally::default();
+        {
+            let snapshot = self.backend.snapshot()?;
+            each(&*snapshot, ENTRIES, |physical, blob| {
+                let keys = open_at_its_place(self.layout, &ring, &self.store_id, physical, blob)?;
+                if keys.epoch() != ring.current().epoch() {
+                    return Err(tampered());
+                }
+                found.add(&term(keys, physical, blob)?)
+            })?;
+        }
+        if !manifest.older.is_nothing() || found != manifest.current {
+            return Err(tampered());
+        }
+        let (header, ring) = self.opened().header.rotation_ended(secret)?;
+        self.write_header(&mut writer, header, Arc::new(ring), manifest)
     }
 
     /// Seals some entries of the older epoch again; how many there were.
@@ -96,9 +137,9 @@ impl<B: KvBackend> Inner<B> {
         range: &Range<Vec<u8>>,
     ) -> Result<u64, StoreError> {
         let page = self.backend.snapshot()?.scan(borrowed(range), BATCH)?;
-        let Some(older) = ring.older().filter(|_| !page.is_empty()) else {
+        if page.is_empty() {
             return Ok(0);
-        };
+        }
         let keys = ring.current();
         let mut manifest: Manifest = writer.manifest()?.clone();
         // The end of the rotation makes all of it durable.
@@ -106,7 +147,7 @@ impl<B: KvBackend> Inner<B> {
         for (physical, blob) in &page {
             let text = self.open_entry(ring, physical, blob)?;
             let (plain, _) = parts(&text)?;
-            manifest.remove(older, physical, blob)?;
+            manifest.remove(ring, physical, blob)?;
             batch.delete(physical.clone());
             let physical = self.layout.physical(keys, plain);
             let blob = self.seal(keys, &physical, &text)?;

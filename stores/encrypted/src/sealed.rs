@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use synctable_core::store::{Durability, StoreError, StoreErrorKind};
 use synctable_kv::{Indexes, KvBackend, KvBatch, KvSnapshot, Promises};
 
+use crate::anchor::Anchor;
 use crate::cache::Cache;
-use crate::cipher::{Aad, EpochKeys, Kind, blob_epoch, tampered};
+use crate::cipher::{Aad, EpochKeys, Kind, blob_epoch};
 use crate::derive::StoreId;
 use crate::directory::Directory;
 use crate::header::{Header, KeyRing};
@@ -79,21 +80,37 @@ impl Opened {
 /// What the next write starts from.
 #[derive(Debug)]
 pub(crate) enum Writer {
-    Ready(Manifest),
+    Ready {
+        manifest: Manifest,
+        /// All that is written is known to survive a power cut.
+        durable: bool,
+    },
     /// The outcome of a write is not known.
     Broken,
 }
 
 impl Writer {
+    /// Over what was found at opening, which another process may have written a moment before.
+    pub(crate) fn new(manifest: Manifest) -> Self {
+        Self::Ready {
+            manifest,
+            durable: false,
+        }
+    }
+
     pub(crate) fn manifest(&self) -> Result<&Manifest, StoreError> {
         match self {
-            Self::Ready(manifest) => Ok(manifest),
+            Self::Ready { manifest, .. } => Ok(manifest),
             Self::Broken => {
                 let message =
                     "it is not known whether an earlier write was done; open the store again";
                 Err(StoreError::new(StoreErrorKind::Unknown, message))
             }
         }
+    }
+
+    fn is_durable(&self) -> bool {
+        matches!(self, Self::Ready { durable: true, .. })
     }
 }
 
@@ -122,14 +139,46 @@ impl<B: KvBackend> Sealed<B> {
         Ok(lock(&self.0.writer).manifest()?.counter)
     }
 
+    /// How far the store has come, to be kept outside of it (in a key chain, say) and given to [`SealedBuilder::at_least`] when it is opened
+    /// again. What it counts survives a power cut: if that is not known yet, one small durable write is made.
+    ///
+    /// ```
+    /// use synctable_encrypted::{RawKey, Sealed};
+    /// use synctable_memory::MemoryBackend;
+    ///
+    /// # fn main() -> Result<(), synctable_core::store::StoreError> {
+    /// let (engine, key) = (MemoryBackend::new(), || RawKey::from_bytes([7; 32]));
+    /// let sealed = Sealed::builder(engine.clone()).raw_key(key()).create(true).open()?;
+    /// let known = sealed.anchor()?;
+    /// Sealed::builder(engine).raw_key(key()).at_least(known).open()?;
+    ///
+    /// let other = Sealed::builder(MemoryBackend::new()).raw_key(key()).create(true);
+    /// assert!(other.at_least(known).open().is_err(), "there was a store");
+    /// # Ok(()) }
+    /// ```
+    pub fn anchor(&self) -> Result<Anchor, StoreError> {
+        let mut writer = lock(&self.0.writer);
+        let ring = Arc::clone(&self.0.opened().ring);
+        if !writer.is_durable() {
+            let manifest = writer.manifest()?.clone();
+            let batch = KvBatch::new(Durability::Immediate);
+            self.0
+                .commit(&mut writer, ring.current(), manifest, batch)?;
+        }
+        let counter = writer.manifest()?.counter;
+        Ok(Anchor::new(counter, ring.current().epoch()))
+    }
+
     /// The key slots.
     pub fn slots(&self) -> Vec<SlotInfo> {
         self.0.opened().header.slots().collect()
     }
 
-    /// Puts `new` in the place of `old`. Only the header is written: records stay sealed under the same data key, so a copy of the
-    /// old header still opens with `old`; [`rotate`](Self::rotate) ends that. Whatever cuts it off, one of the two opens the store.
+    /// Puts `new` in the place of `old`, once the whole store is verified. Only the header is written: records stay sealed under the same data key, so a
+    /// copy of the old store still opens with `old`, and who has seen the data key can still use it; [`rotate`](Self::rotate) ends that. Whatever cuts it off, one of the two opens
+    /// the store.
     pub fn rekey(&self, old: &Secret, new: &Secret, kdf: &Argon2Params) -> Result<(), StoreError> {
+        self.0.check()?;
         self.0
             .change_header(|opened| opened.header.rekeyed(old, new, kdf))
     }
@@ -188,6 +237,10 @@ impl<B: KvBackend> KvBackend for Sealed<B> {
         self.0.backend.promises()
     }
 
+    fn check(&self) -> Result<(), StoreError> {
+        self.0.check()
+    }
+
     fn close(&self) -> Result<(), StoreError> {
         lock(&self.0.cache).close();
         self.0.backend.close()
@@ -208,10 +261,10 @@ impl<B: KvBackend> Inner<B> {
         {
             let snapshot = self.backend.snapshot()?;
             for (plain, value) in batch.writes() {
-                for keys in std::iter::once(ring.current()).chain(ring.older()) {
+                for keys in ring.epochs() {
                     let physical = self.layout.physical(keys, plain);
                     if let Some(blob) = snapshot.get(&physical)? {
-                        manifest.remove(keys, &physical, &blob)?;
+                        manifest.remove(&ring, &physical, &blob)?;
                         sealed.delete(physical);
                     }
                 }
@@ -259,7 +312,12 @@ impl<B: KvBackend> Inner<B> {
         batch.put(MANIFEST.to_vec(), manifest.seal(keys, &self.store_id)?);
         let written = self.backend.write(&batch);
         match &written {
-            Ok(()) => *writer = Writer::Ready(manifest),
+            Ok(()) => {
+                *writer = Writer::Ready {
+                    manifest,
+                    durable: batch.durability() == Durability::Immediate,
+                }
+            }
             Err(error) if error.kind() == StoreErrorKind::Unknown => *writer = Writer::Broken,
             Err(_) => {}
         }
@@ -272,18 +330,42 @@ impl<B: KvBackend> Inner<B> {
         change: impl FnOnce(&Opened) -> Result<Header, StoreError>,
     ) -> Result<(), StoreError> {
         let mut writer = lock(&self.writer);
-        writer.manifest()?;
-        let header = change(&self.opened())?;
+        let manifest = writer.manifest()?.clone();
+        let (header, ring) = {
+            let opened = self.opened();
+            (change(&opened)?, Arc::clone(&opened.ring))
+        };
+        self.write_header(&mut writer, header, ring, manifest)
+    }
+
+    /// Writes a header, and the manifest that names it under the current one of its keys: both or none.
+    pub(crate) fn write_header(
+        &self,
+        writer: &mut Writer,
+        header: Header,
+        ring: Arc<KeyRing>,
+        mut manifest: Manifest,
+    ) -> Result<(), StoreError> {
+        manifest.header = *header.code();
+        let bytes = header.encode();
         let mut batch = KvBatch::new(Durability::Immediate);
-        batch.put(HEADER.to_vec(), header.encode());
-        self.backend.write(&batch).inspect_err(|error| {
-            if error.kind() == StoreErrorKind::Unknown {
-                *writer = Writer::Broken;
-            }
-        })?;
+        batch.put(HEADER.to_vec(), bytes.clone());
+        // No snapshot may see the new header with the old keys, or the other way round.
         let mut opened = self.opened.write().unwrap_or_else(PoisonError::into_inner);
-        opened.header = header;
-        Ok(())
+        let written = self.commit(writer, ring.current(), manifest, batch);
+        // Where the outcome is not known, the engine may still say what it holds; who reads on needs the keys of that.
+        let done = match &written {
+            Ok(()) => true,
+            Err(error) if error.kind() == StoreErrorKind::Unknown => {
+                let stored = self.backend.snapshot().and_then(|it| it.get(HEADER));
+                stored.is_ok_and(|stored| stored == Some(bytes))
+            }
+            Err(_) => false,
+        };
+        if done {
+            *opened = Opened { header, ring };
+        }
+        written
     }
 
     pub(crate) fn seal(
@@ -295,15 +377,14 @@ impl<B: KvBackend> Inner<B> {
         keys.seal(&self.aad(keys, physical), text)
     }
 
-    /// The text of an entry, under the keys of the epoch that its place and its blob name.
+    /// The text of an entry, under the keys of the epoch that its place and its blob name. One of the older epoch has to be a verified one.
     pub(crate) fn open_entry(
         &self,
         ring: &KeyRing,
         physical: &[u8],
         blob: &[u8],
     ) -> Result<zeroize::Zeroizing<Vec<u8>>, StoreError> {
-        let epoch = blob_epoch(blob)?;
-        let keys = ring.of(epoch).ok_or_else(tampered)?;
+        let keys = ring.of_entry(blob_epoch(blob)?, physical, blob)?;
         keys.open(&self.aad(keys, physical), blob)
     }
 

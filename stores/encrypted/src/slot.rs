@@ -102,12 +102,12 @@ struct Unlocked {
 }
 
 impl Slot {
-    /// Wraps `keys` for `secret`. `fixed` is the part of the header that never changes.
+    /// Wraps `keys` for `secret`. `bound` is the part of the header that never changes.
     pub(crate) fn seal(
         number: usize,
         secret: &Secret,
         kdf: &Argon2Params,
-        fixed: &[u8],
+        bound: &[u8],
         keys: &DataKeys,
     ) -> Result<Self, StoreError> {
         let kind = match secret {
@@ -125,14 +125,14 @@ impl Slot {
             wrapped: Vec::new(),
         };
         let key = slot.stretch(secret)?.ok_or_else(tampered)?;
-        let unlocked = slot.derive(&key, fixed)?;
+        let unlocked = slot.derive(&key, bound)?;
         slot.commit = *unlocked.commit.as_bytes();
         // In one piece: the plain keys are overwritten by the wrapped ones.
         let mut text = keys.encode();
         let tag = Aes256Gcm::new(unlocked.wrap.as_bytes().into())
             .encrypt_inout_detached(
                 (&slot.nonce).into(),
-                &slot.aad(fixed),
+                &slot.aad(bound),
                 InOutBuf::from(text.as_mut_slice()),
             )
             .map_err(|_| StoreError::new(StoreErrorKind::Other, "the keys cannot be wrapped"))?;
@@ -144,12 +144,12 @@ impl Slot {
     pub(crate) fn unlock(
         &self,
         secret: &Secret,
-        fixed: &[u8],
+        bound: &[u8],
     ) -> Result<Option<DataKeys>, StoreError> {
         let Some(key) = self.stretch(secret)? else {
             return Ok(None);
         };
-        let unlocked = self.derive(&key, fixed)?;
+        let unlocked = self.derive(&key, bound)?;
         if !bool::from(unlocked.commit.as_bytes().ct_eq(&self.commit)) {
             return Ok(None);
         }
@@ -161,7 +161,7 @@ impl Slot {
         Aes256Gcm::new(unlocked.wrap.as_bytes().into())
             .decrypt_inout_detached(
                 (&self.nonce).into(),
-                &self.aad(fixed),
+                &self.aad(bound),
                 InOutBuf::from(keys.as_mut_slice()),
                 tag.into(),
             )
@@ -188,18 +188,18 @@ impl Slot {
         }
     }
 
-    fn derive(&self, key: &RawKey, fixed: &[u8]) -> Result<Unlocked, StoreError> {
+    fn derive(&self, key: &RawKey, bound: &[u8]) -> Result<Unlocked, StoreError> {
         let root = Root::new(&self.salt, key);
         Ok(Unlocked {
-            wrap: root.derive("wrap", fixed)?,
-            commit: root.derive("commit", fixed)?,
+            wrap: root.derive("wrap", bound)?,
+            commit: root.derive("commit", bound)?,
         })
     }
 
-    /// What the wrapped keys are bound to: the fixed part of the header and the public part of this slot.
-    fn aad(&self, fixed: &[u8]) -> Vec<u8> {
+    /// What the wrapped keys are bound to: the bound part of the header and the public part of this slot.
+    fn aad(&self, bound: &[u8]) -> Vec<u8> {
         let mut aad = Vec::new();
-        push_field(&mut aad, fixed);
+        push_field(&mut aad, bound);
         push_field(&mut aad, &self.public());
         aad
     }

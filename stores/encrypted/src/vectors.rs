@@ -55,7 +55,7 @@ fn blobs_are_sealed_and_opened_as_by_the_second_implementation() {
             ["physical", "nonce", "text", "blob", "manifest_term"].map(|name| hex(&vector, name));
         let kind = match text(&vector, "kind") {
             "entry" => Kind::Entry,
-            _ => Kind::Manifest,
+            _ => Kind::FirstManifest,
         };
         let aad = Aad {
             store_id: &store_id,
@@ -91,7 +91,7 @@ fn a_blob_opens_only_where_it_was_sealed() {
         ..aad
     };
     let other_kind = Aad {
-        kind: Kind::Manifest,
+        kind: Kind::FirstManifest,
         ..aad
     };
     let other_epoch = Aad { epoch: 9, ..aad };

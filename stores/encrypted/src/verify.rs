@@ -6,13 +6,12 @@ use std::sync::Arc;
 use synctable_core::store::{StoreError, StoreErrorKind};
 use synctable_kv::KvBackend;
 
-use crate::header::Header;
-use crate::layout::{ENTRIES, HEADER, MANIFEST, epoch_of, parts};
+use crate::header::KeyRing;
+use crate::layout::{ENTRIES, HEADER, MANIFEST, open_at_its_place};
 use crate::manifest::Manifest;
+use crate::scan::each;
 use crate::sealed::{Inner, Sealed};
 
-/// Entries that are read at once.
-const PAGE: usize = 256;
 /// Findings that a report lists.
 const MAX_FINDINGS: usize = 1000;
 
@@ -77,7 +76,7 @@ impl fmt::Display for SealFinding {
         match self {
             Self::Header => f.write_str("the header was changed without the key; restore a copy"),
             Self::Manifest => {
-                f.write_str("the manifest was changed without the key; restore a copy")
+                f.write_str("the manifest was removed or changed without the key, or belongs to another header; restore a copy")
             }
             Self::Entry(physical) => {
                 f.write_str("an entry was changed or moved without the key; its place is ")?;
@@ -119,50 +118,36 @@ impl<B: KvBackend> Inner<B> {
     fn verify(&self, known: Option<u64>) -> Result<VerifyReport, StoreError> {
         let opened = self.opened();
         let snapshot = self.backend.snapshot()?;
-        let (ring, expected) = (Arc::clone(&opened.ring), opened.header.encode());
+        let (ring, current) = (Arc::clone(&opened.ring), opened.header.clone());
         drop(opened);
         let mut report = VerifyReport::default();
-        let header = snapshot.get(HEADER)?;
-        if header.as_deref() != Some(&expected)
-            || header.is_none_or(|header| Header::decode(&header).is_err())
-        {
+        if snapshot.get(HEADER)? != Some(current.encode()) {
             report.note(SealFinding::Header);
         }
         let stored = snapshot
             .get(MANIFEST)?
-            .and_then(|blob| Manifest::open(ring.current(), &self.store_id, &blob).ok());
+            .and_then(|blob| Manifest::of_header(&current, ring.current(), &blob).ok());
         let mut found = Manifest::default();
-        let mut start = Vec::new();
-        loop {
-            let page = snapshot.scan(&start..&[u8::MAX; 64][..], PAGE)?;
-            for (physical, blob) in &page {
-                if physical == HEADER || physical == MANIFEST {
-                    continue;
-                }
-                if !(ENTRIES.start..ENTRIES.end).contains(&physical.as_slice()) {
-                    report.note(SealFinding::Foreign(physical.clone()));
-                    continue;
-                }
-                report.entries += 1;
-                let sound = match self.checked(&ring, physical, blob, &mut found) {
-                    Ok(sound) => sound,
-                    Err(error) => match error.kind() {
-                        StoreErrorKind::Tampered | StoreErrorKind::FormatTooNew => false,
-                        _ => return Err(error),
-                    },
-                };
-                if !sound {
-                    report.note(SealFinding::Entry(physical.clone()));
-                }
+        each(&*snapshot, &[]..&[u8::MAX; 64], |physical, blob| {
+            if physical == HEADER || physical == MANIFEST {
+                return Ok(());
             }
-            match page.last() {
-                Some((last, _)) if page.len() == PAGE => {
-                    start.clone_from(last);
-                    start.push(0);
-                }
-                _ => break,
+            if !(ENTRIES.start..ENTRIES.end).contains(&physical) {
+                report.note(SealFinding::Foreign(physical.to_vec()));
+                return Ok(());
             }
-        }
+            report.entries += 1;
+            match self.checked(&ring, physical, blob, &mut found) {
+                Ok(()) => Ok(()),
+                Err(error) => match error.kind() {
+                    StoreErrorKind::Tampered | StoreErrorKind::FormatTooNew => {
+                        report.note(SealFinding::Entry(physical.to_vec()));
+                        Ok(())
+                    }
+                    _ => Err(error),
+                },
+            }
+        })?;
         match stored {
             None => report.note(SealFinding::Manifest),
             Some(stored) => {
@@ -170,7 +155,7 @@ impl<B: KvBackend> Inner<B> {
                 if !stored.same_entries(&found) {
                     report.note(SealFinding::Entries {
                         found: report.entries,
-                        expected: stored.entries,
+                        expected: stored.entries(),
                     });
                 }
                 if let Some(known) = known.filter(|known| stored.counter < *known) {
@@ -184,20 +169,35 @@ impl<B: KvBackend> Inner<B> {
         Ok(report)
     }
 
-    /// Opens an entry, counts it, and says whether it lies where it belongs.
+    /// Opens an entry and counts it, if it lies where it belongs and, in the older epoch, is one that was verified.
     fn checked(
         &self,
-        ring: &crate::header::KeyRing,
+        ring: &KeyRing,
         physical: &[u8],
         blob: &[u8],
         found: &mut Manifest,
-    ) -> Result<bool, StoreError> {
-        let text = self.open_entry(ring, physical, blob)?;
-        let (plain, _) = parts(&text)?;
-        let Some(keys) = epoch_of(physical).and_then(|epoch| ring.of(epoch)) else {
-            return Ok(false);
-        };
-        found.add(keys, physical, blob)?;
-        Ok(self.layout.physical(keys, plain) == physical)
+    ) -> Result<(), StoreError> {
+        let keys = open_at_its_place(self.layout, ring, &self.store_id, physical, blob)?;
+        let current = ring.current();
+        if keys.epoch() == current.epoch() {
+            return found.add(keys, physical, blob);
+        }
+        ring.of_entry(keys.epoch(), physical, blob)?;
+        found.older.add(&current.older_term(physical, blob))
+    }
+
+    /// An error for a store that is not sound.
+    pub(crate) fn check(&self) -> Result<(), StoreError> {
+        match self.verify(None)?.findings.as_slice() {
+            [] => Ok(()),
+            [first, rest @ ..] => {
+                let more = match rest.len() {
+                    0 => String::new(),
+                    more => format!(", and {more} more"),
+                };
+                let message = format!("the store does not hold together: {first}{more}");
+                Err(StoreError::new(StoreErrorKind::Tampered, message))
+            }
+        }
     }
 }

@@ -12,6 +12,7 @@ use synctable_kv::{Entry, KvBackend, KvSnapshot};
 use crate::cipher::tampered;
 use crate::header::KeyRing;
 use crate::layout::{ENTRIES, Group, parts};
+use crate::scan::each;
 use crate::sealed::{Inner, borrowed, lock};
 
 /// Physical entries that are read at once.
@@ -64,28 +65,15 @@ impl<'a, B: KvBackend> View<'a, B> {
         ranges: impl IntoIterator<Item = Range<Vec<u8>>>,
         mut take: impl FnMut(&[u8], &[u8]),
     ) -> Result<(), StoreError> {
-        for mut range in ranges {
-            loop {
-                let page = self.snapshot.scan(borrowed(&range), PAGE)?;
-                for (physical, blob) in &page {
-                    let text = self.inner.open_entry(&self.ring, physical, blob)?;
-                    let (plain, value) = parts(&text)?;
-                    take(plain, value);
-                }
-                match page.last() {
-                    Some((last, _)) if page.len() == PAGE => {
-                        range.start.clone_from(last);
-                        range.start.push(0);
-                    }
-                    _ => break,
-                }
-            }
+        for range in ranges {
+            each(&*self.snapshot, borrowed(&range), |physical, blob| {
+                let text = self.inner.open_entry(&self.ring, physical, blob)?;
+                let (plain, value) = parts(&text)?;
+                take(plain, value);
+                Ok(())
+            })?;
         }
         Ok(())
-    }
-
-    fn epochs(&self) -> impl Iterator<Item = &crate::cipher::EpochKeys> {
-        std::iter::once(self.ring.current()).chain(self.ring.older())
     }
 
     /// Entries of a range, from either end.
@@ -125,6 +113,7 @@ impl<'a, B: KvBackend> View<'a, B> {
         backwards: bool,
     ) -> Result<Option<Vec<Entry>>, StoreError> {
         let places = self
+            .ring
             .epochs()
             .map(|epoch| self.inner.layout.same_values(epoch, keys))
             .collect::<Option<Vec<_>>>();
@@ -156,6 +145,7 @@ impl<'a, B: KvBackend> View<'a, B> {
     ) -> Result<Vec<Entry>, StoreError> {
         if !lock(&self.inner.directory).is_loaded(group) {
             let places: Vec<_> = self
+                .ring
                 .epochs()
                 .map(|epoch| self.inner.layout.group(epoch, group))
                 .collect();
@@ -219,7 +209,7 @@ impl<B: KvBackend> KvSnapshot for View<'_, B> {
         if let Some(value) = lock(&self.inner.cache).find(self.generation, key) {
             return Ok(Some(value));
         }
-        for keys in self.epochs() {
+        for keys in self.ring.epochs() {
             let physical = self.inner.layout.physical(keys, key);
             let Some(blob) = self.snapshot.get(&physical)? else {
                 continue;

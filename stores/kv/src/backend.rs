@@ -39,6 +39,11 @@ pub trait KvBackend: Debug + Send + Sync + 'static {
         Promises::default()
     }
 
+    /// An error if the engine can tell that it does not hold all that was written to it. By default it cannot.
+    fn check(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// Makes everything durable and lets go of files. Called at most once, and no other method after it.
     fn close(&self) -> Result<(), StoreError> {
         Ok(())
@@ -58,6 +63,9 @@ impl<B: KvBackend + ?Sized> KvBackend for Arc<B> {
     }
     fn promises(&self) -> Promises {
         (**self).promises()
+    }
+    fn check(&self) -> Result<(), StoreError> {
+        (**self).check()
     }
     fn close(&self) -> Result<(), StoreError> {
         (**self).close()

@@ -69,6 +69,9 @@ macro_rules! local_store {
             ) -> Result<$crate::delegate::ProcessLock, $crate::delegate::StoreError> {
                 $crate::delegate::LocalStore::try_lock(&self.0).await
             }
+            async fn check(&self) -> Result<(), $crate::delegate::StoreError> {
+                $crate::delegate::LocalStore::check(&self.0).await
+            }
             async fn close(&self) -> Result<(), $crate::delegate::StoreError> {
                 $crate::delegate::LocalStore::close(&self.0).await
             }

@@ -397,6 +397,12 @@ impl<B: KvBackend> LocalStore for KvStore<B> {
         self.explain_now(table, query)
     }
 
+    async fn check(&self) -> Result<(), StoreError> {
+        // What is closed says so.
+        self.catalogue()?;
+        self.backend.check()
+    }
+
     async fn close(&self) -> Result<(), StoreError> {
         self.close_now()
     }

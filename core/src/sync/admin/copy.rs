@@ -63,6 +63,8 @@ fn state() -> RecordId {
 /// The copy has the identity of the source: both hold the same operations under the same names. Go on with one of them and put the other
 /// away. (A server that recognises repeats does an operation once even if both send it.)
 ///
+/// A source that can tell whether it is whole is asked first ([`LocalStore::check`]), before anything is written.
+///
 /// # Errors
 /// [`NotAStore`](StoreErrorKind::NotAStore) if the target holds something else or the source is no whole store, [`Other`](StoreErrorKind::Other) if the source changed, and those
 /// of the stores.
@@ -83,6 +85,8 @@ pub async fn copy_store(
     if is_unfinished(from).await? {
         return Err(unfinished().into());
     }
+    // What is missing without a trace would be missing in the copy as if it had never been.
+    from.check().await?;
     let schema = without_marks(&from.schema().await?);
     let source = identity(from).await?;
     let begun = begin(to, &schema, source.as_ref()).await?;

@@ -39,6 +39,33 @@ fn reread(header: &Header) -> Header {
 }
 
 #[test]
+fn each_change_makes_another_generation_and_the_first_format_is_brought_forward() {
+    let (header, ring) = new_header(&raw(1));
+    assert_eq!(header.generation, Some(1));
+    let two = header.with_key(&raw(1), &raw(2), &LEAST).unwrap();
+    assert_eq!(two.generation, Some(2));
+    let mut first = Header {
+        generation: None,
+        ..two
+    };
+    first.mac = ring.current().header_mac(&first.without_mac());
+    let first = reread(&first);
+    assert!(first.is_first() && first.unlock(&raw(2)).is_ok());
+    let now = reread(&first.forward(&ring));
+    assert_eq!(now.generation, Some(1));
+    for byte in [1, 2] {
+        assert!(same(&ring, &now.unlock(&raw(byte)).unwrap().1));
+    }
+    // Neither is the other with another number.
+    for (header, number) in [(&now, 1), (&first, 2)] {
+        let mut bytes = header.encode();
+        bytes[17] = number;
+        let opened = Header::decode(&bytes).and_then(|header| header.unlock(&raw(1)));
+        assert!(opened.is_err());
+    }
+}
+
+#[test]
 fn each_kind_of_secret_opens_what_it_made() {
     for secret in [raw(1), passphrase("päss")] {
         let (header, ring) = new_header(&secret);
@@ -124,7 +151,7 @@ fn what_is_not_a_sealed_header_says_what_it_is() {
     assert_eq!(kind(b"SQLite format 3\0"), StoreErrorKind::NotAStore);
     assert_eq!(kind(b""), StoreErrorKind::NotAStore);
     let bytes = new_header(&raw(1)).0.encode();
-    for (place, value) in [(17, 2), (18, 2), (19, 2), (19, 0x81), (38, 3)] {
+    for (place, value) in [(17, 3), (18, 2), (19, 2), (19, 0x81), (46, 3)] {
         let mut newer = bytes.clone();
         newer[place] = value;
         assert_eq!(kind(&newer), StoreErrorKind::FormatTooNew, "byte {place}");
@@ -136,12 +163,12 @@ fn costs_outside_of_the_bounds_are_refused_before_anything_is_derived() {
     let bytes = new_header(&passphrase("a")).0.encode();
     // Memory, passes and lanes of the first slot.
     for (place, value) in [
-        (39, u32::MAX),
-        (39, 8),
-        (43, 1),
-        (43, 17),
-        (47, 0),
-        (47, 17),
+        (47, u32::MAX),
+        (47, 8),
+        (51, 1),
+        (51, 17),
+        (55, 0),
+        (55, 17),
     ] {
         let mut changed = bytes.clone();
         changed[place..place + 4].copy_from_slice(&value.to_be_bytes());
@@ -212,18 +239,18 @@ fn a_changed_slot_is_found_by_those_who_open_another() {
 #[test]
 fn a_wrong_key_and_a_changed_header_are_told_apart() {
     let bytes = new_header(&raw(1)).0.encode();
-    assert_eq!(bytes.len(), 199);
+    assert_eq!(bytes.len(), 207);
     let kind_with = |place: usize| {
         let mut changed = bytes.clone();
         changed[place] ^= 1;
         kind_of(Header::decode(&changed).unwrap().unlock(&raw(1)))
     };
-    let (store_id, number, salt, commit) = (20, 37, 51, 67);
+    let (store_id, number, salt, commit) = (20, 45, 59, 75);
     for place in [store_id, salt, commit, commit + 31] {
         assert_eq!(kind_with(place), StoreErrorKind::WrongKey, "byte {place}");
     }
-    let (nonce, wrapped, tag, mac) = (99, 115, 151, 167);
-    for place in [number, nonce, wrapped, tag, mac, mac + 31] {
+    let (generation, nonce, wrapped, tag, mac) = (43, 107, 123, 159, 175);
+    for place in [generation, number, nonce, wrapped, tag, mac, mac + 31] {
         assert_eq!(kind_with(place), StoreErrorKind::Tampered, "byte {place}");
     }
 }
@@ -376,8 +403,8 @@ fn nothing_secret_is_shown() {
 
 proptest! {
     #[test]
-    fn any_bytes_are_a_header_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-        let bytes = [MAGIC.as_slice(), &[FORMAT, SUITE, 0], &bytes].concat();
+    fn any_bytes_are_a_header_or_refused(format in 1..4_u8, bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        let bytes = [MAGIC.as_slice(), &[format, SUITE, 0], &bytes].concat();
         if let Ok(header) = Header::decode(&bytes) {
             prop_assert_eq!(header.encode(), bytes);
         }

@@ -182,6 +182,10 @@ impl LocalStore for Faulty {
         self.fails(Call::Read)?;
         self.inner.try_lock().await
     }
+    async fn check(&self) -> Result<(), StoreError> {
+        self.fails(Call::Read)?;
+        self.inner.check().await
+    }
     async fn close(&self) -> Result<(), StoreError> {
         self.inner.close().await
     }

@@ -217,6 +217,9 @@ impl LocalStore for Disk {
     async fn try_lock(&self) -> Result<ProcessLock, StoreError> {
         self.inner.try_lock().await
     }
+    async fn check(&self) -> Result<(), StoreError> {
+        self.inner.check().await
+    }
     async fn close(&self) -> Result<(), StoreError> {
         Ok(())
     }
