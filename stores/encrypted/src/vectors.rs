@@ -10,11 +10,19 @@ use crate::kdf::Argon2Params;
 use crate::key::{Passphrase, RawKey, Secret};
 use crate::slot::SlotKind;
 
+/// Those of both formats.
 fn vectors(name: &str) -> Vec<Value> {
-    let all: Value = serde_json::from_str(include_str!("../tests/vectors/v1.json")).unwrap();
-    let vectors = all[name].as_array().unwrap().clone();
-    assert!(!vectors.is_empty());
-    vectors
+    let files = [
+        include_str!("../tests/vectors/v1.json"),
+        include_str!("../tests/vectors/v2.json"),
+    ];
+    let all = files.into_iter().flat_map(|file| {
+        let all: Value = serde_json::from_str(file).unwrap();
+        let vectors = all[name].as_array().unwrap().clone();
+        assert!(!vectors.is_empty());
+        vectors
+    });
+    all.collect()
 }
 
 fn unhex(text: &str) -> Vec<u8> {
@@ -55,7 +63,8 @@ fn blobs_are_sealed_and_opened_as_by_the_second_implementation() {
             ["physical", "nonce", "text", "blob", "manifest_term"].map(|name| hex(&vector, name));
         let kind = match text(&vector, "kind") {
             "entry" => Kind::Entry,
-            _ => Kind::FirstManifest,
+            "manifest" => Kind::FirstManifest,
+            _ => Kind::Manifest,
         };
         let aad = Aad {
             store_id: &store_id,
@@ -69,6 +78,9 @@ fn blobs_are_sealed_and_opened_as_by_the_second_implementation() {
         assert_eq!(blob_epoch(&blob).unwrap(), keys.epoch());
         let tag = blob_tag(&blob).unwrap();
         assert_eq!(keys.manifest_term(&physical, tag).as_slice(), term);
+        if let Some(older) = vector["older_term"].as_str() {
+            assert_eq!(keys.older_term(&physical, &blob).as_slice(), unhex(older));
+        }
     }
 }
 
@@ -100,7 +112,11 @@ fn a_blob_opens_only_where_it_was_sealed() {
         store_id: &other_store,
         ..aad
     };
-    for aad in [moved, other_kind, other_epoch, elsewhere] {
+    let manifest = Aad {
+        kind: Kind::Manifest,
+        ..aad
+    };
+    for aad in [moved, other_kind, manifest, other_epoch, elsewhere] {
         let error = right.open(&aad, &blob).unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::Tampered, "{aad:?}");
     }

@@ -36,7 +36,7 @@ fn other_key() -> RawKey {
 }
 
 fn passphrase(text: &str) -> Passphrase {
-    Passphrase::new(text.into()).unwrap()
+    Passphrase::new(text.into()).unwrap().accept_weak()
 }
 
 /// The cheapest that is allowed.
@@ -173,6 +173,33 @@ fn keys_come_and_go_and_records_stay() {
         StoreErrorKind::Unsupported
     );
     assert!(sealed.verify(None).unwrap().is_sound());
+}
+
+#[test]
+fn no_store_is_given_a_weak_passphrase_unless_that_was_said() {
+    let weak = || Passphrase::new("correct horse".into()).unwrap();
+    let strong = || Secret::Passphrase(passphrase("velvet anchor plinth morose quill"));
+    let made = |secret: Secret| {
+        let engine = MemoryBackend::new();
+        let builder = Sealed::builder(engine.clone()).secret(secret);
+        let made = builder.kdf(cheap()).create(true).open();
+        (engine, made)
+    };
+    let (engine, refused) = made(Secret::Passphrase(weak()));
+    assert_eq!(kind(refused), StoreErrorKind::WeakPassphrase);
+    assert!(engine.snapshot().unwrap().get(&[0]).unwrap().is_none());
+    let (engine, sealed) = made(strong());
+    let sealed = sealed.unwrap();
+    for changed in [
+        sealed.add_key(&strong(), &Secret::Passphrase(weak()), &cheap()),
+        sealed.rekey(&strong(), &Secret::Passphrase(weak()), &cheap()),
+    ] {
+        assert_eq!(kind(changed), StoreErrorKind::WeakPassphrase);
+    }
+    let said = Secret::Passphrase(weak().accept_weak());
+    sealed.rekey(&strong(), &said, &cheap()).unwrap();
+    // What opens a store is not judged.
+    Sealed::builder(engine).passphrase(weak()).open().unwrap();
 }
 
 #[test]

@@ -8,9 +8,11 @@
 
 mod dump;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use synctable_core::store::{Durability, StoreErrorKind};
 use synctable_encrypted::{Argon2Params, Sealed};
 use synctable_kv::{Entry, Key, KvBackend, KvBatch};
 use synctable_memory::MemoryBackend;
@@ -42,7 +44,7 @@ fn builder<B: KvBackend>(engine: B, secret: &str) -> synctable_encrypted::Sealed
 
 /// Enough for a rotation to take several writes.
 fn fill<B: KvBackend>(sealed: &Sealed<B>) {
-    let mut batch = KvBatch::new(synctable_core::store::Durability::Immediate);
+    let mut batch = KvBatch::new(Durability::Immediate);
     batch.put(Key::Format.encode(), b"synctable kv 1".to_vec());
     for n in 0..RECORDS {
         let id = &format!("r{n}");
@@ -98,6 +100,81 @@ fn a_rotation_that_0_1_began_is_finished() {
     sealed.rotate(&dump::secret(RAW), |_| {}).unwrap();
     assert!(!sealed.is_rotating());
     whole(&builder(engine, RAW).open().unwrap());
+}
+
+type Contents = BTreeMap<Vec<u8>, Vec<u8>>;
+
+fn contents(engine: &MemoryBackend) -> Contents {
+    dump::everything(engine).into_iter().collect()
+}
+
+fn engine_of(contents: &Contents) -> MemoryBackend {
+    let engine = MemoryBackend::new();
+    let mut batch = KvBatch::new(Durability::Immediate);
+    for (key, value) in contents {
+        batch.put(key.clone(), value.clone());
+    }
+    engine.write(&batch).unwrap();
+    engine
+}
+
+fn refused(contents: &Contents) -> bool {
+    let opened = builder(engine_of(contents), RAW).open();
+    opened.is_err_and(|error| error.kind() == StoreErrorKind::Tampered)
+}
+
+const HEADER: &[u8] = &[0];
+const MANIFEST: &[u8] = &[0, 1];
+
+#[test]
+fn only_a_whole_store_of_0_1_is_brought_forward() {
+    for name in [ROTATING, "../vectors/store-v1.dump"] {
+        let first = contents(&dump::read(&fixture(name)));
+        let places: Vec<_> = first.keys().filter(|it| it.len() > 2).collect();
+        for place in places.iter().step_by(7) {
+            let mut less = first.clone();
+            let value = less.remove(*place).unwrap();
+            assert!(refused(&less), "an entry is gone");
+            less.insert([place.as_slice(), &[0]].concat(), value.clone());
+            assert!(refused(&less), "it is elsewhere");
+            less = first.clone();
+            let other = less[places[usize::from(*place == places[0])]].clone();
+            less.insert((*place).clone(), other);
+            assert!(refused(&less), "another one is in its place");
+        }
+    }
+}
+
+#[test]
+fn a_header_of_0_1_is_refused_once_the_store_was_brought_forward() {
+    let first = contents(&dump::read(&fixture("../vectors/store-v1.dump")));
+    let engine = engine_of(&first);
+    let sealed = builder(engine.clone(), RAW).open().unwrap();
+    let known = sealed.anchor().unwrap();
+    let forward = contents(&engine);
+    assert_eq!(forward[HEADER][17], 2);
+    let mut mixed = forward.clone();
+    mixed.insert(HEADER.to_vec(), first[HEADER].clone());
+    assert!(refused(&mixed), "the header of 0.1 alone");
+    let mut renamed = forward.clone();
+    renamed.get_mut(HEADER).unwrap()[17] = 1;
+    assert!(builder(engine_of(&renamed), RAW).open().is_err());
+    let mut mixed = forward.clone();
+    mixed.insert(MANIFEST.to_vec(), first[MANIFEST].clone());
+    assert!(refused(&mixed), "the manifest of 0.1 alone");
+    // Both of 0.1, beside entries that were written since.
+    dump::fill(&sealed, 5);
+    let mut mixed = contents(&engine);
+    for place in [HEADER, MANIFEST] {
+        mixed.insert(place.to_vec(), first[place].clone());
+    }
+    assert!(refused(&mixed));
+    // The whole store of that time holds together; who knows how far it came sees it.
+    builder(engine_of(&first), RAW).open().unwrap();
+    let old = builder(engine_of(&first), RAW).at_least(known).open();
+    assert_eq!(old.unwrap_err().kind(), StoreErrorKind::Tampered);
+    // 0.1 refuses what it does not know.
+    assert!(forward[HEADER].starts_with(b"synctable sealed \x02"));
 }
 
 /// Made the fixtures; a fixture is never made again.

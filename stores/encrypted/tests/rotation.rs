@@ -22,6 +22,27 @@ use synctable_memory::MemoryBackend;
 struct Stopping {
     engine: MemoryBackend,
     left: Arc<AtomicUsize>,
+    end: End,
+}
+
+/// What becomes of the write at which it stops.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum End {
+    Fails,
+    /// Nobody is told that it was not done.
+    Lost,
+    /// Nobody is told that it was done.
+    Done,
+}
+
+impl Stopping {
+    fn new(engine: &MemoryBackend, left: usize, end: End) -> Self {
+        Self {
+            engine: engine.clone(),
+            left: Arc::new(AtomicUsize::new(left)),
+            end,
+        }
+    }
 }
 
 impl KvBackend for Stopping {
@@ -31,7 +52,14 @@ impl KvBackend for Stopping {
     fn write(&self, batch: &KvBatch) -> Result<(), StoreError> {
         let left = self.left.load(Ordering::SeqCst);
         if left == 0 {
-            return Err(StoreError::new(StoreErrorKind::Io, "the engine stops"));
+            if self.end == End::Done {
+                self.engine.write(batch)?;
+            }
+            let kind = match self.end {
+                End::Fails => StoreErrorKind::Io,
+                End::Lost | End::Done => StoreErrorKind::Unknown,
+            };
+            return Err(StoreError::new(kind, "the engine stops"));
         }
         self.left.store(left - 1, Ordering::SeqCst);
         self.engine.write(batch)
@@ -110,14 +138,17 @@ fn whole<B: KvBackend>(sealed: &Sealed<B>, changed: Option<usize>) {
 
 #[test]
 fn rotation_stopped_at_every_write_goes_on() {
+    for end in [End::Fails, End::Lost, End::Done] {
+        rotations_stop(end);
+    }
+}
+
+fn rotations_stop(end: End) {
     let mut writes = 0;
     for stop in 0.. {
         let engine = MemoryBackend::new();
         filled(&engine);
-        let stopping = Stopping {
-            engine: engine.clone(),
-            left: Arc::new(AtomicUsize::new(stop)),
-        };
+        let stopping = Stopping::new(&engine, stop, end);
         let sealed = builder(stopping).open().unwrap();
         let done = sealed.rotate(&Secret::Raw(key()), |_| ());
         // Whoever has it open goes on reading.
@@ -226,30 +257,21 @@ fn others_read_and_write_during_a_rotation() {
 #[test]
 fn rekey_stopped_at_every_write_leaves_a_key() {
     let other = || Secret::Raw(RawKey::from_bytes([9; 32]));
-    for stop in 0..2 {
+    for (stop, end, changed) in [
+        (0, End::Fails, false),
+        (0, End::Lost, false),
+        (0, End::Done, true),
+        (1, End::Fails, true),
+    ] {
         let engine = MemoryBackend::new();
         filled(&engine);
-        let left = Arc::new(AtomicUsize::new(stop));
-        let sealed = builder(Stopping {
-            engine: engine.clone(),
-            left,
-        })
-        .open()
-        .unwrap();
+        let sealed = builder(Stopping::new(&engine, stop, end)).open().unwrap();
         let done = sealed.rekey(&Secret::Raw(key()), &other(), &Argon2Params::default());
         assert_eq!(done.is_ok(), stop == 1);
-        let secret = if done.is_ok() {
-            other()
-        } else {
-            Secret::Raw(key())
-        };
-        whole(
-            &Sealed::builder(engine)
-                .secret(secret)
-                .create(false)
-                .open()
-                .unwrap(),
-            None,
-        );
+        // Whoever has it open goes on reading, and finds nothing wrong with the header.
+        whole(&sealed, None);
+        let secret = if changed { other() } else { Secret::Raw(key()) };
+        let again = Sealed::builder(engine).secret(secret).open().unwrap();
+        whole(&again, None);
     }
 }

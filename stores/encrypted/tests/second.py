@@ -2,7 +2,7 @@
 """A second implementation of the sealed format, written from FORMAT.md alone.
 
     second.py check              its own ciphers against published vectors
-    second.py vectors            prints vectors/v1.json
+    second.py vectors FORMAT     prints vectors/v1.json or vectors/v2.json
     second.py open FILE SECRET   prints what a dump of a store holds
     second.py create FILE SECRET makes a dump of a store of what it reads (as `open` prints it)
 
@@ -26,7 +26,10 @@ from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 MAGIC = b"synctable sealed "
-FORMAT = 1
+# Of blobs, and what slots are bound to.
+FIRST = 1
+# Of headers and manifests.
+FORMAT = 2
 SUITE = 1
 
 
@@ -104,17 +107,18 @@ class Keys:
         self.epoch, self.store_id = epoch, store_id
         self.records, self.names, self.indexes = key("records"), key("names"), key("indexes")
         self.manifest, self.header = key("manifest"), key("header")
+        self.older = key("older")
 
     def aad(self, kind, physical):
-        parts = [b"synctable sealed", bytes([FORMAT, SUITE]), self.store_id, kind, physical]
+        parts = [b"synctable sealed", bytes([FIRST, SUITE]), self.store_id, kind, physical]
         return b"".join(map(field, parts + [u32(self.epoch)]))
 
     def seal(self, kind, physical, text, nonce):
-        prefix = bytes([FORMAT, SUITE]) + struct.pack("<I", self.epoch)
+        prefix = bytes([FIRST, SUITE]) + struct.pack("<I", self.epoch)
         return prefix + nonce + xaes_seal(self.records, nonce, text, self.aad(kind, physical))
 
     def open(self, kind, physical, blob):
-        if blob[:2] != bytes([FORMAT, SUITE]):
+        if blob[:2] != bytes([FIRST, SUITE]):
             raise Refused("a newer format")
         if len(blob) < 46 or blob[2:6] != struct.pack("<I", self.epoch):
             raise Refused("an entry is cut or of another epoch")
@@ -129,39 +133,54 @@ class Keys:
     def manifest_term(self, physical, blob):
         return int.from_bytes(mac(self.manifest, physical + blob[-16:]), "big")
 
+    def older_term(self, physical, blob):
+        return int.from_bytes(mac(self.older, physical + blob), "big")
+
 
 # The header.
 
-def fixed_part(store_id, equality):
-    return MAGIC + bytes([FORMAT, SUITE, 1 if equality else 0]) + store_id
+def bound_part(store_id, equality):
+    """What slots are bound to, in each format."""
+    return MAGIC + bytes([FIRST, SUITE, 1 if equality else 0]) + store_id
 
 
-def slot_keys(key, salt, fixed):
-    return derive(salt, key, "wrap", fixed), derive(salt, key, "commit", fixed)
+def first_part(store_id, equality, generation):
+    """What a header begins with; the first format has no generations."""
+    if generation is None:
+        return bound_part(store_id, equality)
+    start = MAGIC + bytes([FORMAT, SUITE, 1 if equality else 0]) + store_id
+    return start + struct.pack(">Q", generation)
 
 
-def make_slot(number, secret, costs, fixed, ring, salt, nonce):
-    wrap, commit = slot_keys(stretch(secret, costs, salt), salt, fixed)
+def slot_keys(key, salt, bound):
+    return derive(salt, key, "wrap", bound), derive(salt, key, "commit", bound)
+
+
+def make_slot(number, secret, costs, bound, ring, salt, nonce):
+    wrap, commit = slot_keys(stretch(secret, costs, salt), salt, bound)
     public = bytes([number, 1 if costs is None else 2])
     public += b"".join(map(u32, costs or (0, 0, 0))) + salt + commit
     plain = b"".join(u32(epoch) + key for epoch, key in ring)
-    return public + nonce + field(AESGCM(wrap).encrypt(nonce, plain, field(fixed) + field(public)))
+    return public + nonce + field(AESGCM(wrap).encrypt(nonce, plain, field(bound) + field(public)))
 
 
-def make_header(store_id, equality, slots, ring):
-    body = fixed_part(store_id, equality) + bytes([len(slots)]) + b"".join(slots)
+def make_header(store_id, equality, generation, slots, ring):
+    body = first_part(store_id, equality, generation) + bytes([len(slots)]) + b"".join(slots)
     epoch, key = ring[0]
     return body + mac(Keys(epoch, key, store_id).header, body)
 
 
 def open_header(header, secret):
-    """Store id, whether equal values are neighbours, number of the slot, keys by epoch (current first)."""
-    if not header.startswith(MAGIC) or header[17:19] != bytes([FORMAT, SUITE]) or header[19] > 1:
+    """Store id, whether equal values are neighbours, number of the slot, keys by epoch (current first), whether it is of the first format."""
+    if not header.startswith(MAGIC) or header[17] not in (FIRST, FORMAT) or header[18] != SUITE or header[19] > 1:
         raise Refused("not a sealed store, or a newer one")
-    fixed, store_id, equality = header[:36], header[20:36], header[19] == 1
-    place = 37
+    store_id, equality, first = header[20:36], header[19] == 1, header[17] == FIRST
+    bound = bound_part(store_id, equality)
+    place = 36 if first else 44
+    slots = header[place]
+    place += 1
     ring = None
-    for _ in range(header[36]):
+    for _ in range(slots):
         public = header[place:place + 62]
         number, kind, memory, passes, lanes = struct.unpack(">BBIII", public[:14])
         salt, commit = public[14:30], public[30:]
@@ -172,11 +191,11 @@ def open_header(header, secret):
         key = stretch(secret, (memory, passes, lanes) if kind == 2 else None, salt)
         if ring is not None or key is None:
             continue
-        wrap, expected = slot_keys(key, salt, fixed)
+        wrap, expected = slot_keys(key, salt, bound)
         if not hmac.compare_digest(commit, expected):
             continue
         try:
-            plain = AESGCM(wrap).decrypt(nonce, wrapped, field(fixed) + field(public))
+            plain = AESGCM(wrap).decrypt(nonce, wrapped, field(bound) + field(public))
         except InvalidTag:
             raise Refused("the wrapped keys were changed")
         entries = [plain[at:at + 36] for at in range(0, len(plain), 36)]
@@ -188,7 +207,7 @@ def open_header(header, secret):
     current = next(iter(keys.values()))
     if len(header) != place + 32 or mac(current.header, header[:place]) != header[place:]:
         raise Refused("the header was changed")
-    return store_id, equality, slot, keys
+    return store_id, equality, slot, keys, first
 
 
 # Entries: the map from plain keys to values.
@@ -238,11 +257,19 @@ def unfield(text):
 
 def open_store(dump, secret):
     """What a store holds, by plain key, and its write counter; every entry is checked."""
-    _, equality, _, by_epoch = open_header(dump[HEADER], secret)
+    _, equality, _, by_epoch, first = open_header(dump[HEADER], secret)
     current = next(iter(by_epoch.values()))
-    manifest = current.open(b"manifest", MANIFEST, dump[MANIFEST])
-    counter, count, total = *struct.unpack(">QQ", manifest[:16]), manifest[16:]
-    entries, found = {}, 0
+    if MANIFEST not in dump:
+        raise Refused("the manifest is gone")
+    if first:
+        manifest = current.open(b"manifest", MANIFEST, dump[MANIFEST])
+        counter, expected = struct.unpack(">Q", manifest[:8])[0], manifest[8:]
+    else:
+        manifest = current.open(b"manifest 2", MANIFEST, dump[MANIFEST])
+        counter, expected = struct.unpack(">Q", manifest[:8])[0], manifest[40:]
+        if not hmac.compare_digest(manifest[8:40], dump[HEADER][-32:]):
+            raise Refused("the header is an older one")
+    entries, now, before = {}, (0, 0), (0, 0)
     for physical, blob in dump.items():
         if physical in (HEADER, MANIFEST):
             continue
@@ -263,26 +290,33 @@ def open_store(dump, secret):
         if plain in entries:
             raise Refused("a key twice")
         entries[plain] = value
-        found += keys.manifest_term(physical, blob)
-    if count != len(entries) or total != (found % (1 << 256)).to_bytes(32, "big"):
+        if first or keys is current:
+            now = now[0] + 1, now[1] + keys.manifest_term(physical, blob)
+        else:
+            before = before[0] + 1, before[1] + current.older_term(physical, blob)
+    if expected != tally(*now) + (b"" if first else tally(*before)):
         raise Refused("entries were dropped, added or put back")
     return entries, counter
+
+
+def tally(count, total):
+    return struct.pack(">Q", count) + (total % (1 << 256)).to_bytes(32, "big")
 
 
 def make_store(entries, secret, counter):
     store_id, data_key = os.urandom(16), os.urandom(32)
     keys = Keys(1, data_key, store_id)
     costs = (19456, 2, 1) if secret.startswith("passphrase:") else None
-    ring, fixed = [(1, data_key)], fixed_part(store_id, False)
-    slot = make_slot(0, secret, costs, fixed, ring, os.urandom(16), os.urandom(12))
-    dump, total = {HEADER: make_header(store_id, False, [slot], ring)}, 0
+    ring, bound = [(1, data_key)], bound_part(store_id, False)
+    slot = make_slot(0, secret, costs, bound, ring, os.urandom(16), os.urandom(12))
+    dump, total = {HEADER: make_header(store_id, False, 1, [slot], ring)}, 0
     for plain, value in entries.items():
         physical = physical_key(keys, plain)
         text = padded(field(plain) + field(value))
         dump[physical] = keys.seal(b"entry", physical, text, os.urandom(24))
         total += keys.manifest_term(physical, dump[physical])
-    manifest = struct.pack(">QQ", counter, len(entries)) + (total % (1 << 256)).to_bytes(32, "big")
-    dump[MANIFEST] = keys.seal(b"manifest", MANIFEST, manifest, os.urandom(24))
+    manifest = struct.pack(">Q", counter) + dump[HEADER][-32:] + tally(len(entries), total) + tally(0, 0)
+    dump[MANIFEST] = keys.seal(b"manifest 2", MANIFEST, manifest, os.urandom(24))
     return dump
 
 
@@ -309,9 +343,11 @@ def bytes_of(name, length):
     return hashlib.shake_128(name.encode()).digest(length)
 
 
-def vectors():
+def vectors(format):
     store_id = bytes_of("store id", 16)
     epochs = [(epoch, bytes_of(f"data key {epoch}", 32)) for epoch in (1, 2, 0xFFFFFFFF)]
+    generation = None if format == FIRST else 7
+    manifest = "manifest" if format == FIRST else "manifest 2"
 
     blobs, tokens = [], []
     for epoch, data_key in epochs:
@@ -321,13 +357,15 @@ def vectors():
             name = f"blob {epoch} {length}"
             physical, text = bytes_of(name + " place", 37), bytes_of(name, length)
             nonce = bytes_of(name + " nonce", 24)
-            for kind in ("entry", "manifest"):
+            for kind in ("entry", manifest):
                 blob = keys.seal(kind.encode(), physical, text, nonce)
                 blobs.append(about | {
                     "kind": kind, "physical": physical.hex(), "nonce": nonce.hex(),
                     "text": text.hex(), "blob": blob.hex(),
                     "manifest_term": keys.manifest_term(physical, blob).to_bytes(32, "big").hex(),
-                })
+                } | ({} if format == FIRST else {
+                    "older_term": keys.older_term(physical, blob).to_bytes(32, "big").hex(),
+                }))
         for text in (b"", b"todo", bytes_of("long", 200)):
             tokens.append(about | {
                 "text": text.hex(), "name": keys.name_token(text).hex(),
@@ -346,15 +384,15 @@ def vectors():
     raw, phrase = "raw:" + bytes_of("raw key", 32).hex(), "passphrase:Gru\u0308\u00dfe"
     headers = []
     for equality, ring in ((False, epochs[:1]), (True, [epochs[1], epochs[0]])):
-        fixed = fixed_part(store_id, equality)
+        bound = bound_part(store_id, equality)
 
         def slot(number, secret, costs):
             name = f"slot {number} {equality}"
             salt, nonce = bytes_of(name + " salt", 16), bytes_of(name + " nonce", 12)
-            return make_slot(number, secret, costs, fixed, ring, salt, nonce)
+            return make_slot(number, secret, costs, bound, ring, salt, nonce)
 
         slots = [slot(0, raw, None), slot(3, phrase, (19456, 2, 1))]
-        header = make_header(store_id, equality, slots, ring)
+        header = make_header(store_id, equality, generation, slots, ring)
         for number, secret in ((0, raw), (3, phrase)):
             opened = open_header(header, secret)
             assert opened[:3] == (store_id, equality, number) and len(opened[3]) == len(ring)
@@ -392,8 +430,8 @@ def check():
 def main(arguments):
     if arguments == ["check"]:
         check()
-    elif arguments == ["vectors"]:
-        print(json.dumps(vectors(), indent=1))
+    elif arguments in (["vectors", "1"], ["vectors", "2"]):
+        print(json.dumps(vectors(int(arguments[1])), indent=1))
     elif len(arguments) == 3 and arguments[0] == "open":
         try:
             entries, counter = open_store(read_dump(arguments[1]), arguments[2])

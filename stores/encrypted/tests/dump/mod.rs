@@ -48,7 +48,7 @@ pub(crate) fn read(path: &Path) -> MemoryBackend {
 pub(crate) fn secret(text: &str) -> Secret {
     match text.split_once(':').unwrap() {
         ("raw", digits) => Secret::Raw(RawKey::parse(digits.as_bytes()).unwrap()),
-        (_, words) => Secret::Passphrase(Passphrase::new(words.to_owned()).unwrap()),
+        (_, words) => Secret::Passphrase(Passphrase::new(words.to_owned()).unwrap().accept_weak()),
     }
 }
 
