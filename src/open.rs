@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::store::{LocalStore, StoreError, StoreErrorKind};
 
 #[cfg(feature = "encrypted")]
-use crate::encrypted::Sealed;
+use crate::encrypted::{Anchor, Sealed};
 #[cfg(feature = "encrypted")]
 use crate::kv::{KvBackend, KvStore};
 
@@ -216,6 +216,33 @@ impl StoreUrl {
         if self.encrypted {
             return self.sealed(key, missing);
         }
+        self.not_sealed(key, missing)
+    }
+
+    /// Opens an encrypted store that is known to have come as far as `known` ([`Sealed::anchor`]): an older copy of it, or none where there
+    /// was one, is [`Tampered`](StoreErrorKind::Tampered).
+    ///
+    /// # Errors
+    /// As those of [`open_store`], and [`NotEncrypted`](StoreErrorKind::NotEncrypted) for a store that is not encrypted, which has no such mark.
+    #[cfg(feature = "encrypted")]
+    pub fn open_at_least(
+        &self,
+        key: Option<StoreKey>,
+        missing: Missing,
+        known: Anchor,
+    ) -> Result<OpenedStore, StoreError> {
+        if self.encrypted {
+            return self.sealed_at_least(key, missing, known);
+        }
+        let message = "only an encrypted store says how far it has come";
+        Err(StoreError::new(StoreErrorKind::NotEncrypted, message))
+    }
+
+    fn not_sealed(
+        &self,
+        key: Option<StoreKey>,
+        missing: Missing,
+    ) -> Result<OpenedStore, StoreError> {
         if key.is_some() {
             let message = "a key is given, but the URL names a store that is not encrypted; leave out the key, or put encrypted+ in front";
             return Err(StoreError::new(StoreErrorKind::NotEncrypted, message));
@@ -229,14 +256,30 @@ impl StoreUrl {
 
     #[cfg(feature = "encrypted")]
     fn sealed(&self, key: Option<StoreKey>, missing: Missing) -> Result<OpenedStore, StoreError> {
+        self.sealed_at_least(key, missing, Anchor::default())
+    }
+
+    #[cfg(feature = "encrypted")]
+    fn sealed_at_least(
+        &self,
+        key: Option<StoreKey>,
+        missing: Missing,
+        known: Anchor,
+    ) -> Result<OpenedStore, StoreError> {
         let Some(key) = key else {
             let message = "the store is encrypted; give its key or passphrase";
             return Err(StoreError::new(StoreErrorKind::KeyNeeded, message));
         };
-        let create = missing == Missing::Make;
+        // What was there is not made anew.
+        let create = missing == Missing::Make && known == Anchor::default();
+        // Before the engine makes a file that no store comes into.
+        if create && !self.path.exists() {
+            key.check_new()?;
+        }
         let sealed = Sealed::builder(self.engine(create)?)
             .secret(key)
             .create(create)
+            .at_least(known)
             .open()?;
         Ok(OpenedStore {
             store: Arc::new(KvStore::open(sealed.clone())?),

@@ -43,6 +43,8 @@ pub enum StoreErrorKind {
     NotEncrypted,
     /// The key or passphrase does not open this store.
     WrongKey,
+    /// The passphrase that the store is to be given is too easy to guess; take a longer one.
+    WeakPassphrase,
     /// The key is right, but what is stored was changed by someone who does not hold it, or is damaged.
     Tampered,
     /// The path does not exist, or reading or writing failed.

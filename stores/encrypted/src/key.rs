@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::strength::check_passphrase;
 use synctable_core::store::{StoreError, StoreErrorKind};
 use unicode_normalization::UnicodeNormalization;
 use zeroize::{Zeroize, Zeroizing};
@@ -103,7 +104,10 @@ impl fmt::Debug for RawKey {
 /// assert!(Passphrase::new("correct horse battery staple".to_owned()).is_ok());
 /// assert!(Passphrase::new(String::new()).is_err());
 /// ```
-pub struct Passphrase(Zeroizing<String>);
+pub struct Passphrase {
+    text: Zeroizing<String>,
+    weak: bool,
+}
 
 impl Passphrase {
     /// A passphrase; an empty one is refused.
@@ -117,11 +121,26 @@ impl Passphrase {
             let message = "the passphrase is empty; give one";
             return Err(StoreError::new(StoreErrorKind::WrongKey, message));
         }
-        Ok(Self(normal))
+        Ok(Self {
+            text: normal,
+            weak: false,
+        })
+    }
+
+    /// Lets a store be given this passphrase however easy it is to guess: for tests, and for secrets that a machine made, of whose
+    /// strength the app knows better.
+    #[must_use]
+    pub fn accept_weak(mut self) -> Self {
+        self.weak = true;
+        self
+    }
+
+    pub(crate) fn text(&self) -> &str {
+        &self.text
     }
 
     pub(crate) fn as_bytes(&self) -> &[u8] {
-        self.0.as_bytes()
+        self.text.as_bytes()
     }
 }
 
@@ -162,6 +181,16 @@ pub enum Secret {
     Passphrase(Passphrase),
     /// A key that is asked for when it is needed.
     Provider(Arc<dyn KeyProvider>),
+}
+
+impl Secret {
+    /// An error for a passphrase that no store should be given: see [`check_passphrase`]. Keys are taken as they are.
+    pub fn check_new(&self) -> Result<(), StoreError> {
+        match self {
+            Self::Passphrase(passphrase) if !passphrase.weak => check_passphrase(passphrase),
+            Self::Passphrase(_) | Self::Raw(_) | Self::Provider(_) => Ok(()),
+        }
+    }
 }
 
 /// Fills `bytes` from the random source of the operating system; nothing stands in for it.

@@ -11,19 +11,20 @@
 //! |---|---|
 //! | [`WrongKey`](synctable_core::store::StoreErrorKind::WrongKey) | the secret does not open this store |
 //! | [`Tampered`](synctable_core::store::StoreErrorKind::Tampered) | what is stored was changed without the key, or is damaged |
+//! | [`WeakPassphrase`](synctable_core::store::StoreErrorKind::WeakPassphrase) | a store was to be given a passphrase that is easy to guess |
 //! | [`KeyNeeded`](synctable_core::store::StoreErrorKind::KeyNeeded) | the store is encrypted and was opened without a key |
 //! | [`NotEncrypted`](synctable_core::store::StoreErrorKind::NotEncrypted) | a key was given for a store that is not encrypted |
 //! | [`FormatTooNew`](synctable_core::store::StoreErrorKind::FormatTooNew) | a newer release wrote the store |
 //!
 //! # What is protected
 //! Records, ids, names of tables and fields, queued operations and all else that a store holds are sealed by XAES-256-GCM, each bound to its store and place. Against
-//! whoever reads the files, that hides contents; against whoever writes them, a change is found: when the entry is read, or, if entries
-//! were removed or put back from an older copy, when the whole store is verified.
+//! whoever reads the files, that hides contents; against whoever writes them, a change is found: when the entry is read, when the store is opened (an older header, or no
+//! entries at all), or, if some entries were removed or put back from an older copy, when the whole store is verified. A change of keys verifies it first.
 //!
 //! # What is not protected
 //! - How many records there are, their sizes to an eighth, and which of them changed between two copies of the files.
-//! - A whole older copy of the store, unless the app keeps the write counter elsewhere; deletion of the store.
-//! - Against an old copy of the header, the old secret still works after a change of the secret; a rotation of the data key ends that.
+//! - A whole older copy of the store, unless the app keeps its [`Anchor`] elsewhere; deletion of the store.
+//! - An old copy of the store still opens with the old secret after a change of the secret, and who has seen the data key can still use it; a rotation of the data key ends that.
 //! - A weak passphrase: Argon2id makes guesses dear, not impossible.
 //! - Memory: secrets, keys and opened entries are wiped when they are dropped, as well as a program can. While the store is open its keys are in memory,
 //!   which a debugger, a core dump, the swap file or the root user may show; records handed to the app are the app's.
@@ -51,6 +52,7 @@ mod rotate;
 mod scan;
 mod sealed;
 mod slot;
+mod strength;
 #[cfg(test)]
 mod vectors;
 mod verify;
@@ -62,4 +64,5 @@ pub use key::{KeyProvider, Passphrase, RawKey, Secret};
 pub use open::SealedBuilder;
 pub use sealed::Sealed;
 pub use slot::{SlotInfo, SlotKind};
+pub use strength::check_passphrase;
 pub use verify::{SealFinding, VerifyReport};

@@ -107,7 +107,7 @@ impl<B: KvBackend> SealedBuilder<B> {
     /// cut off is read as far as the rotation did not come.
     ///
     /// # Errors
-    /// [`KeyNeeded`](StoreErrorKind::KeyNeeded) without a secret, [`WrongKey`](StoreErrorKind::WrongKey),
+    /// [`KeyNeeded`](StoreErrorKind::KeyNeeded) without a secret, [`WeakPassphrase`](StoreErrorKind::WeakPassphrase) if a store would be made with one, [`WrongKey`](StoreErrorKind::WrongKey),
     /// [`Tampered`](StoreErrorKind::Tampered), [`NotEncrypted`](StoreErrorKind::NotEncrypted) if the engine holds a store
     /// that is not encrypted, [`NotAStore`](StoreErrorKind::NotAStore) if it holds something else,
     /// [`FormatTooNew`](StoreErrorKind::FormatTooNew), and the errors of the engine.
@@ -152,6 +152,7 @@ impl<B: KvBackend> SealedBuilder<B> {
 
     /// Makes a new store: header and manifest in one write.
     fn made(&self, secret: &Secret) -> Result<(Header, KeyRing, Manifest), StoreError> {
+        secret.check_new()?;
         let (header, ring) = Header::create(secret, &self.kdf, self.equality)?;
         let manifest = Manifest::new(&header);
         let mut batch = KvBatch::new(Durability::Immediate);

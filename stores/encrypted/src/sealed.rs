@@ -178,6 +178,7 @@ impl<B: KvBackend> Sealed<B> {
     /// copy of the old store still opens with `old`, and who has seen the data key can still use it; [`rotate`](Self::rotate) ends that. Whatever cuts it off, one of the two opens
     /// the store.
     pub fn rekey(&self, old: &Secret, new: &Secret, kdf: &Argon2Params) -> Result<(), StoreError> {
+        new.check_new()?;
         self.0.check()?;
         self.0
             .change_header(|opened| opened.header.rekeyed(old, new, kdf))
@@ -190,6 +191,7 @@ impl<B: KvBackend> Sealed<B> {
         new: &Secret,
         kdf: &Argon2Params,
     ) -> Result<(), StoreError> {
+        new.check_new()?;
         self.0
             .change_header(|opened| opened.header.with_key(known, new, kdf))
     }
