@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgGroup, Args, Parser, Subcommand};
+use synctable::encrypted::Anchor;
 use synctable::http::Dialect;
 use synctable::query::odata::{ODataError, parse_filter, percent_decode};
 use synctable::query::{Expr, Query};
@@ -60,6 +61,9 @@ pub(crate) struct Globals {
     /// The environment variable with the passphrase of an encrypted store
     #[arg(long, global = true, value_name = "VAR")]
     pub(crate) passphrase_env: Option<String>,
+    /// How far an encrypted store is known to have come, as `inspect` says it; an older copy is refused
+    #[arg(long, global = true, value_name = "N")]
+    pub(crate) at_least: Option<Anchor>,
     /// The base URL of the table server; the store remembers it
     // Only `verify` takes it without a URL.
     #[arg(long, global = true, value_name = "URL", num_args = 0..=1, default_missing_value = "")]
@@ -250,15 +254,24 @@ pub(crate) enum Verb {
         synctable copy --to encrypted+redb:app.redb --to-key-file app.key"
     )]
     Copy(CopyArgs),
+    /// Make a file with a new key, which only its owner can read
+    #[command(
+        after_help = "A file that is there is not overwritten. Keep a copy where the store is not: a lost key is a lost store. Example:\n  \
+        synctable keygen app.key"
+    )]
+    Keygen { file: PathBuf },
     /// Change the key or passphrase of an encrypted store
     #[command(
-        after_help = "Records stay as they are. Copies made before still open with the old key; see rotate-key. Example:\n  \
+        after_help = "The store is verified first; records stay as they are. Copies made before still open with the old key, and who has seen the \
+        data key can still use it; see rotate-key. A passphrase typed into a command stays in the history of the shell. Example:\n  \
+        read -rs PHRASE && export PHRASE\n  \
         synctable rekey --store encrypted+redb:app.redb --key-file old.key --new-passphrase-env PHRASE"
     )]
     Rekey(RekeyArgs),
     /// Seal all records of an encrypted store under a new data key
     #[command(
-        after_help = "The key or passphrase stays; other keys of the store are dropped. May be cut off: the next run goes on. Example:\n  \
+        after_help = "The store is verified first, and counted at the end. The key or passphrase stays; other keys of the store are dropped. May be cut \
+        off: the next run goes on. Example:\n  \
         synctable rotate-key --store encrypted+redb:app.redb --key-file app.key"
     )]
     RotateKey,

@@ -10,7 +10,7 @@ use synctable::kv::KvBackend;
 use synctable::query::Query;
 use synctable::store::{LocalStore, StoreErrorKind};
 use synctable::sync::SyncContext;
-use synctable::{Missing, OpenedStore, Schema, TableName};
+use synctable::{Missing, OpenedStore, Schema, StoreUrl, TableName};
 
 use crate::args::Globals;
 use crate::errors::{Failure, NO_REMOTE};
@@ -70,9 +70,9 @@ impl Device {
 pub(crate) enum Access {
     /// Looks at a store that must be there.
     Inspect,
-    /// Reads records; a device that is new has none.
-    Read,
-    /// Changes records or the queue.
+    /// Changes what must be there: a record, an operation.
+    Amend,
+    /// Adds records; makes the store where there is none.
     Write,
     /// As `Write`, and asks the server.
     Sync,
@@ -94,12 +94,18 @@ impl Globals {
         let schema = self.schema()?;
         let given = self.given_remote()?;
         let missing = match access {
-            Access::Inspect | Access::Compare | Access::Heal => Missing::Refuse,
-            _ => Missing::Make,
+            Access::Write | Access::Sync => Missing::Make,
+            Access::Inspect | Access::Amend | Access::Compare | Access::Heal => Missing::Refuse,
         };
         let opened = self.open_store(missing)?;
         let store = opened.store;
-        if matches!(access, Access::Write | Access::Sync | Access::Heal) {
+        if missing == Missing::Refuse {
+            refuse_nothing(&*store, &self.store).await?;
+        }
+        if matches!(
+            access,
+            Access::Amend | Access::Write | Access::Sync | Access::Heal
+        ) {
             refuse_server_store(&*store).await?;
         }
         let mut device = self.open(store, schema, given, access).await?;
@@ -147,7 +153,12 @@ impl Globals {
 
     /// Opens the store of `--store` with its key.
     pub(crate) fn open_store(&self, missing: Missing) -> Result<OpenedStore, Failure> {
-        self.keys().open(&self.store, missing)
+        if self.at_least.is_some() && !self.store.is_encrypted() {
+            return Err(Failure::bad_input(
+                "--at-least is for encrypted stores; no other says how far it has come",
+            ));
+        }
+        self.keys().open(&self.store, missing, self.at_least)
     }
 
     async fn open(
@@ -248,6 +259,16 @@ async fn remember(sync: &SyncContext, name: &str, value: Option<&str>) -> Result
         && sync.setting(name).await?.as_deref() != Some(value)
     {
         sync.set_setting(name, value).await?;
+    }
+    Ok(())
+}
+
+/// A file that is there, but without a single table, is no store that a device or a server has left.
+pub(crate) async fn refuse_nothing(store: &dyn LocalStore, url: &StoreUrl) -> Result<(), Failure> {
+    if store.schema().await?.tables().next().is_none() {
+        return Err(Failure::failed(format!(
+            "{url} holds nothing: it was never used, or it was emptied; check the path"
+        )));
     }
     Ok(())
 }

@@ -181,7 +181,7 @@ fn cause(error: &Error) -> Cause {
 
 fn store_cause(error: &StoreError) -> Cause {
     match error.kind() {
-        StoreErrorKind::Schema => Cause::BadInput,
+        StoreErrorKind::Schema | StoreErrorKind::WeakPassphrase => Cause::BadInput,
         _ => Cause::Failed,
     }
 }

@@ -1,12 +1,14 @@
 //! The keys that go with `--store`, `--to` and `rekey`.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::{ErrorKind, Write as _};
 use std::path::Path;
 
-use synctable::encrypted::{Passphrase, RawKey, Secret};
+use synctable::encrypted::{Anchor, Passphrase, RawKey, Secret};
+use synctable::kv::files::sync_folder;
 use synctable::{Missing, OpenedStore, StoreUrl};
 
-use crate::errors::Failure;
+use crate::errors::{Failure, say};
 
 /// The options that name a key.
 #[derive(Debug, Clone, Copy)]
@@ -40,6 +42,18 @@ impl KeyOptions<'_> {
         Ok(Some(Secret::Passphrase(passphrase)))
     }
 
+    /// The secret that a store is to be given from now on, if any: one that is worth something.
+    pub(crate) fn new_secret(self) -> Result<Option<Secret>, Failure> {
+        let secret = self.secret()?;
+        if let Some(words) = self.exposed() {
+            return Err(Failure::bad_input(words));
+        }
+        if let Some(secret) = &secret {
+            secret.check_new()?;
+        }
+        Ok(secret)
+    }
+
     /// The secret for a store: none for one that is not encrypted, and one for one that is.
     pub(crate) fn secret_of(self, url: &StoreUrl) -> Result<Option<Secret>, Failure> {
         let secret = self.secret()?;
@@ -54,8 +68,77 @@ impl KeyOptions<'_> {
         }
     }
 
-    /// Opens a store with the key that the options name.
-    pub(crate) fn open(self, url: &StoreUrl, missing: Missing) -> Result<OpenedStore, Failure> {
-        Ok(url.open(self.secret_of(url)?, missing)?)
+    /// Opens a store with the key that the options name. A new one is made for a key that is worth something alone; for one that is there a
+    /// warning has to do.
+    pub(crate) fn open(
+        self,
+        url: &StoreUrl,
+        missing: Missing,
+        known: Option<Anchor>,
+    ) -> Result<OpenedStore, Failure> {
+        let mut secret = self.secret_of(url)?;
+        if secret.is_some() {
+            if missing == Missing::Make && !url.path().exists() {
+                secret = self.new_secret()?;
+            } else if let Some(words) = self.exposed() {
+                say(&format!("warning: {words}"));
+            }
+        }
+        Ok(match known {
+            Some(known) => url.open_at_least(secret, missing, known)?,
+            None => url.open(secret, missing)?,
+        })
     }
+
+    /// What is to be said of a key file that others on this machine can read or change.
+    #[cfg(unix)]
+    fn exposed(self) -> Option<String> {
+        use std::os::unix::fs::PermissionsExt as _;
+        let path = self.file?;
+        let mode = fs::metadata(path).ok()?.permissions().mode();
+        (mode & 0o077 != 0).then(|| {
+            let shown = path.display();
+            format!(
+                "the key file {shown} is open to others on this machine; give it to its owner alone: chmod 600 {shown}"
+            )
+        })
+    }
+
+    /// Other systems have other rules; there nothing is said.
+    #[cfg(not(unix))]
+    #[expect(clippy::unused_self, reason = "as on Unix")]
+    fn exposed(self) -> Option<String> {
+        None
+    }
+}
+
+/// Makes a file with a new key, for its owner alone.
+pub(crate) fn make_key_file(path: &Path) -> Result<(), Failure> {
+    let shown = path.display();
+    let mut options = File::options();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        options.mode(0o600);
+    }
+    let key = RawKey::random()?;
+    let mut file = options.open(path).map_err(|error| match error.kind() {
+        ErrorKind::AlreadyExists => Failure::bad_input(format!(
+            "{shown} is there already; a key is never overwritten"
+        )),
+        _ => Failure::failed(format!("the key file {shown} cannot be made: {error}")),
+    })?;
+    let written = file
+        .write_all(key.as_bytes())
+        .and_then(|()| file.sync_all())
+        .and_then(|()| match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => sync_folder(folder),
+            _ => sync_folder(Path::new(".")),
+        });
+    written.map_err(|error| {
+        // Half a key opens nothing; it may not stay in the way of a whole one.
+        let _ = fs::remove_file(path);
+        Failure::failed(format!("the key file {shown} cannot be written: {error}"))
+    })
 }

@@ -118,6 +118,7 @@ async fn run(cli: &Cli, output: &mut Output) -> Result<Done, Failure> {
         Verb::Inspect => admin::inspect(globals, output).await,
         Verb::Verify { heal } => verify::verify(globals, output, *heal).await,
         Verb::Copy(args) => keys::copy(globals, output, args).await,
+        Verb::Keygen { file } => keys::keygen(output, file),
         Verb::Rekey(args) => keys::rekey(globals, output, args).await,
         Verb::RotateKey => keys::rotate(globals, output).await,
         Verb::Serve(args) => serve::serve(globals, output, args).await,

@@ -1,6 +1,7 @@
 //! Purge, and what is in the store.
 
 use serde::Serialize;
+use synctable::encrypted::Sealed;
 use synctable::query::Expr;
 use synctable::sync::{Purge, SyncTable};
 use synctable::{Error, Record, TableName, Timestamp};
@@ -36,7 +37,7 @@ pub(crate) async fn purge(
             Err(error) => Err(error.into()),
         }
     };
-    let report = globals.with_device(Access::Write, work).await?;
+    let report = globals.with_device(Access::Amend, work).await?;
     let line = Purged {
         purged: report.purged,
         discarded: report.discarded,
@@ -54,6 +55,8 @@ pub(crate) async fn inspect(globals: &Globals, output: &mut Output) -> Result<Do
     #[derive(Serialize)]
     struct Inspected<'a> {
         store: String,
+        #[serde(rename = "atLeast", skip_serializing_if = "Option::is_none")]
+        at_least: Option<String>,
         tables: Vec<Table<'a>>,
         tokens: Vec<Token<'a>>,
     }
@@ -71,8 +74,12 @@ pub(crate) async fn inspect(globals: &Globals, output: &mut Output) -> Result<Do
         filter: &'a str,
         time: Option<Timestamp>,
     }
-    let work = async |device: &Device| Ok(device.sync.inspect().await?);
-    let inspection = globals.with_device(Access::Inspect, work).await?;
+    let work = async |device: &Device| {
+        let inspection = device.sync.inspect().await?;
+        let anchor = device.sealed.as_ref().map(Sealed::anchor).transpose()?;
+        Ok((inspection, anchor))
+    };
+    let (inspection, anchor) = globals.with_device(Access::Inspect, work).await?;
     let tables = inspection.tables.iter().map(|table| Table {
         name: &table.name,
         records: table.records,
@@ -87,6 +94,7 @@ pub(crate) async fn inspect(globals: &Globals, output: &mut Output) -> Result<Do
     });
     let all = Inspected {
         store: globals.store.to_string(),
+        at_least: anchor.map(|anchor| anchor.to_string()),
         tables: tables.collect(),
         tokens: tokens.collect(),
     };
@@ -106,6 +114,11 @@ pub(crate) async fn inspect(globals: &Globals, output: &mut Output) -> Result<Do
             url.kind().as_str()
         )
     })?;
+    if let Some(anchor) = &all.at_least {
+        output.answer(&(), || {
+            format!("written so far: {anchor}; keep this elsewhere, and give it as --at-least {anchor} to find an older copy")
+        })?;
+    }
     for table in &all.tables {
         output.answer(&(), || {
             format!(

@@ -197,6 +197,6 @@ pub(crate) async fn export(
         })
         .await
     };
-    globals.with_device(Access::Read, work).await?;
+    globals.with_device(Access::Inspect, work).await?;
     Ok(Done::All)
 }

@@ -1,5 +1,7 @@
 //! Copying a store, and changing its keys.
 
+use std::path::Path;
+
 use serde::Serialize;
 use serde_json::json;
 use synctable::Missing;
@@ -8,8 +10,9 @@ use synctable::store::LocalStore as _;
 use synctable::sync::copy_store;
 
 use crate::args::{CopyArgs, Globals, RekeyArgs};
+use crate::device::refuse_nothing;
 use crate::errors::{Done, Failure};
-use crate::key_options::KeyOptions;
+use crate::key_options::{KeyOptions, make_key_file};
 use crate::output::Output;
 use crate::progress::Progress;
 
@@ -38,7 +41,8 @@ pub(crate) async fn copy(
     // A bad key for the target is told before the source is opened.
     keys.secret_of(&args.to)?;
     let from = globals.open_store(Missing::Refuse)?.store;
-    let to = keys.open(&args.to, Missing::Make)?.store;
+    refuse_nothing(&*from, &globals.store).await?;
+    let to = keys.open(&args.to, Missing::Make, None)?.store;
     let copied = {
         let progress = Progress::new(output, "copied", None);
         copy_store(&*from, &*to, |rows| progress.set(rows)).await
@@ -70,7 +74,7 @@ pub(crate) async fn rekey(
         passphrase_env: args.new_passphrase_env.as_deref(),
     };
     let new = new
-        .secret()?
+        .new_secret()?
         .ok_or_else(|| Failure::bad_input("give --new-key-file or --new-passphrase-env"))?;
     let old = secret(globals)?;
     let opened = globals.open_store(Missing::Refuse)?;
@@ -82,7 +86,19 @@ pub(crate) async fn rekey(
     changed?;
     closed?;
     output.summary(&json!({"ok": true}), || {
-        "the key is changed; copies of the store made before still open with the old one".into()
+        "the key is changed; copies of the store made before still open with the old one, and rotate-key ends what a seen data key is good for"
+            .into()
+    })?;
+    Ok(Done::All)
+}
+
+pub(crate) fn keygen(output: &mut Output, file: &Path) -> Result<Done, Failure> {
+    make_key_file(file)?;
+    output.summary(&json!({"ok": true}), || {
+        format!(
+            "a new key is in {}; keep a copy of it where the store is not",
+            file.display()
+        )
     })?;
     Ok(Done::All)
 }

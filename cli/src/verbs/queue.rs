@@ -132,7 +132,7 @@ pub(crate) async fn pending(globals: &Globals, output: &mut Output) -> Result<Do
         }
         Ok(())
     };
-    globals.with_device(Access::Read, work).await?;
+    globals.with_device(Access::Inspect, work).await?;
     Ok(Done::All)
 }
 
@@ -162,7 +162,7 @@ pub(crate) async fn conflicts(globals: &Globals, output: &mut Output) -> Result<
         }
         Ok(())
     };
-    globals.with_device(Access::Read, work).await?;
+    globals.with_device(Access::Inspect, work).await?;
     Ok(Done::All)
 }
 
@@ -216,7 +216,7 @@ async fn changed(
     change: impl AsyncFnOnce(&Device) -> Result<Option<Record>, Error>,
 ) -> Result<Done, Failure> {
     let work = async |device: &Device| Ok(change(device).await?);
-    let record = globals.with_device(Access::Write, work).await?;
+    let record = globals.with_device(Access::Amend, work).await?;
     output.record(record.as_ref())?;
     Ok(Done::All)
 }

@@ -23,7 +23,7 @@ pub(crate) async fn insert(
 ) -> Result<Done, Failure> {
     let record = Draft::from_json(json)?.or_id(|| UuidV7.next_id());
     let change = async |table: SyncTable<Record>| table.insert(&record).await;
-    changed(globals, output, table, change).await
+    changed(globals, output, Access::Write, table, change).await
 }
 
 pub(crate) async fn update(
@@ -37,7 +37,7 @@ pub(crate) async fn update(
     let changes: &RawValue =
         serde_json::from_str(&args.fields).map_err(synctable::RecordError::Json)?;
     let change = async |table: SyncTable<Record>| table.update(id, changes).await;
-    changed(globals, output, table, change).await
+    changed(globals, output, Access::Amend, table, change).await
 }
 
 pub(crate) async fn replace(
@@ -48,18 +48,19 @@ pub(crate) async fn replace(
     let OneRecord { table, id } = &args.place;
     let record = Record::new(id.clone(), &args.fields)?;
     let change = async |table: SyncTable<Record>| table.replace(&record).await;
-    changed(globals, output, table, change).await
+    changed(globals, output, Access::Amend, table, change).await
 }
 
 /// Makes a change and prints the record as it is afterwards.
 async fn changed(
     globals: &Globals,
     output: &mut Output,
+    access: Access,
     table: &TableName,
     change: impl AsyncFnOnce(SyncTable<Record>) -> Result<Record, Error>,
 ) -> Result<Done, Failure> {
     let work = async |device: &Device| Ok(change(device.sync.table(table.as_str())?).await?);
-    let record = globals.with_device(Access::Write, work).await?;
+    let record = globals.with_device(access, work).await?;
     output.record(Some(&record))?;
     Ok(Done::All)
 }
@@ -78,7 +79,7 @@ pub(crate) async fn get(
             Err(error) => Err(error.into()),
         }
     };
-    match globals.with_device(Access::Read, work).await? {
+    match globals.with_device(Access::Inspect, work).await? {
         Some(record) => output.record(Some(&record))?,
         None => {
             let (table, id) = (table.clone(), id.clone());
@@ -98,7 +99,7 @@ pub(crate) async fn delete(
         let table: SyncTable<Record> = device.sync.table(table.as_str())?;
         Ok(table.delete(id).await?)
     };
-    globals.with_device(Access::Write, work).await?;
+    globals.with_device(Access::Amend, work).await?;
     output.summary(&json!({"deleted": id}), || format!("deleted {table} {id}"))?;
     Ok(Done::All)
 }
@@ -125,7 +126,7 @@ pub(crate) async fn query(
         })
         .await
     };
-    globals.with_device(Access::Read, work).await?;
+    globals.with_device(Access::Inspect, work).await?;
     Ok(Done::All)
 }
 

@@ -13,7 +13,7 @@ use synctable::query::Query;
 use synctable::store::{LocalStore as _, LocalStoreExt as _};
 use synctable::{Missing, RecordId, StoreKey, StoreUrl, TableName};
 
-use crate::kit::{Device, Running, Server, command, lines};
+use crate::kit::{Device, Running, Server, command, key_file, lines};
 
 /// Each record of the table has its operation and the other way round.
 fn records_and_operations(device: &Device) -> usize {
@@ -108,7 +108,7 @@ fn a_copy_that_is_killed_goes_on() {
     device
         .feed(&["import", "todoitem", "-"], &lines(4000, row))
         .expect(0);
-    fs::write(device.folder().join("app.key"), "0a".repeat(32)).unwrap();
+    key_file(&device.folder().join("app.key"), &"0a".repeat(32));
     let all = device.export("todoitem");
     let mut cuts = 0;
     for (number, engine) in ["redb", "sqlite", "redb", "sqlite"].iter().enumerate() {
@@ -221,7 +221,7 @@ fn a_rotation_that_is_killed_goes_on() {
     let device = Device::new();
     let store = ["--store", "encrypted+redb:a.redb", "--key-file", "app.key"];
     let with = |verb: &'static [&'static str]| [&store[..], verb].concat();
-    fs::write(device.folder().join("app.key"), "0a".repeat(32)).unwrap();
+    key_file(&device.folder().join("app.key"), &"0a".repeat(32));
     let rows = lines(3000, |n| json!({"id": format!("i{n:04}"), "n": n}));
     device
         .feed(&with(&["import", "todoitem", "-"]), &rows)

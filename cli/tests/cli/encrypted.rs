@@ -7,15 +7,15 @@ use synctable::RedbStore;
 use synctable::kv::{KvBackend, KvBatch};
 use synctable::store::Durability;
 
-use crate::kit::{Device, command};
+use crate::kit::{Device, command, key_file};
 
 const KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 const OTHER: &str = "ff0102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\n";
 
 fn device() -> Device {
     let device = Device::new();
-    fs::write(device.folder().join("app.key"), KEY).unwrap();
-    fs::write(device.folder().join("other.key"), OTHER).unwrap();
+    key_file(&device.folder().join("app.key"), KEY);
+    key_file(&device.folder().join("other.key"), OTHER);
     device
 }
 
@@ -109,7 +109,7 @@ fn keys_are_changed_and_rotated() {
     run(&["--key-file", "other.key", "get", "todo", "a"]).expect(0);
     let mut phrase = command(device.folder());
     phrase
-        .env("PHRASE", "correct horse")
+        .env("PHRASE", "velvet anchor plinth morose quill")
         .args(["--json"])
         .args(store);
     phrase.args([
@@ -121,7 +121,7 @@ fn keys_are_changed_and_rotated() {
     ]);
     crate::kit::Ran::of(&mut phrase).expect(0);
     let mut get = command(device.folder());
-    get.env("PHRASE", "correct horse")
+    get.env("PHRASE", "velvet anchor plinth morose quill")
         .args(["--json"])
         .args(store);
     get.args(["--passphrase-env", "PHRASE", "get", "todo", "a"]);
@@ -218,7 +218,7 @@ fn an_encrypted_store_that_was_changed_is_told() {
 #[test]
 fn a_server_keeps_its_records_encrypted() {
     let key = std::env::temp_dir().join(format!("synctable-{}.key", std::process::id()));
-    fs::write(&key, KEY).unwrap();
+    key_file(&key, KEY);
     let options = ["--store", "encrypted+redb:s.redb", "--key-file"];
     let table = ["--table", "todo:soft-delete"];
     let args = [&options[..], &[key.to_str().unwrap()], &table].concat();

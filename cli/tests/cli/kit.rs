@@ -19,6 +19,16 @@ pub(crate) fn command(folder: &Path) -> Command {
     command
 }
 
+/// Writes a key file for its owner alone.
+pub(crate) fn key_file(path: &Path, text: &str) {
+    std::fs::write(path, text).unwrap();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    }
+}
+
 /// JSON lines, one for each number.
 pub(crate) fn lines(count: usize, record: impl Fn(usize) -> Value) -> String {
     (0..count).map(|n| format_line(&record(n))).collect()

@@ -16,6 +16,7 @@ mod gate;
 mod genuine;
 mod identity;
 mod import_export;
+mod keys;
 mod kit;
 mod network;
 mod records;

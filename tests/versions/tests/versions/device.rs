@@ -104,7 +104,14 @@ impl Device {
 
     /// Writes a file beside the store.
     pub(crate) fn write(&self, name: &str, text: &str) {
-        std::fs::write(self.folder().join(name), text).unwrap();
+        let path = self.folder().join(name);
+        std::fs::write(&path, text).unwrap();
+        // It may be a key, which others have no business with.
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        }
     }
 
     pub(crate) fn command(&self, args: &[&str]) -> Command {
