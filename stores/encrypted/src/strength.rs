@@ -48,7 +48,7 @@ mod tests {
     fn what_is_guessed_is_refused_and_not_shown() {
         for text in [
             "a",
-            "password",
+            "letmein",
             "correct horse",
             "hunter2hunter2",
             "Passw0rd!2024",

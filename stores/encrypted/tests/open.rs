@@ -67,7 +67,7 @@ fn five_things_that_are_wrong_have_five_errors() {
     tampered.write(&batch).unwrap();
     let newer = MemoryBackend::new();
     let mut batch = KvBatch::new(Durability::Immediate);
-    batch.put(vec![0], b"synctable sealed \x02\x01\x00".to_vec());
+    batch.put(vec![0], b"synctable sealed \x03\x01\x00".to_vec());
     newer.write(&batch).unwrap();
     let foreign = MemoryBackend::new();
     let mut batch = KvBatch::new(Durability::Immediate);
