@@ -216,7 +216,15 @@ impl StoreUrl {
         if self.encrypted {
             return self.sealed(key, missing);
         }
-        self.not_sealed(key, missing)
+        if key.is_some() {
+            let message = "a key is given, but the URL names a store that is not encrypted; leave out the key, or put encrypted+ in front";
+            return Err(StoreError::new(StoreErrorKind::NotEncrypted, message));
+        }
+        Ok(OpenedStore {
+            store: self.plain(missing)?,
+            #[cfg(feature = "encrypted")]
+            sealed: None,
+        })
     }
 
     /// Opens an encrypted store that is known to have come as far as `known` ([`Sealed::anchor`]): an older copy of it, or none where there
@@ -236,22 +244,6 @@ impl StoreUrl {
         }
         let message = "only an encrypted store says how far it has come";
         Err(StoreError::new(StoreErrorKind::NotEncrypted, message))
-    }
-
-    fn not_sealed(
-        &self,
-        key: Option<StoreKey>,
-        missing: Missing,
-    ) -> Result<OpenedStore, StoreError> {
-        if key.is_some() {
-            let message = "a key is given, but the URL names a store that is not encrypted; leave out the key, or put encrypted+ in front";
-            return Err(StoreError::new(StoreErrorKind::NotEncrypted, message));
-        }
-        Ok(OpenedStore {
-            store: self.plain(missing)?,
-            #[cfg(feature = "encrypted")]
-            sealed: None,
-        })
     }
 
     #[cfg(feature = "encrypted")]

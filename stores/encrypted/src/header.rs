@@ -105,6 +105,7 @@ impl fmt::Debug for KeyRing {
         f.debug_struct("KeyRing")
             .field("current", &self.current)
             .field("older", &self.older)
+            .field("verified", &self.verified)
             .finish()
     }
 }

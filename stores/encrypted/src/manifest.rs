@@ -255,8 +255,8 @@ mod tests {
         assert!(other.same_entries(&manifest));
         other.older.remove(&[5; 32]).unwrap();
         assert!(other.older.is_nothing() && !other.same_entries(&manifest));
-        let mut none = Manifest::default();
-        assert!(none.remove(&ring, b"a", &one).is_err());
+        let mut empty = Manifest::default();
+        assert!(empty.remove(&ring, b"a", &one).is_err());
 
         let next = header.forward(&ring);
         assert!(Manifest::of_header(&header, keys, &sealed).is_ok());

@@ -7,10 +7,6 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use synctable_core::store::StoreError;
-
-use crate::cipher::tampered;
-
 const HALF: usize = 16;
 
 /// By the name token at the end of its place, the first half of the code of each entry.
@@ -18,12 +14,10 @@ const HALF: usize = 16;
 pub(crate) struct Older(HashMap<[u8; HALF], [u8; HALF]>);
 
 impl Older {
-    /// Takes in an entry. [`Tampered`](synctable_core::store::StoreErrorKind::Tampered) where another entry stands for the same key.
-    pub(crate) fn insert(&mut self, physical: &[u8], term: &[u8; 32]) -> Result<(), StoreError> {
-        let (name, code) = halves(physical, term).ok_or_else(tampered)?;
-        match self.0.insert(name, code) {
-            None => Ok(()),
-            Some(_) => Err(tampered()),
+    /// Takes in an entry. What is too short for a place of an entry is not taken in, and so never accepted.
+    pub(crate) fn insert(&mut self, physical: &[u8], term: &[u8; 32]) {
+        if let Some((name, code)) = halves(physical, term) {
+            self.0.insert(name, code);
         }
     }
 

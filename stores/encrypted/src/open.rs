@@ -217,7 +217,8 @@ fn verified(
             each(snapshot, borrowed(&places), |physical, blob| {
                 let code = ring.current().older_term(physical, blob);
                 found.add(&code)?;
-                older.insert(physical, &code)
+                older.insert(physical, &code);
+                Ok(())
             })?;
         }
     }

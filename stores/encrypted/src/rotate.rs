@@ -79,7 +79,8 @@ impl<B: KvBackend> Inner<B> {
                 found.add(&term(keys, physical, blob)?)?;
                 let code = next.current().older_term(physical, blob);
                 noted.add(&code)?;
-                older.insert(physical, &code)
+                older.insert(physical, &code);
+                Ok(())
             })?;
         }
         if found != manifest.current {

@@ -1,6 +1,7 @@
 //! Whether a passphrase is worth anything, judged where one is given to a store and never where one opens it.
 
 use synctable_core::store::{StoreError, StoreErrorKind};
+use zxcvbn::feedback::Feedback;
 use zxcvbn::{Score, zxcvbn};
 
 use crate::key::Passphrase;
@@ -26,7 +27,7 @@ pub fn check_passphrase(passphrase: &Passphrase) -> Result<(), StoreError> {
     }
     let why = found
         .feedback()
-        .and_then(|feedback| feedback.warning())
+        .and_then(Feedback::warning)
         .map(|warning| warning.to_string())
         .map(|why| format!(" ({})", why.trim_end_matches('.')))
         .unwrap_or_default();
