@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use synctable::query::odata::percent_encode;
 use synctable::server::TableServer;
 use synctable::store::LocalStore;
-use synctable::testkit::base::{toolkit_answers, toolkit_rows, toolkit_schema};
+use synctable::testkit::base::{ToolkitAnswer, toolkit_answers, toolkit_rows, toolkit_schema};
 use synctable::{MemoryStore, SqliteStore, TableName};
 
 async fn send(server: &TableServer, request: Request<Bytes>) -> (StatusCode, Value) {
@@ -43,7 +43,12 @@ async fn the_server_answers_filters_as_the_toolkit_does() {
             assert_eq!(send(&server, request).await.0, StatusCode::CREATED);
         }
         let mut wrong = Vec::new();
-        for (filter, expected, why) in toolkit_answers() {
+        for ToolkitAnswer {
+            filter,
+            ids,
+            why_not,
+        } in toolkit_answers()
+        {
             let target = format!(
                 "/tables/answers?$filter={}&$orderby=id",
                 percent_encode(&filter)
@@ -57,9 +62,9 @@ async fn the_server_answers_filters_as_the_toolkit_does() {
             };
             let found: Option<Vec<&Value>> =
                 found.map(|items| items.map(|item| &item["id"]).collect());
-            if (json!(found) == json!(expected)) == why.is_some() {
+            if (json!(found) == json!(ids)) == why_not.is_some() {
                 wrong.push(format!(
-                    "{filter}: here {found:?}, there {expected:?}, {why:?}"
+                    "{filter}: here {found:?}, there {ids:?}, {why_not:?}"
                 ));
             }
         }

@@ -95,8 +95,19 @@ pub fn toolkit_rows() -> Vec<Record> {
         .collect()
 }
 
-/// Each filter with the ids that the genuine server found, or `None` where it refused it, and why we differ, if we do.
-pub fn toolkit_answers() -> Vec<(String, Option<Vec<String>>, Option<&'static str>)> {
+/// What the genuine server says of a filter.
+#[derive(Debug)]
+pub struct ToolkitAnswer {
+    /// The filter.
+    pub filter: String,
+    /// The ids that it found; `None` where it refused the filter.
+    pub ids: Option<Vec<String>>,
+    /// Why we answer otherwise, if we do.
+    pub why_not: Option<&'static str>,
+}
+
+/// What the genuine server says of each filter.
+pub fn toolkit_answers() -> Vec<ToolkitAnswer> {
     let answers = lines().into_iter().filter_map(|line| {
         let filter = line.filter?;
         assert!(
@@ -106,7 +117,11 @@ pub fn toolkit_answers() -> Vec<(String, Option<Vec<String>>, Option<&'static st
         let why = DIFFERENCES
             .iter()
             .find(|(_, filters)| filters.contains(&filter.as_str()));
-        Some((filter, line.ids, why.map(|(why, _)| *why)))
+        Some(ToolkitAnswer {
+            filter,
+            ids: line.ids,
+            why_not: why.map(|(why, _)| *why),
+        })
     });
     answers.collect()
 }
@@ -125,7 +140,12 @@ pub async fn filters_find_what_the_toolkit_finds<H: Harness>(harness: &H) {
     let store = store_of(harness, &declare(&name, schema.clone())).await;
     put(&store, &name, &toolkit_rows()).await;
     let mut wrong = Vec::new();
-    for (filter, expected, why) in toolkit_answers() {
+    for answer in toolkit_answers() {
+        let ToolkitAnswer {
+            filter,
+            ids: expected,
+            why_not: why,
+        } = answer;
         let found = match parse_filter(&filter) {
             Err(_) => None,
             Ok(expr) => {
