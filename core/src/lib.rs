@@ -20,6 +20,7 @@ pub use error::{Error, ErrorKind};
 pub use name::{NameError, QueryId, RecordId, TableName, Version};
 pub use record::{Draft, Record, RecordError, SYSTEM_PROPERTIES, SystemProperties};
 pub use schema::{
-    FieldType, Fields, IndexSpec, MergeRule, MergeRules, Schema, SchemaError, TableSchema,
+    FieldOptions, FieldType, Fields, IndexSpec, MergeRule, MergeRules, Schema, SchemaError,
+    TableSchema,
 };
 pub use timestamp::{Date, TimeError, TimeOfDay, Timestamp};

@@ -1,5 +1,9 @@
 //! What is declared about tables: fields and their types, indexes, options.
 
+mod declare;
+mod error;
+mod fields;
+mod fill;
 mod fit;
 mod rules;
 mod types;
@@ -7,14 +11,16 @@ mod types;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use thiserror::Error;
 
 use crate::name::TableName;
-use crate::record::SYSTEM_PROPERTIES;
 
+pub use error::SchemaError;
+use fields::{Field, is_false};
+pub use fields::{FieldOptions, Fields};
+pub(crate) use fill::Defaults;
 pub use rules::{MergeRule, MergeRules};
+pub use types::FieldType;
 pub(crate) use types::geo_point;
-pub use types::{FieldType, Fields};
 
 /// The declared tables. Serialises to and from the schema file:
 ///
@@ -47,7 +53,10 @@ pub struct TableSchema {
     pub max_top: Option<u32>,
     /// Device: records of this table are never pushed and it cannot be pulled. Default false.
     pub local_only: bool,
-    /// The declared fields in their order. Members outside this list stay free.
+    /// Server: a member that is not declared is refused. Default false.
+    #[serde(skip_serializing_if = "is_false")]
+    pub closed: bool,
+    /// The declared fields in their order. Members outside this list stay free, unless the table is closed.
     pub fields: Fields,
     /// The declared indexes.
     pub indexes: Vec<IndexSpec>,
@@ -62,69 +71,6 @@ pub struct TableSchema {
 pub struct IndexSpec {
     /// The names of the fields; never empty after [`Schema::check`].
     pub fields: Vec<String>,
-}
-
-/// A schema that cannot be used, or a record that does not fit it.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum SchemaError {
-    /// The schema text is not valid.
-    #[error("not a valid schema: {0}")]
-    Text(String),
-    /// A declared field has a name that cannot be used.
-    #[error("table {table}: the field name '{field}' cannot be declared: {reason}")]
-    FieldName {
-        /// The table.
-        table: TableName,
-        /// The field.
-        field: String,
-        /// Why not.
-        reason: &'static str,
-    },
-    /// An index names a field that is not declared, twice the same, or none.
-    #[error("table {table}: the index {index} is not valid: {reason}")]
-    Index {
-        /// The table.
-        table: TableName,
-        /// The index as its fields, joined with commas.
-        index: String,
-        /// Why not.
-        reason: &'static str,
-    },
-    /// A field is declared with another type than before.
-    #[error(
-        "table {table}: the field '{field}' was declared as {old} and cannot become {new}; choose another name"
-    )]
-    Retyped {
-        /// The table.
-        table: TableName,
-        /// The field.
-        field: String,
-        /// The type it has.
-        old: String,
-        /// The type that was asked for.
-        new: String,
-    },
-    /// A rule for merging does not fit the field it names.
-    #[error("table {table}: the merge rule for '{path}' cannot be used: {reason}")]
-    MergeRule {
-        /// The table.
-        table: TableName,
-        /// The field, or the path into it.
-        path: String,
-        /// Why not.
-        reason: &'static str,
-    },
-    /// A record's member does not fit its declared type.
-    #[error("table {table}, field '{field}': expected {expected}")]
-    Value {
-        /// The table.
-        table: TableName,
-        /// The field.
-        field: String,
-        /// What fits.
-        expected: String,
-    },
 }
 
 impl Schema {
@@ -170,8 +116,8 @@ impl Schema {
             .try_for_each(|(name, table)| table.check_declaration(name))
     }
 
-    /// This schema with what `newer` declares added: tables, fields and indexes are added, options replaced,
-    /// nothing is removed, and a field cannot change its type (an enum may grow at its end).
+    /// This schema with what `newer` declares added: tables, fields and indexes are added, options of tables and of the fields that
+    /// `newer` names are replaced, nothing is removed, and a field cannot change its type (an enum may grow at its end).
     pub fn merged(&self, newer: &Self) -> Result<Self, SchemaError> {
         newer.check()?;
         let mut merged = self.clone();
@@ -194,8 +140,20 @@ impl TableSchema {
 
     /// With the field `name` of type `ty` added.
     #[must_use]
-    pub fn with_field(mut self, name: impl Into<String>, ty: FieldType) -> Self {
-        self.fields.0.push((name.into(), ty));
+    pub fn with_field(self, name: impl Into<String>, ty: FieldType) -> Self {
+        self.with_field_options(name, ty, FieldOptions::new())
+    }
+
+    /// With the field `name` of type `ty` added, and what is declared about it beside the type.
+    #[must_use]
+    pub fn with_field_options(
+        mut self,
+        name: impl Into<String>,
+        ty: FieldType,
+        options: FieldOptions,
+    ) -> Self {
+        let name = name.into();
+        self.fields.0.push(Field { name, ty, options });
         self
     }
 
@@ -212,6 +170,13 @@ impl TableSchema {
     #[must_use]
     pub fn with_merge(mut self, path: impl Into<String>, rule: MergeRule) -> Self {
         self.merge = self.merge.with(path, rule);
+        self
+    }
+
+    /// Closed: the server refuses members that are not declared.
+    #[must_use]
+    pub fn with_closed(mut self) -> Self {
+        self.closed = true;
         self
     }
 
@@ -233,108 +198,6 @@ impl TableSchema {
     pub fn field(&self, name: &str) -> Option<&FieldType> {
         self.fields.get(name)
     }
-
-    fn check_declaration(&self, table: &TableName) -> Result<(), SchemaError> {
-        let mut seen = Vec::new();
-        for (name, ty) in &self.fields.0 {
-            let folded = name.to_lowercase();
-            let reason = if SYSTEM_PROPERTIES
-                .iter()
-                .any(|system| system.eq_ignore_ascii_case(name))
-            {
-                Some("it is a system property")
-            } else if name.is_empty() || name.len() > 128 || name.starts_with("__") {
-                Some("use 1 to 128 bytes that do not start with '__'")
-            } else if name.contains(|c: char| c.is_control() || c == '/' || c == '"') {
-                Some("control characters, '/' and '\"' cannot be used")
-            } else if seen.contains(&folded) {
-                Some("it differs from another only in case, or not at all")
-            } else if matches!(ty, FieldType::Enum(words) if words.is_empty()) {
-                Some("an enum needs at least one word")
-            } else {
-                None
-            };
-            if let Some(reason) = reason {
-                return Err(SchemaError::FieldName {
-                    table: table.clone(),
-                    field: name.clone(),
-                    reason,
-                });
-            }
-            seen.push(folded);
-        }
-        for index in &self.indexes {
-            let unknown = |field: &String| {
-                self.field(field).is_none() && !SYSTEM_PROPERTIES.contains(&field.as_str())
-            };
-            let reason = if index.fields.is_empty() {
-                Some("it names no field")
-            } else if index.fields.iter().any(unknown) {
-                Some("it names a field that is not declared")
-            } else if index
-                .fields
-                .iter()
-                .enumerate()
-                .any(|(at, field)| index.fields.iter().skip(at + 1).any(|f| f == field))
-            {
-                Some("it names a field twice")
-            } else {
-                None
-            };
-            if let Some(reason) = reason {
-                return Err(SchemaError::Index {
-                    table: table.clone(),
-                    index: index.fields.join(","),
-                    reason,
-                });
-            }
-        }
-        for (path, rule) in self.merge.iter() {
-            if let Some(reason) = rules::misfit(path, rule, self) {
-                return Err(SchemaError::MergeRule {
-                    table: table.clone(),
-                    path: path.to_owned(),
-                    reason,
-                });
-            }
-        }
-        Ok(())
-    }
-
-    fn merged(&self, table: &TableName, newer: &Self) -> Result<Self, SchemaError> {
-        let mut merged = Self {
-            fields: self.fields.clone(),
-            indexes: self.indexes.clone(),
-            merge: self.merge.clone().merged(&newer.merge),
-            ..newer.clone()
-        };
-        for (name, ty) in &newer.fields.0 {
-            match merged.fields.0.iter_mut().find(|(field, _)| field == name) {
-                None => merged.fields.0.push((name.clone(), ty.clone())),
-                Some((_, old)) if old == ty => {}
-                Some((_, FieldType::Enum(old))) if matches!(ty, FieldType::Enum(new) if new.starts_with(old)) => {
-                    if let FieldType::Enum(new) = ty {
-                        old.clone_from(new);
-                    }
-                }
-                Some((_, old)) => {
-                    return Err(SchemaError::Retyped {
-                        table: table.clone(),
-                        field: name.clone(),
-                        old: old.to_string(),
-                        new: ty.to_string(),
-                    });
-                }
-            }
-        }
-        for index in &newer.indexes {
-            if !merged.indexes.contains(index) {
-                merged.indexes.push(index.clone());
-            }
-        }
-        merged.check_declaration(table)?;
-        Ok(merged)
-    }
 }
 
 #[cfg(test)]
@@ -343,6 +206,7 @@ mod tests {
 
     const FILE: &str = r#"{"tables": {"movies": {"softDelete": true, "pageSize": 100, "maxTop": 1000, "localOnly": false,
       "fields": {"title": "string", "year": "integer", "score": "number", "winner": "boolean", "released": "date", "at": "time",
+                 "code": {"type": "string", "required": true, "maxLength": 8, "unique": true}, "mood": {"enum": ["Calm", "Happy"], "default": "Calm"},
                  "seen": "datetime", "blob": "bytes", "place": "geopoint", "extra": "json", "rating": {"enum": ["G", "PG", "R"]}},
       "indexes": [["year"], ["rating", "title"]],
       "merge": {"score": "max", "extra/tags": "set", "views": "counter", "*": "client"}}}}"#;
@@ -366,6 +230,17 @@ mod tests {
             r#"{"__x":"string"}"#,
             r#"{"a":"text"}"#,
             r#"{"a":{"enum":[]}}"#,
+            r#"{"a":{"type":"text"}}"#,
+            r#"{"a":{"required":true}}"#,
+            r#"{"a":{"type":"string","enum":["x"]}}"#,
+            r#"{"a":{"type":"string","length":5}}"#,
+            r#"{"a":{"type":"boolean","default":0}}"#,
+            r#"{"a":{"enum":["G"],"default":"X"}}"#,
+            r#"{"a":{"type":"integer","maxLength":5}}"#,
+            r#"{"a":{"type":"string","maxLength":2,"default":"abc"}}"#,
+            r#"{"a":{"type":"string","required":true,"default":" "}}"#,
+            r#"{"a":{"type":"integer","unique":true,"default":0}}"#,
+            r#"{"a":{"type":"json","unique":true}}"#,
         ] {
             let file = format!(r#"{{"tables":{{"t":{{"fields":{fields}}}}}}}"#);
             assert!(Schema::from_json(&file).is_err(), "{fields}");
@@ -409,6 +284,23 @@ mod tests {
         let rules = &rules.tables().next().unwrap().1.merge;
         assert_eq!(rules.find("a"), Some(MergeRule::Min));
         assert_eq!(rules.find("b"), Some(MergeRule::Set));
+        let with = |options| {
+            let field = TableSchema::new().with_field_options("a", FieldType::String, options);
+            table(field)
+        };
+        let short = FieldOptions::new().with_max_length(5).with_default("x");
+        let long = FieldOptions::new().with_default("y");
+        let options = old
+            .merged(&with(short.clone()))
+            .and_then(|merged| merged.merged(&table(TableSchema::new())));
+        let (old_name, _) = old.tables().next().unwrap();
+        let of_a = |schema: &Schema| {
+            let table = schema.table(old_name).unwrap();
+            table.fields.options("a").cloned().unwrap()
+        };
+        let kept = options.unwrap();
+        assert_eq!(of_a(&kept), short);
+        assert_eq!(of_a(&kept.merged(&with(long.clone())).unwrap()), long);
         let retyped = table(TableSchema::new().with_field("a", FieldType::Integer));
         assert!(matches!(
             old.merged(&retyped),

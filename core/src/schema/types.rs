@@ -1,18 +1,12 @@
-//! The types of fields, and the list of declared ones.
+//! The types of fields.
 
 use std::fmt;
 
 use base64::Engine as _;
-use serde::de::{MapAccess, Visitor};
-use serde::ser::SerializeMap;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::timestamp::{Date, TimeOfDay, Timestamp};
-
-/// A list of declared fields; a JSON object that keeps its order.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Fields(pub(super) Vec<(String, FieldType)>);
 
 /// The type of a declared field. `null` and a missing member fit every type.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,31 +34,6 @@ pub enum FieldType {
     Json,
     /// One of a list of words, ordered by their place in the list.
     Enum(Vec<String>),
-}
-
-impl Fields {
-    /// The type of a field.
-    pub fn get(&self, name: &str) -> Option<&FieldType> {
-        self.0
-            .iter()
-            .find(|(field, _)| field == name)
-            .map(|(_, ty)| ty)
-    }
-
-    /// Names and types in order.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &FieldType)> {
-        self.0.iter().map(|(name, ty)| (name.as_str(), ty))
-    }
-
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// True when no field is declared.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
 }
 
 impl FieldType {
@@ -125,36 +94,6 @@ impl fmt::Display for FieldType {
             Self::Json => f.write_str("any JSON value"),
             Self::Enum(words) => write!(f, "one of {}", words.join(", ")),
         }
-    }
-}
-
-impl Serialize for Fields {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(self.0.len()))?;
-        for (name, ty) in &self.0 {
-            map.serialize_entry(name, ty)?;
-        }
-        map.end()
-    }
-}
-
-impl<'de> Deserialize<'de> for Fields {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct FieldsVisitor;
-        impl<'de> Visitor<'de> for FieldsVisitor {
-            type Value = Fields;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object of field names and types")
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
-                let mut fields = Vec::new();
-                while let Some(entry) = map.next_entry()? {
-                    fields.push(entry);
-                }
-                Ok(Fields(fields))
-            }
-        }
-        deserializer.deserialize_map(FieldsVisitor)
     }
 }
 

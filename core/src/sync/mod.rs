@@ -32,7 +32,7 @@ pub use context::SyncContext;
 pub use decide::conflict::{
     ConflictDecision, ConflictDetails, ConflictHandler, ConflictPolicy, HandlerError,
 };
-pub use decide::merge::{Merged, merge};
+pub use decide::merge::{Merged, merge, merge_declared};
 pub use decide::resolve::{ParkedOperation, Resolution};
 pub use event::{Event, Events, Origin, RecordChange};
 pub use identity::accept::{AcceptServer, SwitchAccount};

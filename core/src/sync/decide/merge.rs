@@ -8,7 +8,7 @@ use serde_json::{Number, Value};
 
 use crate::query::SortValue;
 use crate::record::{Member, Places, Record, body_text, members_of, push_json_str, same_value};
-use crate::schema::{MergeRule, MergeRules};
+use crate::schema::{Defaults, MergeRule, MergeRules, TableSchema};
 use crate::timestamp::Timestamp;
 
 /// The result of a merge.
@@ -31,7 +31,8 @@ pub struct Merged {
 /// A member that only one side changed is taken from that side; one that both changed to the same value is taken as
 /// it is. Where both changed it differently the [`MergeRule`] of the member decides; without one, objects
 /// are merged member by member in the same way, and anything else is a clash. A counter that both raised is raised twice, also when
-/// both came to the same value. Values are compared as values: numbers as numbers, `null` as missing.
+/// both came to the same value. Values are compared as values: numbers as numbers, `null` as missing. [`merge_declared`] takes a
+/// missing member for its default, too.
 ///
 /// ```
 /// use synctable_core::{MergeRule, MergeRules, Record, sync::merge};
@@ -48,13 +49,36 @@ pub struct Merged {
 /// assert!(merged.clashes.is_empty());
 /// ```
 pub fn merge(rules: &MergeRules, base: Option<&Record>, local: &Record, server: &Record) -> Merged {
-    join(rules, false, base, local, server)
+    join(rules, &Defaults::default(), false, base, local, server)
 }
 
-/// As [`merge`]; `unsure` says that the local change may be among the server's already, so that a counter which both sides
+/// As [`merge`] by the rules of a table, where a declared member that is missing stands for its default.
+///
+/// ```
+/// use synctable_core::{FieldOptions, FieldType, Record, TableSchema, sync::merge_declared};
+/// let record = |json| Record::from_json(json).unwrap();
+/// let declared = FieldOptions::new().with_default(false);
+/// let table = TableSchema::new().with_field_options("done", FieldType::Boolean, declared);
+/// let (base, local) = (record(r#"{"id":"a","text":"x"}"#), record(r#"{"id":"a","text":"y"}"#));
+/// let server = record(r#"{"id":"a","text":"x","done":false}"#);
+/// let merged = merge_declared(&table, Some(&base), &local, &server);
+/// assert_eq!(merged.record.body(), r#"{"text":"y","done":false}"#);
+/// assert_eq!(merged.local, ["text"]);
+/// ```
+pub fn merge_declared(
+    table: &TableSchema,
+    base: Option<&Record>,
+    local: &Record,
+    server: &Record,
+) -> Merged {
+    join(&table.merge, &table.defaults(), false, base, local, server)
+}
+
+/// As [`merge_declared`]; `unsure` says that the local change may be among the server's already, so that a counter which both sides
 /// changed clashes, whatever it came to.
 pub(crate) fn join(
     rules: &MergeRules,
+    defaults: &Defaults,
     unsure: bool,
     base: Option<&Record>,
     local: &Record,
@@ -62,6 +86,7 @@ pub(crate) fn join(
 ) -> Merged {
     let mut join = Join {
         rules,
+        defaults,
         unsure,
         local: Vec::new(),
         joined: Vec::new(),
@@ -79,6 +104,7 @@ pub(crate) fn join(
 
 struct Join<'r> {
     rules: &'r MergeRules,
+    defaults: &'r Defaults,
     unsure: bool,
     local: Vec<String>,
     joined: Vec<String>,
@@ -87,7 +113,7 @@ struct Join<'r> {
 
 const NULL: &str = "null";
 
-/// The members of an object, found by name; a missing one is `null`.
+/// The members of an object, found by name.
 struct Members<'a> {
     list: Vec<Member<'a>>,
     places: Places<'a>,
@@ -107,7 +133,7 @@ impl<'a> Members<'a> {
     }
 }
 
-impl Join<'_> {
+impl<'r> Join<'r> {
     /// The text of the merged object: the server's members in their order, then what is only here.
     fn objects(&mut self, path: &str, base: &str, local: &str, server: &str) -> String {
         let (mut base, mut local, mut server) =
@@ -118,11 +144,11 @@ impl Join<'_> {
         };
         let mut merged: Vec<(Cow<'_, str>, Cow<'_, str>)> = Vec::new();
         for (name, theirs) in server.list.clone() {
-            let old = base.find(&name).unwrap_or(NULL);
-            let found = local.find(&name);
-            let path = path(&name);
+            let (found, path) = (local.find(&name), path(&name));
+            let nothing = self.nothing(&path);
+            let old = base.find(&name).unwrap_or(nothing);
             let ruled = self.rules.find(&path).is_some();
-            let text = self.member(path, old, found.unwrap_or(NULL), theirs);
+            let text = self.member(path, old, found.unwrap_or(nothing), theirs);
             // What was taken out here stays out: a server with declared members fills in what is missing, and may refuse `null`. Under a
             // rule it is a value like others.
             if ruled || found.is_some() || text != NULL || theirs == NULL {
@@ -131,9 +157,12 @@ impl Join<'_> {
         }
         for (name, ours) in local.list.clone() {
             if server.find(&name).is_none() {
-                let old = base.find(&name).unwrap_or(NULL);
-                let text = self.member(path(&name), old, ours, NULL);
-                if text != NULL {
+                let path = path(&name);
+                let nothing = self.nothing(&path);
+                let old = base.find(&name).unwrap_or(nothing);
+                let text = self.member(path, old, ours, nothing);
+                // What the server lacks and was not changed here stays out, unless it is here as what a missing one stands for.
+                if text != NULL && (text != nothing || ours == nothing) {
                     merged.push((name, text));
                 }
             }
@@ -143,6 +172,11 @@ impl Join<'_> {
             .map(|(name, text)| (name.clone(), &**text))
             .collect();
         body_text(&merged)
+    }
+
+    /// What a member that is missing stands for: its default, or nothing. Only members of the record itself are declared.
+    fn nothing(&self, path: &str) -> &'r str {
+        self.defaults.text(path).unwrap_or(NULL)
     }
 
     /// The text of one merged member.

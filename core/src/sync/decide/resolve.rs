@@ -213,7 +213,7 @@ impl SyncContext {
                 Resolution::Client => ConflictDecision::Client,
                 Resolution::Merge => {
                     let schema = inner.tables.get(&operation.table);
-                    merge_decision(&schema.merge, details)
+                    merge_decision(&schema, details)
                         .map_err(|reason| Error::CannotMerge { seq, reason })?
                 }
                 Resolution::With(_) => match &with {

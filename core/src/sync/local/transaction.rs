@@ -72,7 +72,7 @@ impl Transaction {
     ) -> Result<RecordId, Error> {
         let draft = Draft::from_serialize(record)?;
         let id = draft.id.clone().ok_or(crate::RecordError::NoId)?;
-        let record = draft.or_id(|| id.clone());
+        let record = self.filled(table, draft.or_id(|| id.clone()));
         self.context.inner.check_size(table.name(), &record)?;
         Ok(self.stage(table, id, Intent::Replace(record)))
     }
@@ -141,7 +141,7 @@ impl Transaction {
             None => Intent::InsertNew,
         };
         let inner = &self.context.inner;
-        let record = draft.or_id(|| inner.ids.next_id());
+        let record = self.filled(table, draft.or_id(|| inner.ids.next_id()));
         inner.check_size(table.name(), &record)?;
         let id = record.id().clone();
         let intent = intent(record);
@@ -149,6 +149,11 @@ impl Transaction {
             inner.check_record(table.name(), record)?;
         }
         Ok(self.stage(table, id, intent))
+    }
+
+    /// A whole record with the defaults of what it leaves out, as a server with declared members would store it.
+    fn filled<T>(&self, table: &SyncTable<T>, record: Record) -> Record {
+        self.context.inner.tables.get(table.name()).filled(record)
     }
 
     fn stage<T>(&mut self, table: &SyncTable<T>, id: RecordId, intent: Intent) -> RecordId {

@@ -282,6 +282,7 @@ impl Delivery<'_> {
             content: sending.record.as_ref(),
             row,
             rules: &table.merge,
+            defaults: &table.defaults(),
             drops: &drops,
             ask_before_undelete: self.inner.settings.ask_before_undelete,
         }

@@ -9,6 +9,7 @@ use std::collections::{BTreeSet, HashSet};
 use serde_json::Value;
 
 use crate::record::{Member, Record, body_text, same_value};
+use crate::schema::Defaults;
 use crate::timestamp::Timestamp;
 
 /// The coarsest precision of times that servers keep, in digits of a second.
@@ -27,56 +28,119 @@ pub(crate) enum Standing {
     Open,
 }
 
-/// True where a server that was sent `sent` as a new record may answer with `found`.
-///
-/// `drops` names the members that this server does not know; `any` says that every member of which nothing is left counts as one.
-pub(crate) fn inserted(sent: &Record, found: &Record, drops: &HashSet<String>, any: bool) -> bool {
-    let (sent, found) = (Members::of(sent), Members::of(found));
-    names(&[&sent, &found]).into_iter().all(|name| {
-        let (ours, theirs) = (sent.value(&name), found.value(&name));
-        let dropped = !ours.is_null() && found.text(&name).is_none();
-        (dropped && (any || drops.contains(&*name)))
-            || means(&ours, &theirs)
-            || ours.is_null() && is_name(&theirs)
-    })
-}
+/// How records are compared in a table with these defaults.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Meaning<'d>(pub(crate) &'d Defaults);
 
-/// How the members that differ between `base` and `sent` stand in `found`.
-pub(crate) fn updated(
-    base: Option<&Record>,
-    sent: &Record,
-    found: &Record,
-    drops: &HashSet<String>,
-) -> Standing {
-    let empty = Record::from_stored(sent.id().clone(), sent.system().clone(), "{}");
-    let base = base.unwrap_or(&empty);
-    let (base, sent, found) = (Members::of(base), Members::of(sent), Members::of(found));
-    let (mut taken, mut at_base, mut changed, mut told) = (true, true, false, false);
-    for name in names(&[&base, &sent]) {
-        let (old, ours, theirs) = (base.value(&name), sent.value(&name), found.value(&name));
-        if means(&ours, &old) {
-            continue;
-        }
-        changed = true;
-        // A server that does not know the member leaves no trace of it, whether it got it or not.
-        if theirs.is_null() && old.is_null() {
-            told |= drops.contains(&*name);
-            continue;
-        }
-        // What was left out may be back with its default, which happens to be what was there before.
-        if ours.is_null() && is_name(&theirs) && old == theirs {
-            continue;
-        }
-        told = true;
-        taken &= means(&ours, &theirs);
-        at_base &= same_value(&old, &theirs) || value_means(&old, &theirs);
+impl Meaning<'_> {
+    /// True where a server that was sent `sent` as a new record may answer with `found`.
+    ///
+    /// `drops` names the members that this server does not know; `any` says that every member of which nothing is left counts as one.
+    pub(crate) fn inserted(
+        self,
+        sent: &Record,
+        found: &Record,
+        drops: &HashSet<String>,
+        any: bool,
+    ) -> bool {
+        let (sent, found) = (Members::of(sent), Members::of(found));
+        names(&[&sent, &found]).into_iter().all(|name| {
+            let (ours, theirs) = (sent.value(&name), found.value(&name));
+            let dropped = !ours.is_null() && found.text(&name).is_none();
+            (dropped && (any || drops.contains(&*name)))
+                || means(&ours, &theirs)
+                || self.is_same(&name, &sent, &found)
+                || ours.is_null() && is_name(&theirs)
+        })
     }
-    match (taken, at_base) {
-        _ if !changed => Standing::Taken,
-        _ if !told => Standing::Open,
-        (true, _) => Standing::Taken,
-        (false, true) => Standing::AtBase,
-        (false, false) => Standing::Open,
+
+    /// How the members that differ between `base` and `sent` stand in `found`.
+    pub(crate) fn updated(
+        self,
+        base: Option<&Record>,
+        sent: &Record,
+        found: &Record,
+        drops: &HashSet<String>,
+    ) -> Standing {
+        let empty = Record::from_stored(sent.id().clone(), sent.system().clone(), "{}");
+        let base = base.unwrap_or(&empty);
+        let (base, sent, found) = (Members::of(base), Members::of(sent), Members::of(found));
+        let (mut taken, mut at_base, mut changed, mut told) = (true, true, false, false);
+        for name in names(&[&base, &sent]) {
+            let (old, ours, theirs) = (base.value(&name), sent.value(&name), found.value(&name));
+            if means(&ours, &old) || self.is_same(&name, &sent, &base) {
+                continue;
+            }
+            changed = true;
+            // A server that does not know the member leaves no trace of it, whether it got it or not.
+            if theirs.is_null() && old.is_null() {
+                told |= drops.contains(&*name);
+                continue;
+            }
+            // What was left out may be back with its default, which happens to be what was there before.
+            if ours.is_null() && is_name(&theirs) && old == theirs {
+                continue;
+            }
+            told = true;
+            taken &= means(&ours, &theirs) || self.is_same(&name, &sent, &found);
+            at_base &= same_value(&old, &theirs)
+                || value_means(&old, &theirs)
+                || self.is_same(&name, &base, &found);
+        }
+        match (taken, at_base) {
+            _ if !changed => Standing::Taken,
+            _ if !told => Standing::Open,
+            (true, _) => Standing::Taken,
+            (false, true) => Standing::AtBase,
+            (false, false) => Standing::Open,
+        }
+    }
+
+    /// What was sent and a later edit of it, both in the words of the server: members that mean the same as the server's are given its
+    /// text, so that only real changes are left between them.
+    pub(crate) fn aligned(self, sent: &Record, edited: &Record, row: &Record) -> (Record, Record) {
+        let (ours, later, theirs) = (Members::of(sent), Members::of(edited), Members::of(row));
+        let (mut base, mut local) = (Vec::new(), Vec::new());
+        let all = names(&[&ours, &later, &theirs]);
+        for name in &all {
+            let (old, new) = (ours.text(name), later.text(name));
+            let (was, is) = (ours.value(name), theirs.value(name));
+            let silent = was.is_null() && (means(&was, &is) || is_name(&is));
+            let unknown = !was.is_null() && theirs.text(name).is_none();
+            let same = self.is_same(name, &ours, &theirs);
+            let before = if silent || unknown || same || means(&was, &is) {
+                theirs.text(name)
+            } else {
+                old
+            };
+            let untouched = old == new
+                || same_value(&was, &later.value(name))
+                || self.is_same(name, &ours, &later);
+            let after = if untouched { before } else { new };
+            push(&mut base, name, before);
+            push(&mut local, name, after);
+        }
+        let built = |record: &Record, members: &[Member<'_>]| {
+            Record::from_stored(
+                record.id().clone(),
+                record.system().clone(),
+                body_text(members),
+            )
+        };
+        (built(sent, &base), built(edited, &local))
+    }
+
+    /// True where a declared member is the same in two records, if one that is missing stands for its default.
+    fn is_same(self, name: &str, left: &Members<'_>, right: &Members<'_>) -> bool {
+        let Some(default) = self.0.value(name) else {
+            return false;
+        };
+        let value = |members: &Members<'_>| match members.text(name) {
+            Some(text) => serde_json::from_str(text).unwrap_or_default(),
+            None => default.clone(),
+        };
+        let (left, right) = (value(left), value(right));
+        same_value(&left, &right) || value_means(&left, &right)
     }
 }
 
@@ -88,44 +152,17 @@ pub(crate) fn dropped(sent: &Record, answer: &Record) -> Vec<String> {
     names.filter(lacks).map(str::to_owned).collect()
 }
 
-/// What was sent and a later edit of it, both in the words of the server: members that mean the same as the server's are given its
-/// text, so that only real changes are left between them.
-pub(crate) fn aligned(sent: &Record, edited: &Record, row: &Record) -> (Record, Record) {
-    let (ours, later, theirs) = (Members::of(sent), Members::of(edited), Members::of(row));
-    let (mut base, mut local) = (Vec::new(), Vec::new());
-    let all = names(&[&ours, &later, &theirs]);
-    for name in &all {
-        let (old, new) = (ours.text(name), later.text(name));
-        let (was, is) = (ours.value(name), theirs.value(name));
-        let silent = was.is_null() && (means(&was, &is) || is_name(&is));
-        let unknown = !was.is_null() && theirs.text(name).is_none();
-        let before = if silent || unknown || means(&was, &is) {
-            theirs.text(name)
-        } else {
-            old
-        };
-        let untouched = old == new || same_value(&was, &later.value(name));
-        let after = if untouched { before } else { new };
-        push(&mut base, name, before);
-        push(&mut local, name, after);
-    }
-    let built = |record: &Record, members: &[Member<'_>]| {
-        Record::from_stored(
-            record.id().clone(),
-            record.system().clone(),
-            body_text(members),
-        )
-    };
-    (built(sent, &base), built(edited, &local))
-}
-
-/// The record with what it leaves out where that was the zero of its type. To leave that out takes nothing away, and a server with
-/// types has no other way to keep nothing than its zero.
-pub(crate) fn with_zeros(base: &Record, local: &Record) -> Record {
+/// The record with what it leaves out where that was the zero of its type, or its default. To leave that out takes nothing away, and a
+/// server with types has no other way to keep nothing than its zero.
+pub(crate) fn with_zeros(base: &Record, local: &Record, defaults: &Defaults) -> Record {
     let (old, new) = (Members::of(base), Members::of(local));
     let left_out = |(name, text): &&Member<'_>| {
         let value = serde_json::from_str(text).unwrap_or_default();
-        new.text(name).is_none() && !Value::is_null(&value) && means(&Value::Null, &value)
+        let stood_for = || match defaults.value(name) {
+            Some(default) => same_value(default, &value),
+            None => means(&Value::Null, &value),
+        };
+        new.text(name).is_none() && !Value::is_null(&value) && stood_for()
     };
     let zeros: Vec<Member<'_>> = old.0.iter().filter(left_out).cloned().collect();
     if zeros.is_empty() {
@@ -244,177 +281,4 @@ fn same_guid(sent: &str, found: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::RecordId;
-
-    fn record(body: &str) -> Record {
-        Record::new(RecordId::new("a").unwrap(), body).unwrap()
-    }
-
-    fn took(sent: &str, found: &str) -> bool {
-        inserted(&record(sent), &record(found), &HashSet::new(), false)
-    }
-
-    #[test]
-    fn an_insert_is_known_again_in_the_words_of_the_server() {
-        for (sent, found) in [
-            (
-                r#"{"n":1}"#,
-                r#"{"n":1,"done":false,"rating":0,"price":0.0,"due":null,"mood":"Calm"}"#,
-            ),
-            (
-                r#"{"at":"1955-11-05T06:15:00.1234567+05:30"}"#,
-                r#"{"at":"1955-11-05T00:45:00.123Z"}"#,
-            ),
-            (
-                r#"{"at":"1955-11-05T06:15:00.1239+05:30"}"#,
-                r#"{"at":"1955-11-05T00:45:00.124+00:00"}"#,
-            ),
-            (
-                r#"{"at":"2026-01-01T00:00:00Z"}"#,
-                r#"{"at":"2026-01-01T00:00:00.0000000Z"}"#,
-            ),
-            (
-                r#"{"g":"C0FFEE00-1234-5678-9ABC-DEF012345678"}"#,
-                r#"{"g":"c0ffee00-1234-5678-9abc-def012345678"}"#,
-            ),
-            (r#"{"x":1e3}"#, r#"{"x":1000}"#),
-            (r#"{"x":1e308,"y":0.10}"#, r#"{"x":1E+308,"y":0.1}"#),
-            (r#"{"x":null}"#, r#"{"x":0}"#),
-            (
-                r#"{"x":{"a":null,"t":"2026-01-01T01:00:00+01:00"}}"#,
-                r#"{"x":{"t":"2026-01-01T00:00:00.000Z"}}"#,
-            ),
-        ] {
-            assert!(took(sent, found), "{sent} {found}");
-        }
-    }
-
-    #[test]
-    fn another_record_is_not_taken_for_it() {
-        for (sent, found) in [
-            (r#"{"n":1}"#, r#"{"n":2}"#),
-            (r#"{"n":1}"#, r#"{"n":1,"rating":5}"#),
-            (r#"{"n":1}"#, r#"{"n":1,"done":true}"#),
-            (r#"{"n":1}"#, r#"{"n":1,"note":"by somebody else"}"#),
-            (r#"{"n":1,"x":2}"#, r#"{"n":1}"#),
-            (r#"{"x":2}"#, r#"{"x":null}"#),
-            (r#"{"x":0}"#, r#"{"x":null}"#),
-            (r#"{"x":9007199254740993}"#, r#"{"x":9007199254740992}"#),
-            (
-                r#"{"at":"2026-01-01T00:00:00.123Z"}"#,
-                r#"{"at":"2026-01-01T00:00:00Z"}"#,
-            ),
-            (
-                r#"{"at":"2026-01-01T00:00:00.123Z"}"#,
-                r#"{"at":"2026-01-01T00:00:00.125Z"}"#,
-            ),
-            (r#"{"x":"1"}"#, r#"{"x":1}"#),
-        ] {
-            assert!(!took(sent, found), "{sent} {found}");
-        }
-    }
-
-    #[test]
-    fn members_that_a_server_drops_are_learned() {
-        let (sent, answer) = (record(r#"{"n":1,"x":2,"y":null}"#), record(r#"{"n":1}"#));
-        let drops: HashSet<String> = dropped(&sent, &answer).into_iter().collect();
-        assert_eq!(drops, HashSet::from(["x".to_owned()]));
-        assert!(inserted(&sent, &answer, &drops, false));
-        assert!(inserted(&sent, &answer, &HashSet::new(), true));
-    }
-
-    #[test]
-    fn what_an_update_changed_tells_whether_it_is_in() {
-        use Standing::{AtBase, Open, Taken};
-        let base = r#"{"title":"a","done":false,"n":1}"#;
-        for (sent, found, standing) in [
-            (
-                r#"{"title":"b","done":false,"n":1}"#,
-                r#"{"title":"b","done":true,"n":7}"#,
-                Taken,
-            ),
-            (
-                r#"{"title":"a","done":true,"n":1}"#,
-                r#"{"title":"z","done":false,"n":1}"#,
-                AtBase,
-            ),
-            (
-                r#"{"title":"b","done":true,"n":1}"#,
-                r#"{"title":"b","done":false,"n":1}"#,
-                Open,
-            ),
-            (
-                r#"{"title":"b","done":false,"n":1}"#,
-                r#"{"title":"c","done":false,"n":1}"#,
-                Open,
-            ),
-            // Only leaves a member out: gone means taken, still there means not.
-            (
-                r#"{"title":"a","done":false}"#,
-                r#"{"title":"a","done":false,"n":0}"#,
-                Taken,
-            ),
-            (
-                r#"{"title":"a","done":false}"#,
-                r#"{"title":"z","done":false,"n":1}"#,
-                AtBase,
-            ),
-            (
-                r#"{"title":"a","done":false}"#,
-                r#"{"title":"a","done":false,"n":5}"#,
-                Open,
-            ),
-            // A member that the base lacks, too: the server may not know it.
-            (
-                r#"{"title":"a","done":false,"n":1,"x":1}"#,
-                r#"{"title":"z","done":false,"n":1}"#,
-                Open,
-            ),
-            (
-                r#"{"title":"b","done":false,"n":1,"x":1}"#,
-                r#"{"title":"b","done":false,"n":1}"#,
-                Taken,
-            ),
-            (base, r#"{"title":"z"}"#, Taken),
-            // Leaves out what has a name for its default.
-            (
-                r#"{"done":true,"n":1}"#,
-                r#"{"title":"a","done":true,"n":1}"#,
-                Taken,
-            ),
-            (
-                r#"{"done":false,"n":1}"#,
-                r#"{"title":"a","done":false,"n":1}"#,
-                Open,
-            ),
-        ] {
-            let none = HashSet::new();
-            let found = updated(Some(&record(base)), &record(sent), &record(found), &none);
-            assert_eq!(found, standing, "{sent}");
-        }
-        let drops = HashSet::from(["x".to_owned()]);
-        let (sent, found) = (record(r#"{"title":"a","x":1}"#), record(r#"{"title":"z"}"#));
-        let base = record(r#"{"title":"a"}"#);
-        assert_eq!(updated(Some(&base), &sent, &found, &drops), Taken);
-    }
-
-    #[test]
-    fn only_real_changes_are_left_between_aligned_records() {
-        let sent = record(r#"{"title":"a","at":"2026-01-01T01:00:00+01:00","x":1}"#);
-        let edited = record(r#"{"title":"b","at":"2026-01-01T01:00:00+01:00","x":1}"#);
-        let row =
-            record(r#"{"title":"a","at":"2026-01-01T00:00:00.000Z","done":false,"rating":5}"#);
-        let (base, local) = aligned(&sent, &edited, &row);
-        let merged = crate::sync::merge(&crate::MergeRules::new(), Some(&base), &local, &row);
-        assert_eq!(
-            merged.record.body(),
-            r#"{"title":"b","at":"2026-01-01T00:00:00.000Z","done":false,"rating":5}"#
-        );
-        assert_eq!(
-            (merged.local, merged.clashes),
-            (vec!["title".to_owned()], vec![])
-        );
-    }
-}
+mod tests;

@@ -3,9 +3,9 @@
 use std::collections::HashSet;
 
 use crate::record::Record;
-use crate::schema::{MergeRule, MergeRules};
-use crate::sync::decide::merge::merge;
-use crate::sync::push::meaning::{Standing, aligned, inserted, updated};
+use crate::schema::{Defaults, MergeRule, MergeRules};
+use crate::sync::decide::merge::join;
+use crate::sync::push::meaning::{Meaning, Standing};
 use crate::sync::queue::operation::{Operation, OperationKind};
 
 /// An operation and the row that it met.
@@ -17,6 +17,8 @@ pub(crate) struct Question<'a> {
     /// What the server holds: a tombstone where it shows one, `None` where it shows nothing.
     pub(crate) row: Option<&'a Record>,
     pub(crate) rules: &'a MergeRules,
+    /// What declared members that are missing stand for.
+    pub(crate) defaults: &'a Defaults,
     /// Members of the table that the server is known not to keep.
     pub(crate) drops: &'a HashSet<String>,
     /// The application wants to be asked before a record that was deleted comes back.
@@ -67,6 +69,15 @@ impl Question<'_> {
         }
     }
 
+    fn meaning(&self) -> Meaning<'_> {
+        Meaning(self.defaults)
+    }
+
+    /// The row may be what became of this content as a new record.
+    fn took(&self, content: &Record, row: &Record, any: bool) -> bool {
+        self.meaning().inserted(content, row, self.drops, any)
+    }
+
     /// The version that was sent is still there.
     fn at_base(&self) -> bool {
         match (self.row, self.operation.base.as_ref()) {
@@ -89,7 +100,7 @@ impl Question<'_> {
     /// A delete of an insert that was given up, and that is in after all.
     fn is_own(&self, row: &Record) -> bool {
         let operation = self.operation;
-        let took = |content: &Record| inserted(content, row, self.drops, operation.generated);
+        let took = |content: &Record| self.took(content, row, operation.generated);
         operation.base.is_none() && operation.sent.iter().any(took) && !self.counts()
     }
 
@@ -132,7 +143,7 @@ impl Question<'_> {
         if self.counts() && (many || !operation.generated) {
             return self.conflict(true);
         }
-        let took = |content: &&Record| inserted(content, row, self.drops, operation.generated);
+        let took = |content: &&Record| self.took(content, row, operation.generated);
         match (self.contents().find(took), self.contents().next()) {
             (Some(content), _) => Ours::Accepted(Some(content.clone())),
             // Nobody else can have inserted it, so the first of the contents is in, and others changed it since.
@@ -144,14 +155,14 @@ impl Question<'_> {
     fn replaced(&self, row: &Record) -> Ours {
         let operation = self.operation;
         if self.starts_from_tombstone() {
-            let took = |content: &&Record| inserted(content, row, self.drops, false);
+            let took = |content: &&Record| self.took(content, row, false);
             // Some servers take it in two requests: the first makes the tombstone a record, perhaps with the new members over the old ones.
             let half = operation.base.as_ref().is_some_and(|base| {
                 let over = |content: &Record| base.overlaid(content.body());
                 row.same_members(base)
                     || self
                         .contents()
-                        .any(|content| inserted(&over(content), row, self.drops, false))
+                        .any(|content| self.took(&over(content), row, false))
             });
             return match self.contents().find(took) {
                 Some(content) if !self.counts() || !operation.is_unsure() => {
@@ -170,7 +181,12 @@ impl Question<'_> {
         let base = operation.base.as_ref();
         let standings: Vec<(&Record, Standing)> = self
             .contents()
-            .map(|content| (content, updated(base, content, row, self.drops)))
+            .map(|content| {
+                (
+                    content,
+                    self.meaning().updated(base, content, row, self.drops),
+                )
+            })
             .collect();
         if let Some((content, _)) = standings
             .iter()
@@ -187,12 +203,13 @@ impl Question<'_> {
     /// A first attempt met a live row: only an equal one, to which no rule would add anything, is no conflict.
     fn met(&self, row: &Record) -> Ours {
         let adds_nothing = |ours: &Record| {
-            let (ours, _) = aligned(ours, ours, row);
-            let merged = merge(self.rules, self.operation.base.as_ref(), &ours, row);
+            let (ours, _) = self.meaning().aligned(ours, ours, row);
+            let base = self.operation.base.as_ref();
+            let merged = join(self.rules, self.defaults, false, base, &ours, row);
             merged.record.same_members(row)
         };
         match self.content {
-            Some(ours) if inserted(ours, row, self.drops, false) && adds_nothing(ours) => {
+            Some(ours) if self.took(ours, row, false) && adds_nothing(ours) => {
                 Ours::Accepted(Some(ours.clone()))
             }
             _ => self.conflict(false),
@@ -212,7 +229,7 @@ impl Question<'_> {
             return self.conflict(false);
         }
         if operation.is_unsure() {
-            let same = |content: &Record| inserted(content, tombstone, self.drops, false);
+            let same = |content: &Record| self.took(content, tombstone, false);
             let older = match (tombstone.updated_at(), operation.first_sent) {
                 (Some(deleted), Some(sent)) => deleted <= sent,
                 _ => false,

@@ -3,7 +3,7 @@
 use crate::error::Error;
 use crate::name::Version;
 use crate::record::Record;
-use crate::schema::MergeRules;
+use crate::schema::TableSchema;
 use crate::store::{Durability, Write, WriteBatch};
 use crate::sync::decide::conflict::{ConflictDecision, ConflictPolicy};
 use crate::sync::decide::decision::{decide, is_newer, send_again};
@@ -11,7 +11,7 @@ use crate::sync::decide::merge::join;
 use crate::sync::event::{Event, Origin};
 use crate::sync::inner::Inner;
 use crate::sync::push::answer::{Answer, Answered, Settled};
-use crate::sync::push::meaning::aligned;
+use crate::sync::push::meaning::Meaning;
 use crate::sync::push::patience::RetryPolicy;
 use crate::sync::push::policy::{Attempt, Evidence, Facts, Verdict, judge};
 use crate::sync::push::request::MOVED;
@@ -31,9 +31,9 @@ impl Inner {
             Durability::Eventual,
             Origin::Push,
             |answered, slot, batch| {
-                let rules = &self.tables.get(&answered.table).merge;
+                let table = self.tables.get(&answered.table);
                 let met = met_since(slot, answered);
-                let settled = settle_one(slot, batch, answered, rules, asks)?;
+                let settled = settle_one(slot, batch, answered, &table, asks)?;
                 show_newer(slot, answered.seq, met);
                 Ok(settled)
             },
@@ -84,7 +84,7 @@ fn settle_one(
     slot: &mut Slot,
     batch: &mut WriteBatch,
     answered: &Answered,
-    rules: &MergeRules,
+    table: &TableSchema,
     asks: bool,
 ) -> Result<Settled, Error> {
     let (seq, time) = (answered.seq, slot.now);
@@ -119,13 +119,13 @@ fn settle_one(
             Ok(Settled::Aside)
         }
         Answer::Applied(record) => {
-            applied(slot, seq, record.as_ref());
+            applied(slot, seq, table, record.as_ref());
             Ok(Settled::Done)
         }
         Answer::AppliedEarlier { content, now } => Ok(applied_earlier(
             slot,
             seq,
-            rules,
+            table,
             content.as_ref(),
             now.as_ref(),
         )),
@@ -196,7 +196,7 @@ fn settle_one(
 fn applied_earlier(
     slot: &mut Slot,
     seq: u64,
-    rules: &MergeRules,
+    table: &TableSchema,
     content: Option<&Record>,
     now: Option<&Record>,
 ) -> Settled {
@@ -220,6 +220,8 @@ fn applied_earlier(
         }
         return Settled::Done;
     }
+    let defaults = table.defaults();
+    let meaning = Meaning(&defaults);
     let row = Record::live(now);
     let follows = slot.operations.len() > place + 1;
     let current = slot.record.clone();
@@ -272,7 +274,7 @@ fn applied_earlier(
         return Settled::Done;
     };
     let (Some(local), OperationKind::Replace) = (&current, next.kind) else {
-        let (base, _) = aligned(content, content, row);
+        let (base, _) = meaning.aligned(content, content, row);
         next.base = if base.same_members(row) {
             Some(row.clone())
         } else {
@@ -280,8 +282,8 @@ fn applied_earlier(
         };
         return Settled::Done;
     };
-    let (base, local) = aligned(content, local, row);
-    let merged = join(rules, false, Some(&base), &local, row);
+    let (base, local) = meaning.aligned(content, local, row);
+    let merged = join(&table.merge, &defaults, false, Some(&base), &local, row);
     if !merged.clashes.is_empty() {
         next.base = moved(base);
         slot.record = Some(local.with_system(row.system().clone()));
@@ -360,7 +362,8 @@ fn reject(
 }
 
 /// The operation took effect: it leaves the queue, and the server's answer becomes the record unless it was edited meanwhile.
-fn applied(slot: &mut Slot, seq: u64, record: Option<&Record>) {
+fn applied(slot: &mut Slot, seq: u64, table: &TableSchema, record: Option<&Record>) {
+    let defaults = table.defaults();
     let Some(place) = slot
         .operations
         .iter()
@@ -388,7 +391,9 @@ fn applied(slot: &mut Slot, seq: u64, record: Option<&Record>) {
     if let (Some(local), Some(base)) = (&mut slot.record, &next.base) {
         // What the server added or spelled in its own way is no edit of ours.
         let edited = match (&done.item, answer) {
-            (Some(sent), Some(answer)) if edits => aligned(sent, local, answer).1,
+            (Some(sent), Some(answer)) if edits => {
+                Meaning(&defaults).aligned(sent, local, answer).1
+            }
             _ => local.clone(),
         };
         *local = edited.with_system(base.system().clone());

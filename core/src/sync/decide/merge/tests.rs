@@ -232,3 +232,57 @@ fn one_sided_changes_are_taken_as_they_are() {
         }
     }
 }
+
+#[test]
+fn a_missing_member_stands_for_its_default() {
+    use crate::{FieldOptions, FieldType, TableSchema};
+    let options = FieldOptions::new().with_default(5);
+    let table = TableSchema::new()
+        .with_field_options("n", FieldType::Integer, options)
+        .with_merge("n", MergeRule::Counter);
+    let manual = TableSchema {
+        merge: MergeRules::new(),
+        ..table.clone()
+    };
+    let of = |json: &str| Record::new(crate::RecordId::new("a").unwrap(), json).unwrap();
+    for (base, local, server, counted, plain) in [
+        // Nobody changed it.
+        ("{}", r#"{"n":5}"#, "{}", r#"{"n":5}"#, Some(r#"{"n":5}"#)),
+        ("{}", "{}", r#"{"n":5}"#, r#"{"n":5}"#, Some(r#"{"n":5}"#)),
+        (r#"{"n":5}"#, "{}", "{}", "{}", Some("{}")),
+        // One side did.
+        (
+            "{}",
+            r#"{"n":6}"#,
+            r#"{"n":5}"#,
+            r#"{"n":6}"#,
+            Some(r#"{"n":6}"#),
+        ),
+        (
+            "{}",
+            r#"{"n":5}"#,
+            r#"{"n":6}"#,
+            r#"{"n":6}"#,
+            Some(r#"{"n":6}"#),
+        ),
+        (r#"{"n":6}"#, r#"{"n":6}"#, "{}", "{}", Some("{}")),
+        (
+            r#"{"n":6}"#,
+            "{}",
+            r#"{"n":6}"#,
+            r#"{"n":5}"#,
+            Some(r#"{"n":5}"#),
+        ),
+        // Both did.
+        ("{}", r#"{"n":7}"#, r#"{"n":6}"#, r#"{"n":8}"#, None),
+        (r#"{"n":7}"#, "{}", r#"{"n":6}"#, r#"{"n":4}"#, None),
+    ] {
+        let (base, local, server) = (of(base), of(local), of(server));
+        let what = format!("{} {} {}", base.body(), local.body(), server.body());
+        let merged = merge_declared(&table, Some(&base), &local, &server);
+        assert_eq!(merged.record.body(), counted, "{what}");
+        let merged = merge_declared(&manual, Some(&base), &local, &server);
+        let clean = merged.clashes.is_empty();
+        assert_eq!(clean.then_some(merged.record.body()), plain, "{what}");
+    }
+}
