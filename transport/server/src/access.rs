@@ -152,6 +152,11 @@ impl Grant {
             .is_none_or(|rows| evaluator.matches(rows, record))
     }
 
+    /// Whether a member is set in every record.
+    pub(crate) fn sets(&self, member: &str) -> bool {
+        self.members.contains_key(member)
+    }
+
     /// The record with the members that are set for it.
     pub(crate) fn stamped(&self, record: Record) -> Result<Record, RecordError> {
         if self.members.is_empty() {

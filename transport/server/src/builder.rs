@@ -125,13 +125,16 @@ impl TableServerBuilder {
         self
     }
 
-    /// Declares the tables in the store and makes the server.
+    /// Declares the tables in the store and makes the server. Rows that were stored before a default was declared get it now, and keep
+    /// their version and time.
     ///
     /// # Errors
-    /// What the store says: most often that a field was declared with another type before.
+    /// What the store says: most often that a field was declared with another type before, or that two rows have the same value of a
+    /// field that is declared unique.
     pub async fn build(self) -> Result<TableServer, StoreError> {
         let spare = self.any_table.then_some(self.limits.tables);
-        let tables = Tables::open(&*self.store, &self.schema, spare, self.ids_of).await?;
+        let now = self.clock.now();
+        let tables = Tables::open(&*self.store, &self.schema, spare, self.ids_of, now).await?;
         retention::begin(&*self.store, self.clock.now()).await?;
         let id = identity::begin(&*self.store).await?;
         let scans = Scans::new(Arc::clone(&self.store), self.limits.scans);

@@ -8,7 +8,9 @@ use synctable_core::{Record, RecordId, SystemProperties, Timestamp, Version};
 
 use crate::error::Failure;
 use crate::handler::Call;
+use crate::judge;
 use crate::operations::{Operation, Sent};
+use crate::unique::Claims;
 
 /// How often a change starts again because the record, or the end of the table's commits, was changed meanwhile.
 /// Within one server the changes of a record take turns, so only other servers over the same store make it more
@@ -21,6 +23,14 @@ pub(crate) enum Step {
     Put { record: Record, deleted: bool },
     /// No record.
     Remove(Record),
+}
+
+/// A record to be stored.
+struct Put {
+    record: Record,
+    version: Version,
+    deleted: bool,
+    claims: Claims,
 }
 
 /// Why a change is not done.
@@ -71,12 +81,28 @@ impl Change<'_> {
                 }
                 step => step?,
             };
+            let after = match &step {
+                Step::Put { record, deleted } if !deleted => {
+                    let system = SystemProperties::default();
+                    Some(record.clone().with_system(system))
+                }
+                Step::Put { .. } | Step::Remove(_) => None,
+            };
+            let claims =
+                Claims::of_change(store, &self.call.table, stored.as_ref(), after.as_ref());
+            let claims = claims.await?.map_err(|taken| judge::taken(&taken))?;
             let result = match step {
                 Step::Put { record, deleted } => {
                     let version = new_version().map_err(|error| Failure::internal(&error))?;
-                    self.put(stored, record, version, deleted).await
+                    let put = Put {
+                        record,
+                        version,
+                        deleted,
+                        claims,
+                    };
+                    self.put(stored, put).await
                 }
-                Step::Remove(record) => self.remove(record).await,
+                Step::Remove(record) => self.remove(record, claims).await,
             };
             match result {
                 Ok(record) => return Ok(record),
@@ -125,13 +151,13 @@ impl Change<'_> {
         })
     }
 
-    async fn put(
-        &self,
-        stored: Option<Record>,
-        record: Record,
-        version: Version,
-        deleted: bool,
-    ) -> Result<Record, StoreError> {
+    async fn put(&self, stored: Option<Record>, put: Put) -> Result<Record, StoreError> {
+        let Put {
+            record,
+            version,
+            deleted,
+            claims,
+        } = put;
         let core = self.call.core;
         let table = &self.call.table;
         let stamped = |time: Timestamp| {
@@ -155,19 +181,20 @@ impl Change<'_> {
             let mut batch = WriteBatch::new();
             batch.check(&table.name, &self.id, expect);
             self.call.effect.begins();
-            self.remember(batch.put(&table.name, record.clone()), &record)
+            let batch = claims.add_to(batch.put(&table.name, record.clone()), time);
+            self.remember(batch, &record)
         });
         Ok(stamped(time.await?))
     }
 
     /// A removal needs no place among the table's times: nothing of it is left to be pulled.
-    async fn remove(&self, stored: Record) -> Result<Record, StoreError> {
+    async fn remove(&self, stored: Record, claims: Claims) -> Result<Record, StoreError> {
         let core = self.call.core;
         let table = &self.call.table.name;
         let batch = WriteBatch::new()
             .expect_same(table, stored.clone())
             .delete(table, &self.id);
-        let batch = self.remember(batch, &stored)?;
+        let batch = self.remember(claims.add_to(batch, core.clock.now()), &stored)?;
         self.call.effect.begins();
         core.store.commit(batch).await?;
         Ok(stored)

@@ -13,6 +13,18 @@ pub(crate) struct Failure {
     pub(crate) message: String,
     /// The methods that would do, for 405.
     pub(crate) allow: Option<&'static str>,
+    /// The members that are not as declared.
+    pub(crate) faults: Vec<Fault>,
+}
+
+/// What is wrong with a member.
+#[derive(Debug)]
+pub(crate) struct Fault {
+    /// Its name; empty where it is about the whole record.
+    pub(crate) member: String,
+    pub(crate) message: String,
+    /// The value is none of the declared type.
+    pub(crate) mistyped: bool,
 }
 
 impl Failure {
@@ -21,6 +33,26 @@ impl Failure {
             status,
             message: message.into(),
             allow: None,
+            faults: Vec::new(),
+        }
+    }
+
+    /// For a record whose members are not as declared.
+    pub(crate) fn invalid(faults: Vec<Fault>) -> Self {
+        let lines: Vec<String> = faults
+            .iter()
+            .map(
+                |Fault {
+                     member, message, ..
+                 }| match member.as_str() {
+                    "" => message.clone(),
+                    member => format!("{member}: {message}"),
+                },
+            )
+            .collect();
+        Self {
+            faults,
+            ..Self::bad_request(lines.join("; "))
         }
     }
 

@@ -119,7 +119,7 @@ impl Core {
         let response = self
             .route(request, target, parameters, dialect, effect)
             .await;
-        let mut response = response.unwrap_or_else(|failure| respond::error(&failure));
+        let mut response = response.unwrap_or_else(|failure| dialect.error(&failure));
         dialect.mark(&mut response);
         Ok(response)
     }
@@ -145,9 +145,11 @@ impl Core {
             return Ok(respond::options(allow));
         }
         let verb = Verb::of(request.method(), id, dialect).ok_or_else(|| Failure {
-            status: StatusCode::METHOD_NOT_ALLOWED,
-            message: format!("this method is not possible here; use one of {allow}"),
             allow: Some(allow),
+            ..Failure::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                format!("this method is not possible here; use one of {allow}"),
+            )
         })?;
         let name = Tables::name(&target.table)?;
         let grant = match &self.access {

@@ -24,8 +24,10 @@ mod dialect;
 mod effect;
 mod error;
 mod etag;
+mod fill;
 mod handler;
 mod identity;
+mod judge;
 mod limits;
 mod links;
 mod names;
@@ -40,6 +42,7 @@ mod server;
 mod stall;
 mod tables;
 mod turns;
+mod unique;
 mod write;
 
 pub use access::{Access, AccessRequest, Action, Grant, Refusal};

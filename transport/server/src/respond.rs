@@ -19,7 +19,7 @@ use crate::retention::Retention;
 /// An answer with its whole body.
 pub(crate) type Response = http::Response<Bytes>;
 
-const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
+pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
 /// Announces that operation ids are honoured.
 const OPERATION_IDS: HeaderName = HeaderName::from_static(header::OPERATION_IDS);
 /// Tells for how many seconds they are kept.
@@ -105,6 +105,13 @@ pub(crate) fn error(failure: &Failure) -> Response {
     if failure.status == StatusCode::SERVICE_UNAVAILABLE {
         headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
     }
+    response
+}
+
+/// An error in words of a dialect's own.
+pub(crate) fn error_text(failure: &Failure, media: HeaderValue, text: String) -> Response {
+    let mut response = json(failure.status, text);
+    response.headers_mut().insert(CONTENT_TYPE, media);
     response
 }
 

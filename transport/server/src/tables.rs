@@ -4,10 +4,11 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use synctable_core::store::{LocalStore, StoreError};
-use synctable_core::{FieldType, IdSource, Schema, TableName, TableSchema};
+use synctable_core::{FieldType, IdSource, Schema, TableName, TableSchema, Timestamp};
 
 use crate::dialect::Dialect;
 use crate::error::Failure;
+use crate::fill;
 use crate::sequence::Sequence;
 
 /// The server's own table with the last commit time of every table.
@@ -18,6 +19,9 @@ pub(crate) const OPERATIONS: &str = "__server_operations";
 pub(crate) const OPERATION_FIELD: &str = "operation";
 /// The server's own table with the times from which on it is sure of something.
 pub(crate) const MARKS: &str = "__server_marks";
+
+/// The server's own table of unique values and the records that have them.
+pub(crate) const UNIQUE: &str = "__server_unique";
 
 /// One table: what is declared about it and the times of its commits.
 #[derive(Debug)]
@@ -74,13 +78,14 @@ pub(crate) struct Tables {
 }
 
 impl Tables {
-    /// Declares `schema` and the server's own tables in the store and serves them, except tables that stay on
+    /// Declares `schema` and the server's own tables in the store, makes the stored rows follow it, and serves them, except tables that stay on
     /// their device. `spare` is how many others may be made on first use, `ids` where some have their ids from.
     pub(crate) async fn open(
         store: &dyn LocalStore,
         schema: &Schema,
         spare: Option<usize>,
         mut ids: HashMap<TableName, Arc<dyn IdSource>>,
+        now: Timestamp,
     ) -> Result<Self, StoreError> {
         let operations = TableSchema::new()
             .with_field(OPERATION_FIELD, FieldType::String)
@@ -90,7 +95,8 @@ impl Tables {
             .clone()
             .with_table(TableName::system(SEQUENCES), TableSchema::new())
             .with_table(TableName::system(OPERATIONS), operations)
-            .with_table(TableName::system(MARKS), TableSchema::new());
+            .with_table(TableName::system(MARKS), TableSchema::new())
+            .with_table(TableName::system(UNIQUE), TableSchema::new());
         let is_served =
             |name: &TableName| schema.table(name).is_some_and(|table| !table.local_only);
         let mut all = all.tables().fold(Schema::new(), |all, (name, table)| {
@@ -123,6 +129,8 @@ impl Tables {
             }
         }
         store.define(&all).await?;
+        let synced = schema.tables().filter(|(name, _)| is_served(name));
+        fill::follow_all(store, synced, now).await?;
         Ok(Self {
             declared,
             served: RwLock::new(served),
@@ -157,6 +165,7 @@ impl Tables {
         }
         let schema = Schema::new().with_table(name.clone(), in_order(TableSchema::new()));
         store.define(&schema).await?;
+        fill::forget(store, &name).await?;
         let mut served = self.served.write().unwrap_or_else(PoisonError::into_inner);
         let table = served
             .entry(name.clone())

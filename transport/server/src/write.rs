@@ -11,6 +11,7 @@ use crate::conditional::{Conditions, Intent, Verdict};
 use crate::dialect::Dialect;
 use crate::error::Failure;
 use crate::handler::Call;
+use crate::judge::{judged, stamped, whole};
 use crate::operations::{Operation, Sent};
 use crate::read::{is_hidden, seen};
 use crate::respond::{self, Response};
@@ -20,25 +21,28 @@ pub(crate) async fn create(call: &Call<'_>) -> Result<Response, Failure> {
     let draft = body::record(call)?;
     let operation = Operation::read(call, "POST", draft.id.as_ref())?;
     let ids = call.table.ids.as_ref().unwrap_or(&call.core.ids);
-    let record = judged(call, stamped(call, draft.or_id(|| ids.next_id()))?, None)?;
+    let record = whole(call, draft.or_id(|| ids.next_id()))?;
     let change = Change {
         call,
         id: record.id().clone(),
         operation,
         sent: Sent::Record(record.clone()),
     };
-    let done = change.run(|stored| match stored {
-        None => Ok(Step::Put {
-            record: record.clone(),
-            deleted: false,
-        }),
-        Some(stored) if call.may_see(&stored) => {
-            Err(Refused::Conflict(StatusCode::CONFLICT, stored))
+    let done = change.run(|stored| {
+        let record = judged(call, record.clone(), None)?;
+        match stored {
+            None => Ok(Step::Put {
+                record,
+                deleted: false,
+            }),
+            Some(stored) if call.may_see(&stored) => {
+                Err(Refused::Conflict(StatusCode::CONFLICT, stored))
+            }
+            Some(_) => Err(Failure::bad_request(
+                "the record cannot be stored under this id; choose another",
+            )
+            .into()),
         }
-        Some(_) => Err(Failure::bad_request(
-            "the record cannot be stored under this id; choose another",
-        )
-        .into()),
     });
     answer(call, done.await, |record| match call.dialect {
         Dialect::Zumo2 => respond::item(call, StatusCode::CREATED, &record),
@@ -55,7 +59,7 @@ pub(crate) async fn replace(call: &Call<'_>, id: RecordId) -> Result<Response, F
     let conditions = Conditions::read(call.headers, call.dialect, Intent::Write)?;
     let draft = body::record(call)?;
     check_id(draft.id.as_ref(), &id)?;
-    let record = stamped(call, draft.or_id(|| id.clone()))?;
+    let record = whole(call, draft.or_id(|| id.clone()))?;
     let change = Change {
         call,
         operation: Operation::read(call, "PUT", Some(&id))?,
@@ -226,27 +230,5 @@ fn check_id(given: Option<&RecordId>, id: &RecordId) -> Result<(), Failure> {
             "the 'id' of the record differs from the one in the URL",
         )),
         _ => Ok(()),
-    }
-}
-
-/// The record with what the access rule puts into it.
-fn stamped(call: &Call<'_>, record: Record) -> Result<Record, Failure> {
-    let stamped = call.grant.stamped(record);
-    stamped.map_err(|error| Failure::bad_request(error.to_string()))
-}
-
-/// The record as this client may store it in the place of `stored`. Only what differs from that is judged by the schema: what was there
-/// before a type was declared goes back as it came.
-fn judged(call: &Call<'_>, record: Record, stored: Option<&Record>) -> Result<Record, Failure> {
-    let table = &call.table;
-    let known: Vec<&Record> = stored.into_iter().collect();
-    let record = table
-        .schema
-        .check_change(&table.name, record, &known)
-        .map_err(|error| Failure::bad_request(error.to_string()))?;
-    if call.may_see(&record) {
-        Ok(record)
-    } else {
-        Err(Failure::forbidden())
     }
 }

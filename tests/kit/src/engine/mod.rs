@@ -26,6 +26,7 @@ pub mod asking;
 pub mod audit;
 pub mod cancellation;
 pub mod conflicts;
+pub mod declared;
 pub mod delivery;
 mod device;
 pub mod events;

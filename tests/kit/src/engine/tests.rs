@@ -156,6 +156,12 @@ macro_rules! engine_tests {
             changed_conflicts_are_decided_anew
             what_a_typed_server_filled_in_is_not_removed
         }
+        $crate::__engine_tests! { $harness, $run, declared:
+            defaults_fill_what_is_new_or_replaced
+            required_values_and_lengths_are_judged
+            a_default_that_the_server_leaves_out_is_no_conflict
+            merges_take_a_missing_member_for_its_default
+        }
         $crate::__engine_tests! { $harness, $run, unknown_values:
             records_with_unknown_values_are_edited
             replaced_records_keep_unknown_values
@@ -349,6 +355,7 @@ mod guard {
             include_str!("push.rs"),
             include_str!("conflicts.rs"),
             include_str!("merging.rs"),
+            include_str!("declared.rs"),
             include_str!("pull.rs"),
             include_str!("filters.rs"),
             include_str!("unknown_values.rs"),

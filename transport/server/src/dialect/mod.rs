@@ -14,9 +14,12 @@ use synctable_wire::{DialectFacts, Links, TOOLKIT, ZUMO2, ZUMO3};
 
 use crate::error::Failure;
 use crate::parameters::Parameters;
-use crate::respond::Response;
+use crate::respond::{self, Response};
 
 const SERVER_VERSION: HeaderName = HeaderName::from_static(header::SERVER_VERSION);
+
+/// The details of a problem (RFC 9457).
+const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json; charset=utf-8");
 
 /// The largest `$top` of a table that does not say.
 const MAX_TOP: u32 = 128_000;
@@ -77,6 +80,22 @@ impl Dialect {
         match self {
             Self::Toolkit | Self::Zumo3 => print::page(items, count, next),
             Self::Zumo2 => print::array(items, count),
+        }
+    }
+
+    /// An error. Where members are not as declared, it names them as the genuine servers do. Version 2 knows one line of text only, and
+    /// so does the Toolkit for values that are none of their type, which its own server cannot read.
+    pub(crate) fn error(self, failure: &Failure) -> Response {
+        let mistyped = failure.faults.iter().any(|fault| fault.mistyped);
+        match self {
+            Self::Toolkit if !failure.faults.is_empty() && !mistyped => {
+                respond::error_text(failure, respond::JSON, print::results(&failure.faults))
+            }
+            Self::Zumo3 if !failure.faults.is_empty() => {
+                let text = print::problem(failure.status, &failure.faults, &failure.message);
+                respond::error_text(failure, PROBLEM, text)
+            }
+            _ => respond::error(failure),
         }
     }
 

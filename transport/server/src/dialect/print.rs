@@ -1,9 +1,13 @@
 //! How records and pages are printed.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use serde_json::{Map, Value};
+use http::StatusCode;
+use serde_json::{Map, Value, json};
 use synctable_core::{Draft, Record, SystemProperties, TableSchema};
+
+use crate::error::Fault;
 
 /// A whole record without `createdAt`, which the newer dialects do not know.
 pub(super) fn without_creation(record: &Record) -> String {
@@ -51,6 +55,44 @@ pub(super) fn array(items: &[String], count: Option<u64>) -> String {
         Some(count) => format!("{{\"results\":[{items}],\"count\":{count}}}"),
         None => format!("[{items}]"),
     }
+}
+
+/// `[{"memberNames":[..],"errorMessage":".."}]`
+pub(super) fn results(faults: &[Fault]) -> String {
+    let results: Vec<Value> = faults
+        .iter()
+        .map(
+            |Fault {
+                 member, message, ..
+             }| {
+                let names: Vec<&str> = [member.as_str()]
+                    .into_iter()
+                    .filter(|name| !name.is_empty())
+                    .collect();
+                json!({ "memberNames": names, "errorMessage": message })
+            },
+        )
+        .collect();
+    Value::from(results).to_string()
+}
+
+/// The details of a problem: `{"errors":{"member":[".."]},..}`, and the same as one line, as in all other errors.
+pub(super) fn problem(status: StatusCode, faults: &[Fault], line: &str) -> String {
+    let mut errors: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for Fault {
+        member, message, ..
+    } in faults
+    {
+        errors.entry(member).or_default().push(message);
+    }
+    json!({
+        "errors": errors,
+        "type": "https://tools.ietf.org/html/rfc9110#section-15.5.1",
+        "title": "One or more validation errors occurred.",
+        "status": status.as_u16(),
+        "error": line,
+    })
+    .to_string()
 }
 
 #[cfg(test)]

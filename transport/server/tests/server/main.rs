@@ -8,7 +8,9 @@
 
 mod access;
 mod common;
+mod declared;
 mod expensive;
+mod fill;
 mod headers;
 mod operations;
 mod outcome;
@@ -20,5 +22,6 @@ mod sockets;
 mod sqlite;
 mod status;
 mod types;
+mod unique;
 mod wire;
 mod zumo;

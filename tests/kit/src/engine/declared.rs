@@ -1,0 +1,187 @@
+//! Fields with defaults, required values and lengths: a device fills and judges as a server with declared members would.
+
+use serde_json::{Value, json};
+use synctable_core::query::{Query, field};
+use synctable_core::sync::{ConflictPolicy, Resolution};
+use synctable_core::{Error, FieldOptions, FieldType, MergeRule, SchemaError, TableSchema};
+
+use super::device::{Device, todo};
+use super::{Fault, TestServer};
+use crate::Harness;
+use crate::fixture::{declare, record};
+
+fn declared() -> TableSchema {
+    let options = FieldOptions::new;
+    TableSchema::new()
+        .with_field_options("rank", FieldType::Integer, options().with_default(5))
+        .with_field_options("open", FieldType::Boolean, options().with_default(true))
+        .with_field_options(
+            "title",
+            FieldType::String,
+            options().with_required().with_max_length(5),
+        )
+}
+
+async fn device<H: Harness>(harness: &H, server: &TestServer, table: TableSchema) -> Device {
+    let schema = declare(&todo(), table);
+    Device::built(harness, server, |builder| {
+        builder.schema(schema).conflicts(ConflictPolicy::Merge)
+    })
+    .await
+}
+
+async fn get(device: &Device, id: &str) -> Value {
+    let found = device.todo.get(id).await.expect("get answers");
+    found.expect("the record is there")
+}
+
+/// The ids of the records with a rank below six, by which the default counts.
+async fn found(device: &Device) -> Vec<Value> {
+    let query = Query::all().filter(field("rank").lt(6).and(field("open").eq(true)));
+    let page = device.todo.query(&query).await.expect("the query answers");
+    page.iter().map(|record| record["id"].clone()).collect()
+}
+
+/// What is new or replaced has the default of what it leaves out, here and at the server; an update adds nothing.
+pub async fn defaults_fill_what_is_new_or_replaced<H: Harness>(harness: &H) {
+    let server = TestServer::new();
+    server.put(&todo(), &record(r#"{"id":"old","n":1,"title":"t"}"#));
+    let device = device(harness, &server, declared()).await;
+    device.pull().await;
+    let todo = &device.todo;
+    let new = json!({"id": "a", "n": 1, "title": "t"});
+    let stored = todo.insert(&new).await.expect("it is new");
+    assert_eq!(
+        (&stored["rank"], &stored["open"]),
+        (&json!(5), &json!(true))
+    );
+    assert_eq!(found(&device).await, ["a"]);
+    todo.update("old", &json!({"n": 2}))
+        .await
+        .expect("it is there");
+    assert_eq!(get(&device, "old").await.get("rank"), None);
+    todo.update("a", &json!({"rank": 9}))
+        .await
+        .expect("it is there");
+    todo.replace(&new).await.expect("it is there");
+    assert_eq!(get(&device, "a").await["rank"], 5);
+    for id in ["a", "b"] {
+        let record = json!({"id": id, "n": 3, "title": "t", "open": null});
+        todo.upsert(&record).await.expect("it is taken");
+        let stored = get(&device, id).await;
+        assert_eq!(
+            (&stored["rank"], &stored["open"]),
+            (&json!(5), &Value::Null)
+        );
+    }
+    device.push().await;
+    let row = |id: &str| server.row(&super::device::todo(), id).expect("it is there");
+    assert_eq!(row("a").member("rank"), Some(json!(5)));
+    assert_eq!(row("old").member("rank"), None);
+    device.pull().await;
+    device.is_in_sync().await;
+}
+
+/// Only what a change touches is judged.
+pub async fn required_values_and_lengths_are_judged<H: Harness>(harness: &H) {
+    let server = TestServer::new();
+    server.put(&todo(), &record(r#"{"id":"long","n":1,"title":"123456"}"#));
+    server.put(&todo(), &record(r#"{"id":"none","n":1}"#));
+    let device = device(harness, &server, declared()).await;
+    device.pull().await;
+    let table = &device.todo;
+    for id in ["long", "none"] {
+        let update = table.update(id, &json!({"n": 2})).await;
+        update.expect("its title is untouched");
+    }
+    let before = device.rows().await;
+    let new = |title: Value| json!({"id": "x", "title": title});
+    let missing = [
+        table.insert(&json!({"id": "x"})).await,
+        table.insert(&new(json!(" "))).await,
+        table.update("long", &json!({"title": null})).await,
+        table.replace(&json!({"id": "long", "n": 1})).await,
+    ];
+    for result in missing {
+        let refused = matches!(&result, Err(Error::Schema(SchemaError::Required { field, .. })) if field == "title");
+        assert!(refused, "{result:?}");
+    }
+    let long = [
+        table.insert(&new(json!("12345😀"))).await,
+        table.update("long", &json!({"title": "1234567"})).await,
+        table.modify("none", |_| json!({"title": "123456"})).await,
+    ];
+    for result in long {
+        let refused = matches!(
+            &result,
+            Err(Error::Schema(SchemaError::TooLong { most: 5, .. }))
+        );
+        assert!(refused, "{result:?}");
+    }
+    assert_eq!(device.rows().await, before);
+    table
+        .insert(&new(json!("123😀")))
+        .await
+        .expect("it is short enough");
+    let report = device.push().await;
+    assert_eq!((report.pushed, report.rejected), (3, 0));
+}
+
+/// A server that keeps nothing of a default has the insert all the same.
+pub async fn a_default_that_the_server_leaves_out_is_no_conflict<H: Harness>(harness: &H) {
+    let server = TestServer::new();
+    let device = device(harness, &server, declared()).await;
+    let new = json!({"id": "a", "n": 1, "title": "t"});
+    device.todo.insert(&new).await.expect("it is new");
+    server.fault(Fault::LostAnswer);
+    device.push().await;
+    server.put(&todo(), &record(r#"{"id":"a","n":1,"title":"t"}"#));
+    server.forget_outcomes();
+    let report = device.push().await;
+    assert_eq!((report.conflicts, report.pending), (0, 0));
+    device.pull().await;
+    device.is_in_sync().await;
+}
+
+/// To write a default into a record that lacks it is no change; from there on both sides count.
+pub async fn merges_take_a_missing_member_for_its_default<H: Harness>(harness: &H) {
+    for (ours, theirs, merged) in [
+        (json!({"rank": 5, "n": 2}), r#","rank":6"#, 6),
+        (json!({"rank": 7}), r#","rank":5"#, 7),
+        (json!({"rank": 7}), r#","rank":6"#, 8),
+    ] {
+        let server = TestServer::new();
+        server.put(&todo(), &record(r#"{"id":"a","n":1,"title":"t"}"#));
+        let table = declared().with_merge("rank", MergeRule::Counter);
+        let place = H::default();
+        let device = device(&place, &server, table).await;
+        device.pull().await;
+        device.todo.update("a", &ours).await.expect("it is there");
+        let row = format!(r#"{{"id":"a","n":1,"title":"u"{theirs}}}"#);
+        server.put(&todo(), &record(&row));
+        let report = device.push().await;
+        assert_eq!(
+            (report.conflicts, report.pending),
+            (0, 0),
+            "{ours} {theirs}"
+        );
+        let row = server.row(&todo(), "a").expect("it is there");
+        assert_eq!(row.member("rank"), Some(json!(merged)), "{ours} {theirs}");
+        device.pull().await;
+        device.is_in_sync().await;
+    }
+    // Without a rule it is a clash, unless one side only wrote what is meant anyway.
+    let server = TestServer::new();
+    server.put(&todo(), &record(r#"{"id":"a","n":1,"title":"t"}"#));
+    let device = device(harness, &server, declared()).await;
+    device.pull().await;
+    device
+        .todo
+        .update("a", &json!({"rank": 7}))
+        .await
+        .expect("it is there");
+    server.put(&todo(), &record(r#"{"id":"a","n":1,"title":"t","rank":6}"#));
+    let seq = device.push_to_conflict().await;
+    let resolved = device.sync.resolve(seq, Resolution::Merge).await;
+    assert!(resolved.is_err(), "{resolved:?}");
+}
