@@ -8,13 +8,17 @@
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use http::{Request, Response};
 use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Map, Value, json};
 use synctable_core::query::odata::percent_encode;
-use synctable_core::{FieldOptions, FieldType, TableName, TableSchema};
+use synctable_core::sync::SyncContext;
+use synctable_core::transport::TransportError;
+use synctable_core::{FieldOptions, FieldType, Schema, TableName, TableSchema};
+use synctable_http::{Dialect, Exchange, HttpTransport};
 use synctable_memory::MemoryStore;
 use synctable_server::TableServer;
 use synctable_testkit::{for_all, run};
@@ -353,4 +357,80 @@ fn the_recorded_client_is_answered_with_the_same_members() {
             assert_eq!(page["items"][0]["id"], "t1", "{filter}");
         }
     });
+}
+
+/// Our server as what the HTTP transport sends its requests over.
+#[derive(Debug)]
+struct Ours(TableServer);
+
+#[async_trait]
+impl Exchange for Ours {
+    async fn exchange(&self, request: Request<Bytes>) -> Result<Response<Bytes>, TransportError> {
+        Ok(self.0.handle(request).await)
+    }
+}
+
+/// What the server refuses waits for the user with the member and the words, in every dialect; it is no conflict.
+#[test]
+fn refused_members_are_told_on_the_device() {
+    let field = |name: &str, options| {
+        TableSchema::new().with_field_options(name, FieldType::String, options)
+    };
+    let code = || field("code", FieldOptions::new().with_unique());
+    let title = || field("title", FieldOptions::new().with_required());
+    for dialect in [Dialect::Toolkit, Dialect::Zumo2, Dialect::Zumo3] {
+        for (table, record, words) in [
+            (
+                code(),
+                json!({"id": "b", "code": "x"}),
+                "The value of the code field is taken by another record.",
+            ),
+            (
+                title(),
+                json!({"id": "b", "code": "x"}),
+                "The title field is required.",
+            ),
+            (
+                code().with_closed(),
+                json!({"id": "b", "x": 1}),
+                "The x field is not declared.",
+            ),
+        ] {
+            run(async {
+                let name = TableName::new("tasks").unwrap();
+                let server = TableServer::builder(Arc::new(MemoryStore::new()))
+                    .schema(Schema::new().with_table(name, table))
+                    .build()
+                    .await
+                    .unwrap();
+                let first = r#"{"id":"a","code":"x","title":"t"}"#;
+                server
+                    .handle(request(Flavour::Toolkit, "POST", "/tables/tasks", first))
+                    .await;
+                let transport = HttpTransport::builder("http://ours.test")
+                    .dialect(dialect)
+                    .exchange(Arc::new(Ours(server)))
+                    .build()
+                    .unwrap();
+                let context =
+                    SyncContext::builder(Arc::new(MemoryStore::new())).transport(transport);
+                let context = context.open().await.unwrap();
+                let tasks = context.table::<Value>("tasks").unwrap();
+                tasks.insert(&record).await.unwrap();
+                let report = context.push().await.unwrap();
+                assert_eq!(
+                    (report.conflicts, report.rejected),
+                    (0, 1),
+                    "{dialect:?} {words}"
+                );
+                let parked = context.parked().await.unwrap().remove(0);
+                assert_eq!(parked.status, Some(400));
+                assert!(
+                    parked.message.contains(words),
+                    "{dialect:?}: {}",
+                    parked.message
+                );
+            });
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use synctable_core::query::{Query, field};
 use synctable_core::store::{Expect, StoreError, StoreErrorKind, WriteBatch};
-use synctable_core::{FieldType, Record, Schema, TableSchema};
+use synctable_core::{FieldOptions, FieldType, Record, Schema, TableSchema};
 
 use crate::Harness;
 use crate::compare_query;
@@ -241,12 +241,18 @@ pub async fn schema_is_what_was_declared<H: Harness>(harness: &H) {
     let words = |words: &[&str]| FieldType::Enum(words.iter().map(|word| (*word).into()).collect());
     let first = TableSchema::new()
         .with_field("rating", words(&["G"]))
+        .with_field_options("code", FieldType::String, FieldOptions::new().with_unique())
         .with_index(["rating"])
         .with_soft_delete();
     let later = TableSchema::new()
-        .with_field("rating", words(&["G", "PG"]))
+        .with_field_options(
+            "rating",
+            words(&["G", "PG"]),
+            FieldOptions::new().with_default("G"),
+        )
         .with_field("year", FieldType::Integer)
-        .with_index(["year", "rating"]);
+        .with_index(["year", "rating"])
+        .with_closed();
     let store = store_of(harness, &declare(&movies, first.clone())).await;
     let declared = declare(&movies, first);
     assert_eq!(store.schema().await.expect("schema answers"), declared);
