@@ -37,9 +37,11 @@ async fn get(device: &Device, id: &str) -> Value {
 
 /// The ids of the records with a rank below six, by which the default counts.
 async fn found(device: &Device) -> Vec<Value> {
-    let query = Query::all().filter(field("rank").lt(6).and(field("open").eq(true)));
-    let page = device.todo.query(&query).await.expect("the query answers");
-    page.iter().map(|record| record["id"].clone()).collect()
+    let shown = field("rank").lt(6).and(field("open").eq(true));
+    let query = Query::all().filter(shown).order_by("id");
+    let page = device.todo.query_with(query).await;
+    let page = page.expect("the query answers");
+    page.records.iter().map(|item| item["id"].clone()).collect()
 }
 
 /// What is new or replaced has the default of what it leaves out, here and at the server; an update adds nothing.
