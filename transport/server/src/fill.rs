@@ -78,12 +78,19 @@ pub(crate) async fn follow_all<'a>(
     Ok(())
 }
 
-/// The row behind which the rows do not follow this declaration; `None` where all do.
-fn open(mark: Option<&Record>, declared: &Declared) -> Option<Option<RecordId>> {
-    match mark.and_then(read) {
-        Some(mark) if mark.declared == *declared => (!mark.done).then_some(mark.after),
-        None if *declared == Declared::default() => None,
-        _ => Some(None),
+/// From where on the rows do not follow this declaration; `None` where all do.
+fn open(mark: Option<&Record>, declared: &Declared) -> Option<Mark> {
+    let mark = mark.and_then(read);
+    if mark.is_none() && *declared == Declared::default() {
+        return None;
+    }
+    match mark {
+        Some(mark) if mark.declared == *declared => (!mark.done).then_some(mark),
+        _ => Some(Mark {
+            declared: declared.clone(),
+            after: None,
+            done: false,
+        }),
     }
 }
 
@@ -103,11 +110,11 @@ async fn follow(
     let mut failed = 0;
     loop {
         let marks = TableName::system(MARKS);
-        let mark = store.get_one(&marks, &mark_id(table)).await?;
-        let Some(after) = open(mark.as_ref(), &declared) else {
+        let row = store.get_one(&marks, &mark_id(table)).await?;
+        let Some(mark) = open(row.as_ref(), &declared) else {
             return Ok(());
         };
-        match portion.fill(&declared, mark, after).await {
+        match portion.fill(mark, row).await {
             Ok(()) => failed = 0,
             Err(error) if error.kind() == StoreErrorKind::CheckFailed && failed < ATTEMPTS => {
                 failed += 1;
@@ -134,35 +141,33 @@ struct Portion<'a> {
 }
 
 impl Portion<'_> {
-    /// Fills the rows behind `after`, and moves the mark.
-    async fn fill(
-        &self,
-        declared: &Declared,
-        mark: Option<Record>,
-        after: Option<RecordId>,
-    ) -> Result<(), StoreError> {
-        let mut query = Query::all().order_by("id").top(u64::from(PORTION));
+    /// Fills the rows behind the mark, and moves it. `row` is where it is stored.
+    async fn fill(&self, mark: Mark, row: Option<Record>) -> Result<(), StoreError> {
+        let Mark {
+            declared, after, ..
+        } = mark;
+        let mut query = Query::all().order_by("id");
         if let Some(after) = &after {
             query = query.filter(field("id").gt(after.as_str()));
         }
-        let rows = if *declared == Declared::default() {
-            Vec::new()
+        let (rows, more) = if declared == Declared::default() {
+            (Vec::new(), false)
         } else {
             let page = self.store.query(self.table, &query.page(PORTION)).await?;
-            page.records
+            (page.records, page.next.is_some())
         };
         let next = Mark {
             declared: declared.clone(),
             after: rows.last().map(|row| row.id().clone()),
-            done: rows.len() < PORTION as usize,
+            done: !more,
         };
         let mut batch = WriteBatch::new();
         let claims = self.claims(&rows).await?;
-        for row in rows {
-            let filled = self.schema.filled(row.clone());
-            let changed = filled.body() != row.body();
+        for old in rows {
+            let filled = self.schema.filled(old.clone());
+            let changed = filled.body() != old.body();
             if changed || !declared.unique.is_empty() {
-                batch.check(self.table, row.id(), Expect::Same(Box::new(row.clone())));
+                batch.check(self.table, old.id(), Expect::Same(Box::new(old.clone())));
             }
             if changed {
                 batch.push(Write::Put {
@@ -172,7 +177,7 @@ impl Portion<'_> {
             }
         }
         let (marks, id) = (TableName::system(MARKS), mark_id(self.table));
-        let expect = mark.map_or(Expect::Absent, |mark| Expect::Same(Box::new(mark)));
+        let expect = row.map_or(Expect::Absent, |row| Expect::Same(Box::new(row)));
         batch.check(&marks, &id, expect);
         let body = serde_json::to_string(&next).map_err(|error| {
             StoreError::new(StoreErrorKind::Other, "the mark cannot be written").with_source(error)
