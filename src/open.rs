@@ -90,6 +90,21 @@ impl StoreUrl {
     pub fn path(&self) -> &Path {
         &self.path
     }
+
+    /// What to say if other users of the machine may read or write the files of the store, and how to mend it. The files of a new store are
+    /// their owner's alone.
+    pub fn exposure(&self) -> Option<String> {
+        #[cfg(any(
+            feature = "sqlite",
+            feature = "redb",
+            feature = "sled",
+            feature = "encrypted"
+        ))]
+        if self.kind != StoreKind::Memory {
+            return crate::kv::files::exposure(&self.path);
+        }
+        None
+    }
 }
 
 impl FromStr for StoreUrl {
@@ -120,6 +135,13 @@ impl FromStr for StoreUrl {
                 );
             }
         };
+        if path.starts_with("//") {
+            let rest = path.trim_start_matches('/');
+            return error(format!(
+                "a path begins with no or one slash: write {scheme}:{rest} for one that starts in this folder, or {scheme}:/{rest} for one \
+                 that starts at the root"
+            ));
+        }
         match (kind, path.is_empty()) {
             (StoreKind::Memory, false) => error("a memory store has no path; write memory:".into()),
             (StoreKind::Memory, true) | (_, false) => Ok(Self {

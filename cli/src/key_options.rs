@@ -9,6 +9,7 @@ use synctable::kv::files::sync_folder;
 use synctable::{Missing, OpenedStore, StoreUrl};
 
 use crate::errors::{Failure, say};
+use crate::log;
 
 /// The options that name a key.
 #[derive(Debug, Clone, Copy)]
@@ -84,10 +85,17 @@ impl KeyOptions<'_> {
                 say(&format!("warning: {words}"));
             }
         }
-        Ok(match known {
+        let opened = match known {
             Some(known) => url.open_at_least(secret, missing, known)?,
             None => url.open(secret, missing)?,
-        })
+        };
+        // The log has said it where it shows warnings.
+        if !log::shows_warnings()
+            && let Some(exposure) = url.exposure()
+        {
+            say(&format!("warning: {exposure}"));
+        }
+        Ok(opened)
     }
 
     /// What is to be said of a key file that others on this machine can read or change.

@@ -27,3 +27,8 @@ pub(crate) fn start(server: bool) {
             .init();
     }
 }
+
+/// True where warnings go to standard error by themselves.
+pub(crate) fn shows_warnings() -> bool {
+    LevelFilter::current() >= LevelFilter::WARN
+}

@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::error::Error;
 use crate::name::{RecordId, TableName};
 use crate::schema::{Schema, TableSchema};
-use crate::store::{Durability, LocalStore, LocalStoreExt, StoreErrorKind, WriteBatch};
+use crate::store::{
+    Durability, LocalStore, LocalStoreExt, StoreError, StoreErrorKind, WriteBatch,
+};
 use crate::sync::system::{ATTEMPTS, META, meta_row, meta_value};
 
 /// The tables of a store, as a context knows them.
@@ -75,6 +77,14 @@ impl Tables {
     fn is_known(&self, table: &TableName) -> bool {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.tables.contains_key(table)
+    }
+}
+
+/// The answer of a read. A table that was never declared holds nothing, and reading makes none: whoever only reads writes nothing.
+pub(crate) fn or_nothing<T: Default>(answer: Result<T, StoreError>) -> Result<T, StoreError> {
+    match answer {
+        Err(error) if error.kind() == StoreErrorKind::UnknownTable => Ok(T::default()),
+        answer => answer,
     }
 }
 

@@ -1,11 +1,22 @@
 //! Paths and files, for engines that keep a store in one: the same checks and messages in all of them.
 
+mod access;
+mod draft;
+
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::path::Path;
 
 use synctable_core::store::{StoreError, StoreErrorKind};
+
+pub use access::{
+    create_private, create_private_folder, exposure, make_private, private, warn_if_exposed,
+};
+pub use draft::{Draft, Taken, remove_dead_drafts, with_suffix};
+
+/// What is said where the process may open no more files.
+pub const TOO_MANY_FILES: &str =
+    "too many files are open; close some, or allow more of them (ulimit -n)";
 
 /// A path in the form messages show: quoted, without control characters.
 pub fn shown(path: &Path) -> String {
@@ -31,12 +42,38 @@ pub fn io_error(path: &Path, error: io::Error) -> StoreError {
             StoreErrorKind::Full,
             format!("there is no room for {path}; free some space and try again"),
         ),
+        _ if is_too_many_files(&error) => (
+            StoreErrorKind::Io,
+            format!("{path} cannot be opened: {TOO_MANY_FILES}"),
+        ),
         _ => (
             StoreErrorKind::Io,
             format!("{path} cannot be opened; check the path and the disk"),
         ),
     };
     StoreError::new(kind, message).with_source(error)
+}
+
+/// True for a call that failed because the process, or the whole system, has too many files open.
+pub fn is_too_many_files(error: &io::Error) -> bool {
+    let codes: &[i32] = if cfg!(windows) { &[4] } else { &[23, 24] };
+    error
+        .raw_os_error()
+        .is_some_and(|code| codes.contains(&code))
+}
+
+/// True where the process can hardly open more files, for engines that do not tell why a file could not be opened.
+pub fn are_too_many_files_open() -> bool {
+    let nothing = if cfg!(windows) { "NUL" } else { "/dev/null" };
+    let mut opened = Vec::new();
+    // As many as an engine may have tried to open at once, and closed when one of them failed.
+    (0..4).any(|_| match File::open(nothing) {
+        Ok(file) => {
+            opened.push(file);
+            false
+        }
+        Err(error) => is_too_many_files(&error),
+    })
 }
 
 /// What a caller who does not want a new store is told about a path where nothing is.
@@ -91,18 +128,23 @@ pub fn folder_of(path: &Path) -> Result<(), StoreError> {
     }
 }
 
-/// Makes a new file: `build` makes it under another name, in the same folder, closed and synced; then it is linked
-/// into place. So a crash leaves no half-made file, and processes that start together end up with one.
+/// Something is at a path where something new is to be made.
+pub fn taken(path: &Path) -> StoreError {
+    StoreError::new(
+        StoreErrorKind::NotAStore,
+        format!("{} is there already; give a new path", shown(path)),
+    )
+}
+
+/// Makes a new file: `build` fills an empty one under another name, in the same folder, closed and synced; then it is linked
+/// into place. So a crash leaves no half-made file, and processes that start together end up with one. Its owner alone may read it.
 pub fn make(
     path: &Path,
     build: impl FnOnce(&Path) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
-    let draft = draft_of(path);
-    remove(&draft)?;
-    let made =
-        build(&draft).and_then(|()| place(&draft, path).map_err(|error| io_error(path, error)));
-    let removed = remove(&draft);
-    made.and(removed)
+    let draft = Draft::of_file(path)?;
+    build(draft.path())?;
+    draft.place(Taken::Fine)
 }
 
 /// Makes a new folder: `build` makes it under another name, with all in it closed and synced; then it gets its name.
@@ -112,7 +154,7 @@ pub fn make(
 /// # let path = std::env::temp_dir().join(format!("synctable-doc-{}", std::process::id()));
 /// use synctable_kv::files;
 /// files::make_folder(&path, |draft| {
-///     std::fs::create_dir(draft).map_err(|error| files::io_error(draft, error))
+///     files::create_private_folder(draft).map_err(|error| files::io_error(draft, error))
 /// })
 /// .unwrap();
 /// assert!(path.is_dir());
@@ -122,37 +164,9 @@ pub fn make_folder(
     path: &Path,
     build: impl FnOnce(&Path) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
-    let draft = draft_of(path);
-    remove_folder(&draft)?;
-    let made = build(&draft).and_then(|()| match fs::rename(&draft, path) {
-        // Another process was faster: its store is as good.
-        Err(_) if path.is_dir() => Ok(()),
-        renamed => renamed
-            .and_then(|()| path.parent().map_or(Ok(()), sync_folder))
-            .map_err(|error| io_error(path, error)),
-    });
-    let removed = remove_folder(&draft);
-    made.and(removed)
-}
-
-/// A name that no other call and no other process uses.
-fn draft_of(path: &Path) -> PathBuf {
-    static DRAFTS: AtomicU32 = AtomicU32::new(0);
-    let draft = DRAFTS.fetch_add(1, Ordering::Relaxed);
-    let mut name = path.file_name().unwrap_or_default().to_os_string();
-    name.push(format!(".new-{}-{draft}", std::process::id()));
-    path.with_file_name(name)
-}
-
-fn place(draft: &Path, path: &Path) -> io::Result<()> {
-    match fs::hard_link(draft, path) {
-        // Another process was faster: its store is as good.
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(()),
-        // Some file systems have no links.
-        Err(_) if !path.exists() => fs::rename(draft, path)?,
-        result => result?,
-    }
-    path.parent().map_or(Ok(()), sync_folder)
+    let draft = Draft::new(path)?;
+    build(draft.path())?;
+    draft.place(Taken::Fine)
 }
 
 /// Makes the names in a folder durable.
@@ -161,19 +175,5 @@ pub fn sync_folder(folder: &Path) -> io::Result<()> {
         Ok(folder) => folder.sync_all(),
         // Not every system can open a folder; the files themselves are synced.
         Err(_) => Ok(()),
-    }
-}
-
-fn remove(draft: &Path) -> Result<(), StoreError> {
-    match fs::remove_file(draft) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(io_error(draft, error)),
-        _ => Ok(()),
-    }
-}
-
-fn remove_folder(draft: &Path) -> Result<(), StoreError> {
-    match fs::remove_dir_all(draft) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(io_error(draft, error)),
-        _ => Ok(()),
     }
 }

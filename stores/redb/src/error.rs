@@ -10,6 +10,9 @@ use synctable_kv::files::{self, io_error, not_ours, shown};
 /// A failed read, or a failed step of a write before its commit: nothing is written then.
 pub(crate) fn from_storage(error: StorageError) -> StoreError {
     let (kind, message) = match &error {
+        StorageError::Io(cause) if files::is_too_many_files(cause) => {
+            (StoreErrorKind::Io, files::TOO_MANY_FILES)
+        }
         StorageError::Io(cause) => match cause.kind() {
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded => (
                 StoreErrorKind::Full,

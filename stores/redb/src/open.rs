@@ -93,7 +93,9 @@ impl RedbBuilder {
     /// Makes the file where it is missing and wanted, and opens it for reading, which does not change it.
     /// `None` if it was not closed: then redb has to repair it first.
     fn look(&self, path: &Path) -> Result<Option<Look>, StoreError> {
-        if !files::exists(path)? {
+        if files::exists(path)? {
+            files::remove_dead_drafts(path);
+        } else {
             if !self.create {
                 return Err(files::missing(path));
             }
@@ -105,6 +107,7 @@ impl RedbBuilder {
         if length == 0 {
             return Err(not_ours(path, "an empty file, not a store"));
         }
+        files::warn_if_exposed(path);
         opening(path, || match self.redb().open_read_only(path) {
             Ok(db) => {
                 let look = Look(db);

@@ -114,6 +114,7 @@ impl Open {
                     file => file?.sync_all()?,
                 }
             }
+            files::make_private(&self.blobs)?;
             files::sync_folder(&self.blobs)?;
             self.synced = there;
         }

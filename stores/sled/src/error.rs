@@ -3,10 +3,12 @@
 use std::io::ErrorKind;
 
 use synctable_core::store::{StoreError, StoreErrorKind};
+use synctable_kv::files::{TOO_MANY_FILES, is_too_many_files};
 
 /// A failed call that changes nothing.
 pub(crate) fn from_sled(error: sled::Error) -> StoreError {
     let (kind, message) = match &error {
+        sled::Error::Io(cause) if is_too_many_files(cause) => (StoreErrorKind::Io, TOO_MANY_FILES),
         sled::Error::Io(cause) => match cause.kind() {
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded => (
                 StoreErrorKind::Full,

@@ -75,13 +75,16 @@ impl SledBuilder {
     /// Opens the folder as a key-value engine, to build a store on it.
     pub fn backend(self) -> Result<SledBackend, StoreError> {
         let path = std::path::absolute(&self.path).map_err(|error| io_error(&self.path, error))?;
-        if !exists(&path)? {
+        if exists(&path)? {
+            files::remove_dead_drafts(&path);
+        } else {
             if !self.create {
                 return Err(files::missing(&path));
             }
             files::make_folder(&path, |draft| build(draft, &path, self.cache))?;
         }
         let lock = claim(&path)?;
+        files::warn_if_exposed(&path);
         remove_drafts(&path).map_err(|error| io_error(&path, error))?;
         let open = start(&path, self.cache, lock)?;
         Ok(SledBackend::new(path, open))
@@ -103,9 +106,9 @@ fn exists(path: &Path) -> Result<bool, StoreError> {
 
 /// Makes an empty store at `draft`.
 fn build(draft: &Path, path: &Path, cache: u64) -> Result<(), StoreError> {
-    fs::create_dir(draft).map_err(|error| io_error(path, error))?;
+    files::create_private_folder(draft).map_err(|error| io_error(path, error))?;
     let mark = || {
-        let mut mark = File::create_new(draft.join(MARK))?;
+        let mut mark = files::create_private(&draft.join(MARK))?;
         write!(mark, "{MARK_NAME}{FORMAT}")?;
         mark.sync_all()?;
         Ok(Lock(mark))
@@ -172,7 +175,7 @@ fn remove_drafts(path: &Path) -> io::Result<()> {
 /// Opens the folder, whose lock this process holds.
 fn start(path: &Path, cache: u64, lock: Lock) -> Result<Open, StoreError> {
     let mut options = File::options();
-    let log = options.write(true).create(true).truncate(false);
+    let log = files::private(options.write(true).create(true).truncate(false));
     let log = log
         .open(path.join(LOG))
         .map_err(|error| io_error(path, error))?;
@@ -190,9 +193,18 @@ fn start(path: &Path, cache: u64, lock: Lock) -> Result<Open, StoreError> {
         .segment_size(SEGMENT)
         // Every commit flushes by itself; after a failed one nothing must.
         .flush_every_ms(None);
-    let db = caught(damaged, || config.open().map_err(from_sled))
+    let db = caught(unopened, || config.open().map_err(from_sled))
         .map_err(|error| files::at(path, &error))?;
+    files::make_private(path).map_err(|error| io_error(path, error))?;
     Ok(Open::new(path, db, log, lock))
+}
+
+/// What it means that sled panics as it opens a folder.
+fn unopened() -> StoreError {
+    if files::are_too_many_files_open() {
+        return StoreError::new(StoreErrorKind::Io, files::TOO_MANY_FILES);
+    }
+    damaged()
 }
 
 /// Waits until sled's own lock is free: after a store was closed, threads of sled can hold it for a moment.

@@ -74,6 +74,14 @@ pub(crate) fn generation(conn: &Connection) -> Result<i64, StoreError> {
         .map_err(from_sqlite)
 }
 
+/// The declarations that there are once `schema` is added; `None` where it says nothing new.
+pub(crate) fn grown(old: &Schema, schema: &Schema) -> Result<Option<Schema>, StoreError> {
+    let merged = old
+        .merged(schema)
+        .map_err(|error| StoreError::new(StoreErrorKind::Schema, error.to_string()))?;
+    Ok((merged != *old).then_some(merged))
+}
+
 /// Adds what `schema` declares to the store, inside the caller's transaction. Answers the catalogue as it
 /// then is, or `None` when nothing had to change.
 pub(crate) fn define(
@@ -81,13 +89,9 @@ pub(crate) fn define(
     current: &Catalogue,
     schema: &Schema,
 ) -> Result<Option<Catalogue>, StoreError> {
-    let old = current.schema();
-    let merged = old
-        .merged(schema)
-        .map_err(|error| StoreError::new(StoreErrorKind::Schema, error.to_string()))?;
-    if merged == old {
+    let Some(merged) = grown(&current.schema(), schema)? else {
         return Ok(None);
-    }
+    };
     for (name, table) in merged.tables() {
         let layout = TableLayout::new(name.clone(), table.clone());
         match current.tables.get(name) {

@@ -2,6 +2,7 @@
 
 use rusqlite::ErrorCode;
 use synctable_core::store::{StoreError, StoreErrorKind};
+use synctable_kv::files::{TOO_MANY_FILES, are_too_many_files_open};
 
 const CLOSED: &str = "the store was closed; open it again";
 
@@ -26,6 +27,9 @@ pub(crate) fn describe(error: &rusqlite::Error) -> (StoreErrorKind, &'static str
             StoreErrorKind::Permission,
             "the store may not be written; check the permissions of the file and its folder",
         ),
+        Some(ErrorCode::CannotOpen | ErrorCode::SystemIoFailure) if are_too_many_files_open() => {
+            (StoreErrorKind::Io, TOO_MANY_FILES)
+        }
         Some(ErrorCode::CannotOpen) => (
             StoreErrorKind::Io,
             "the store cannot be opened; check that its folder exists and can be written",

@@ -2,15 +2,15 @@
 //!
 //! It is not the store's own file: closing a second handle of that would let go of SQLite's locks.
 
-use std::ffi::OsString;
-use std::fs::{File, OpenOptions, TryLockError};
-use std::path::{Path, PathBuf};
+use std::fs::{File, TryLockError};
+use std::path::Path;
 
 use synctable_core::store::ProcessLock;
+use synctable_kv::files::{private, with_suffix};
 
 /// Tries to lock. Where files cannot be made or locked, nothing can be told by it.
 pub(crate) fn try_lock(store: &Path) -> ProcessLock {
-    let Ok(file) = open(&beside(store)) else {
+    let Ok(file) = open(&with_suffix(store, "-push")) else {
         return ProcessLock::Unsupported;
     };
     match file.try_lock() {
@@ -22,15 +22,5 @@ pub(crate) fn try_lock(store: &Path) -> ProcessLock {
 
 fn open(path: &Path) -> std::io::Result<File> {
     // Never removed: who has a removed file locked would not be noticed by who makes it anew.
-    OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(path)
-}
-
-fn beside(store: &Path) -> PathBuf {
-    let mut name = OsString::from(store);
-    name.push("-push");
-    name.into()
+    private(File::options().write(true).create(true).truncate(false)).open(path)
 }

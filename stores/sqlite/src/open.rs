@@ -89,7 +89,14 @@ fn open_file(
         ));
     }
     let path = &options.path;
-    if !files::exists(path)? {
+    if files::exists(path)? {
+        files::remove_dead_drafts(path);
+    } else if let Some(stray) = stray(path)?
+        // Unless another process has just made the file, and its log.
+        && !files::exists(path)?
+    {
+        return Err(stray);
+    } else if !files::exists(path)? {
         if !options.create {
             return Err(files::missing(path));
         }
@@ -98,6 +105,7 @@ fn open_file(
         })?;
     }
     check(kind, options)?;
+    files::warn_if_exposed(path);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let conn = Connection::open_with_flags(path, flags).map_err(|error| at_path(path, error))?;
     let set_up = || {
@@ -117,6 +125,27 @@ fn open_file(
     } else {
         Err(io_error(path, ErrorKind::PermissionDenied.into()))
     }
+}
+
+/// The error for a log or journal that lies beside `path` without its file. SQLite would take it for that of a new file, and replay
+/// what is in it; it may also be the only copy of changes, while somebody puts the file back.
+pub(crate) fn stray(path: &Path) -> Result<Option<StoreError>, StoreError> {
+    for suffix in ["-wal", "-journal", "-shm"] {
+        let beside = files::with_suffix(path, suffix);
+        match fs::symlink_metadata(&beside) {
+            Ok(_) => {
+                let (store, beside) = (shown(path), shown(&beside));
+                let message = format!(
+                    "{beside} belongs to a store at {store}, which is not there; put that store back (the only copy of its last changes \
+                     may be in it), or move {beside} away"
+                );
+                return Ok(Some(StoreError::new(StoreErrorKind::NotAStore, message)));
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(io_error(&beside, error)),
+        }
+    }
+    Ok(None)
 }
 
 /// Opens one more connection, for reading.
@@ -145,7 +174,9 @@ fn set_up(conn: &Connection, options: &Options) -> rusqlite::Result<()> {
 /// The folder is there, so a file that cannot be made or opened in it is one that may not be.
 fn not_permitted(path: &Path, error: rusqlite::Error) -> StoreError {
     match error.sqlite_error_code() {
-        Some(ErrorCode::CannotOpen) => io_error(path, ErrorKind::PermissionDenied.into()),
+        Some(ErrorCode::CannotOpen) if !files::are_too_many_files_open() => {
+            io_error(path, ErrorKind::PermissionDenied.into())
+        }
         _ => at_path(path, error),
     }
 }
@@ -245,14 +276,13 @@ fn look(path: &Path) -> rusqlite::Result<Connection> {
         place.insert(0, b'/');
     }
     let place = percent_encode(&place, &IN_URI);
-    let uri = format!("file:{place}?immutable=1");
+    // The empty authority keeps a path that begins with two slashes from being read as one.
+    let uri = format!("file://{place}?immutable=1");
     Connection::open_with_flags(uri, flags)
 }
 
 fn has_log(path: &Path) -> bool {
-    let mut name = path.as_os_str().to_os_string();
-    name.push("-wal");
-    fs::metadata(name).is_ok_and(|meta| meta.len() > 0)
+    fs::metadata(files::with_suffix(path, "-wal")).is_ok_and(|meta| meta.len() > 0)
 }
 
 /// An error from opening the file itself, for which SQLite does not say whether permission was the reason.

@@ -14,7 +14,7 @@ use synctable_core::store::{
 use synctable_core::{Record, RecordId, Schema, TableName};
 use synctable_kv::files::io_error;
 
-use crate::catalogue::Catalogue;
+use crate::catalogue::{self, Catalogue};
 use crate::lock;
 use crate::open::{self, Options};
 use crate::pool::{NotNow, Pool, Reader, Shared};
@@ -189,11 +189,22 @@ type Read<A, T> = fn(&Reader, &Shared, &TableName, &A) -> Result<T, StoreError>;
 impl LocalStore for SqliteStore {
     async fn define(&self, schema: &Schema) -> Result<(), StoreError> {
         self.shared.check_open()?;
+        // Where nothing is new nothing is written: whoever only reads never waits for another process that writes.
+        if catalogue::grown(&self.schema().await?, schema)?.is_none() {
+            return Ok(());
+        }
         self.queue.define(schema.clone()).await
     }
 
     async fn schema(&self) -> Result<Schema, StoreError> {
-        let shared = Arc::clone(&self.shared);
+        let shared = &self.shared;
+        let now = self
+            .pool
+            .inline(|reader| read::schema(&reader.conn, shared));
+        if let Some(result) = now {
+            return result;
+        }
+        let shared = Arc::clone(shared);
         self.pool
             .off_thread(NotNow::Busy, move |reader| read::schema(reader, &shared))
             .await

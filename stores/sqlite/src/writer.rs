@@ -34,6 +34,8 @@ pub(crate) struct Writer {
     wait: Duration,
     /// About how many pages went to the write-ahead log since it was measured.
     written: usize,
+    /// A transaction was begun: what this connection wrote is made durable when it closes.
+    used: bool,
 }
 
 impl Writer {
@@ -45,6 +47,7 @@ impl Writer {
             poisoned: false,
             wait,
             written: 0,
+            used: false,
         }
     }
 
@@ -154,7 +157,9 @@ impl Writer {
                 .map_err(from_sqlite)?;
             self.durability = durability;
         }
-        run(&self.conn, "BEGIN IMMEDIATE")
+        run(&self.conn, "BEGIN IMMEDIATE")?;
+        self.used = true;
+        Ok(())
     }
 
     /// Ends the transaction: commits after `Ok`, else undoes it.
@@ -239,13 +244,16 @@ impl Writer {
             );
             self.end(touched)?;
         }
-        // Another process may still read; then the log stays and whoever comes next copies it.
-        self.conn
-            .busy_timeout(Duration::ZERO)
-            .map_err(from_sqlite)?;
-        self.conn
-            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
-            .map_err(from_sqlite)?;
+        // Who only read has nothing to see to: the log is for those who write.
+        if self.used {
+            // Another process may still read; then the log stays and whoever comes next copies it.
+            self.conn
+                .busy_timeout(Duration::ZERO)
+                .map_err(from_sqlite)?;
+            self.conn
+                .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+                .map_err(from_sqlite)?;
+        }
         self.conn.close().map_err(|(_, error)| from_sqlite(error))
     }
 }

@@ -15,6 +15,7 @@ use crate::store::Plan;
 use crate::sync::context::SyncContext;
 use crate::sync::inner::Inner;
 use crate::sync::local::typed::{Typed, typed};
+use crate::sync::tables::or_nothing;
 
 /// A query on a local table. Await it: with [`page`](Self::page) for one page, otherwise for everything it describes.
 ///
@@ -99,9 +100,8 @@ impl<T> TableQuery<T> {
     /// How many records match the filter.
     pub async fn count(self) -> Result<u64, Error> {
         let inner = &self.context.inner;
-        inner.tables.ensure(&self.table).await?;
         let query = inner.asked(&self.table, self.query);
-        Ok(inner.store.count(&self.table, &query).await?)
+        Ok(or_nothing(inner.store.count(&self.table, &query).await)?)
     }
 
     /// How the store would answer: which declared index it uses, if any.
@@ -123,13 +123,12 @@ impl Inner {
 impl<T: DeserializeOwned> TableQuery<T> {
     async fn run(self) -> Result<QueryPage<T>, Error> {
         let (name, inner) = (&self.table, &self.context.inner);
-        inner.tables.ensure(name).await?;
         let mut query = inner.asked(name, self.query);
         let one_page = query.page.is_some();
         query.page.get_or_insert(1000);
         let mut records = Vec::new();
         loop {
-            let page = inner.store.query(name, &query).await?;
+            let page = or_nothing(inner.store.query(name, &query).await)?;
             for record in &page.records {
                 records.push(typed(name, record)?);
             }

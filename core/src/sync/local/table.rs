@@ -16,6 +16,7 @@ use crate::sync::local::query::TableQuery;
 use crate::sync::local::typed::{Typed, typed};
 use crate::sync::pull::Pull;
 use crate::sync::pull::audit::Audit;
+use crate::sync::tables::or_nothing;
 
 /// A handle on a table whose records are of type `T`. Made by [`SyncContext::table`]; cheap to clone.
 ///
@@ -29,7 +30,7 @@ pub struct SyncTable<T> {
 
 impl SyncContext {
     /// A handle on a table whose records are of type `T`: any serde type, or [`Record`](crate::Record) for the untyped form.
-    /// A table that was never declared is made on first use.
+    /// A table that was never declared is made by its first change; until then it holds nothing.
     pub fn table<T>(&self, name: &str) -> Result<SyncTable<T>, Error> {
         Ok(SyncTable::new(self.clone(), TableName::new(name)?))
     }
@@ -76,8 +77,8 @@ impl<T> SyncTable<T> {
 
     /// How many records match the query's filter.
     pub async fn count(&self, query: &Query) -> Result<u64, Error> {
-        self.context.inner.tables.ensure(&self.name).await?;
-        Ok(self.context.inner.store.count(&self.name, query).await?)
+        let store = &self.context.inner.store;
+        Ok(or_nothing(store.count(&self.name, query).await)?)
     }
 
     /// True when a record with this id is here.
@@ -89,8 +90,8 @@ impl<T> SyncTable<T> {
     }
 
     async fn get_record(&self, id: &RecordId) -> Result<Option<Record>, Error> {
-        self.context.inner.tables.ensure(&self.name).await?;
-        Ok(self.context.inner.store.get_one(&self.name, id).await?)
+        let store = &self.context.inner.store;
+        Ok(or_nothing(store.get_one(&self.name, id).await)?)
     }
 }
 
