@@ -79,6 +79,12 @@ macro_rules! file_tests {
 
             #[cfg(unix)]
             #[test]
+            fn files_are_their_owners_alone() {
+                $crate::run($crate::files::files_are_their_owners_alone::<$store>());
+            }
+
+            #[cfg(unix)]
+            #[test]
             #[ignore = "the process that a test above starts"]
             fn opens() {
                 $crate::files::opens::<$store>();
@@ -230,6 +236,35 @@ pub fn second_opener_is_taken_or_told<F: FileStore>() {
     }
     drop(first);
     opened::<F>(&path, false);
+}
+
+/// While it is open and when it is closed, nobody else may read or write any file of a new store, nor look into its folder.
+#[cfg(unix)]
+pub async fn files_are_their_owners_alone<F: FileStore>() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    fn assert_private(folder: &Path) {
+        for path in names(folder) {
+            let mode = fs::metadata(&path).expect("it is there").permissions().mode();
+            assert_eq!(mode & 0o077, 0, "{} has the mode {mode:o}", path.display());
+            if path.is_dir() {
+                assert_private(&path);
+            }
+        }
+    }
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("a.store");
+    closed_store::<F>(&path).await;
+    assert_private(folder.path());
+    let store = opened::<F>(&path, false);
+    let large = format!(r#"{{"id":"large","title":"{}"}}"#, "x".repeat(3 << 20));
+    commit(&store, WriteBatch::new().put(&todo(), record(&large))).await;
+    let lock = store.try_lock().await.expect("it is tried");
+    assert_private(folder.path());
+    drop(lock);
+    store.close().await.expect("the store closes");
+    assert_private(folder.path());
 }
 
 #[cfg(unix)]
