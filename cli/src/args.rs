@@ -260,6 +260,15 @@ pub(crate) enum Verb {
         synctable keygen app.key"
     )]
     Keygen { file: PathBuf },
+    /// Copy the store as it is now to a file of its own, while others use it
+    #[command(
+        override_usage = "synctable backup [STORE] TO",
+        after_help = "TO is a path where nothing is. Everything is in the copy; a sealed store's is sealed with the same key. To restore it, open it: \
+        it then takes a name of its own, and its next push asks the server what of its queue was pushed since. Examples:\n  \
+        synctable backup todo-monday.db\n  \
+        synctable backup encrypted+redb:app.redb app-monday.redb --key-file app.key"
+    )]
+    Backup(BackupArgs),
     /// Change the key or passphrase of an encrypted store
     #[command(
         after_help = "The store is verified first; records stay as they are. Copies made before still open with the old key, and who has seen the \
@@ -360,6 +369,16 @@ pub(crate) struct CopyArgs {
     /// The environment variable with the passphrase of the new store
     #[arg(long, value_name = "VAR")]
     pub(crate) to_passphrase_env: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BackupArgs {
+    /// The store, in the place of that of --store
+    #[arg(value_name = "STORE")]
+    pub(crate) place: String,
+    /// Where the copy goes
+    #[arg(value_name = "TO")]
+    pub(crate) to: Option<String>,
 }
 
 #[derive(Debug, Args)]

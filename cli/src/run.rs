@@ -9,7 +9,7 @@ use crate::args::{Cli, Verb};
 use crate::errors::{Done, Failure};
 use crate::log;
 use crate::output::Output;
-use crate::verbs::{admin, demo, import_export, keys, queue, records, serve, sync, verify};
+use crate::verbs::{admin, backup, demo, import_export, keys, queue, records, serve, sync, verify};
 
 pub(crate) fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -117,6 +117,7 @@ async fn run(cli: &Cli, output: &mut Output) -> Result<Done, Failure> {
         } => admin::purge(globals, output, table, filter.as_ref(), *discard_pending).await,
         Verb::Inspect => admin::inspect(globals, output).await,
         Verb::Verify { heal } => verify::verify(globals, output, *heal).await,
+        Verb::Backup(args) => backup::backup(globals, output, args).await,
         Verb::Copy(args) => keys::copy(globals, output, args).await,
         Verb::Keygen { file } => keys::keygen(output, file),
         Verb::Rekey(args) => keys::rekey(globals, output, args).await,

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use serde_json::{Value, json};
+use synctable::kv::files::create_private_folders;
 use synctable::query::Query;
 use synctable::sync::{PullReport, Purge, PushReport, Resolution};
 use synctable::{Draft, Error};
@@ -33,7 +34,7 @@ pub(crate) async fn demo(
     let temporary = match dir {
         None => Some(tempfile::tempdir().map_err(cannot)?),
         Some(dir) => {
-            std::fs::create_dir_all(dir).map_err(cannot)?;
+            create_private_folders(dir).map_err(cannot)?;
             None
         }
     };

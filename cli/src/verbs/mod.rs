@@ -1,6 +1,7 @@
 //! What each verb does.
 
 pub(crate) mod admin;
+pub(crate) mod backup;
 pub(crate) mod demo;
 pub(crate) mod import_export;
 pub(crate) mod keys;

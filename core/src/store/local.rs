@@ -2,11 +2,12 @@
 
 use std::any::Any;
 use std::fmt::Debug;
+use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::{Access, Plan, StoreError, WriteBatch};
+use super::{Access, Plan, StoreError, StoreErrorKind, WriteBatch};
 use crate::name::{RecordId, TableName};
 use crate::query::{Cursor, Query};
 use crate::record::Record;
@@ -97,6 +98,20 @@ pub trait LocalStore: Debug + Send + Sync + 'static {
     /// asks its source first.
     async fn check(&self) -> Result<(), StoreError> {
         Ok(())
+    }
+
+    /// Makes a copy of the store as it is at one moment, at `path`, where nothing may be. `mark` is done in the copy alone, before it has
+    /// its name. Others read and write meanwhile, or wait.
+    ///
+    /// Whatever cuts it off, a whole copy is at `path` or nothing is. What a store under a seal copies stays sealed.
+    ///
+    /// # Errors
+    /// [`Unsupported`](super::StoreErrorKind::Unsupported) where the store has no files, the default;
+    /// [`NotAStore`](super::StoreErrorKind::NotAStore) where something is at `path`.
+    async fn backup(&self, path: &Path, mark: WriteBatch) -> Result<(), StoreError> {
+        let _ = (path, mark);
+        let message = "a store of this kind has no files to back up; copy it into another store";
+        Err(StoreError::new(StoreErrorKind::Unsupported, message))
     }
 
     /// Makes everything durable and lets go of files. Later calls fail with [`Closed`](super::StoreErrorKind::Closed); closing
@@ -236,6 +251,10 @@ impl<S: LocalStore + ?Sized> LocalStore for Arc<S> {
     }
     async fn check(&self) -> Result<(), StoreError> {
         (**self).check().await
+    }
+
+    async fn backup(&self, path: &Path, mark: WriteBatch) -> Result<(), StoreError> {
+        (**self).backup(path, mark).await
     }
     async fn close(&self) -> Result<(), StoreError> {
         (**self).close().await

@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::name::RecordId;
 use crate::schema::Schema;
 use crate::store::{Durability, LocalStore, LocalStoreExt, StoreErrorKind, WriteBatch};
-use crate::sync::admin::copy;
+use crate::sync::admin::{backup, copy};
 use crate::sync::context::SyncContext;
 use crate::sync::decide::conflict::ConflictPolicy;
 use crate::sync::decide::questions::Questions;
@@ -137,6 +137,7 @@ impl ContextBuilder {
             return Err(copy::unfinished().into());
         }
         self.store.define(&system::schema()).await?;
+        backup::settle(self.store.as_ref(), self.ids.as_ref()).await?;
         let store_id = ensure_store_id(self.store.as_ref(), self.ids.as_ref()).await?;
         let tables = Tables::open(Arc::clone(&self.store), &self.schema).await?;
         let (store, clock, ids) = (&self.store, &self.clock, &self.ids);

@@ -21,6 +21,7 @@ mod settings;
 mod system;
 mod tables;
 
+pub use admin::backup::backup_store;
 pub use admin::copy::{CopyReport, copy_store};
 pub use admin::inspect::{
     Finding, Inspection, PullToken, TableStatus, UnknownValue, UnknownValues,

@@ -6,9 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::error::Error;
 use crate::name::{RecordId, TableName};
 use crate::schema::{Schema, TableSchema};
-use crate::store::{
-    Durability, LocalStore, LocalStoreExt, StoreError, StoreErrorKind, WriteBatch,
-};
+use crate::store::{Durability, LocalStore, LocalStoreExt, StoreError, StoreErrorKind, WriteBatch};
 use crate::sync::system::{ATTEMPTS, META, meta_row, meta_value};
 
 /// The tables of a store, as a context knows them.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::ops::Range;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use synctable_core::store::{Durability, StoreError, StoreErrorKind};
@@ -241,6 +242,40 @@ impl<B: KvBackend> KvBackend for Sealed<B> {
 
     fn check(&self) -> Result<(), StoreError> {
         self.0.check()
+    }
+
+    /// The copy is sealed as this store is, under the same keys. It also keeps the store id: that is in each seal.
+    fn copy_to(&self, path: &Path) -> Result<Arc<dyn KvBackend>, StoreError> {
+        let inner = &self.0;
+        let keys = || {
+            let opened = inner.opened();
+            (opened.header.clone(), Arc::clone(&opened.ring))
+        };
+        let before = keys();
+        let copy = inner.backend.copy_to(path)?;
+        let (header, manifest) = {
+            let snapshot = copy.snapshot()?;
+            (snapshot.get(HEADER)?, snapshot.get(MANIFEST)?)
+        };
+        // The keys may have been changed meanwhile: those count that are in the copy.
+        let (header, ring) = [before, keys()]
+            .into_iter()
+            .find(|(known, _)| Some(known.encode()) == header)
+            .ok_or_else(|| {
+                let message = "the keys of the store were changed as it was copied; try again";
+                StoreError::new(StoreErrorKind::Other, message)
+            })?;
+        let manifest = manifest.ok_or_else(tampered)?;
+        let manifest = Manifest::open(ring.current(), &inner.store_id, &manifest)?;
+        Ok(Arc::new(Sealed::new(Inner {
+            backend: copy,
+            layout: inner.layout,
+            store_id: inner.store_id,
+            opened: RwLock::new(Opened { header, ring }),
+            writer: Mutex::new(Writer::new(manifest)),
+            directory: Mutex::new(Directory::default()),
+            cache: Mutex::new(Cache::new(0)),
+        })))
     }
 
     fn close(&self) -> Result<(), StoreError> {

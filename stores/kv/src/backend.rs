@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt::{self, Debug};
 use std::ops::{Bound, Range};
+use std::path::Path;
 use std::sync::Arc;
 
-use synctable_core::store::{Durability, StoreError};
+use synctable_core::store::{Durability, StoreError, StoreErrorKind};
 
 /// A key and its value.
 pub type Entry = (Vec<u8>, Vec<u8>);
@@ -44,6 +45,14 @@ pub trait KvBackend: Debug + Send + Sync + 'static {
         Ok(())
     }
 
+    /// Makes an engine of the same kind at `path`, where nothing is, that holds what is stored now, and opens it.
+    /// [`copy_entries`](crate::copy_entries) does the copying. By default an engine has no files.
+    fn copy_to(&self, path: &Path) -> Result<Arc<dyn KvBackend>, StoreError> {
+        let _ = path;
+        let message = "a store of this kind has no files to back up; copy it into another store";
+        Err(StoreError::new(StoreErrorKind::Unsupported, message))
+    }
+
     /// Makes everything durable and lets go of files. Called at most once, and no other method after it.
     fn close(&self) -> Result<(), StoreError> {
         Ok(())
@@ -66,6 +75,10 @@ impl<B: KvBackend + ?Sized> KvBackend for Arc<B> {
     }
     fn check(&self) -> Result<(), StoreError> {
         (**self).check()
+    }
+
+    fn copy_to(&self, path: &Path) -> Result<Arc<dyn KvBackend>, StoreError> {
+        (**self).copy_to(path)
     }
     fn close(&self) -> Result<(), StoreError> {
         (**self).close()

@@ -72,6 +72,13 @@ macro_rules! local_store {
             async fn check(&self) -> Result<(), $crate::delegate::StoreError> {
                 $crate::delegate::LocalStore::check(&self.0).await
             }
+            async fn backup(
+                &self,
+                path: &std::path::Path,
+                mark: $crate::delegate::WriteBatch,
+            ) -> Result<(), $crate::delegate::StoreError> {
+                $crate::delegate::LocalStore::backup(&self.0, path, mark).await
+            }
             async fn close(&self) -> Result<(), $crate::delegate::StoreError> {
                 $crate::delegate::LocalStore::close(&self.0).await
             }

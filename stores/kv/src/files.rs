@@ -10,7 +10,8 @@ use std::path::Path;
 use synctable_core::store::{StoreError, StoreErrorKind};
 
 pub use access::{
-    create_private, create_private_folder, exposure, make_private, private, warn_if_exposed,
+    create_private, create_private_folder, create_private_folders, exposure, make_private, private,
+    warn_if_exposed,
 };
 pub use draft::{Draft, Taken, remove_dead_drafts, with_suffix};
 
@@ -126,6 +127,36 @@ pub fn folder_of(path: &Path) -> Result<(), StoreError> {
         )),
         _ => Ok(()),
     }
+}
+
+/// The error for a log or journal that lies beside `path` without its file. SQLite would take it for that of a new file, and replay
+/// what is in it; it may also be the only copy of changes, while somebody puts the file back.
+pub fn stray(path: &Path) -> Result<Option<StoreError>, StoreError> {
+    for suffix in ["-wal", "-journal", "-shm"] {
+        let beside = with_suffix(path, suffix);
+        match fs::symlink_metadata(&beside) {
+            Ok(_) => {
+                let (store, beside) = (shown(path), shown(&beside));
+                let message = format!(
+                    "{beside} belongs to a store at {store}, which is not there; put that store back (the only copy of its last changes \
+                     may be in it), or move {beside} away"
+                );
+                return Ok(Some(StoreError::new(StoreErrorKind::NotAStore, message)));
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(io_error(&beside, error)),
+        }
+    }
+    Ok(None)
+}
+
+/// Fails where something new cannot be made at `path`: something is there, or its log is, or the folder around it is not.
+pub fn check_vacant(path: &Path) -> Result<(), StoreError> {
+    if fs::symlink_metadata(path).is_ok() {
+        return Err(taken(path));
+    }
+    folder_of(path)?;
+    stray(path)?.map_or(Ok(()), Err)
 }
 
 /// Something is at a path where something new is to be made.

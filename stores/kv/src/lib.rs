@@ -57,6 +57,7 @@
 //! ```
 
 mod backend;
+mod backup;
 mod catalogue;
 mod changes;
 mod condition;
@@ -72,5 +73,6 @@ mod value;
 mod values;
 
 pub use backend::{Entry, Indexes, KvBackend, KvBatch, KvSnapshot, Promises};
+pub use backup::copy_entries;
 pub use key::Key;
 pub use store::KvStore;

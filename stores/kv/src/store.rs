@@ -1,5 +1,6 @@
 //! The store over a backend: catalogue, checks, writes and queries.
 
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use async_trait::async_trait;
@@ -11,6 +12,7 @@ use synctable_core::store::{
 use synctable_core::{IndexSpec, Record, RecordId, Schema, TableName, TableSchema};
 
 use crate::backend::{Indexes, KvBackend, KvBatch, KvSnapshot};
+use crate::backup::backup;
 use crate::catalogue::{Catalogue, State};
 use crate::changes::Changes;
 use crate::index::{self, PageOf, Walker};
@@ -307,7 +309,7 @@ impl<B: KvBackend> KvStore<B> {
         }
     }
 
-    fn commit_now(&self, batch: &WriteBatch) -> Result<(), StoreError> {
+    pub(crate) fn commit_now(&self, batch: &WriteBatch) -> Result<(), StoreError> {
         let mut writer = self.writer();
         let mut catalogue = self.catalogue()?;
         let mut plan = self.judged(&catalogue, batch)?;
@@ -344,7 +346,7 @@ impl<B: KvBackend> KvStore<B> {
         Ok(changes.batch)
     }
 
-    fn close_now(&self) -> Result<(), StoreError> {
+    pub(crate) fn close_now(&self) -> Result<(), StoreError> {
         let _writer = self.writer();
         if self.catalogue().is_err() {
             return Ok(());
@@ -401,6 +403,11 @@ impl<B: KvBackend> LocalStore for KvStore<B> {
         // What is closed says so.
         self.catalogue()?;
         self.backend.check()
+    }
+
+    async fn backup(&self, path: &Path, mark: WriteBatch) -> Result<(), StoreError> {
+        self.catalogue()?;
+        backup(&self.backend, path, &mark)
     }
 
     async fn close(&self) -> Result<(), StoreError> {

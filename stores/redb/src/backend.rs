@@ -3,19 +3,20 @@
 use std::fmt;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
-use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use redb::{
     AccessGuard, Database, ReadOnlyDatabase, ReadOnlyTable, ReadableDatabase, StorageError,
     TableDefinition,
 };
 use synctable_core::store::{StoreError, StoreErrorKind};
-use synctable_kv::{Entry, KvBackend, KvBatch, KvSnapshot, Promises};
+use synctable_kv::{Entry, KvBackend, KvBatch, KvSnapshot, Promises, copy_entries};
 
 use crate::error::{
     closed, damaged, from_close, from_commit, from_storage, from_table, from_transaction, uncertain,
 };
+use crate::open::RedbBuilder;
 
 /// All entries.
 pub(crate) const TABLE: TableDefinition<&[u8], &[u8]> = TableDefinition::new("synctable");
@@ -78,6 +79,12 @@ impl KvBackend for RedbBackend {
 
     fn promises(&self) -> Promises {
         Promises::default().with_persistent(true).with_durable(true)
+    }
+
+    fn copy_to(&self, path: &Path) -> Result<Arc<dyn KvBackend>, StoreError> {
+        let copy = RedbBuilder::new(path).backend()?;
+        copy_entries(&*self.snapshot()?, &copy)?;
+        Ok(Arc::new(copy))
     }
 
     fn close(&self) -> Result<(), StoreError> {

@@ -4,14 +4,15 @@ use std::fmt;
 use std::io;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
-use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use synctable_core::store::{Durability, StoreError};
-use synctable_kv::{Entry, KvBackend, KvBatch, KvSnapshot, Promises};
+use synctable_kv::{Entry, KvBackend, KvBatch, KvSnapshot, Promises, copy_entries};
 
 use crate::durable::Open;
 use crate::error::{closed, damaged, from_sled, not_synced, uncertain};
+use crate::open::SledBuilder;
 
 /// A [`KvBackend`] in one sled folder, made by [`SledBuilder::backend`](crate::SledBuilder::backend).
 pub struct SledBackend {
@@ -74,6 +75,12 @@ impl KvBackend for SledBackend {
 
     fn promises(&self) -> Promises {
         Promises::default().with_persistent(true).with_durable(true)
+    }
+
+    fn copy_to(&self, path: &Path) -> Result<Arc<dyn KvBackend>, StoreError> {
+        let copy = SledBuilder::new(path).backend()?;
+        copy_entries(&*self.snapshot()?, &copy)?;
+        Ok(Arc::new(copy))
     }
 
     fn close(&self) -> Result<(), StoreError> {

@@ -114,14 +114,7 @@ fn build(draft: &Path, path: &Path, cache: u64) -> Result<(), StoreError> {
         Ok(Lock(mark))
     };
     let mark = mark().map_err(|error| io_error(path, error))?;
-    SledBackend::new(draft.to_owned(), start(draft, cache, mark)?).close()?;
-    let sync = || {
-        for entry in fs::read_dir(draft)? {
-            File::open(entry?.path())?.sync_all()?;
-        }
-        files::sync_folder(draft)
-    };
-    sync().map_err(|error| io_error(path, error))
+    SledBackend::new(draft.to_owned(), start(draft, cache, mark)?).close()
 }
 
 /// Reads the mark and locks it.

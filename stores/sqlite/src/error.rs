@@ -78,3 +78,9 @@ pub(crate) fn unknown() -> StoreError {
         "writing failed and it is not known what is on disk; open the store again to see",
     )
 }
+
+/// The system starts no more threads.
+pub(crate) fn no_threads(error: std::io::Error) -> StoreError {
+    let message = "the system gives no more threads; close something and try again";
+    StoreError::new(StoreErrorKind::Other, message).with_source(error)
+}

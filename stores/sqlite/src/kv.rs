@@ -3,12 +3,12 @@
 use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OptionalExtension, params};
 use synctable_core::store::{Durability, StoreError, StoreErrorKind};
-use synctable_kv::files::io_error;
+use synctable_kv::files::{create_private, io_error};
 use synctable_kv::{Entry, KvBackend, KvBatch, KvSnapshot, Promises};
 
 use crate::error::{closed, describe, from_sqlite, unknown};
@@ -133,6 +133,17 @@ impl KvBackend for SqliteKv {
 
     fn promises(&self) -> Promises {
         Promises::default().with_persistent(true).with_durable(true)
+    }
+
+    fn copy_to(&self, path: &Path) -> Result<Arc<dyn KvBackend>, StoreError> {
+        create_private(path).map_err(|error| io_error(path, error))?;
+        {
+            let file = self.file.read().unwrap_or_else(PoisonError::into_inner);
+            let file = file.as_ref().ok_or_else(closed)?.lock();
+            let conn = &file.unwrap_or_else(PoisonError::into_inner).conn;
+            open::copy_into(conn, path).map_err(|error| open::at_path(path, error))?;
+        }
+        Ok(Arc::new(Self::builder(path).create(false).open()?))
     }
 
     fn close(&self) -> Result<(), StoreError> {

@@ -6,6 +6,7 @@
 //!
 //! [`SqliteKv`] is another kind of file, with bytes only: encrypted stores are built on it.
 
+mod backup;
 mod catalogue;
 mod error;
 mod explain;

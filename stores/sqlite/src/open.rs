@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use rusqlite::config::DbConfig;
+use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use synctable_core::store::{StoreError, StoreErrorKind};
 use synctable_kv::files::{self, io_error, not_ours, shown};
@@ -91,7 +92,7 @@ fn open_file(
     let path = &options.path;
     if files::exists(path)? {
         files::remove_dead_drafts(path);
-    } else if let Some(stray) = stray(path)?
+    } else if let Some(stray) = files::stray(path)?
         // Unless another process has just made the file, and its log.
         && !files::exists(path)?
     {
@@ -125,27 +126,6 @@ fn open_file(
     } else {
         Err(io_error(path, ErrorKind::PermissionDenied.into()))
     }
-}
-
-/// The error for a log or journal that lies beside `path` without its file. SQLite would take it for that of a new file, and replay
-/// what is in it; it may also be the only copy of changes, while somebody puts the file back.
-pub(crate) fn stray(path: &Path) -> Result<Option<StoreError>, StoreError> {
-    for suffix in ["-wal", "-journal", "-shm"] {
-        let beside = files::with_suffix(path, suffix);
-        match fs::symlink_metadata(&beside) {
-            Ok(_) => {
-                let (store, beside) = (shown(path), shown(&beside));
-                let message = format!(
-                    "{beside} belongs to a store at {store}, which is not there; put that store back (the only copy of its last changes \
-                     may be in it), or move {beside} away"
-                );
-                return Ok(Some(StoreError::new(StoreErrorKind::NotAStore, message)));
-            }
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(error) => return Err(io_error(&beside, error)),
-        }
-    }
-    Ok(None)
 }
 
 /// Opens one more connection, for reading.
@@ -191,6 +171,12 @@ fn build(kind: &Kind, draft: &Path) -> rusqlite::Result<()> {
         "BEGIN; PRAGMA application_id = {}; PRAGMA user_version = {}; {} COMMIT;",
         kind.application, kind.format, kind.create
     ))?;
+    keep_log(&conn)?;
+    conn.close().map_err(|(_, error)| error)
+}
+
+/// Makes a file one with a write-ahead log.
+fn keep_log(conn: &Connection) -> rusqlite::Result<()> {
     // A sync that fails here leaves the journal as it was, without an error.
     let mode: String =
         conn.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
@@ -200,7 +186,19 @@ fn build(kind: &Kind, draft: &Path) -> rusqlite::Result<()> {
             Some(format!("the journal stays in the mode {mode}")),
         ));
     }
-    conn.close().map_err(|(_, error)| error)
+    Ok(())
+}
+
+/// Copies what the connection sees at this moment into the empty file `draft`, without what was deleted. Others may write meanwhile.
+pub(crate) fn copy_into(conn: &Connection, draft: &Path) -> rusqlite::Result<()> {
+    // As the file system has it: not all paths are text.
+    let path = ValueRef::Text(draft.as_os_str().as_encoded_bytes());
+    conn.execute("VACUUM INTO ?1", [ToSqlOutput::Borrowed(path)])?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let copy = Connection::open_with_flags(draft, flags)?;
+    copy.pragma_update(None, "synchronous", "EXTRA")?;
+    keep_log(&copy)?;
+    copy.close().map_err(|(_, error)| error)
 }
 
 /// Judges the file without changing it.
@@ -295,7 +293,7 @@ fn cannot_open(path: &Path, error: rusqlite::Error) -> StoreError {
     at_path(path, error)
 }
 
-fn at_path(path: &Path, error: rusqlite::Error) -> StoreError {
+pub(crate) fn at_path(path: &Path, error: rusqlite::Error) -> StoreError {
     let (kind, message) = describe(&error);
     StoreError::new(kind, format!("{}: {message}", shown(path))).with_source(error)
 }

@@ -7,11 +7,11 @@ use std::thread::{self, JoinHandle};
 
 use rusqlite::Connection;
 use synctable_core::query::Stop;
-use synctable_core::store::{StoreError, StoreErrorKind};
+use synctable_core::store::StoreError;
 use tokio::sync::oneshot;
 
 use crate::catalogue::{self, Catalogue};
-use crate::error::{closed, from_sqlite};
+use crate::error::{closed, from_sqlite, no_threads};
 use crate::gauge::{Gauge, STEPS};
 use crate::open::{self, Options};
 use crate::sql::functions;
@@ -347,13 +347,7 @@ impl Workers {
                     })
             })
             .collect::<Result<_, _>>()
-            .map_err(|error| {
-                StoreError::new(
-                    StoreErrorKind::Other,
-                    "the system gives no more threads; close something and try again",
-                )
-                .with_source(error)
-            })?;
+            .map_err(no_threads)?;
         Ok(Self { jobs, threads })
     }
 }
@@ -377,6 +371,7 @@ mod tests {
     use std::task::{Context, Waker};
     use std::time::Duration;
 
+    use synctable_core::store::StoreErrorKind;
     use tempfile::TempDir;
 
     use super::*;

@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread::{self, JoinHandle};
 
 use synctable_core::Schema;
-use synctable_core::store::{StoreError, StoreErrorKind, Write, WriteBatch};
+use synctable_core::store::{StoreError, Write, WriteBatch};
 use tokio::sync::oneshot;
 
-use crate::error::closed;
+use crate::error::{closed, no_threads};
 use crate::writer::Writer;
 
 /// The most batches of one transaction.
@@ -57,13 +57,7 @@ impl Queue {
         let thread = thread::Builder::new()
             .name("synctable-sqlite".into())
             .spawn(move || work(&cell, &inbox, &crowd))
-            .map_err(|error| {
-                StoreError::new(
-                    StoreErrorKind::Other,
-                    "the system gives no more threads; close something and try again",
-                )
-                .with_source(error)
-            })?;
+            .map_err(no_threads)?;
         Ok(Self {
             writer,
             batches: Arc::default(),

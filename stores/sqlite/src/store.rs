@@ -2,7 +2,7 @@
 
 use std::borrow::Borrow;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +14,9 @@ use synctable_core::store::{
 use synctable_core::{Record, RecordId, Schema, TableName};
 use synctable_kv::files::io_error;
 
+use crate::backup;
 use crate::catalogue::{self, Catalogue};
+use crate::error::closed;
 use crate::lock;
 use crate::open::{self, Options};
 use crate::pool::{NotNow, Pool, Reader, Shared};
@@ -44,7 +46,7 @@ use crate::writer::Writer;
 /// # });
 /// ```
 pub struct SqliteStore {
-    path: PathBuf,
+    options: Options,
     shared: Arc<Shared>,
     // Dropped in this order: the connection that writes closes last and so leaves no log file behind.
     pool: Pool,
@@ -144,7 +146,7 @@ impl SqliteBuilder {
         let queue = Queue::start(writer, self.inline)?;
         let pool = Pool::open(&self.options, &shared)?;
         Ok(SqliteStore {
-            path: self.options.path,
+            options: self.options,
             shared,
             pool,
             queue,
@@ -247,7 +249,14 @@ impl LocalStore for SqliteStore {
 
     async fn try_lock(&self) -> Result<ProcessLock, StoreError> {
         self.shared.check_open()?;
-        Ok(lock::try_lock(&self.path))
+        Ok(lock::try_lock(&self.options.path))
+    }
+
+    async fn backup(&self, path: &Path, mark: WriteBatch) -> Result<(), StoreError> {
+        self.shared.check_open()?;
+        backup::start(self.options.clone(), path.to_owned(), mark)?
+            .await
+            .map_err(|_| closed())?
     }
 
     async fn close(&self) -> Result<(), StoreError> {
@@ -263,7 +272,7 @@ impl LocalStore for SqliteStore {
 impl fmt::Debug for SqliteStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SqliteStore")
-            .field("path", &self.path)
+            .field("path", &self.options.path)
             .finish_non_exhaustive()
     }
 }

@@ -245,7 +245,10 @@ pub async fn files_are_their_owners_alone<F: FileStore>() {
 
     fn assert_private(folder: &Path) {
         for path in names(folder) {
-            let mode = fs::metadata(&path).expect("it is there").permissions().mode();
+            let mode = fs::metadata(&path)
+                .expect("it is there")
+                .permissions()
+                .mode();
             assert_eq!(mode & 0o077, 0, "{} has the mode {mode:o}", path.display());
             if path.is_dir() {
                 assert_private(&path);

@@ -17,7 +17,7 @@ const PAGE: u32 = 500;
 /// The row that is in the target while it is not a whole copy.
 const STATE: &str = "state";
 /// The row by which contexts take turns at a queue.
-const CLAIM: &str = "claim";
+pub(crate) const CLAIM: &str = "claim";
 
 /// What was copied.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -146,7 +146,7 @@ pub async fn copy_store(
 }
 
 /// The identity of the store of a device.
-async fn identity(store: &dyn LocalStore) -> Result<Option<String>, StoreError> {
+pub(crate) async fn identity(store: &dyn LocalStore) -> Result<Option<String>, StoreError> {
     match store.get_one(&META, &RecordId::system("store")).await {
         Ok(row) => row.as_ref().map(meta_value).transpose(),
         Err(error) if error.kind() == StoreErrorKind::UnknownTable => Ok(None),

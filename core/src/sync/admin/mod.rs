@@ -1,5 +1,6 @@
-//! Looking after a store: inspect, copy, purge.
+//! Looking after a store: inspect, copy, back up, purge.
 
+pub(crate) mod backup;
 pub(crate) mod copy;
 pub(crate) mod inspect;
 pub(crate) mod purge;

@@ -3,7 +3,7 @@
 pub(crate) mod answer;
 pub(crate) mod course;
 pub(crate) mod deliver;
-mod key;
+pub(crate) mod key;
 pub(crate) mod lease;
 pub(crate) mod mark;
 pub(crate) mod meaning;

@@ -24,10 +24,19 @@ pub fn create_private(path: &Path) -> io::Result<File> {
 
 /// Makes a folder that its owner alone may use.
 pub fn create_private_folder(path: &Path) -> io::Result<()> {
+    private_folders().create(path)
+}
+
+/// Makes a folder and those around it that are missing; their owner alone may use them. One that is there stays as it is.
+pub fn create_private_folders(path: &Path) -> io::Result<()> {
+    private_folders().recursive(true).create(path)
+}
+
+fn private_folders() -> fs::DirBuilder {
     let mut builder = fs::DirBuilder::new();
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path)
+    builder
 }
 
 /// Takes the rights of others from the files in a folder and its folders, where the folder itself is its owner's alone.

@@ -79,8 +79,9 @@ impl Draft {
         &self.path
     }
 
-    /// Gives it its name, durably. All in it is closed and synced by now.
+    /// Gives it its name, durably. All in it is closed by now.
     pub fn place(self, if_taken: Taken) -> Result<(), StoreError> {
+        sync_all(&self.path).map_err(|error| io_error(&self.target, error))?;
         let placed = if self.path.is_dir() {
             self.place_folder(if_taken)
         } else {
@@ -185,6 +186,17 @@ fn draft_in(name: &OsStr, of: &OsStr) -> Option<OsString> {
     draft.push(NEW);
     draft.push(numbers);
     Some(draft)
+}
+
+/// Brings a file, or all in a folder, to the disk.
+fn sync_all(path: &Path) -> io::Result<()> {
+    if !path.is_dir() {
+        return File::options().write(true).open(path)?.sync_all();
+    }
+    for entry in fs::read_dir(path)? {
+        sync_all(&entry?.path())?;
+    }
+    sync_folder(path)
 }
 
 /// A name that no other call and no other process uses.

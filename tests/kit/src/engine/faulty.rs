@@ -1,5 +1,6 @@
 //! A store of which one call fails, or every call from one on.
 
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -185,6 +186,11 @@ impl LocalStore for Faulty {
     async fn check(&self) -> Result<(), StoreError> {
         self.fails(Call::Read)?;
         self.inner.check().await
+    }
+
+    async fn backup(&self, path: &Path, mark: WriteBatch) -> Result<(), StoreError> {
+        self.fails(Call::Read)?;
+        self.inner.backup(path, mark).await
     }
     async fn close(&self) -> Result<(), StoreError> {
         self.inner.close().await

@@ -1,6 +1,7 @@
 //! A store that takes its time around each commit, so that a future can be dropped at every point of it.
 
 use std::fmt;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -190,6 +191,10 @@ impl LocalStore for Slow {
     }
     async fn check(&self) -> Result<(), StoreError> {
         self.inner.check().await
+    }
+
+    async fn backup(&self, path: &Path, mark: WriteBatch) -> Result<(), StoreError> {
+        self.inner.backup(path, mark).await
     }
     async fn close(&self) -> Result<(), StoreError> {
         self.inner.close().await

@@ -1,5 +1,6 @@
 //! The disk of a client: a store whose calls take their time and fail.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -219,6 +220,10 @@ impl LocalStore for Disk {
     }
     async fn check(&self) -> Result<(), StoreError> {
         self.inner.check().await
+    }
+
+    async fn backup(&self, path: &Path, mark: WriteBatch) -> Result<(), StoreError> {
+        self.inner.backup(path, mark).await
     }
     async fn close(&self) -> Result<(), StoreError> {
         Ok(())
