@@ -6,12 +6,14 @@
     reason = "tests fail by panicking"
 )]
 
+mod backup;
 mod bad_input;
 mod conflicts;
 mod crash;
 mod delivery;
 mod demo;
 mod encrypted;
+mod files;
 mod gate;
 mod genuine;
 mod identity;
