@@ -98,7 +98,10 @@ async fn a_backup_is_one_moment_of_a_store_that_is_written_all_the_while() {
             let store = open(kind, &folder.path().join("store"), Missing::Make);
             let sync = context(&store, &TestServer::new()).await;
             insert_pairs(&sync, 0, size).await;
-            let (stop, written) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(size)));
+            let (stop, written) = (
+                Arc::new(AtomicBool::new(false)),
+                Arc::new(AtomicUsize::new(size)),
+            );
             let writer = {
                 let (sync, stop, written) = (sync.clone(), Arc::clone(&stop), Arc::clone(&written));
                 tokio::spawn(async move {
@@ -125,9 +128,15 @@ async fn a_backup_is_one_moment_of_a_store_that_is_written_all_the_while() {
             sync.close().await.unwrap();
             for (path, before, after) in moments {
                 let pairs = is_one_moment(&open(kind, &path, Missing::Refuse)).await;
-                assert!((before..=after).contains(&pairs), "{kind}: {before} {pairs} {after}");
+                assert!(
+                    (before..=after).contains(&pairs),
+                    "{kind}: {before} {pairs} {after}"
+                );
             }
-            assert!(is_one_moment(&open(kind, &folder.path().join("store"), Missing::Refuse)).await > size);
+            assert!(
+                is_one_moment(&open(kind, &folder.path().join("store"), Missing::Refuse)).await
+                    > size
+            );
             let left = std::fs::read_dir(folder.path()).unwrap();
             let names = left.map(|entry| entry.unwrap().file_name().into_string().unwrap());
             let drafts = names.filter(|name| name.contains(".new-")).count();
@@ -182,7 +191,11 @@ async fn what_is_restored_is_a_device_of_its_own() {
                 todos.update("new", &json!({"more": true})).await.unwrap();
             }
             let report = sync.push().await.unwrap();
-            assert_eq!((report.conflicts, report.rejected), (0, 0), "{kind}: {report:?}");
+            assert_eq!(
+                (report.conflicts, report.rejected),
+                (0, 0),
+                "{kind}: {report:?}"
+            );
             // The edit waited behind what had been pushed.
             sync.push().await.unwrap();
             assert_eq!(sync.pending_count(), 0, "{kind}");
@@ -221,7 +234,10 @@ async fn a_dropped_backup_is_whole_or_absent() {
             () = std::future::ready(()) => {}
         }
         if path.exists() {
-            assert_eq!(is_one_moment(&open(kind, &path, Missing::Refuse)).await, 500);
+            assert_eq!(
+                is_one_moment(&open(kind, &path, Missing::Refuse)).await,
+                500
+            );
         }
         sync.close().await.unwrap();
     }

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use clap::error::ErrorKind;
+use synctable::kv::files;
 
 use crate::args::{Cli, Verb};
 use crate::errors::{Done, Failure};
@@ -11,12 +12,19 @@ use crate::log;
 use crate::output::Output;
 use crate::verbs::{admin, backup, demo, import_export, keys, queue, records, serve, sync, verify};
 
+/// How many files the runtime opens at most.
+const FILES: usize = 8;
+
 pub(crate) fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };
     log::start(matches!(cli.verb, Verb::Serve(_)));
+    // The runtime would panic.
+    if !files::are_left(FILES) {
+        return Failure::failed(files::TOO_MANY_FILES).report();
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

@@ -35,7 +35,7 @@ fn drafts(folder: &Path) -> usize {
 
 #[test]
 fn a_backup_is_one_moment_of_a_store_that_another_process_writes() {
-    for size in [50, 2000, 20_000] {
+    for size in [50, 1000, 8000] {
         let device = Device::new();
         let before = lines(size, row);
         device.feed(&["import", "todoitem", "-"], &before).expect(0);

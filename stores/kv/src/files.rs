@@ -65,15 +65,20 @@ pub fn is_too_many_files(error: &io::Error) -> bool {
 
 /// True where the process can hardly open more files, for engines that do not tell why a file could not be opened.
 pub fn are_too_many_files_open() -> bool {
+    // As many as an engine may have tried to open at once, and closed when one of them failed.
+    !are_left(4)
+}
+
+/// True where the process may open so many more files.
+pub fn are_left(count: usize) -> bool {
     let nothing = if cfg!(windows) { "NUL" } else { "/dev/null" };
     let mut opened = Vec::new();
-    // As many as an engine may have tried to open at once, and closed when one of them failed.
-    (0..4).any(|_| match File::open(nothing) {
+    (0..count).all(|_| match File::open(nothing) {
         Ok(file) => {
             opened.push(file);
-            false
+            true
         }
-        Err(error) => is_too_many_files(&error),
+        Err(error) => !is_too_many_files(&error),
     })
 }
 
