@@ -164,7 +164,7 @@ async fn defining_waits_only_for_what_is_new() {
     let store = Rows::open_at(&path, false).unwrap();
     store.define(&schema()).await.unwrap();
     store.define(&Schema::new()).await.unwrap();
-    let retyped = TableSchema::new().with_field("title", FieldType::Int);
+    let retyped = TableSchema::new().with_field("title", FieldType::Integer);
     let retyped = Schema::new().with_table(todo(), retyped);
     let error = store.define(&retyped).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Schema);
