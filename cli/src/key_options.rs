@@ -77,6 +77,8 @@ impl KeyOptions<'_> {
         missing: Missing,
         known: Option<Anchor>,
     ) -> Result<OpenedStore, Failure> {
+        // Before files are there that go when the store is closed.
+        let exposure = url.exposure();
         let mut secret = self.secret_of(url)?;
         if secret.is_some() {
             if missing == Missing::Make && !url.path().exists() {
@@ -91,7 +93,7 @@ impl KeyOptions<'_> {
         };
         // The log has said it where it shows warnings.
         if !log::shows_warnings()
-            && let Some(exposure) = url.exposure()
+            && let Some(exposure) = exposure
         {
             say(&format!("warning: {exposure}"));
         }

@@ -265,7 +265,7 @@ impl<B: KvBackend> KvBackend for Sealed<B> {
                 let message = "the keys of the store were changed as it was copied; try again";
                 StoreError::new(StoreErrorKind::Other, message)
             })?;
-        let manifest = manifest.ok_or_else(tampered)?;
+        let manifest = manifest.ok_or_else(crate::cipher::tampered)?;
         let manifest = Manifest::open(ring.current(), &inner.store_id, &manifest)?;
         Ok(Arc::new(Sealed::new(Inner {
             backend: copy,

@@ -39,7 +39,7 @@ fn backup(mut options: Options, target: &Path, mark: &WriteBatch) -> Result<(), 
         let source = open::open_reader(&options)?;
         open::copy_into(&source, draft.path()).map_err(|error| open::at_path(&target, error))?;
     }
-    options.path = draft.path().to_owned();
+    draft.path().clone_into(&mut options.path);
     options.create = false;
     let conn = open::open(&options)?;
     let shared = Arc::new(Shared::new(Catalogue::load(&conn)?));

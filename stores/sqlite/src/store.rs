@@ -200,15 +200,14 @@ impl LocalStore for SqliteStore {
 
     async fn schema(&self) -> Result<Schema, StoreError> {
         let shared = &self.shared;
-        let now = self
-            .pool
-            .inline(|reader| read::schema(&reader.conn, shared));
-        if let Some(result) = now {
-            return result;
-        }
+        let here = self.pool.inline(|reader| read::schema(reader, shared));
+        let why = match here {
+            Ok(result) => return result,
+            Err(why) => why,
+        };
         let shared = Arc::clone(shared);
         self.pool
-            .off_thread(NotNow::Busy, move |reader| read::schema(reader, &shared))
+            .off_thread(why, move |reader| read::schema(reader, &shared))
             .await
     }
 
