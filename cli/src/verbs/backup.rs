@@ -24,7 +24,7 @@ pub(crate) async fn backup(
         None => (globals.store.clone(), &args.place),
     };
     let path = target(&from, to)?;
-    let store = globals.keys().open(&from, Missing::Refuse)?.store;
+    let store = globals.keys().open(&from, Missing::Refuse, None)?.store;
     let made = backup_store(&*store, &path).await;
     let closed = store.close().await;
     made?;

@@ -19,7 +19,7 @@ use crate::catalogue::{self, Catalogue};
 use crate::error::closed;
 use crate::lock;
 use crate::open::{self, Options};
-use crate::pool::{NotNow, Pool, Reader, Shared};
+use crate::pool::{Pool, Reader, Shared};
 use crate::queue::Queue;
 use crate::read;
 use crate::writer::Writer;
