@@ -4,10 +4,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::Uri;
 use synctable_core::store::{LocalStore, StoreError};
 use synctable_core::{Clock, IdSource, Schema, SystemClock, TableName, TableSchema, UuidV7};
 
 use crate::access::Access;
+use crate::door::{Door, HostName, Origin};
 use crate::handler::Core;
 use crate::identity;
 use crate::limits::Limits;
@@ -15,6 +17,7 @@ use crate::retention::{self, Pruner, Retention};
 use crate::scans::Scans;
 use crate::server::TableServer;
 use crate::tables::Tables;
+use crate::tls::Tls;
 use crate::turns::Turns;
 
 /// Collects what a [`TableServer`] shall be.
@@ -28,6 +31,8 @@ pub struct TableServerBuilder {
     ids_of: HashMap<TableName, Arc<dyn IdSource>>,
     access: Option<Arc<dyn Access>>,
     base_url: Option<String>,
+    door: Door,
+    tls: Option<Tls>,
     limits: Limits,
     retention: Retention,
 }
@@ -43,6 +48,8 @@ impl TableServerBuilder {
             ids_of: HashMap::new(),
             access: None,
             base_url: None,
+            door: Door::default(),
+            tls: None,
             limits: Limits::default(),
             retention: Retention::default(),
         }
@@ -101,10 +108,60 @@ impl TableServerBuilder {
     }
 
     /// Says where clients find the server, such as `https://example.com/api`; the tables are at `/tables` below it.
-    /// Links to next pages start with it. Without it they start with `http://` and the host that the client asked.
+    /// Links to next pages start with it, and its host is one that may be asked for. Without it they start with the host that the client
+    /// asked, and with `https://` where it asked by TLS, of the server or of a proxy that is believed.
     #[must_use]
     pub fn base_url(mut self, url: impl Into<String>) -> Self {
-        self.base_url = Some(url.into().trim_end_matches('/').to_owned());
+        let url = url.into().trim_end_matches('/').to_owned();
+        let host = url
+            .parse::<Uri>()
+            .ok()
+            .and_then(|url| HostName::of(url.authority()?).ok());
+        self.door.hosts.extend(host);
+        self.base_url = Some(url);
+        self
+    }
+
+    /// A name under which clients ask for the server, besides `localhost` and the addresses of loopback. May be called several times.
+    ///
+    /// Who asks under another name gets 403, or else any web site could reach the server through the browser of somebody who
+    /// can: its name may point wherever it likes. The address that a connection reached may always be asked for, and a call of
+    /// [`handle`](TableServer::handle) need not name a host.
+    #[must_use]
+    pub fn host(mut self, name: HostName) -> Self {
+        self.door.hosts.insert(name);
+        self
+    }
+
+    /// Whether the server may be asked under any name, for where something in front of it has judged that. Default false.
+    #[must_use]
+    pub fn any_host(mut self, yes: bool) -> Self {
+        self.door.any_host = yes;
+        self
+    }
+
+    /// Lets pages of another origin ask. May be called several times; without it they get 403.
+    ///
+    /// Applications in web views have origins, too, such as `null`, `file://` or `capacitor://localhost`. Any page can make itself one of
+    /// the origin `null`, so ask for a token where that is let in.
+    #[must_use]
+    pub fn allow_origin(mut self, origin: Origin) -> Self {
+        self.door.origins.insert(origin);
+        self
+    }
+
+    /// Whether each peer is a proxy whose `Forwarded` or `X-Forwarded-Proto` is true. Default false: then only one on the same machine is
+    /// believed.
+    #[must_use]
+    pub fn trust_proxy(mut self, yes: bool) -> Self {
+        self.door.trust_proxy = yes;
+        self
+    }
+
+    /// Speaks TLS on the sockets of [`serve`](TableServer::serve).
+    #[must_use]
+    pub fn tls(mut self, tls: Tls) -> Self {
+        self.tls = Some(tls);
         self
     }
 
@@ -147,6 +204,8 @@ impl TableServerBuilder {
             tables,
             access: self.access,
             base_url: self.base_url,
+            door: self.door,
+            tls: self.tls,
             retention: self.retention,
             pruner: Pruner::new(self.retention),
             turns: Turns::default(),

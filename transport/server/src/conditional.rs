@@ -57,9 +57,9 @@ impl Conditions {
             same_time_is_modified: dialect.same_time_is_modified(),
         };
         match &conditions.matching {
-            Some(Tags::List { count, .. }) if intent == Intent::Write && *count > 1 => Err(
-                Failure::bad_request("the header 'if-match' of a write must have one tag only"),
-            ),
+            Some(tags) if intent == Intent::Write && tags.count() > 1 => Err(Failure::bad_request(
+                "the header 'if-match' of a write must have one tag only",
+            )),
             _ => Ok(conditions),
         }
     }
@@ -78,7 +78,7 @@ impl Conditions {
             (None, None) => true,
         };
         let modified = match (&self.none_matching, self.modified_since) {
-            (Some(tags), _) => !tags.matches(version),
+            (Some(tags), _) => !tags.matches_weakly(version),
             (None, Some(since)) => updated.is_some_and(|time| is_modified(time, since)),
             (None, None) => true,
         };
@@ -154,7 +154,9 @@ mod tests {
             (&IF_MATCH, "*", Proceed),
             (&IF_NONE_MATCH, "\"v1\"", NotModified),
             (&IF_NONE_MATCH, "\"v0\"", Proceed),
-            (&IF_NONE_MATCH, "W/\"v1\"", Proceed),
+            (&IF_NONE_MATCH, "W/\"v1\"", NotModified),
+            (&IF_NONE_MATCH, "W/\"v0\"", Proceed),
+            (&IF_NONE_MATCH, "\"v0\", W/\"v1\"", NotModified),
             (&IF_NONE_MATCH, "*", NotModified),
             (&IF_UNMODIFIED_SINCE, BEFORE, Failed),
             (&IF_UNMODIFIED_SINCE, AT, Failed),

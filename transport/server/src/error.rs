@@ -68,6 +68,10 @@ impl Failure {
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message)
     }
 
+    pub(crate) fn no_json() -> Self {
+        Self::unsupported_media("the body must be sent as 'content-type: application/json'")
+    }
+
     pub(crate) fn too_large(limit: usize) -> Self {
         Self::new(
             StatusCode::PAYLOAD_TOO_LARGE,

@@ -25,8 +25,11 @@ pub(crate) fn to_header(version: &Version) -> Option<HeaderValue> {
 pub(crate) enum Tags {
     /// `*`.
     Any,
-    /// The versions of the strong tags; weak ones never match and are only counted.
-    List { strong: Vec<String>, count: usize },
+    /// The versions of the tags.
+    List {
+        strong: Vec<String>,
+        weak: Vec<String>,
+    },
 }
 
 impl Tags {
@@ -35,38 +38,59 @@ impl Tags {
         if text.trim() == "*" {
             return Some(Self::Any);
         }
-        let mut strong = Vec::new();
-        let mut count = 0;
+        let (mut strong, mut weak) = (Vec::new(), Vec::new());
         let mut rest = text.trim_start();
         while !rest.is_empty() {
             if let Some(after) = rest.strip_prefix(',') {
                 rest = after.trim_start();
                 continue;
             }
-            let weak = rest.strip_prefix("W/");
-            let (version, after) = quoted(weak.unwrap_or(rest))?;
-            if weak.is_none() {
-                strong.push(version);
-            }
-            count += 1;
+            let tag = rest.strip_prefix("W/");
+            let (version, after) = quoted(tag.unwrap_or(rest))?;
+            let list = if tag.is_none() {
+                &mut strong
+            } else {
+                &mut weak
+            };
+            list.push(version);
             rest = after.trim_start();
             if !rest.is_empty() && !rest.starts_with(',') {
                 return None;
             }
         }
-        (count > 0).then_some(Self::List { strong, count })
+        let list = Self::List { strong, weak };
+        (list.count() > 0).then_some(list)
     }
 
-    /// True when a tag names this version; `*` names every version.
+    /// How many tags there are; `*` is one.
+    pub(crate) fn count(&self) -> usize {
+        match self {
+            Self::Any => 1,
+            Self::List { strong, weak } => strong.len() + weak.len(),
+        }
+    }
+
+    /// True when a strong tag names this version; `*` names every version. This is how `If-Match` compares.
     pub(crate) fn matches(&self, version: Option<&Version>) -> bool {
         match (self, version) {
             (_, None) => false,
             (Self::Any, Some(_)) => true,
-            (Self::List { strong, .. }, Some(version)) => {
-                strong.iter().any(|tag| tag == version.as_str())
-            }
+            (Self::List { strong, .. }, Some(version)) => names(strong, version),
         }
     }
+
+    /// True when a tag names this version, be it strong or weak. This is how `If-None-Match` compares (RFC 9110).
+    pub(crate) fn matches_weakly(&self, version: Option<&Version>) -> bool {
+        let by_weak = match (self, version) {
+            (Self::List { weak, .. }, Some(version)) => names(weak, version),
+            _ => false,
+        };
+        by_weak || self.matches(version)
+    }
+}
+
+fn names(tags: &[String], version: &Version) -> bool {
+    tags.iter().any(|tag| tag == version.as_str())
 }
 
 /// Splits `"text"` from what follows it; a quote inside is written with a backslash.
@@ -120,11 +144,11 @@ mod tests {
             ("W/\"a\",\"b\"", 1, 2),
         ] {
             match Tags::parse(good) {
-                Some(Tags::List {
-                    strong: tags,
-                    count: all,
-                }) => {
-                    assert_eq!((tags.len(), all), (strong, count), "{good}");
+                Some(list @ Tags::List { .. }) => {
+                    let Tags::List { strong: tags, .. } = &list else {
+                        continue;
+                    };
+                    assert_eq!((tags.len(), list.count()), (strong, count), "{good}");
                 }
                 other => panic!("{good}: {other:?}"),
             }

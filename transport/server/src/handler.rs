@@ -12,6 +12,7 @@ use synctable_wire::TABLES;
 
 use crate::access::{Access, AccessRequest, Action, Grant};
 use crate::dialect::Dialect;
+use crate::door::{self, Admitted, Door};
 use crate::effect::Effect;
 use crate::error::Failure;
 use crate::limits::Limits;
@@ -20,6 +21,7 @@ use crate::respond::{self, Response};
 use crate::retention::{Pruner, Retention};
 use crate::scans::Scans;
 use crate::tables::{Table, Tables};
+use crate::tls::Tls;
 use crate::turns::Turns;
 use crate::{read, write};
 
@@ -36,6 +38,8 @@ pub(crate) struct Core {
     pub(crate) access: Option<Arc<dyn Access>>,
     /// Where clients find the server, without a slash at the end.
     pub(crate) base_url: Option<String>,
+    pub(crate) door: Door,
+    pub(crate) tls: Option<Tls>,
     pub(crate) retention: Retention,
     pub(crate) pruner: Pruner,
     pub(crate) turns: Turns,
@@ -54,6 +58,7 @@ pub(crate) struct Call<'a> {
     pub(crate) headers: &'a HeaderMap,
     pub(crate) uri: &'a Uri,
     pub(crate) body: &'a Bytes,
+    pub(crate) admitted: &'a Admitted,
     pub(crate) effect: &'a Effect,
 }
 
@@ -77,13 +82,18 @@ enum Verb {
 }
 
 impl Core {
-    /// Answers one request, and notes when it may have an effect. Whatever goes wrong is an answer, too.
-    pub(crate) async fn handle(&self, request: &Request<Bytes>, effect: &Effect) -> Response {
-        let response = match self.answer(request, effect).await {
+    /// Answers one request that was let in, and notes when it may have an effect. Whatever goes wrong is an answer, too.
+    pub(crate) async fn handle(
+        &self,
+        request: &Request<Bytes>,
+        admitted: &Admitted,
+        effect: &Effect,
+    ) -> Response {
+        let response = match self.answer(request, admitted, effect).await {
             Ok(response) => response,
             Err(failure) => respond::error(&failure),
         };
-        let response = self.finish(response);
+        let response = self.finish(response, admitted);
         // Neither path nor query: they may hold contents.
         tracing::debug!(method = %request.method(), status = response.status().as_u16(), "request");
         if request.method() == Method::HEAD {
@@ -94,12 +104,23 @@ impl Core {
     }
 
     /// The answer with what every one carries.
-    pub(crate) fn finish(&self, response: Response) -> Response {
-        respond::finish(response, self.clock.now(), self.retention, &self.id)
+    pub(crate) fn finish(&self, response: Response, admitted: &Admitted) -> Response {
+        let now = self.clock.now();
+        let mut response = respond::finish(response, now, self.retention, &self.id);
+        admitted.mark(&mut response);
+        response
     }
 
-    async fn answer(&self, request: &Request<Bytes>, effect: &Effect) -> Result<Response, Failure> {
+    async fn answer(
+        &self,
+        request: &Request<Bytes>,
+        admitted: &Admitted,
+        effect: &Effect,
+    ) -> Result<Response, Failure> {
         let (uri, headers) = (request.uri(), request.headers());
+        if let Some(response) = door::preflight(admitted, request.method(), headers) {
+            return Ok(response);
+        }
         let query = uri.query().unwrap_or_default();
         if uri.path().len() + query.len() > self.limits.target {
             return Err(Failure::new(
@@ -117,7 +138,7 @@ impl Core {
         let parameters = Parameters::parse(query)?;
         let dialect = Dialect::of(headers, &parameters);
         let response = self
-            .route(request, target, parameters, dialect, effect)
+            .route(request, target, parameters, dialect, admitted, effect)
             .await;
         let mut response = response.unwrap_or_else(|failure| dialect.error(&failure));
         dialect.mark(&mut response);
@@ -130,6 +151,7 @@ impl Core {
         target: Target,
         parameters: Parameters<'_>,
         dialect: Dialect,
+        admitted: &Admitted,
         effect: &Effect,
     ) -> Result<Response, Failure> {
         let allow = match target.id {
@@ -151,6 +173,9 @@ impl Core {
                 format!("this method is not possible here; use one of {allow}"),
             )
         })?;
+        if request.method() == Method::POST {
+            door::check_post(request.headers(), !request.body().is_empty())?;
+        }
         let name = Tables::name(&target.table)?;
         let grant = match &self.access {
             None => Grant::all(),
@@ -180,6 +205,7 @@ impl Core {
             headers: request.headers(),
             uri: request.uri(),
             body: request.body(),
+            admitted,
             effect,
         };
         match verb {
@@ -253,10 +279,8 @@ impl Call<'_> {
         }
         let media = self.media_type();
         let untyped = media.is_empty() && self.dialect == Dialect::Zumo2;
-        if media != "application/json" && !media.ends_with("+json") && !untyped {
-            return Err(Failure::unsupported_media(
-                "the body must be sent as 'content-type: application/json'",
-            ));
+        if !is_json(&media) && !untyped {
+            return Err(Failure::no_json());
         }
         let text = std::str::from_utf8(self.body)
             .map_err(|_| Failure::bad_request("the body is not valid UTF-8"))?;
@@ -269,17 +293,27 @@ impl Call<'_> {
 
     /// The media type of the body without its parameters, in lower case.
     pub(crate) fn media_type(&self) -> String {
-        self.header(CONTENT_TYPE)
-            .and_then(|value| value.split(';').next())
-            .unwrap_or_default()
-            .trim()
-            .to_ascii_lowercase()
+        media_type(self.headers)
     }
 
     fn header(&self, name: HeaderName) -> Option<&str> {
         let value = self.headers.get(name)?;
         Some(value.to_str().unwrap_or_default().trim())
     }
+}
+
+/// The media type of a body without its parameters, in lower case; nothing where there is none.
+pub(crate) fn media_type(headers: &HeaderMap) -> String {
+    headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok()?.split(';').next())
+        .unwrap_or_default()
+        .trim()
+        .to_ascii_lowercase()
+}
+
+pub(crate) fn is_json(media: &str) -> bool {
+    media == "application/json" || media.ends_with("+json")
 }
 
 impl Target {

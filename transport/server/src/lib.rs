@@ -13,6 +13,8 @@
 //! - where it does not know itself whether a change was done, it says so with 504. With 503 the change was not done.
 //!
 //! [`dialects`] says what is the same in which dialect and what differs on purpose.
+//! It lets in who asks for a name of this machine; [`host`](TableServerBuilder::host) and [`allow_origin`](TableServerBuilder::allow_origin) say
+//! under which other names, and from which pages, it may be asked.
 //! An [`Access`] hook says who may read and write which records; [`Limits`] bound what a client can use up.
 
 mod access;
@@ -21,6 +23,7 @@ mod builder;
 mod change;
 mod conditional;
 mod dialect;
+mod door;
 mod effect;
 mod error;
 mod etag;
@@ -33,6 +36,7 @@ mod links;
 mod names;
 mod operations;
 mod parameters;
+mod peer;
 mod read;
 mod respond;
 mod retention;
@@ -41,14 +45,20 @@ mod sequence;
 mod server;
 mod stall;
 mod tables;
+mod tls;
+mod token;
 mod turns;
 mod unique;
 mod write;
 
 pub use access::{Access, AccessRequest, Action, Grant, Refusal};
 pub use builder::TableServerBuilder;
+pub use door::{HostName, HostNameError, Origin, OriginError};
 pub use limits::Limits;
+pub use peer::Peer;
 pub use server::TableServer;
+pub use tls::{Tls, TlsError};
+pub use token::{BearerToken, BearerTokenError};
 
 #[doc = include_str!("../DIALECTS.md")]
 pub mod dialects {}

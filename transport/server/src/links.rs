@@ -1,7 +1,5 @@
 //! Where a client finds the next page.
 
-use http::header::HOST;
-use http::uri::Authority;
 use synctable_wire::Links;
 
 use crate::handler::Call;
@@ -21,7 +19,7 @@ fn base(call: &Call<'_>) -> String {
     if let Some(url) = &call.core.base_url {
         return url.clone();
     }
-    let asked = || call.headers.get(HOST)?.to_str().ok()?.parse().ok();
-    let authority: Option<Authority> = call.uri.authority().cloned().or_else(asked);
-    authority.map_or_else(String::new, |authority| format!("http://{authority}"))
+    let scheme = if call.admitted.https { "https" } else { "http" };
+    let authority = call.admitted.authority.as_ref();
+    authority.map_or_else(String::new, |authority| format!("{scheme}://{authority}"))
 }

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::error::Error;
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use bytes::Bytes;
 use http::header::CONNECTION;
 use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use hyper::body::Body;
+use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::Service;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -24,11 +25,14 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::builder::TableServerBuilder;
+use crate::door::{Admitted, Way};
 use crate::effect::Effect;
 use crate::error::Failure;
 use crate::handler::Core;
+use crate::peer::Peer;
 use crate::respond;
 use crate::stall::WriteTimeout;
+use crate::tls::Secured;
 
 /// A table server over any store. Cloning is cheap; clones are the same server.
 ///
@@ -72,14 +76,24 @@ impl TableServer {
         }
     }
 
-    /// Answers one request whose body was read already. The times of [`Limits`](crate::Limits) do not count here.
+    /// Answers one request whose body was read already, and which need not name a host. The times of [`Limits`](crate::Limits) do not count
+    /// here.
     ///
     /// Dropping the future leaves a change whole or not done.
     pub async fn handle(&self, request: Request<Bytes>) -> Response<Bytes> {
-        self.core.handle(&request, &Effect::default()).await
+        let (head, body) = request.into_parts();
+        match self.core.door.admit(&head, Way::Call) {
+            Ok(admitted) => {
+                let request = Request::from_parts(head, body);
+                self.core
+                    .handle(&request, &admitted, &Effect::default())
+                    .await
+            }
+            Err(failure) => self.refusal(&failure, &Admitted::default()),
+        }
     }
 
-    /// Serves HTTP/1 on `listener` until `shutdown` is ready; then closes idle connections, lets requests in
+    /// Serves HTTP/1, by TLS where the server has any, on `listener` until `shutdown` is ready; then closes idle connections, lets requests in
     /// flight finish for the drain time, and cuts what is left.
     ///
     /// # Errors
@@ -100,8 +114,14 @@ impl TableServer {
                 _ = &mut shutdown => break Ok(()),
                 Some(_) = connections.join_next() => {}
                 accepted = accept(&listener, &permits) => match accepted {
-                    Ok((stream, permit)) => {
-                        let connection = graceful.watch(self.connection(stream));
+                    Ok((stream, remote, permit)) => {
+                        let connection = match self.connection(stream, remote) {
+                            Ok(connection) => graceful.watch(connection),
+                            Err(error) => {
+                                tracing::debug!(%error, "a connection was gone at once");
+                                continue;
+                            }
+                        };
                         connections.spawn(async move {
                             if let Err(error) = connection.await {
                                 tracing::debug!(%error, "connection failed");
@@ -127,20 +147,33 @@ impl TableServer {
         result
     }
 
-    fn connection(&self, stream: TcpStream) -> http1::Connection<Io, Self> {
+    fn connection(
+        &self,
+        stream: TcpStream,
+        remote: SocketAddr,
+    ) -> io::Result<http1::Connection<Io, Reached>> {
         let limits = &self.core.limits;
+        let mut peer = Peer::new(remote, stream.local_addr()?);
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "small packets may be late");
         }
-        let stream = TokioIo::new(WriteTimeout::new(stream, limits.write_timeout));
-        http1::Builder::new()
+        let stream = WriteTimeout::new(stream, limits.write_timeout);
+        let stream = match &self.core.tls {
+            None => Secured::Plain(stream),
+            Some(tls) => {
+                peer = peer.over_tls();
+                tls.wrap(stream)
+            }
+        };
+        let server = self.clone();
+        Ok(http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(limits.header_timeout)
             .max_buf_size(limits.headers.max(SMALLEST_BUFFER))
-            .serve_connection(stream, self.clone())
+            .serve_connection(TokioIo::new(stream), Reached { server, peer }))
     }
 
-    /// Reads the body within its bounds, then answers within the handler's.
+    /// Judges the head, reads the body within its bounds, then answers within the handler's.
     async fn answer<B>(&self, request: Request<B>) -> Response<Bytes>
     where
         B: Body + Send,
@@ -149,30 +182,38 @@ impl TableServer {
     {
         let limits = &self.core.limits;
         let (parts, body) = request.into_parts();
+        let admitted = match self.core.door.admit(&parts, Way::Http) {
+            Ok(admitted) => admitted,
+            Err(failure) => return self.cut(&failure, &Admitted::default()),
+        };
         let body = match timeout(limits.body_timeout, read_body(body, limits.body)).await {
             Ok(Ok(body)) => body,
-            Ok(Err(failure)) => return self.cut(&failure),
+            Ok(Err(failure)) => return self.cut(&failure, &admitted),
             Err(_) => {
-                return self.cut(&Failure::new(
-                    StatusCode::REQUEST_TIMEOUT,
-                    "the body did not come in time",
-                ));
+                let late = "the body did not come in time";
+                return self.cut(&Failure::new(StatusCode::REQUEST_TIMEOUT, late), &admitted);
             }
         };
         let request = Request::from_parts(parts, body);
         let effect = Effect::default();
-        match timeout(limits.handler_timeout, self.core.handle(&request, &effect)).await {
+        let answer = self.core.handle(&request, &admitted, &effect);
+        match timeout(limits.handler_timeout, answer).await {
             Ok(response) => response,
-            Err(_) if effect.is_possible() => self.cut(&Failure::unsure()),
-            Err(_) => self.cut(&Failure::busy(
-                "the request took too long; it was not done, try again",
-            )),
+            Err(_) if effect.is_possible() => self.cut(&Failure::unsure(), &admitted),
+            Err(_) => {
+                let late = "the request took too long; it was not done, try again";
+                self.cut(&Failure::busy(late), &admitted)
+            }
         }
     }
 
+    fn refusal(&self, failure: &Failure, admitted: &Admitted) -> Response<Bytes> {
+        self.core.finish(respond::error(failure), admitted)
+    }
+
     /// An answer to a request that was not read, or not done, to its end; it is the last one of its connection.
-    fn cut(&self, failure: &Failure) -> Response<Bytes> {
-        let mut response = self.core.finish(respond::error(failure));
+    fn cut(&self, failure: &Failure, admitted: &Admitted) -> Response<Bytes> {
+        let mut response = self.refusal(failure, admitted);
         response
             .headers_mut()
             .insert(CONNECTION, HeaderValue::from_static("close"));
@@ -180,7 +221,7 @@ impl TableServer {
     }
 }
 
-type Io = TokioIo<WriteTimeout<TcpStream>>;
+type Io = TokioIo<Secured<WriteTimeout<TcpStream>>>;
 
 /// The HTTP layer refuses smaller buffers.
 const SMALLEST_BUFFER: usize = 8 * 1024;
@@ -198,6 +239,24 @@ where
     fn call(&self, request: Request<B>) -> Self::Future {
         let server = self.clone();
         Box::pin(async move { Ok(server.answer(request).await.map(Full::new)) })
+    }
+}
+
+/// The server as it was reached on one connection.
+#[derive(Debug)]
+struct Reached {
+    server: TableServer,
+    peer: Peer,
+}
+
+impl Service<Request<Incoming>> for Reached {
+    type Response = Response<Full<Bytes>>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        request.extensions_mut().insert(self.peer);
+        self.server.call(request)
     }
 }
 
@@ -220,14 +279,14 @@ where
 async fn accept(
     listener: &TcpListener,
     permits: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
+) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
     let permit = Arc::clone(permits)
         .acquire_owned()
         .await
         .map_err(io::Error::other)?;
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => return Ok((stream, permit)),
+            Ok((stream, remote)) => return Ok((stream, remote, permit)),
             Err(error) => match error.kind() {
                 // The client went away before it was accepted.
                 io::ErrorKind::ConnectionAborted

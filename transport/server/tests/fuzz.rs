@@ -167,7 +167,7 @@ fn requests() {
             let request = Request::builder()
                 .method(method)
                 .uri(&target)
-                .header("host", "example.com")
+                .header("host", "localhost")
                 .header("content-type", "application/json")
                 .header(header, &value)
                 .body(Bytes::from(body));
@@ -216,9 +216,9 @@ fn bytes_on_a_connection() {
     let runtime = runtime();
     let (server, _) = runtime.block_on(server());
     let seeds = [
-        "GET /tables/todo HTTP/1.1\r\nhost: x\r\n\r\nGET /tables/todo/a HTTP/1.1\r\nhost: x\r\n\r\n",
-        "POST /tables/todo HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 10\r\n\r\n{\"id\":\"a\"}",
-        "PUT /tables/todo/a HTTP/1.1\r\nhost: x\r\nif-match: \"v\"\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\na\r\n{\"id\":\"a\"}\r\n0\r\n\r\n",
+        "GET /tables/todo HTTP/1.1\r\nhost: localhost\r\n\r\nGET /tables/todo/a HTTP/1.1\r\nhost: localhost\r\n\r\n",
+        "POST /tables/todo HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 10\r\n\r\n{\"id\":\"a\"}",
+        "PUT /tables/todo/a HTTP/1.1\r\nhost: localhost\r\nif-match: \"v\"\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\na\r\n{\"id\":\"a\"}\r\n0\r\n\r\n",
         "DELETE /tables/todo/a HTTP/1.0\r\nconnection: keep-alive\r\nexpect: 100-continue\r\n\r\n",
     ];
     let words = [

@@ -51,7 +51,7 @@ impl Attack {
         let length = body.len();
         let typed = "content-type: application/json";
         let bytes = format!(
-            "{method} {target} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{typed}\r\ncontent-length: {length}\r\n{headers}\r\n{body}"
+            "{method} {target} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{typed}\r\ncontent-length: {length}\r\n{headers}\r\n{body}"
         );
         Self::new(name, bytes, &[status])
     }

@@ -3,8 +3,9 @@
 use crate::attack::{After, Attack};
 use crate::run::check;
 
-const POST: &str = "POST /tables/hard HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n";
-const GET: &str = "GET /tables/hard?$top=0 HTTP/1.1\r\nhost: x\r\n";
+const POST: &str =
+    "POST /tables/hard HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n";
+const GET: &str = "GET /tables/hard?$top=0 HTTP/1.1\r\nhost: localhost\r\n";
 
 fn junk(name: &str, bytes: &str) -> Attack {
     Attack::new(&format!("junk: {name}"), bytes, &[400])

@@ -3,7 +3,8 @@
 use crate::attack::{After, Attack};
 use crate::run::check;
 
-const POST: &str = "POST /tables/hard HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n";
+const POST: &str =
+    "POST /tables/hard HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n";
 
 fn slow(name: &str, bytes: &str, statuses: &[u16]) -> Attack {
     Attack::new(&format!("slow: {name}"), bytes, statuses)
@@ -11,18 +12,18 @@ fn slow(name: &str, bytes: &str, statuses: &[u16]) -> Attack {
 
 pub(crate) fn attacks() -> Vec<Attack> {
     let chunked = "transfer-encoding: chunked\r\n\r\n";
-    let page = "GET /tables/hard HTTP/1.1\r\nhost: x\r\n\r\n".repeat(50);
+    let page = "GET /tables/hard HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(50);
     vec![
         slow("silence", "", &[]),
         slow("silence in the request line", "GET /tab", &[]),
         slow(
             "silence in the head",
-            "GET /tables/hard HTTP/1.1\r\nhost: x\r\n",
+            "GET /tables/hard HTTP/1.1\r\nhost: localhost\r\n",
             &[],
         ),
         slow(
             "silence after a request",
-            "GET /tables/hard/none HTTP/1.1\r\nhost: x\r\n\r\n",
+            "GET /tables/hard/none HTTP/1.1\r\nhost: localhost\r\n\r\n",
             &[404],
         ),
         slow("a drip of a request line", "GET /", &[]).then(After::Drip),

@@ -148,6 +148,11 @@ pub(crate) fn builder(store: Arc<dyn LocalStore>, clock: &Arc<TestClock>) -> Tab
         .clock(Arc::<TestClock>::clone(clock))
 }
 
+/// A table whose pages have one record.
+pub(crate) fn paged() -> TableSchema {
+    serde_json::from_value(serde_json::json!({"pageSize": 1})).unwrap()
+}
+
 /// A server over a fresh memory store.
 pub(crate) async fn server() -> TableServer {
     builder(Arc::new(MemoryStore::new()), &TestClock::new())

@@ -115,7 +115,7 @@ async fn a_slow_body_is_answered_with_408() {
     limits.body_timeout = SHORT;
     let running = serve_memory(limits).await;
     let mut slow = running.connect().await;
-    slow.send("POST /tables/hard HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\n{")
+    slow.send("POST /tables/hard HTTP/1.1\r\nhost: localhost\r\ncontent-length: 10\r\n\r\n{")
         .await;
     assert_eq!(slow.answer().await.0, 408);
     assert_eq!(slow.end().await, "");
@@ -205,7 +205,7 @@ async fn every_answer_tells_the_time_of_the_servers_clock_once() {
     limits.body = 1000;
     let store = TestStore::new(true, 0);
     let running = serve(Arc::<TestStore>::clone(&store), limits).await;
-    let head = "host: x\r\ncontent-type: application/json\r\n";
+    let head = "host: localhost\r\ncontent-type: application/json\r\n";
     for (request, status) in [
         (
             format!(
@@ -259,7 +259,7 @@ async fn bodies_over_the_limit_are_refused_announced_or_not() {
     let running = serve_memory(limits).await;
     let mut client = running.connect().await;
     client
-        .send("POST /tables/hard HTTP/1.1\r\nhost: x\r\ncontent-length: 1001\r\n\r\n")
+        .send("POST /tables/hard HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1001\r\n\r\n")
         .await;
     assert_eq!(client.answer().await.0, 413);
 
@@ -267,7 +267,7 @@ async fn bodies_over_the_limit_are_refused_announced_or_not() {
     let chunk = format!("3e8\r\n{}\r\n", "x".repeat(1000));
     client
         .send(&format!(
-            "POST /tables/hard HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n{chunk}{chunk}"
+            "POST /tables/hard HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n{chunk}{chunk}"
         ))
         .await;
     assert_eq!(client.answer().await.0, 413);
@@ -284,7 +284,7 @@ async fn headers_over_the_limit_are_refused() {
         let mut client = running.connect().await;
         client
             .send(&format!(
-                "GET /tables/hard/a HTTP/1.1\r\nhost: x\r\n{headers}\r\n"
+                "GET /tables/hard/a HTTP/1.1\r\nhost: localhost\r\n{headers}\r\n"
             ))
             .await;
         let head = client.head().await;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use synctable_core::store::LocalStore;
 use synctable_memory::MemoryStore;
-use synctable_server::Limits;
+use synctable_server::{Limits, TableServerBuilder};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
@@ -28,11 +28,11 @@ pub(crate) struct Running {
 }
 
 pub(crate) async fn serve(store: Arc<dyn LocalStore>, limits: Limits) -> Running {
-    let server = builder(store, &TestClock::new())
-        .limits(limits)
-        .build()
-        .await
-        .unwrap();
+    serve_with(builder(store, &TestClock::new()).limits(limits)).await
+}
+
+pub(crate) async fn serve_with(builder: TableServerBuilder) -> Running {
+    let server = builder.build().await.unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel();
@@ -65,7 +65,7 @@ impl Client {
 
     pub(crate) async fn request(&mut self, method: &str, target: &str, body: &str) {
         self.send(&format!(
-            "{method} {target} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            "{method} {target} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
             body.len()
         ))
         .await;

@@ -24,7 +24,8 @@ async fn v3(server: &TableServer, method: &str, target: &str, body: &str) -> Ans
 async fn paged(base_url: Option<&str>) -> TableServer {
     let options = serde_json::from_value::<TableSchema>(json!({"pageSize": 2, "maxTop": 4}));
     let builder = builder(Arc::new(MemoryStore::new()), &TestClock::new())
-        .table(table("rows"), options.unwrap());
+        .table(table("rows"), options.unwrap())
+        .host("example.com".parse().unwrap());
     let server = match base_url {
         Some(url) => builder.base_url(url),
         None => builder,
@@ -93,7 +94,6 @@ async fn links_are_in_the_form_that_the_client_wants() {
             vec![V3[0], V3[1], there, ("x-zumo-options", "nextLink=path")],
             "/tables/rows?",
         ),
-        (None, vec![V2, ("host", "not a host\\")], "/tables/rows?"),
     ] {
         let server = paged(base).await;
         let (sizes, links) = follow(&server, "/tables/rows?$orderby=id%20desc&x=y", &more).await;
