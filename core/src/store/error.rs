@@ -49,6 +49,8 @@ pub enum StoreErrorKind {
     Tampered,
     /// The path does not exist, or reading or writing failed.
     Io,
+    /// The store's file was removed or replaced while it was open; nothing was written.
+    Gone,
     /// It is not known whether the batch was done; the store takes no more writes until it is opened again.
     Unknown,
     /// The query takes more than its [`Budget`](crate::query::Budget). Ask for less.

@@ -11,10 +11,11 @@ use redb::{
     TableDefinition,
 };
 use synctable_core::store::{StoreError, StoreErrorKind};
-use synctable_kv::{Entry, KvBackend, KvBatch, KvSnapshot, Promises, copy_entries};
+use synctable_kv::{Entry, KvBackend, KvBatch, KvSnapshot, OpenFile, Promises, copy_entries};
 
 use crate::error::{
-    closed, damaged, from_close, from_commit, from_storage, from_table, from_transaction, uncertain,
+    closed, damaged, from_close, from_commit, from_storage, from_table, from_transaction, lost,
+    uncertain,
 };
 use crate::open::RedbBuilder;
 
@@ -27,14 +28,16 @@ pub(crate) const TABLE: TableDefinition<&[u8], &[u8]> = TableDefinition::new("sy
 /// for: redb keeps the pages of a commit without durability in memory, so they would not survive the end of the process.
 pub struct RedbBackend {
     path: PathBuf,
+    file: OpenFile,
     /// `None` once it is closed.
     db: RwLock<Option<Database>>,
 }
 
 impl RedbBackend {
-    pub(crate) fn new(path: PathBuf, db: Database) -> Self {
+    pub(crate) fn new(path: PathBuf, file: OpenFile, db: Database) -> Self {
         Self {
             path,
+            file,
             db: RwLock::new(Some(db)),
         }
     }
@@ -74,7 +77,9 @@ impl KvBackend for RedbBackend {
             }
             Ok(write)
         })?;
-        caught(uncertain, || write.commit().map_err(from_commit))
+        self.file.check()?;
+        caught(uncertain, || write.commit().map_err(from_commit))?;
+        self.file.check().map_err(lost)
     }
 
     fn promises(&self) -> Promises {

@@ -64,6 +64,13 @@ pub(crate) fn from_commit(error: CommitError) -> StoreError {
     uncertain().with_source(error)
 }
 
+/// A commit after which the file is not at its path any more.
+pub(crate) fn lost(gone: StoreError) -> StoreError {
+    let message = "the store's file was removed or replaced during a write, which may be lost; put it back, or open the store \
+                   again to see";
+    StoreError::new(StoreErrorKind::Unknown, message).with_source(gone)
+}
+
 /// A commit whose outcome is not known.
 pub(crate) fn uncertain() -> StoreError {
     let message = "it is not known whether the batch was written; check the disk and the space on it, \

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use redb::{Builder, Database, DatabaseError};
 use synctable_core::store::StoreError;
 use synctable_kv::files::{self, io_error, not_ours};
-use synctable_kv::{KvBackend, KvStore};
+use synctable_kv::{KvBackend, KvStore, OpenFile};
 
 use crate::backend::{Look, RedbBackend, TABLE, caught};
 use crate::error::{damaged, from_commit, from_open, from_table, from_transaction};
@@ -124,7 +124,8 @@ impl RedbBuilder {
             let db = self.redb().open(&path);
             db.map_err(|error| from_open(&path, error))
         })?;
-        Ok(RedbBackend::new(path, db))
+        let file = OpenFile::at(&path)?;
+        Ok(RedbBackend::new(path, file, db))
     }
 }
 

@@ -27,6 +27,12 @@ impl FileStore for Redb {
 
 file_tests!(Redb);
 
+#[cfg(unix)]
+#[tokio::test]
+async fn lost_files_take_no_writes() {
+    synctable_testkit::files::lost_files_take_no_writes::<Redb>().await;
+}
+
 #[test]
 fn databases_of_others_are_refused() {
     let folder = tempfile::tempdir().unwrap();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::{slice, thread};
 
 use synctable_core::store::{StoreError, WriteBatch};
+use synctable_kv::OpenFile;
 use synctable_kv::files::{self, Draft, Taken, io_error};
 use tokio::sync::oneshot;
 
@@ -43,7 +44,8 @@ fn backup(mut options: Options, target: &Path, mark: &WriteBatch) -> Result<(), 
     options.create = false;
     let conn = open::open(&options)?;
     let shared = Arc::new(Shared::new(Catalogue::load(&conn)?));
-    let mut writer = Writer::new(conn, shared, options.wait);
+    let file = OpenFile::at(&options.path)?;
+    let mut writer = Writer::new(conn, file, shared, options.wait);
     if !mark.writes().is_empty() {
         for marked in writer.commit(slice::from_ref(mark)) {
             marked?;

@@ -71,6 +71,15 @@ pub(crate) fn closed() -> StoreError {
     StoreError::new(StoreErrorKind::Closed, CLOSED)
 }
 
+/// A write after which the file is not at its path any more.
+pub(crate) fn lost(gone: StoreError) -> StoreError {
+    StoreError::new(
+        StoreErrorKind::Unknown,
+        "the store's file was removed or replaced during a write, which may be lost; put it back, or open the store again to see",
+    )
+    .with_source(gone)
+}
+
 /// A write of which it is not known whether it is in the file.
 pub(crate) fn unknown() -> StoreError {
     StoreError::new(

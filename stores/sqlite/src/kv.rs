@@ -9,9 +9,9 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OptionalExtension, params};
 use synctable_core::store::{Durability, StoreError, StoreErrorKind};
 use synctable_kv::files::{create_private, io_error};
-use synctable_kv::{Entry, KvBackend, KvBatch, KvSnapshot, Promises};
+use synctable_kv::{Entry, KvBackend, KvBatch, KvSnapshot, OpenFile, Promises};
 
-use crate::error::{closed, describe, from_sqlite, unknown};
+use crate::error::{closed, describe, from_sqlite, lost, unknown};
 use crate::open;
 
 /// About how many pages of the write-ahead log are many: they are copied into the file then.
@@ -93,13 +93,14 @@ impl SqliteKvBuilder {
         let path = std::path::absolute(&self.path).map_err(|error| io_error(&self.path, error))?;
         let conn = open::open_kv(&path, self.create, self.cache)?;
         Ok(SqliteKv {
-            path,
             file: RwLock::new(Some(Mutex::new(File {
                 conn,
+                place: OpenFile::at(&path)?,
                 durability: Durability::Immediate,
                 pages: 0,
                 broken: false,
             }))),
+            path,
         })
     }
 }
@@ -125,10 +126,18 @@ impl KvBackend for SqliteKv {
         let mut file = self.file.write().unwrap_or_else(PoisonError::into_inner);
         let file = file.as_mut().ok_or_else(closed)?;
         let file = file.get_mut().unwrap_or_else(PoisonError::into_inner);
+        match batch.durability() {
+            Durability::Immediate => file.place.check()?,
+            Durability::Eventual => file.place.check_sometimes()?,
+        }
         if file.broken {
             return Err(unknown());
         }
-        file.write(batch).map_err(|error| file.failed(error))
+        file.write(batch).map_err(|error| file.failed(error))?;
+        if batch.durability() == Durability::Immediate {
+            file.check_kept()?;
+        }
+        Ok(())
     }
 
     fn promises(&self) -> Promises {
@@ -163,6 +172,7 @@ impl KvBackend for SqliteKv {
 /// The connection, and what is to be known about it.
 struct File {
     conn: Connection,
+    place: OpenFile,
     /// What `PRAGMA synchronous` is set to: `FULL` or `NORMAL`.
     durability: Durability,
     /// About how many pages are in the write-ahead log.
@@ -208,6 +218,14 @@ impl File {
     fn checkpoint(&self, mode: &str) -> rusqlite::Result<()> {
         let sql = format!("PRAGMA wal_checkpoint({mode})");
         self.conn.query_row(&sql, [], |_| Ok(()))
+    }
+
+    /// Fails where the file went while a write that has to last was under way.
+    fn check_kept(&mut self) -> Result<(), StoreError> {
+        self.place.check().map_err(|gone| {
+            self.broken = true;
+            lost(gone)
+        })
     }
 
     /// What a failed write means. The transaction is over; unless a call of the system failed, it is undone.

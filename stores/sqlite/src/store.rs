@@ -12,6 +12,7 @@ use synctable_core::store::{
     LocalStore, Page, Plan, ProcessLock, StoreCapabilities, StoreError, WriteBatch,
 };
 use synctable_core::{Record, RecordId, Schema, TableName};
+use synctable_kv::OpenFile;
 use synctable_kv::files::io_error;
 
 use crate::backup;
@@ -142,7 +143,8 @@ impl SqliteBuilder {
             .map_err(|error| io_error(&self.options.path, error))?;
         let conn = open::open(&self.options)?;
         let shared = Arc::new(Shared::new(Catalogue::load(&conn)?));
-        let writer = Writer::new(conn, Arc::clone(&shared), self.options.wait);
+        let file = OpenFile::at(&self.options.path)?;
+        let writer = Writer::new(conn, file, Arc::clone(&shared), self.options.wait);
         let queue = Queue::start(writer, self.inline)?;
         let pool = Pool::open(&self.options, &shared)?;
         Ok(SqliteStore {

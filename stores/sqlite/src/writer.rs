@@ -10,9 +10,10 @@ use synctable_core::store::{
     Check, Durability, Expect, StoreError, StoreErrorKind, Write, WriteBatch,
 };
 use synctable_core::{RecordId, Schema, TableName};
+use synctable_kv::OpenFile;
 
 use crate::catalogue::{self, Catalogue};
-use crate::error::{describe, from_sqlite, unknown};
+use crate::error::{describe, from_sqlite, lost, unknown};
 use crate::layout::TableLayout;
 use crate::pool::Shared;
 use crate::{read, rows};
@@ -26,6 +27,7 @@ const LONG_LOG: i64 = 4000;
 #[derive(Debug)]
 pub(crate) struct Writer {
     conn: Connection,
+    file: OpenFile,
     shared: Arc<Shared>,
     /// What `PRAGMA synchronous` is set to: `FULL` or `NORMAL`.
     durability: Durability,
@@ -39,9 +41,15 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    pub(crate) fn new(conn: Connection, shared: Arc<Shared>, wait: Duration) -> Self {
+    pub(crate) fn new(
+        conn: Connection,
+        file: OpenFile,
+        shared: Arc<Shared>,
+        wait: Duration,
+    ) -> Self {
         Self {
             conn,
+            file,
             shared,
             durability: Durability::Immediate,
             poisoned: false,
@@ -145,6 +153,7 @@ impl Writer {
     /// Starts a transaction whose commit is as durable as asked.
     fn begin(&mut self, durability: Durability) -> Result<(), StoreError> {
         if self.poisoned {
+            self.file.check()?;
             return Err(unknown());
         }
         if self.durability != durability {
@@ -162,15 +171,20 @@ impl Writer {
         Ok(())
     }
 
-    /// Ends the transaction: commits after `Ok`, else undoes it.
+    /// Ends the transaction: commits after `Ok`, else undoes it. Nothing is committed to a file that is gone.
     fn end<T>(&mut self, done: Result<T, StoreError>) -> Result<T, StoreError> {
+        let there = || match self.durability {
+            Durability::Immediate => self.file.check(),
+            Durability::Eventual => self.file.check_sometimes(),
+        };
+        let done = done.and_then(|value| there().map(|()| value));
         let error = match done {
             Ok(value) => match self
                 .conn
                 .prepare_cached("COMMIT")
                 .and_then(|mut commit| commit.execute([]))
             {
-                Ok(_) => return Ok(value),
+                Ok(_) => return self.check_kept().map(|()| value),
                 Err(error) => match describe(&error) {
                     // The commit may be in the file or not; only opening it again tells.
                     (StoreErrorKind::Io, _) => {
@@ -188,6 +202,17 @@ impl Writer {
             self.poison();
         }
         Err(error)
+    }
+
+    /// Fails where the file went while a commit that has to last was under way.
+    fn check_kept(&mut self) -> Result<(), StoreError> {
+        if self.durability == Durability::Eventual {
+            return Ok(());
+        }
+        self.file.check().map_err(|gone| {
+            self.poison();
+            lost(gone)
+        })
     }
 
     /// After a failed write or sync the system may have dropped what was written: nothing is tried again.

@@ -45,6 +45,12 @@ impl FileStore for Kv {
 
 file_tests!(Kv);
 
+#[cfg(unix)]
+#[tokio::test]
+async fn lost_files_take_no_writes() {
+    synctable_testkit::files::lost_files_take_no_writes::<Kv>().await;
+}
+
 /// The other kind of file.
 struct Rows;
 

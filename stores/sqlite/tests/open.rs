@@ -26,6 +26,12 @@ impl FileStore for Sqlite {
 
 file_tests!(Sqlite);
 
+#[cfg(unix)]
+#[tokio::test]
+async fn lost_files_take_no_writes() {
+    synctable_testkit::files::lost_files_take_no_writes::<Sqlite>().await;
+}
+
 #[test]
 fn databases_of_others_are_refused() {
     let folder = tempfile::tempdir().unwrap();

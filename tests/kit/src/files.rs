@@ -8,7 +8,9 @@ use std::slice;
 use std::sync::Arc;
 
 use synctable_core::query::Query;
-use synctable_core::store::{LocalStore, LocalStoreExt, StoreError, StoreErrorKind, WriteBatch};
+use synctable_core::store::{
+    Durability, LocalStore, LocalStoreExt, StoreError, StoreErrorKind, WriteBatch,
+};
 use synctable_core::{FieldType, Record, TableName, TableSchema};
 
 use crate::fixture::{Store, assert_holds, commit, declare, record, table};
@@ -268,6 +270,39 @@ pub async fn files_are_their_owners_alone<F: FileStore>() {
     drop(lock);
     store.close().await.expect("the store closes");
     assert_private(folder.path());
+}
+/// For stores in one file: what is written after somebody removed it, or put another in its place, would be lost, so nothing is
+/// taken any more; a file that is put back is.
+#[cfg(unix)]
+pub async fn lost_files_take_no_writes<F: FileStore>() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (path, aside) = (folder.path().join("a.store"), folder.path().join("b.store"));
+    closed_store::<F>(&path).await;
+    let store = opened::<F>(&path, false);
+    let fails = async |batch: WriteBatch| {
+        let error = store.commit(batch).await.expect_err("the file is gone");
+        let text = assert_one_line(&error);
+        assert_eq!(error.kind(), StoreErrorKind::Gone, "{text}");
+        assert!(text.contains("a.store"), "{text}");
+    };
+    fs::rename(&path, &aside).expect("it is moved away");
+    fails(WriteBatch::new().put(&todo(), bread())).await;
+    fails(
+        WriteBatch::new()
+            .put(&todo(), bread())
+            .durability(Durability::Eventual),
+    )
+    .await;
+    fs::copy(&aside, &path).expect("another takes its place");
+    fails(WriteBatch::new().put(&todo(), bread())).await;
+    fs::remove_file(&path).expect("that one is removed");
+    fails(WriteBatch::new().put(&todo(), bread())).await;
+    fs::rename(&aside, &path).expect("it is put back");
+    assert_holds(&store, &todo(), &[milk()]).await;
+    commit(&store, WriteBatch::new().put(&todo(), bread())).await;
+    store.close().await.expect("the store closes");
+    let store = opened::<F>(&path, false);
+    assert_holds(&store, &todo(), &[milk(), bread()]).await;
 }
 
 #[cfg(unix)]

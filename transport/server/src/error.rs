@@ -141,6 +141,12 @@ impl From<StoreError> for Failure {
                 Self::unsure()
             }
             StoreErrorKind::OverBudget => Self::bad_request(error.to_string()),
+            StoreErrorKind::Gone => {
+                tracing::error!(%error, "the store's file is gone");
+                Self::busy(
+                    "the server's store is gone; nothing was written, whoever runs the server has to look",
+                )
+            }
             StoreErrorKind::Closed | StoreErrorKind::Locked => {
                 tracing::warn!(%error, "store is not available");
                 Self::busy("the server's store is not available; try later")

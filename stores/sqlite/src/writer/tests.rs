@@ -1,3 +1,5 @@
+//! Groups of batches, and what is left where one fails.
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use synctable_core::{FieldType, Record, TableSchema};
@@ -18,7 +20,8 @@ fn writer() -> (TempDir, Writer, Arc<AtomicUsize>) {
     };
     let conn = open::open(&options).unwrap();
     let shared = Arc::new(Shared::new(Catalogue::load(&conn).unwrap()));
-    let mut writer = Writer::new(conn, shared, options.wait);
+    let file = OpenFile::at(&options.path).unwrap();
+    let mut writer = Writer::new(conn, file, shared, options.wait);
     let schema = TableSchema::new().with_field("title", FieldType::String);
     writer
         .define(&Schema::new().with_table(table(), schema))
@@ -138,6 +141,46 @@ fn a_poisoned_writer_does_nothing_more() {
     );
     assert_eq!(commits.load(Ordering::Relaxed), 0);
     assert_eq!(writer.close().unwrap_err().kind(), StoreErrorKind::Unknown);
+}
+
+#[test]
+#[cfg(unix)]
+fn nothing_is_committed_to_a_file_that_is_gone() {
+    let (folder, mut writer, commits) = writer();
+    let (path, aside) = (folder.path().join("a.db"), folder.path().join("b.db"));
+    assert_eq!(kinds(writer.commit(&[put("a")])), [None]);
+    std::fs::rename(&path, &aside).unwrap();
+    let gone = Some(StoreErrorKind::Gone);
+    assert_eq!(kinds(writer.commit(&[put("b"), put("c")])), [gone; 2]);
+    let eventual = put("d").durability(Durability::Eventual);
+    assert_eq!(kinds(writer.commit(&[eventual])), [gone]);
+    assert_eq!(
+        writer.define(&Schema::new()).unwrap_err().kind(),
+        StoreErrorKind::Gone
+    );
+    assert_eq!(commits.load(Ordering::Relaxed), 1);
+    // Another file in its place is no better.
+    std::fs::copy(&aside, &path).unwrap();
+    assert_eq!(kinds(writer.commit(&[put("b")])), [gone]);
+    std::fs::rename(&aside, &path).unwrap();
+    assert_eq!(kinds(writer.commit(&[put("e")])), [None]);
+    assert_eq!(ids(&writer), ["a", "e"]);
+}
+
+#[test]
+#[cfg(unix)]
+fn a_file_that_goes_during_a_commit_leaves_it_unknown_and_ends_all_writes() {
+    let (folder, mut writer, _) = writer();
+    let path = folder.path().join("a.db");
+    let removed = path.clone();
+    let remove = move || std::fs::remove_file(&removed).is_err();
+    writer.conn.commit_hook(Some(remove)).unwrap();
+    let results = kinds(writer.commit(&[put("a")]));
+    assert_eq!(results, [Some(StoreErrorKind::Unknown)]);
+    let results = kinds(writer.commit(&[put("b")]));
+    assert_eq!(results, [Some(StoreErrorKind::Gone)]);
+    assert_eq!(ids(&writer), ["a"]);
+    assert!(writer.close().is_err());
 }
 
 #[test]

@@ -9,9 +9,9 @@
 mod access;
 mod common;
 mod declared;
+mod door;
 mod expensive;
 mod fill;
-mod door;
 mod headers;
 mod operations;
 mod outcome;

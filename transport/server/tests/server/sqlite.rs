@@ -133,3 +133,30 @@ async fn a_file_of_the_first_releases_keeps_its_outcomes_and_begins_to_claim() {
         }
     }
 }
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_change_to_a_file_that_is_gone_is_answered_with_503_until_it_is_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, aside) = (folder.path().join("a.db"), folder.path().join("b.db"));
+    let server = open(&path, &TestClock::new()).await;
+    post(&server, "/tables/soft", r#"{"id":"a"}"#)
+        .await
+        .expect(201);
+    std::fs::rename(&path, &aside).unwrap();
+    for answer in [
+        post(&server, "/tables/soft", r#"{"id":"b"}"#).await,
+        put(&server, "/tables/soft/a", r#"{"id":"a","n":1}"#).await,
+        delete(&server, "/tables/soft/a").await,
+    ] {
+        let answer = answer.expect(503);
+        assert!(answer.error().contains("nothing was written"), "{answer:?}");
+        assert!(!answer.text.contains("a.db"), "{answer:?}");
+    }
+    std::fs::rename(&aside, &path).unwrap();
+    post(&server, "/tables/soft", r#"{"id":"b"}"#)
+        .await
+        .expect(201);
+    let listed = get(&server, "/tables/soft?$orderby=id").await.expect(200);
+    assert_eq!(listed.ids(), ["a", "b"]);
+}
