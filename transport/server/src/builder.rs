@@ -18,6 +18,7 @@ use crate::scans::Scans;
 use crate::server::TableServer;
 use crate::tables::Tables;
 use crate::tls::Tls;
+use crate::tombstones::Tombstones;
 use crate::turns::Turns;
 
 /// Collects what a [`TableServer`] shall be.
@@ -35,6 +36,7 @@ pub struct TableServerBuilder {
     tls: Option<Tls>,
     limits: Limits,
     retention: Retention,
+    tombstones: Tombstones,
 }
 
 impl TableServerBuilder {
@@ -52,6 +54,7 @@ impl TableServerBuilder {
             tls: None,
             limits: Limits::default(),
             retention: Retention::default(),
+            tombstones: Tombstones::default(),
         }
     }
 
@@ -182,6 +185,15 @@ impl TableServerBuilder {
         self
     }
 
+    /// How long a deleted record of a table with soft delete stays as a tombstone; without this, for ever. Devices that were away longer are
+    /// told, read the table anew and let go of what is not there. Other clients keep what was deleted meanwhile, so choose a
+    /// time that is longer than anybody stays away.
+    #[must_use]
+    pub fn keep_tombstones(mut self, time: Duration) -> Self {
+        self.tombstones = Tombstones::kept_for(time);
+        self
+    }
+
     /// Declares the tables in the store and makes the server. Rows that were stored before a default was declared get it now, and keep
     /// their version and time.
     ///
@@ -195,6 +207,10 @@ impl TableServerBuilder {
         retention::begin(&*self.store, self.clock.now()).await?;
         let id = identity::begin(&*self.store).await?;
         let scans = Scans::new(Arc::clone(&self.store), self.limits.scans);
+        for table in tables.declared() {
+            let now = self.clock.now();
+            self.tombstones.prune(&*self.store, &table, now).await;
+        }
         Ok(TableServer::new(Core {
             id,
             store: self.store,
@@ -207,6 +223,7 @@ impl TableServerBuilder {
             door: self.door,
             tls: self.tls,
             retention: self.retention,
+            tombstones: self.tombstones,
             pruner: Pruner::new(self.retention),
             turns: Turns::default(),
             scans,

@@ -69,6 +69,10 @@ impl Change<'_> {
         if self.operation.is_some() {
             core.pruner.prune(store, core.clock.now()).await;
         }
+        let tombstones = &core.tombstones;
+        tombstones
+            .prune(store, &self.call.table, core.clock.now())
+            .await;
         let _turn = core.turns.take(table, &self.id).await;
         for _ in 0..ATTEMPTS {
             if let Some(done) = self.outcome().await? {

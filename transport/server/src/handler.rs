@@ -22,6 +22,7 @@ use crate::retention::{Pruner, Retention};
 use crate::scans::Scans;
 use crate::tables::{Table, Tables};
 use crate::tls::Tls;
+use crate::tombstones::Tombstones;
 use crate::turns::Turns;
 use crate::{read, write};
 
@@ -42,6 +43,7 @@ pub(crate) struct Core {
     pub(crate) tls: Option<Tls>,
     pub(crate) retention: Retention,
     pub(crate) pruner: Pruner,
+    pub(crate) tombstones: Tombstones,
     pub(crate) turns: Turns,
     pub(crate) scans: Scans,
 }

@@ -47,6 +47,7 @@ mod stall;
 mod tables;
 mod tls;
 mod token;
+mod tombstones;
 mod turns;
 mod unique;
 mod write;

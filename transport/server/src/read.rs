@@ -14,6 +14,7 @@ use crate::handler::Call;
 use crate::links;
 use crate::names;
 use crate::respond::{self, Response};
+use crate::tombstones;
 
 /// `GET` of a table: a page of records, and where the next one is.
 ///
@@ -43,6 +44,11 @@ pub(crate) async fn list(call: &Call<'_>) -> Result<Response, Failure> {
         respond::mark_next(&mut response, &url);
     }
     respond::mark_ordered(&mut response);
+    if call.include_deleted && table.schema.soft_delete {
+        // After the records were read: what is removed from now on is not missed here.
+        let forgotten = tombstones::forgotten(store, &table.name).await?;
+        respond::mark_forgotten(&mut response, forgotten);
+    }
     Ok(response)
 }
 

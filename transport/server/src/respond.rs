@@ -27,6 +27,8 @@ const OPERATION_IDS_KEPT: HeaderName = HeaderName::from_static(header::OPERATION
 /// Tells that the operation id of the request is not known, and since when it would be.
 const OPERATION_UNKNOWN_SINCE: HeaderName =
     HeaderName::from_static(header::OPERATION_UNKNOWN_SINCE);
+/// Tells the time of the last deletion that is not known any more.
+const DELETIONS_FORGOTTEN: HeaderName = HeaderName::from_static(header::DELETIONS_FORGOTTEN);
 /// Tells which server it is.
 const SERVER_ID: HeaderName = HeaderName::from_static(header::SERVER_ID);
 /// Names the property that grows in the order of commits.
@@ -137,6 +139,14 @@ pub(crate) fn mark_unknown(response: &mut Response, since: Timestamp) {
         response
             .headers_mut()
             .insert(OPERATION_UNKNOWN_SINCE, value);
+    }
+}
+
+/// Says which deletions in the table are not known any more, if any.
+pub(crate) fn mark_forgotten(response: &mut Response, last: Option<Timestamp>) {
+    let value = last.and_then(|last| HeaderValue::from_str(&last.to_string()).ok());
+    if let Some(value) = value {
+        response.headers_mut().insert(DELETIONS_FORGOTTEN, value);
     }
 }
 

@@ -138,6 +138,12 @@ impl Tables {
         })
     }
 
+    /// The tables that are served now.
+    pub(crate) fn declared(&self) -> Vec<Arc<Table>> {
+        let served = self.served.read().unwrap_or_else(PoisonError::into_inner);
+        served.values().map(Arc::clone).collect()
+    }
+
     /// The name of a table from a URL, where it may be in either case.
     pub(crate) fn name(text: &str) -> Result<TableName, Failure> {
         TableName::new(&text.to_lowercase()).map_err(|error| Failure::not_found(error.to_string()))

@@ -29,6 +29,10 @@ pub const ORDERED: &str = "synctable-ordered";
 /// The value of [`ORDERED`].
 pub const ORDERED_BY_TIME: &str = "updatedAt";
 
+/// Answer, on a page with tombstones: the time of the last deletion in the table that the server knows no more. Who knows the table only up to an
+/// earlier time reads it from the start.
+pub const DELETIONS_FORGOTTEN: &str = "synctable-deletions-forgotten";
+
 /// Request: the protocol version, as a header or a parameter.
 pub const API_VERSION: &str = "zumo-api-version";
 
@@ -74,6 +78,7 @@ mod tests {
             OPERATION_UNKNOWN_SINCE,
             SERVER_ID,
             ORDERED,
+            DELETIONS_FORGOTTEN,
             API_VERSION,
             CLIENT_VERSION,
             SERVER_VERSION,

@@ -23,6 +23,7 @@ mod since;
 mod sockets;
 mod sqlite;
 mod status;
+mod tombstones;
 mod types;
 mod unique;
 mod wire;
