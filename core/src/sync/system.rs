@@ -147,6 +147,9 @@ pub(crate) struct DeltaToken {
     /// The filter changed, and records that it does not want may not have left yet.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) leaving: bool,
+    /// What the server had forgotten when the pull began at the start: none of its records was deleted before that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) forgotten: Option<Timestamp>,
 }
 
 impl DeltaToken {

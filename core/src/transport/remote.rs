@@ -261,6 +261,9 @@ pub struct RemotePage {
     pub ordered: bool,
     /// What the server announced in this answer as its own id; [`TransportCapabilities::server_id`] is that of any answer.
     pub server_id: Option<String>,
+    /// Up to here the server has removed tombstones of the table: who knows it only up to an earlier time may have missed deletions. To be told
+    /// as it is after the records were read.
+    pub forgotten: Option<Timestamp>,
 }
 
 /// A row of a page that is not a record.

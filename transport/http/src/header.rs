@@ -19,6 +19,9 @@ pub const OPERATION_IDS_KEPT: HeaderName = HeaderName::from_static(names::OPERAT
 /// user since then.
 pub const OPERATION_UNKNOWN_SINCE: HeaderName =
     HeaderName::from_static(names::OPERATION_UNKNOWN_SINCE);
+/// Response header with a time, on a page: that of the last deletion in the table that the server knows no more.
+pub(crate) const DELETIONS_FORGOTTEN: HeaderName =
+    HeaderName::from_static(names::DELETIONS_FORGOTTEN);
 /// Response header with an id of the server's own: the same in each answer, and another one for every other server.
 pub const SERVER_ID: HeaderName = HeaderName::from_static(names::SERVER_ID);
 /// Response header `updatedAt`: within a table that property is unique and grows in the order of commits.
@@ -100,6 +103,12 @@ pub(crate) fn unknown_since(headers: &HeaderMap) -> Option<Timestamp> {
     text.trim().parse().ok()
 }
 
+/// Up to which deletion of the table the server has removed tombstones.
+pub(crate) fn forgotten(headers: &HeaderMap) -> Option<Timestamp> {
+    let text = headers.get(DELETIONS_FORGOTTEN)?.to_str().ok()?;
+    text.trim().parse().ok()
+}
+
 /// True where a header has exactly this value.
 pub(crate) fn says(headers: &HeaderMap, name: &HeaderName, value: &str) -> bool {
     headers.get(name).is_some_and(|found| found == value)
@@ -162,6 +171,19 @@ mod tests {
         assert_eq!(version(&HeaderMap::new()), None);
         let bytes = HeaderValue::from_bytes(b"\"\xff\"").unwrap();
         assert_eq!(version(&HeaderMap::from_iter([(ETAG, bytes)])), None);
+    }
+
+    #[test]
+    fn times_of_forgotten_deletions_that_cannot_be_read_say_nothing() {
+        let said =
+            |text| HeaderMap::from_iter([(DELETIONS_FORGOTTEN, HeaderValue::from_static(text))]);
+        let time = "2026-01-31T12:00:00.001Z";
+        let read = forgotten(&said(time)).map(|time| time.to_string());
+        assert_eq!(read.as_deref(), Some(time));
+        for none in ["", "yesterday", "1"] {
+            assert_eq!(forgotten(&said(none)), None, "{none}");
+        }
+        assert_eq!(forgotten(&HeaderMap::new()), None);
     }
 
     #[test]

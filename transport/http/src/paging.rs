@@ -62,6 +62,7 @@ impl HttpTransport {
         page.total = listing.count;
         page.server_time = header::server_time(&answer.headers);
         page.server_id = header::server_id(&answer.headers);
+        page.forgotten = header::forgotten(&answer.headers);
         page.ordered = header::says(&answer.headers, &ORDERED, ORDERED_BY_TIME);
         Ok(page)
     }

@@ -7,6 +7,7 @@ pub(crate) mod filter;
 pub(crate) mod query;
 pub(crate) mod report;
 pub(crate) mod stamp;
+pub(crate) mod sweep;
 pub(crate) mod walk;
 
 use std::future::IntoFuture;
@@ -28,6 +29,7 @@ use crate::sync::pull::filter::Named;
 use crate::sync::pull::query::{MAX_REQUESTS, check_query};
 use crate::sync::pull::report::{MAX_INVALID, PullReport};
 use crate::sync::pull::stamp::Stamp;
+use crate::sync::pull::sweep::Sweep;
 use crate::sync::pull::walk::{Then, Walk};
 use crate::sync::remote::Remote;
 use crate::sync::system::ATTEMPTS;
@@ -136,7 +138,11 @@ impl Pull {
                 total: None,
                 stamp: &stamp,
             };
-            match pipeline.run(walk).await {
+            let done = match pipeline.run(walk).await {
+                Ok(Some(sweep)) => pipeline.sweep(sweep).await,
+                done => done.map(drop),
+            };
+            match done {
                 Ok(()) => break,
                 // Another context has stored newer rows, or has taken the positions back.
                 Err(Error::Contended)
@@ -188,7 +194,8 @@ type Fetching<'a> = BoxFuture<'a, Result<(RwLockReadGuard<'a, ()>, RemotePage), 
 type Storing<'a> = BoxFuture<'a, Result<PullReport, Error>>;
 
 impl<'a> Pipeline<'a> {
-    async fn run(&mut self, mut walk: Walk) -> Result<(), Error> {
+    /// What is to be swept afterwards, if anything.
+    async fn run(&mut self, mut walk: Walk) -> Result<Option<Sweep>, Error> {
         let mut waiting = Waiting::default();
         let mut fetching = Some(self.fetch(&walk)?);
         let mut storing: Option<Storing<'a>> = None;
@@ -215,7 +222,7 @@ impl<'a> Pipeline<'a> {
             } else if let Some(fetch) = fetching.take() {
                 fetching = self.fetched(&mut walk, fetch.await, &mut waiting, &mut failure);
             } else {
-                return failure.map_or(Ok(()), Err);
+                return failure.map_or(Ok(walk.into_sweep()), Err);
             }
         }
     }

@@ -11,12 +11,16 @@ use crate::store::LocalStoreExt;
 use crate::sync::inner::Inner;
 use crate::sync::pull::delta::{Next, Seen, Step, next_step};
 use crate::sync::pull::query::{is_same, is_windowed, text_of};
+use crate::sync::pull::sweep::Sweep;
 use crate::sync::system::{DELTA, DeltaToken};
 use crate::timestamp::Timestamp;
 use crate::transport::{PageCursor, RemotePage};
 
 /// Pages of a window that may come again in a row: a few may, as rows move while they are read.
 const REPEATS: u32 = 8;
+
+/// How often a pull begins anew because the server forgets deletions while it runs.
+const RESTARTS: u32 = 8;
 
 const DAY_MILLIS: i64 = 24 * 3600 * 1000;
 
@@ -60,6 +64,13 @@ pub(crate) struct Changes {
     overlap_millis: i64,
     /// The server of the last pull promised its order, and no answer has shown another server yet.
     trusted: bool,
+    /// The table has no records, so none can have missed its deletion.
+    empty: bool,
+    /// A page was taken since the walk began, or began anew.
+    under_way: bool,
+    restarts: u32,
+    /// Where deletions may have been missed: the rows that are there.
+    sweep: Option<Sweep>,
 }
 
 /// What a page comes to.
@@ -113,6 +124,14 @@ impl Walk {
             Self::Changes(changes) => (changes.steps.step.query(base), None),
             Self::Everything(steps) => (steps.step.query(base), None),
             Self::Window { query, cursor, .. } => (Query::clone(query), cursor.clone()),
+        }
+    }
+
+    /// What is to be swept once all pages are stored.
+    pub(crate) fn into_sweep(self) -> Option<Sweep> {
+        match self {
+            Self::Changes(changes) => changes.sweep,
+            Self::Everything(_) | Self::Window { .. } => None,
         }
     }
 
@@ -225,7 +244,12 @@ impl Changes {
                 time: None,
                 ordered: false,
                 leaving: false,
+                forgotten: None,
             },
+        };
+        let empty = token.time.is_none() && {
+            let any = inner.store.query(table, &Query::all().top(1)).await?;
+            any.records.is_empty()
         };
         let overlap_millis = inner.settings.overlap_millis;
         let step = match token.time {
@@ -247,10 +271,22 @@ impl Changes {
             known: Known::default(),
             overlap_millis,
             trusted,
+            empty,
+            under_way: false,
+            restarts: 0,
+            sweep: None,
         })
     }
 
     fn take(&mut self, page: RemotePage) -> Result<PageEffect, Error> {
+        if page.forgotten > self.token.time.max(self.token.forgotten) {
+            self.token.forgotten = page.forgotten;
+            if self.token.time.is_some() || self.under_way {
+                return Ok(self.begin_anew());
+            }
+            self.sweep = (!self.empty).then(Sweep::default);
+        }
+        self.under_way = true;
         if std::mem::take(&mut self.trusted) && !page.ordered {
             // Another server than last time: its order is not promised, so the last pull is overlapped after all.
             if let Some(time) = self.token.time {
@@ -262,6 +298,9 @@ impl Changes {
                 });
             }
         }
+        if let Some(sweep) = &mut self.sweep {
+            sweep.see(&page);
+        }
         let seen = seen(&page);
         if seen.times.is_none() && !page.records.is_empty() {
             return Err(Error::PullQuery(
@@ -271,8 +310,15 @@ impl Changes {
         self.token.time = self.token.time.max(safe_time(&page));
         self.token.ordered = page.ordered;
         let row = self.token.to_row()?;
-        let token =
-            (self.token.time.is_some() && self.stored.as_ref() != Some(&row)).then_some(row);
+        let changed = self.stored.as_ref() != Some(&row);
+        let token = match &mut self.sweep {
+            // The position is kept once the sweep is done.
+            Some(sweep) => {
+                sweep.token = changed.then_some(row);
+                None
+            }
+            None => (self.token.time.is_some() && changed).then_some(row),
+        };
         let rows = self.known.fresh(page.records);
         let next = next_step(&self.steps.step, &seen);
         if let Next::Step(next) = &next {
@@ -283,6 +329,28 @@ impl Changes {
             token,
             then: self.steps.advance(next),
         })
+    }
+
+    /// Deletions may have been missed: everything is read from the start, and what is not there leaves.
+    fn begin_anew(&mut self) -> PageEffect {
+        self.restarts += 1;
+        self.token.time = None;
+        self.steps = Steps::new(Step::Range {
+            from: None,
+            exclusive: false,
+        });
+        self.known = Known::default();
+        (self.trusted, self.under_way, self.empty) = (false, false, false);
+        self.sweep = Some(Sweep::default());
+        PageEffect {
+            rows: Vec::new(),
+            token: None,
+            then: if self.restarts > RESTARTS {
+                Then::NoProgress
+            } else {
+                Then::More
+            },
+        }
     }
 }
 

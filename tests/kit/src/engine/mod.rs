@@ -33,6 +33,7 @@ pub mod events;
 pub mod faults;
 mod faulty;
 pub mod filters;
+pub mod forgotten;
 pub mod histories;
 pub mod identity;
 pub mod kept;

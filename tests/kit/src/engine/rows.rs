@@ -25,6 +25,8 @@ pub(super) struct Rows {
     tables: BTreeMap<TableName, BTreeMap<RecordId, Record>>,
     models: BTreeMap<TableName, Model>,
     versions: u64,
+    /// Tombstones up to here are removed.
+    forgotten: BTreeMap<TableName, Timestamp>,
 }
 
 impl Rows {
@@ -35,6 +37,7 @@ impl Rows {
             tables: BTreeMap::new(),
             models: BTreeMap::new(),
             versions: 0,
+            forgotten: BTreeMap::new(),
         }
     }
 
@@ -59,6 +62,29 @@ impl Rows {
         let taken = taken.map_err(|refusal| (refusal.status(flavour), refusal.words(flavour)))?;
         let (id, system) = (record.id().clone(), record.system().clone());
         Ok(Record::from_stored(id, system, taken.body))
+    }
+
+    /// Removes all tombstones of a table, and remembers the last one's time.
+    pub(super) fn forget(&mut self, table: &TableName) {
+        let Some(rows) = self.tables.get_mut(table) else {
+            return;
+        };
+        let gone = |row: &Record| row.is_deleted();
+        let last = rows
+            .values()
+            .filter(|row| gone(row))
+            .filter_map(Record::updated_at)
+            .max();
+        rows.retain(|_, row| !gone(row));
+        if let Some(last) = last {
+            let forgotten = self.forgotten.entry(table.clone()).or_insert(last);
+            *forgotten = last.max(*forgotten);
+        }
+    }
+
+    /// The time of the last deletion that is not known any more.
+    pub(super) fn forgotten(&self, table: &TableName) -> Option<Timestamp> {
+        self.forgotten.get(table).copied()
     }
 
     /// A row as clients see it, tombstones too.

@@ -210,6 +210,13 @@ macro_rules! engine_tests {
             dropped_change_of_a_filter_goes_on
             killed_change_of_a_filter_goes_on
         }
+        $crate::__engine_tests! { $harness, $run, forgotten:
+            returning_device_lets_go_of_what_was_deleted
+            first_pull_from_a_forgetful_server_goes_on
+            cut_off_return_begins_anew
+            rows_of_other_pulls_stay
+            random_absences_end_equal
+        }
         $crate::__engine_tests! { $harness, $run, audit:
             audit_of_an_equal_table_is_clean
             audit_heals_what_a_pull_cannot_see
@@ -358,6 +365,7 @@ mod guard {
             include_str!("declared.rs"),
             include_str!("pull.rs"),
             include_str!("filters.rs"),
+            include_str!("forgotten.rs"),
             include_str!("unknown_values.rs"),
             include_str!("purge.rs"),
             include_str!("events.rs"),

@@ -191,6 +191,11 @@ impl TestServer {
         }
     }
 
+    /// Removes all tombstones of a table, and tells so with each page from now on.
+    pub fn forget_deletions(&self, table: &TableName) {
+        self.state().rows.forget(table);
+    }
+
     /// The row with this id, tombstones too.
     pub fn row(&self, table: &TableName, id: &str) -> Option<Record> {
         self.state().rows.get(table, &RecordId::system(id))

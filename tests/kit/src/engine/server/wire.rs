@@ -134,6 +134,7 @@ impl Transport for TestServer {
             })?;
             page.invalid = std::mem::take(&mut state.invalid);
             page.server_id.clone_from(&state.identity.announces);
+            page.forgotten = state.rows.forgotten(table);
             page.records = page
                 .records
                 .into_iter()

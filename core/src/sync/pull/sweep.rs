@@ -1,0 +1,149 @@
+//! Deletions that the server knows no more.
+//!
+//! A server may remove tombstones after a time, and says up to which deletion it has. A pull whose position is older may have missed
+//! some. It begins anew, notes which rows there are, and at its end asks about those of its records that were not among them: what the server does
+//! not have leaves. Its position stays where it was until that is done, so a pull that is cut off begins anew again. Records with
+//! operations stay, and so do those that were never at the server.
+
+use std::collections::HashSet;
+use std::hash::{BuildHasher, RandomState};
+
+use crate::error::Error;
+use crate::name::RecordId;
+use crate::query::{Expr, Query, field};
+use crate::record::Record;
+use crate::store::LocalStore;
+use crate::sync::pull::Pipeline;
+use crate::sync::pull::apply::Target;
+use crate::sync::pull::query::MAX_REQUESTS;
+use crate::sync::pull::report::PullReport;
+use crate::transport::RemotePage;
+
+/// Local records that are looked at together.
+const LOCAL_PAGE: u32 = 500;
+/// Records that the server is asked about at once.
+const ASKED_AT_ONCE: usize = 20;
+
+/// What a pull from the start has seen.
+#[derive(Debug, Default)]
+pub(crate) struct Sweep {
+    /// Hashes of ids: two that are the same keep a record that should leave, and let none leave.
+    seen: HashSet<u64>,
+    hasher: RandomState,
+    /// The pull's position, once it is through.
+    pub(crate) token: Option<Record>,
+}
+
+impl Sweep {
+    /// Takes a page in; rows that cannot be read are there, too.
+    pub(crate) fn see(&mut self, page: &RemotePage) {
+        let records = page.records.iter().map(|record| record.id().as_str());
+        let invalid = page.invalid.iter().filter_map(|row| row.id.as_deref());
+        for id in records.chain(invalid) {
+            self.seen.insert(self.hasher.hash_one(id));
+        }
+    }
+
+    fn has_seen(&self, id: &RecordId) -> bool {
+        self.seen.contains(&self.hasher.hash_one(id.as_str()))
+    }
+}
+
+impl Pipeline<'_> {
+    /// Lets the records of the pull's filter go that the server does not have, and stores the position.
+    pub(super) async fn sweep(&mut self, sweep: Sweep) -> Result<(), Error> {
+        let (inner, pull) = (self.inner, self.pull);
+        let target = Target {
+            remote: self.remote,
+            table: &pull.table,
+            stamp: self.stamp,
+        };
+        let mut here = Query::all().order_by("id").page(LOCAL_PAGE);
+        here.filter.clone_from(&pull.query.filter);
+        loop {
+            let _exchange = inner.guards.exchange.read().await;
+            let page = inner.store.query(&pull.table, &here).await?;
+            let missed: Vec<RecordId> = page
+                .records
+                .iter()
+                .filter(|record| {
+                    let was_at_server = record.version().is_some() || record.updated_at().is_some();
+                    was_at_server
+                        && !sweep.has_seen(record.id())
+                        && inner.queue.of_record(&pull.table, record.id()).is_empty()
+                })
+                .map(|record| record.id().clone())
+                .collect();
+            let mut rows = Vec::new();
+            for ids in missed.chunks(ASKED_AT_ONCE) {
+                rows.extend(self.ask(ids).await?);
+            }
+            let token = sweep.token.clone().filter(|_| page.next.is_none());
+            if !rows.is_empty() || token.is_some() {
+                let mut report = PullReport::default();
+                inner.apply_page(&target, &rows, token, &mut report).await?;
+                self.stored(&report);
+            }
+            match page.next {
+                Some(next) => here.after = Some(next),
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// The server's rows with these ids; tombstones for those that it does not have.
+    async fn ask(&mut self, ids: &[RecordId]) -> Result<Vec<Record>, Error> {
+        let mut left: Vec<&RecordId> = ids.iter().collect();
+        let mut rows = Vec::new();
+        while let Some(filter) = any_of(&left) {
+            if self.report.requests >= MAX_REQUESTS {
+                return Err(self.no_progress());
+            }
+            let query = Query::all()
+                .filter(filter)
+                .order_by("id")
+                .include_deleted()
+                .page(u32::try_from(left.len()).unwrap_or(u32::MAX));
+            let (inner, table) = (self.inner, &self.pull.table);
+            let ask = inner.page_of_home(self.remote, table, &query, None);
+            let page = self.pull.cancel.run(ask).await??;
+            self.report.requests += 1;
+            let before = left.len();
+            let there = |id: &RecordId| {
+                page.records.iter().any(|row| row.id() == id)
+                    || page
+                        .invalid
+                        .iter()
+                        .any(|row| row.id.as_deref() == Some(id.as_str()))
+            };
+            left.retain(|id| !there(id));
+            let nothing = page.records.is_empty() && page.invalid.is_empty();
+            if !nothing && left.len() == before {
+                return Err(self.no_progress());
+            }
+            rows.extend(
+                page.records
+                    .into_iter()
+                    .filter(|row| ids.contains(row.id())),
+            );
+            // A page may be cut: the others are asked about until nothing comes.
+            if nothing || page.last {
+                break;
+            }
+        }
+        rows.extend(left.into_iter().map(Record::tombstone));
+        Ok(rows)
+    }
+
+    fn no_progress(&self) -> Error {
+        Error::NoProgress {
+            table: self.pull.table.clone(),
+        }
+    }
+}
+
+/// Matches the records with these ids; `None` where there are none.
+fn any_of(ids: &[&RecordId]) -> Option<Expr> {
+    let is = |id: &&RecordId| field("id").eq(id.as_str());
+    ids.iter().map(is).reduce(Expr::or)
+}
