@@ -10,6 +10,7 @@ use synctable::query::odata::{ODataError, parse_filter, percent_decode};
 use synctable::query::{Expr, Query};
 use synctable::{NameError, QueryId, RecordId, StoreUrl, TableName};
 
+use crate::door::Door;
 use crate::identity::Identity;
 
 /// Tables that work offline and sync with a table server.
@@ -285,9 +286,12 @@ pub(crate) enum Verb {
     )]
     RotateKey,
     /// Run a table server over the store
-    #[command(after_help = "Runs until it gets SIGTERM or SIGINT. Example:\n  \
-        synctable serve --store sqlite:server.db --listen 127.0.0.1:8080 --table todoitem:soft-delete")]
-    Serve(Serve),
+    #[command(
+        after_help = "Runs until it gets SIGTERM or SIGINT. Only this machine can ask, unless a token and TLS say who else. Examples:\n  \
+        synctable serve --store sqlite:server.db --listen 127.0.0.1:8080 --table todoitem:soft-delete\n  \
+        synctable serve --listen 0.0.0.0:8443 --any-table --token-env TOKEN --tls-cert cert.pem --tls-key key.pem --host api.example.com"
+    )]
+    Serve(Box<Serve>),
     /// Show the whole story: two devices, a server, a conflict, and how all agree in the end
     #[command(after_help = "Example:\n  synctable demo --records 10000 --dir /tmp/demo")]
     Demo {
@@ -349,6 +353,11 @@ pub(crate) struct Serve {
     /// Make other tables on their first use
     #[arg(long)]
     pub(crate) any_table: bool,
+    /// How long deleted records of tables with soft delete are kept for devices that were away, such as 90d or 12h; else for ever
+    #[arg(long, value_name = "TIME", value_parser = days)]
+    pub(crate) tombstones: Option<Duration>,
+    #[command(flatten)]
+    pub(crate) door: Door,
 }
 
 /// What a server does with deleted records.
@@ -439,6 +448,22 @@ fn seconds(text: &str) -> Result<Duration, &'static str> {
         .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
         .filter(|time| !time.is_zero())
         .ok_or("give a number of seconds above 0")
+}
+
+fn days(text: &str) -> Result<Duration, &'static str> {
+    const HOUR: u64 = 60 * 60;
+    let (number, seconds) = match (text.strip_suffix('d'), text.strip_suffix('h')) {
+        (Some(days), _) => (days, 24 * HOUR),
+        (_, Some(hours)) => (hours, HOUR),
+        _ => ("", 0),
+    };
+    number
+        .parse()
+        .ok()
+        .filter(|number| *number > 0)
+        .and_then(|number: u64| number.checked_mul(seconds))
+        .map(Duration::from_secs)
+        .ok_or("give a number of days or hours above 0, such as 90d or 12h")
 }
 
 fn served_table(text: &str) -> Result<(TableName, Deletes), String> {

@@ -2,6 +2,7 @@
 
 mod args;
 mod device;
+mod door;
 mod errors;
 mod identity;
 mod key_options;

@@ -31,6 +31,8 @@ pub(crate) async fn serve(
         .to_socket_addrs()
         .map_err(|_| Failure::bad_input(format!("{address} is no address; write HOST:PORT")))?
         .collect();
+    args.door.check(address, &addresses)?;
+    let secrets = args.door.secrets()?;
     // Before the line that says so, for whoever stops the server as soon as it is printed.
     let stop = signals::stop()?;
     let listener = TcpListener::bind(addresses.as_slice())
@@ -38,16 +40,19 @@ pub(crate) async fn serve(
         .map_err(|error| cannot_listen(address, &error))?;
     let store = globals.open_store(synctable::Missing::Make)?.store;
     refuse_device_store(&*store).await?;
-    let server = TableServer::builder(Arc::clone(&store))
+    let mut builder = TableServer::builder(Arc::clone(&store))
         .schema(schema)
-        .any_table(args.any_table)
-        .build()
-        .await?;
+        .any_table(args.any_table);
+    if let Some(time) = args.tombstones {
+        builder = builder.keep_tombstones(time);
+    }
+    let server = args.door.apply(secrets, builder).build().await?;
     let address = listener
         .local_addr()
         .map_err(|error| cannot_listen(address, &error))?;
     output.summary(&json!({"listening": address}), || {
-        format!("listening on http://{address}")
+        let scheme = if args.door.is_tls() { "https" } else { "http" };
+        format!("listening on {scheme}://{address}")
     })?;
     output.flush()?;
     let ended = server.serve(listener, stop).await;

@@ -170,12 +170,21 @@ impl Server {
     }
 
     pub(crate) fn with_schema(args: &[&str], schema: &str) -> Self {
+        Self::start(args, schema, &[])
+    }
+
+    pub(crate) fn with_env(args: &[&str], variables: &[(&str, &str)]) -> Self {
+        Self::start(args, "{\"tables\":{}}", variables)
+    }
+
+    fn start(args: &[&str], schema: &str, variables: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("schema.json"), schema).unwrap();
         let mut process = command(folder.path())
             .args(["serve", "--json", "--listen", "127.0.0.1:0"])
             .args(["--schema", "schema.json"])
             .args(args)
+            .envs(variables.iter().copied())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
@@ -197,6 +206,10 @@ impl Server {
 
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// Asks the process to stop and gives its exit code and its folder.
