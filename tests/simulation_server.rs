@@ -72,6 +72,7 @@ impl RealServer {
         let server = TableServer::builder(Arc::clone(&store) as Arc<dyn LocalStore>)
             .schema(tables)
             .clock(Arc::clone(&clock) as Arc<dyn Clock>)
+            .host("server.test".parse().expect("a name"))
             .build()
             .now_or_never()
             .expect("a store in memory does not wait")

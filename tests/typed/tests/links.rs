@@ -179,6 +179,7 @@ fn pulls_end_over_the_links_of_the_reference_server() {
             small.page_size = Some(2);
             let server = TableServer::builder(Arc::new(MemoryStore::new()))
                 .table(todo(), small)
+                .host("reference.test".parse().unwrap())
                 .build()
                 .await
                 .unwrap();
