@@ -120,6 +120,8 @@ impl Named<'_> {
                 && (token.leaving || !has_filter(&token.filter, self.query.filter.as_ref()));
             text.clone_into(&mut token.filter);
             (token.time, token.ordered) = (None, false);
+            // What else the new filter describes here may have missed any of them.
+            token.forgotten = None;
             let batch = WriteBatch::new()
                 .durability(Durability::Eventual)
                 .expect_same(&DELTA, row)
