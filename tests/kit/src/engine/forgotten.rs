@@ -1,4 +1,8 @@
 //! A server that removes tombstones: who was away longer reads everything anew, ends equal, and loses nothing that waits.
+#![expect(
+    clippy::future_not_send,
+    reason = "random strategies stay on their thread; a behaviour is run by `block_on`"
+)]
 
 use proptest::collection::vec;
 use proptest::prelude::*;
