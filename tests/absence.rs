@@ -64,7 +64,7 @@ async fn device(url: &str, dialect: Dialect) -> (SyncContext, SyncTable<Value>) 
 }
 
 async fn held(table: &SyncTable<Value>) -> BTreeMap<String, i64> {
-    let rows = table.query(&Query::all()).await.unwrap();
+    let rows = table.query().await.unwrap().records;
     let rows = rows.into_iter().map(|row| {
         let id = row["id"].as_str().unwrap().to_owned();
         (id, row["n"].as_i64().unwrap())
