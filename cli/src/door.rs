@@ -28,7 +28,7 @@ pub(crate) struct Door {
     /// A name under which the server is asked, besides localhost and the address that was reached. May be given several times
     #[arg(long, value_name = "NAME")]
     host: Vec<HostName>,
-    /// Let pages of another origin ask, such as https://app.example or null. May be given several times
+    /// Let pages of another origin ask: scheme and host as browsers tell them, or null. May be given several times
     #[arg(long, value_name = "ORIGIN")]
     allow_origin: Vec<Origin>,
     /// Believe X-Forwarded-Proto and Forwarded from everywhere, not only from a proxy on this machine

@@ -51,8 +51,8 @@ pub(crate) async fn serve(
         .local_addr()
         .map_err(|error| cannot_listen(address, &error))?;
     output.summary(&json!({"listening": address}), || {
-        let scheme = if args.door.is_tls() { "https" } else { "http" };
-        format!("listening on {scheme}://{address}")
+        let protocol = if args.door.is_tls() { "https" } else { "http" };
+        format!("listening on {protocol}://{address}")
     })?;
     output.flush()?;
     let ended = server.serve(listener, stop).await;
