@@ -46,7 +46,7 @@ pub(crate) async fn list(call: &Call<'_>) -> Result<Response, Failure> {
     respond::mark_ordered(&mut response);
     if call.include_deleted && table.schema.soft_delete {
         // After the records were read: what is removed from now on is not missed here.
-        let forgotten = tombstones::forgotten(store, &table.name).await?;
+        let forgotten = tombstones::forgotten(&*call.core.store, &table.name).await?;
         respond::mark_forgotten(&mut response, forgotten);
     }
     Ok(response)
