@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
+use crate::brief;
 use crate::store::{LocalStore, StoreError, StoreErrorKind};
 
 #[cfg(feature = "encrypted")]
@@ -113,7 +114,10 @@ impl FromStr for StoreUrl {
     fn from_str(text: &str) -> Result<Self, UrlError> {
         let error = |message: String| Err(UrlError(message));
         let Some((scheme, path)) = text.split_once(':') else {
-            return error(format!("it names no kind of store; write sqlite:{text}"));
+            return error(format!(
+                "it names no kind of store; write sqlite:{}",
+                brief(text, 200)
+            ));
         };
         let (encrypted, engine) = match scheme.strip_prefix("encrypted+") {
             Some(engine) => (true, engine),

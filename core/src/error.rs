@@ -8,6 +8,7 @@ use crate::schema::SchemaError;
 use crate::store::StoreError;
 use crate::sync::PushReport;
 use crate::transport::{TransportError, TransportErrorKind};
+use crate::words::{brief, quote};
 
 /// A failed call of the engine. Whatever it says, no queued change is lost.
 #[derive(Debug, Error)]
@@ -96,8 +97,10 @@ pub enum Error {
     /// The server is another one than the rows and positions of this store came from. Nothing was written there and nothing of it was
     /// stored; say with [`SyncContext::accept_server`](crate::sync::SyncContext::accept_server) which it is.
     #[error(
-        "the server ({now}) is not the one that this store belongs to ({was}); accept it as the same one, or as another one, \
-         for which what was pulled is removed and pulled anew"
+        "the server ({}) is not the one that this store belongs to ({}); accept it as the same one, or as another one, \
+         for which what was pulled is removed and pulled anew",
+        quote(.now),
+        quote(.was)
     )]
     ServerChanged {
         /// The server so far: its address, name or id.
@@ -155,7 +158,7 @@ pub enum Error {
         seq: u64,
     },
     /// A merge found members that both sides changed in different ways, or one side was deleted.
-    #[error("operation {seq} cannot be merged: {reason}; choose a side or give the record")]
+    #[error("operation {seq} cannot be merged: {}; choose a side or give the record", brief(.reason, 300))]
     CannotMerge {
         /// The operation.
         seq: u64,
@@ -196,7 +199,7 @@ pub enum Error {
 fn account(name: Option<&str>) -> String {
     name.map_or_else(
         || "no account".into(),
-        |name| format!("the account '{name}'"),
+        |name| format!("the account '{}'", quote(name)),
     )
 }
 

@@ -14,6 +14,7 @@ pub mod store;
 pub mod sync;
 mod timestamp;
 pub mod transport;
+mod words;
 
 pub use clock::{Clock, IdSource, Sleep, SystemClock, UuidV7};
 pub use error::{Error, ErrorKind};
@@ -24,3 +25,4 @@ pub use schema::{
     TableSchema,
 };
 pub use timestamp::{Date, TimeError, TimeOfDay, Timestamp};
+pub use words::brief;

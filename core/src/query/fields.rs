@@ -5,10 +5,11 @@ use thiserror::Error;
 use super::{Expr, Query};
 use crate::record::SYSTEM_PROPERTIES;
 use crate::schema::TableSchema;
+use crate::words::quote;
 
 /// A query names a member that the table does not declare.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("there is no property '{}'", .name.escape_debug())]
+#[error("there is no property '{}'", quote(.name).escape_debug())]
 pub struct UnknownField {
     /// The name.
     pub name: String,

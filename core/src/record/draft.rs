@@ -40,14 +40,14 @@ impl Draft {
         let mut deserializer = serde_json::Deserializer::from_str(text);
         let parts = deserializer
             .deserialize_map(PartsVisitor)
-            .map_err(RecordError::Json)?;
-        deserializer.end().map_err(RecordError::Json)?;
+            .map_err(RecordError::json)?;
+        deserializer.end().map_err(RecordError::json)?;
         parts.into_draft()
     }
 
     /// Writes `value` as JSON and reads it as a record; it must serialise as an object.
     pub fn from_serialize<T: Serialize + ?Sized>(value: &T) -> Result<Self, RecordError> {
-        Self::from_json(&serde_json::to_string(value).map_err(RecordError::Json)?)
+        Self::from_json(&serde_json::to_string(value).map_err(RecordError::json)?)
     }
 
     /// The record with the id it has, or else with `id`.
@@ -56,6 +56,23 @@ impl Draft {
             id: self.id.unwrap_or_else(id),
             system: self.system,
             body: self.body,
+        }
+    }
+
+    /// The record `id`, which must be the id of this draft where it has one: an id in the text that would be dropped is a mistake.
+    pub fn for_id(self, id: &RecordId) -> Result<Record, RecordError> {
+        self.check_id(id)?;
+        Ok(self.or_id(|| id.clone()))
+    }
+
+    /// Refuses the draft as one of the record `id` if it has another id.
+    pub fn check_id(&self, id: &RecordId) -> Result<(), RecordError> {
+        match &self.id {
+            Some(given) if given != id => Err(RecordError::AnotherId {
+                id: id.clone(),
+                given: given.clone(),
+            }),
+            _ => Ok(()),
         }
     }
 

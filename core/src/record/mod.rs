@@ -22,6 +22,7 @@ pub(crate) use members::{
 
 use crate::name::{NameError, RecordId, Version};
 use crate::timestamp::Timestamp;
+use crate::words::json_error;
 
 /// The names of the system properties, which every record may carry beside its own members.
 pub const SYSTEM_PROPERTIES: [&str; 5] = ["id", "version", "createdAt", "updatedAt", "deleted"];
@@ -36,6 +37,16 @@ pub enum RecordError {
     /// The `id` is missing where one is needed.
     #[error("the record has no 'id'")]
     NoId,
+    /// The text is given as that of one record, but has the id of another one.
+    #[error(
+        "the record is '{id}', but the JSON has the id '{given}'; leave the id out, or name the other record"
+    )]
+    AnotherId {
+        /// The record that the text is given for.
+        id: RecordId,
+        /// The id in the text.
+        given: RecordId,
+    },
     /// The `id` breaks the rule for ids.
     #[error(transparent)]
     Id(#[from] NameError),
@@ -47,6 +58,13 @@ pub enum RecordError {
         /// What it must be.
         expected: &'static str,
     },
+}
+
+impl RecordError {
+    /// An error of JSON with bounded words.
+    pub(crate) fn json(error: serde_json::Error) -> Self {
+        Self::Json(json_error(error))
+    }
 }
 
 /// One row of a table.

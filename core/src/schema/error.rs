@@ -3,6 +3,7 @@
 use thiserror::Error;
 
 use crate::name::TableName;
+use crate::words::{brief, quote};
 
 /// A schema that cannot be used, or a record that does not fit it.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -12,7 +13,7 @@ pub enum SchemaError {
     #[error("not a valid schema: {0}")]
     Text(String),
     /// A declared field has a name that cannot be used.
-    #[error("table {table}: the field name '{field}' cannot be declared: {reason}")]
+    #[error("table {table}: the field name '{}' cannot be declared: {reason}", quote(.field))]
     FieldName {
         /// The table.
         table: TableName,
@@ -22,7 +23,7 @@ pub enum SchemaError {
         reason: &'static str,
     },
     /// An index names a field that is not declared, twice the same, or none.
-    #[error("table {table}: the index {index} is not valid: {reason}")]
+    #[error("table {table}: the index {} is not valid: {reason}", quote(.index))]
     Index {
         /// The table.
         table: TableName,
@@ -33,7 +34,8 @@ pub enum SchemaError {
     },
     /// A field is declared with another type than before.
     #[error(
-        "table {table}: the field '{field}' was declared as {old} and cannot become {new}; choose another name"
+        "table {table}: the field '{}' was declared as {} and cannot become {}; choose another name",
+        quote(.field), brief(.old, 200), brief(.new, 200)
     )]
     Retyped {
         /// The table.
@@ -46,7 +48,7 @@ pub enum SchemaError {
         new: String,
     },
     /// What is declared about a field beside its type does not fit it.
-    #[error("table {table}: the field '{field}' cannot be declared so: {reason}")]
+    #[error("table {table}: the field '{}' cannot be declared so: {reason}", quote(.field))]
     Options {
         /// The table.
         table: TableName,
@@ -56,7 +58,7 @@ pub enum SchemaError {
         reason: &'static str,
     },
     /// A rule for merging does not fit the field it names.
-    #[error("table {table}: the merge rule for '{path}' cannot be used: {reason}")]
+    #[error("table {table}: the merge rule for '{}' cannot be used: {reason}", quote(.path))]
     MergeRule {
         /// The table.
         table: TableName,
@@ -66,7 +68,7 @@ pub enum SchemaError {
         reason: &'static str,
     },
     /// A record's member does not fit its declared type.
-    #[error("table {table}, field '{field}': expected {expected}")]
+    #[error("table {table}, field '{}': expected {}", quote(.field), brief(.expected, 400))]
     Value {
         /// The table.
         table: TableName,
@@ -76,7 +78,7 @@ pub enum SchemaError {
         expected: String,
     },
     /// A record lacks a value that is required.
-    #[error("table {table}, field '{field}': a value is required")]
+    #[error("table {table}, field '{}': a value is required", quote(.field))]
     Required {
         /// The table.
         table: TableName,
@@ -84,7 +86,7 @@ pub enum SchemaError {
         field: String,
     },
     /// A record's text is too long.
-    #[error("table {table}, field '{field}': expected text of at most {most} characters")]
+    #[error("table {table}, field '{}': expected text of at most {most} characters", quote(.field))]
     TooLong {
         /// The table.
         table: TableName,
@@ -94,7 +96,7 @@ pub enum SchemaError {
         most: u32,
     },
     /// A record has a member that a closed table does not declare.
-    #[error("table {table}: the member '{field}' is not declared")]
+    #[error("table {table}: the member '{}' is not declared", quote(.field))]
     Undeclared {
         /// The table.
         table: TableName,

@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::name::TableName;
+use crate::words;
 
 pub use error::SchemaError;
 use fields::{Field, is_false};
@@ -81,8 +82,8 @@ impl Schema {
 
     /// Reads the schema file's JSON and checks it.
     pub fn from_json(text: &str) -> Result<Self, SchemaError> {
-        let schema: Self =
-            serde_json::from_str(text).map_err(|error| SchemaError::Text(error.to_string()))?;
+        let schema: Self = serde_json::from_str(text)
+            .map_err(|error| SchemaError::Text(words::message(error.to_string())))?;
         schema.check()?;
         Ok(schema)
     }

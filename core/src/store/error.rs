@@ -4,6 +4,7 @@ use std::error::Error;
 use std::fmt;
 
 use crate::name::{RecordId, TableName};
+use crate::words;
 
 /// A failed store call. After an error from `commit` the batch was not done, unless the kind is
 /// [`Unknown`](StoreErrorKind::Unknown).
@@ -65,11 +66,11 @@ pub enum StoreErrorKind {
 
 impl StoreError {
     /// An error of a kind, with a message that says what is wrong and what to do: lower case, no full
-    /// stop, no record contents.
+    /// stop, no record contents. Of a long one both ends are kept.
     pub fn new(kind: StoreErrorKind, message: impl Into<String>) -> Self {
         Self {
             kind,
-            message: message.into(),
+            message: words::message(message),
             failed_check: None,
             source: None,
         }

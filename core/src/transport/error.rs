@@ -5,6 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::timestamp::Timestamp;
+use crate::words;
 
 /// A request without a usable answer. It is *not known* whether the server did what was asked.
 #[derive(Debug)]
@@ -124,11 +125,11 @@ impl TransportErrorKind {
 }
 
 impl TransportError {
-    /// An error of a kind, with a message: lower case, no full stop, no record contents, no credentials.
+    /// An error of a kind, with a message: lower case, no full stop, no record contents, no credentials. Of a long one both ends are kept.
     pub fn new(kind: TransportErrorKind, message: impl Into<String>) -> Self {
         Self {
             kind,
-            message: message.into(),
+            message: words::message(message),
             status: None,
             retry_after: None,
             server_time: None,

@@ -12,6 +12,7 @@ use crate::name::{RecordId, TableName, Version};
 use crate::query::Query;
 use crate::record::Record;
 use crate::timestamp::Timestamp;
+use crate::words;
 
 /// A way to a table server: three required methods.
 ///
@@ -232,11 +233,11 @@ pub struct Rejection {
 }
 
 impl Rejection {
-    /// A rejection.
+    /// A rejection. Of long words both ends are kept.
     pub fn new(status: Option<u16>, message: impl Into<String>) -> Self {
         Self {
             status,
-            message: message.into(),
+            message: words::message(message),
         }
     }
 }
@@ -281,7 +282,7 @@ impl InvalidRow {
     pub fn new(id: Option<String>, reason: impl Into<String>) -> Self {
         Self {
             id,
-            reason: reason.into(),
+            reason: words::message(reason),
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use thiserror::Error;
 
+use crate::words;
+
 /// Text that is not OData: what is wrong, and where.
 ///
 /// The message starts with the name of the option and the position in its decoded text
@@ -34,7 +36,7 @@ pub struct WriteError(String);
 
 impl WriteError {
     pub(super) fn new(message: impl Into<String>) -> Self {
-        Self(message.into())
+        Self(words::message(message))
     }
 }
 
@@ -86,7 +88,7 @@ impl<'a> Source<'a> {
         ODataError {
             label: self.label,
             position: self.characters(at),
-            message: message.into(),
+            message: words::message(message),
         }
     }
 

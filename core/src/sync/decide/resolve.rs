@@ -38,7 +38,7 @@ pub enum Resolution {
     Client,
     /// What both sides changed is joined; an error where that is not possible.
     Merge,
-    /// These members become the record's, and are queued. An id in them is ignored.
+    /// These members become the record's, and are queued. An id in them must be the record's.
     With(Draft),
 }
 
@@ -199,10 +199,8 @@ impl SyncContext {
         let with = match &resolution {
             Resolution::With(draft) => {
                 let operation = self.operation(seq).await?;
-                let mut draft = draft.clone();
-                draft.id = Some(operation.id);
                 // Which of its values are new shows when both sides are at hand.
-                Some(draft.or_id(|| self.inner.ids.next_id()))
+                Some(draft.clone().for_id(&operation.id)?)
             }
             _ => None,
         };

@@ -40,7 +40,8 @@ impl<T: Serialize + DeserializeOwned + Send + Sync> SyncTable<T> {
         self.expect(stored)
     }
 
-    /// Puts the members of `changes` (any type that serialises as an object) over those of a record.
+    /// Puts the members of `changes` (any type that serialises as an object) over those of a record. An id in them must
+    /// be the record's.
     pub async fn update<C: Serialize + Sync + ?Sized>(
         &self,
         id: impl AsRef<str> + Send,

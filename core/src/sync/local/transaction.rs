@@ -77,18 +77,17 @@ impl Transaction {
         Ok(self.stage(table, id, Intent::Replace(record)))
     }
 
-    /// Puts the members of `changes` over those of a record.
+    /// Puts the members of `changes` over those of a record. An id in them must be the record's.
     pub fn update<T, C: Serialize + ?Sized>(
         &mut self,
         table: &SyncTable<T>,
         id: impl AsRef<str>,
         changes: &C,
     ) -> Result<RecordId, Error> {
-        Ok(self.stage(
-            table,
-            RecordId::new(id.as_ref())?,
-            Intent::Update(Draft::from_serialize(changes)?),
-        ))
+        let id = RecordId::new(id.as_ref())?;
+        let changes = Draft::from_serialize(changes)?;
+        changes.check_id(&id)?;
+        Ok(self.stage(table, id, Intent::Update(changes)))
     }
 
     /// Puts members over those of a record that are made from it as it is when the transaction is stored, its earlier

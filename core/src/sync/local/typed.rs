@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use crate::error::Error;
 use crate::name::TableName;
 use crate::record::Record;
+use crate::words::json_error;
 
 /// A marker for typed handles that is `Send` and `Sync` whatever the type is.
 pub(crate) type Typed<T> = PhantomData<fn() -> T>;
@@ -16,6 +17,6 @@ pub(crate) fn typed<T: DeserializeOwned>(table: &TableName, record: &Record) -> 
     record.to().map_err(|source| Error::Typed {
         table: table.clone(),
         id: record.id().clone(),
-        source,
+        source: json_error(source),
     })
 }

@@ -240,6 +240,7 @@ impl<'a> Pipeline<'a> {
                 self.total = page.total;
             }
             self.report.requests += 1;
+            self.report.left_out += page.invalid.len() as u64;
             let room = MAX_INVALID.saturating_sub(self.report.invalid.len());
             self.report
                 .invalid

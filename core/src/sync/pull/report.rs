@@ -27,8 +27,13 @@ pub struct PullReport {
     pub requests: u64,
     /// Operations that the push before the pull sent.
     pub pushed: u64,
-    /// Rows that are no records, at most 100 of them.
+    /// How many rows were left out because they are no records.
+    pub left_out: u64,
+    /// What is wrong with the rows that were left out, for at most 100 of them.
     pub invalid: Vec<InvalidRow>,
+    /// Of a pull in full: records here that did not come, because the server does not have them any more or they left the filter there.
+    /// A pull does not remove them; an audit does.
+    pub stayed: u64,
 }
 
 impl PullReport {

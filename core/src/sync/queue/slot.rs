@@ -127,7 +127,9 @@ impl Slot {
                 self.change(OperationKind::Replace, Some(old.patched(changes)), next_seq)
             }
             (Intent::Modify(modify), Some(old)) => {
-                let new = old.patched(&(modify.0)(old)?);
+                let changes = (modify.0)(old)?;
+                changes.check_id(&self.id)?;
+                let new = old.patched(&changes);
                 self.change(OperationKind::Replace, Some(new), next_seq)
             }
             (Intent::Replace(new) | Intent::Upsert(new), Some(old)) => {
