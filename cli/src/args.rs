@@ -6,11 +6,12 @@ use std::time::Duration;
 use clap::{ArgGroup, Args, Parser, Subcommand};
 use synctable::encrypted::Anchor;
 use synctable::http::Dialect;
-use synctable::query::odata::{ODataError, parse_filter, percent_decode};
 use synctable::query::{Expr, Query};
 use synctable::{NameError, QueryId, RecordId, StoreUrl, TableName};
 
 use crate::door::Door;
+use crate::errors::Failure;
+use crate::filters::{filter, odata};
 use crate::identity::Identity;
 
 /// Tables that work offline and sync with a table server.
@@ -89,7 +90,7 @@ pub(crate) struct Globals {
     /// Print one JSON value a line
     #[arg(long, global = true)]
     pub(crate) json: bool,
-    /// Print no summaries and no progress
+    /// Print what was asked for and errors, but no summaries, no warnings and no progress
     #[arg(long, global = true)]
     pub(crate) quiet: bool,
 }
@@ -125,7 +126,7 @@ pub(crate) enum Verb {
     Delete(OneRecord),
     /// Show the records that match
     #[command(
-        after_help = "ODATA is a query as in a URL, or a filter alone. Percent-escapes are decoded. Examples:\n  \
+        after_help = "ODATA is a query as in a URL, where percent-escapes are decoded, or a filter alone, which is plain text. Examples:\n  \
         synctable query todoitem '$filter=complete eq false&$orderby=text desc&$top=5&$select=id,text'\n  \
         synctable query todoitem \"startswith(text,'Oat')\"\n  \
         synctable query todoitem '$count=true&$top=0'"
@@ -133,8 +134,8 @@ pub(crate) enum Verb {
     Query {
         #[arg(value_parser = table)]
         table: TableName,
-        /// $filter, $orderby, $skip, $top, $select, $count, joined with &
-        #[arg(value_parser = odata)]
+        /// $filter, $orderby, $skip, $top, $select, $count, joined with &; or a filter
+        #[arg(value_parser = odata, allow_hyphen_values = true)]
         odata: Option<Query>,
         /// Say how the store would find the records instead of showing them
         #[arg(long)]
@@ -182,7 +183,7 @@ pub(crate) enum Verb {
         #[arg(long, value_name = "QUERY", value_parser = query_id, conflicts_with = "full")]
         name: Option<QueryId>,
         /// Only records that match this OData filter
-        #[arg(long, value_name = "F", value_parser = filter)]
+        #[arg(long, value_name = "F", value_parser = filter, allow_hyphen_values = true)]
         filter: Option<Expr>,
         /// Bring everything, whatever was pulled before
         #[arg(long)]
@@ -201,19 +202,22 @@ pub(crate) enum Verb {
     #[command(after_help = "Example:\n  synctable conflicts\n  synctable resolve 7 --merge")]
     Conflicts,
     /// Drop an operation and put the record back as the server had it
-    #[command(after_help = "Example:\n  synctable cancel 7")]
+    #[command(after_help = "Examples:\n  synctable cancel 7\n  synctable cancel todoitem milk")]
     Cancel(OneOperation),
     /// Drop an operation and leave the record as it is here
-    #[command(after_help = "Example:\n  synctable discard 7")]
+    #[command(after_help = "Examples:\n  synctable discard 7\n  synctable discard todoitem milk")]
     Discard(OneOperation),
     /// Queue a rejected operation again as it is, or have the next push try one that is aside
-    #[command(after_help = "Example:\n  synctable retry 7 && synctable push")]
+    #[command(
+        after_help = "Examples:\n  synctable retry 7 && synctable push\n  synctable retry todoitem milk"
+    )]
     Retry(OneOperation),
     /// End a parked conflict
     #[command(
         group = ArgGroup::new("side").required(true),
         after_help = "Examples:\n  \
         synctable resolve 7 --server\n  \
+        synctable resolve todoitem milk --merge\n  \
         synctable resolve 7 --with '{\"text\":\"Oat milk\",\"complete\":true}' && synctable push")]
     Resolve {
         #[command(flatten)]
@@ -230,7 +234,7 @@ pub(crate) enum Verb {
         #[arg(value_parser = table)]
         table: TableName,
         /// Only records that match this OData filter
-        #[arg(long, value_name = "F", value_parser = filter)]
+        #[arg(long, value_name = "F", value_parser = filter, allow_hyphen_values = true)]
         filter: Option<Expr>,
         /// Also drop the queued operations; these changes are lost
         #[arg(long)]
@@ -322,8 +326,35 @@ pub(crate) struct RecordAndJson {
 
 #[derive(Debug, Args)]
 pub(crate) struct OneOperation {
-    /// The number of the operation, as `pending` shows it
-    pub(crate) seq: u64,
+    /// The number of the operation, as `pending` shows it, or the table of its record
+    #[arg(value_name = "SEQ|TABLE")]
+    place: String,
+    /// The id of its record, behind a table
+    #[arg(value_parser = id)]
+    id: Option<RecordId>,
+}
+
+/// Which operation is meant.
+#[derive(Debug)]
+pub(crate) enum Target {
+    /// The one with a number.
+    Number(u64),
+    /// The one on a record.
+    Record(TableName, RecordId),
+}
+
+impl OneOperation {
+    pub(crate) fn target(&self) -> Result<Target, Failure> {
+        let place = &self.place;
+        match &self.id {
+            Some(id) => Ok(Target::Record(TableName::new(place)?, id.clone())),
+            None => place.parse().map(Target::Number).map_err(|_| {
+                Failure::bad_input(format!(
+                    "'{place}' is no number of an operation; give one as synctable pending shows it, or TABLE ID"
+                ))
+            }),
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -410,31 +441,6 @@ fn id(text: &str) -> Result<RecordId, NameError> {
 
 fn query_id(text: &str) -> Result<QueryId, NameError> {
     QueryId::new(text)
-}
-
-fn filter(text: &str) -> Result<Expr, ODataError> {
-    parse_filter(&percent_decode(text)?)
-}
-
-/// A query string, or a filter alone.
-fn odata(text: &str) -> Result<Query, String> {
-    let options = text.strip_prefix('?').unwrap_or(text);
-    if options.is_empty() || options.starts_with('$') || options.starts_with("%24") {
-        let query = Query::from_odata(text).map_err(|error| error.to_string())?;
-        return match query.parameters.first() {
-            Some(_) => Err(
-                "a part has no name; write $filter=..&$orderby=.., and %26 for an & inside a value"
-                    .into(),
-            ),
-            None => Ok(query),
-        };
-    }
-    match filter(text) {
-        Ok(filter) => Ok(Query::all().filter(filter)),
-        Err(error) => Err(format!(
-            "{error}; give a filter, or $filter=..&$orderby=..&$top=.."
-        )),
-    }
 }
 
 fn header(text: &str) -> Result<(String, String), &'static str> {

@@ -7,8 +7,9 @@ use std::process::ExitCode;
 use synctable::query::odata::ODataError;
 use synctable::store::{StoreError, StoreErrorKind};
 use synctable::transport::{TransportError, TransportErrorKind};
-use synctable::{Error, ErrorKind, NameError, RecordError, SchemaError};
+use synctable::{Error, ErrorKind, NameError, RecordError, SchemaError, brief};
 
+use crate::plain::one_line;
 use crate::rounds::PushLine;
 
 /// A command that did what it was asked.
@@ -127,28 +128,12 @@ impl Failure {
     }
 }
 
+/// The most characters of a line on standard error.
+const LONGEST: usize = 1000;
+
 /// Prints a line on standard error; where that is closed there is nobody to tell.
 pub(crate) fn say(line: &str) {
-    let _ = writeln!(io::stderr(), "{}", one_line(line));
-}
-
-/// Text without control characters, which could confuse a terminal.
-pub(crate) fn one_line(text: &str) -> String {
-    let mut line = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '\n' | '\r' | '\t' => line.push(' '),
-            _ if is_confusing(character) => line.extend(character.escape_unicode()),
-            _ => line.push(character),
-        }
-    }
-    line
-}
-
-/// Control characters, and those that change the direction of the text behind them.
-fn is_confusing(character: char) -> bool {
-    character.is_control()
-        || matches!(character, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    let _ = writeln!(io::stderr(), "{}", one_line(&brief(line, LONGEST)));
 }
 
 /// The message of an error and of those behind it that say something new.

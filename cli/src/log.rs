@@ -1,9 +1,11 @@
 //! What goes on inside, on standard error, for whoever asks: `SYNCTABLE_LOG=debug synctable …`.
 
 use std::env;
-use std::io;
+use std::io::{self, Write};
 
 use tracing_subscriber::filter::LevelFilter;
+
+use crate::plain::one_line;
 
 const VARIABLE: &str = "SYNCTABLE_LOG";
 
@@ -22,7 +24,7 @@ pub(crate) fn start(server: bool) {
     if level != LevelFilter::OFF {
         tracing_subscriber::fmt()
             .with_max_level(level)
-            .with_writer(io::stderr)
+            .with_writer(|| Lines)
             .with_ansi(false)
             .init();
     }
@@ -31,4 +33,19 @@ pub(crate) fn start(server: bool) {
 /// True where warnings go to standard error by themselves.
 pub(crate) fn shows_warnings() -> bool {
     LevelFilter::current() >= LevelFilter::WARN
+}
+
+/// Standard error, line by line as a terminal may show it: faults quote what others wrote.
+struct Lines;
+
+impl Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(bytes);
+        writeln!(io::stderr(), "{}", one_line(text.trim_end()))?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
 }

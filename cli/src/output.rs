@@ -6,7 +6,8 @@ use std::io::{self, BufWriter, IsTerminal as _, Stdout, Write};
 use serde::Serialize;
 use synctable::Record;
 
-use crate::errors::one_line;
+use crate::errors::say;
+use crate::plain::one_line;
 
 /// What goes to standard output, and how.
 #[derive(Debug)]
@@ -38,8 +39,7 @@ impl Output {
         text: impl FnOnce() -> String,
     ) -> io::Result<()> {
         if self.json {
-            serde_json::to_writer(&mut self.out, value)?;
-            self.out.write_all(b"\n")
+            self.json_line(&serde_json::to_string(value)?)
         } else {
             writeln!(self.out, "{}", one_line(&text()))
         }
@@ -59,8 +59,7 @@ impl Output {
 
     /// Prints text that is JSON already.
     pub(crate) fn json_line(&mut self, json: &str) -> io::Result<()> {
-        self.out.write_all(json.as_bytes())?;
-        self.out.write_all(b"\n")
+        writeln!(self.out, "{}", one_line(json))
     }
 
     /// Prints a record of a list, or the members of it that were asked for.
@@ -80,6 +79,21 @@ impl Output {
                 writeln!(self.out, "{}", one_line(&record.to_json_selected(names)))
             }
         }
+    }
+
+    /// Warns on standard error, where somebody wants to hear it.
+    pub(crate) fn warn(&self, text: &str) {
+        if !self.quiet {
+            say(&format!("warning: {text}"));
+        }
+    }
+
+    /// Prints what a change made of a record, for those who want to hear it.
+    pub(crate) fn changed(&mut self, record: Option<&Record>) -> io::Result<()> {
+        if self.quiet && !self.json {
+            return Ok(());
+        }
+        self.record(record)
     }
 
     /// Prints one record, with all there is to know for people.

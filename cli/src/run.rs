@@ -112,12 +112,10 @@ async fn run(cli: &Cli, output: &mut Output) -> Result<Done, Failure> {
         Verb::Sync => sync::sync(globals, output).await,
         Verb::Pending => queue::pending(globals, output).await,
         Verb::Conflicts => queue::conflicts(globals, output).await,
-        Verb::Cancel(args) => queue::cancel(globals, output, args.seq).await,
-        Verb::Discard(args) => queue::discard(globals, output, args.seq).await,
-        Verb::Retry(args) => queue::retry(globals, output, args.seq).await,
-        Verb::Resolve { operation, side } => {
-            queue::resolve(globals, output, operation.seq, side).await
-        }
+        Verb::Cancel(args) => queue::cancel(globals, output, args).await,
+        Verb::Discard(args) => queue::discard(globals, output, args).await,
+        Verb::Retry(args) => queue::retry(globals, output, args).await,
+        Verb::Resolve { operation, side } => queue::resolve(globals, output, operation, side).await,
         Verb::Purge {
             table,
             filter,

@@ -9,6 +9,7 @@ use synctable::{Error, Record, TableName, Timestamp};
 use crate::args::Globals;
 use crate::device::{Access, Device};
 use crate::errors::{Done, Failure};
+use crate::filters::warn_of_unknown;
 use crate::output::Output;
 
 pub(crate) async fn purge(
@@ -30,7 +31,12 @@ pub(crate) async fn purge(
     let work = async |device: &Device| {
         let table: SyncTable<Record> = device.sync.table(table.as_str())?;
         match table.purge(purge).await {
-            Ok(report) => Ok(report),
+            Ok(report) => {
+                if report.purged == 0 {
+                    warn_of_unknown(device, output, table.name(), filter).await?;
+                }
+                Ok(report)
+            }
             Err(Error::PendingOperations { table, count }) => Err(Failure::failed(format!(
                 "table {table} has {count} operations that were not pushed; push first, or give --discard-pending"
             ))),

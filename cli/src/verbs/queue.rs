@@ -6,7 +6,7 @@ use serde::Serialize;
 use synctable::sync::{Operation, OperationState, ParkedOperation, Resolution};
 use synctable::{Draft, Error, Record, RecordId, TableName, Timestamp};
 
-use crate::args::{Globals, Side};
+use crate::args::{Globals, OneOperation, Side, Target};
 use crate::device::{Access, Device};
 use crate::errors::{Done, Failure};
 use crate::output::Output;
@@ -169,34 +169,35 @@ pub(crate) async fn conflicts(globals: &Globals, output: &mut Output) -> Result<
 pub(crate) async fn cancel(
     globals: &Globals,
     output: &mut Output,
-    seq: u64,
+    operation: &OneOperation,
 ) -> Result<Done, Failure> {
-    let change = async |device: &Device| device.sync.cancel(seq).await;
-    changed(globals, output, change).await
+    let change = async |device: &Device, seq| device.sync.cancel(seq).await;
+    changed(globals, output, operation, |_| true, change).await
 }
 
 pub(crate) async fn discard(
     globals: &Globals,
     output: &mut Output,
-    seq: u64,
+    operation: &OneOperation,
 ) -> Result<Done, Failure> {
-    let change = async |device: &Device| device.sync.discard(seq).await;
-    changed(globals, output, change).await
+    let change = async |device: &Device, seq| device.sync.discard(seq).await;
+    changed(globals, output, operation, |_| true, change).await
 }
 
 pub(crate) async fn retry(
     globals: &Globals,
     output: &mut Output,
-    seq: u64,
+    operation: &OneOperation,
 ) -> Result<Done, Failure> {
-    let change = async |device: &Device| device.sync.retry(seq).await;
-    changed(globals, output, change).await
+    let failed = |one: &Operation| one.state == OperationState::Rejected || one.aside.is_some();
+    let change = async |device: &Device, seq| device.sync.retry(seq).await;
+    changed(globals, output, operation, failed, change).await
 }
 
 pub(crate) async fn resolve(
     globals: &Globals,
     output: &mut Output,
-    seq: u64,
+    operation: &OneOperation,
     side: &Side,
 ) -> Result<Done, Failure> {
     let resolution = match &side.with {
@@ -205,18 +206,40 @@ pub(crate) async fn resolve(
         None if side.client => Resolution::Client,
         None => Resolution::Merge,
     };
-    let change = async |device: &Device| device.sync.resolve(seq, resolution).await;
-    changed(globals, output, change).await
+    let undecided =
+        |one: &Operation| one.state == OperationState::Conflict || one.other_id.is_some();
+    let change = async |device: &Device, seq| device.sync.resolve(seq, resolution).await;
+    changed(globals, output, operation, undecided, change).await
 }
 
-/// Changes the queue and prints the record as it is afterwards.
+/// Changes the queue and prints the record as it is afterwards. Of several operations on a record the first one is meant that is `apt`,
+/// else the first one.
 async fn changed(
     globals: &Globals,
     output: &mut Output,
-    change: impl AsyncFnOnce(&Device) -> Result<Option<Record>, Error>,
+    operation: &OneOperation,
+    apt: fn(&Operation) -> bool,
+    change: impl AsyncFnOnce(&Device, u64) -> Result<Option<Record>, Error>,
 ) -> Result<Done, Failure> {
-    let work = async |device: &Device| Ok(change(device).await?);
+    let target = operation.target()?;
+    let work = async |device: &Device| {
+        let seq = match &target {
+            Target::Number(seq) => *seq,
+            Target::Record(table, id) => {
+                let mut operations = device.sync.pending().await?;
+                operations.retain(|one| one.table == *table && one.id == *id);
+                let meant = operations.iter().find(|one| apt(one));
+                let meant = meant.or_else(|| operations.first()).ok_or_else(|| {
+                    Failure::failed(format!(
+                        "table {table} has no queued operation on '{id}'; see synctable pending"
+                    ))
+                })?;
+                meant.seq
+            }
+        };
+        Ok(change(device, seq).await?)
+    };
     let record = globals.with_device(Access::Amend, work).await?;
-    output.record(record.as_ref())?;
+    output.changed(record.as_ref())?;
     Ok(Done::All)
 }

@@ -10,6 +10,7 @@ use synctable::{Draft, Error, IdSource as _, Record, TableName, UuidV7};
 use crate::args::{Globals, OneRecord, RecordAndJson};
 use crate::device::{Access, Device};
 use crate::errors::{Done, Failure};
+use crate::filters::warn_of_unknown;
 use crate::output::Output;
 
 /// Records read from the store at once.
@@ -32,7 +33,7 @@ pub(crate) async fn update(
     args: &RecordAndJson,
 ) -> Result<Done, Failure> {
     let OneRecord { table, id } = &args.place;
-    Draft::from_json(&args.fields)?;
+    Draft::from_json(&args.fields)?.check_id(id)?;
     // Raw text keeps the spelling of numbers.
     let changes: &RawValue =
         serde_json::from_str(&args.fields).map_err(synctable::RecordError::Json)?;
@@ -46,7 +47,7 @@ pub(crate) async fn replace(
     args: &RecordAndJson,
 ) -> Result<Done, Failure> {
     let OneRecord { table, id } = &args.place;
-    let record = Record::new(id.clone(), &args.fields)?;
+    let record = Draft::from_json(&args.fields)?.for_id(id)?;
     let change = async |table: SyncTable<Record>| table.replace(&record).await;
     changed(globals, output, Access::Amend, table, change).await
 }
@@ -61,7 +62,7 @@ async fn changed(
 ) -> Result<Done, Failure> {
     let work = async |device: &Device| Ok(change(device.sync.table(table.as_str())?).await?);
     let record = globals.with_device(access, work).await?;
-    output.record(Some(&record))?;
+    output.changed(Some(&record))?;
     Ok(Done::All)
 }
 
@@ -112,19 +113,28 @@ pub(crate) async fn query(
 ) -> Result<Done, Failure> {
     let work = async |device: &Device| {
         let store = device.sync.store();
+        let mut found = false;
         if query.total {
             let count = match store.count(table, &query).await {
                 Err(error) if error.kind() == StoreErrorKind::UnknownTable => 0,
                 count => count?,
             };
+            found = count > 0;
             output.answer(&json!({"count": count}), || {
                 format!("{count} records match")
             })?;
         }
+        let filter = query.filter.clone();
         for_each(device, table, query, |record, query| {
+            found = true;
             Ok(output.row(record, query.select.as_deref())?)
         })
-        .await
+        .await?;
+        if found {
+            return Ok(());
+        }
+        output.flush()?;
+        warn_of_unknown(device, output, table, filter.as_ref()).await
     };
     globals.with_device(Access::Inspect, work).await?;
     Ok(Done::All)

@@ -11,7 +11,8 @@ use synctable::{Error, QueryId, Record, TableName};
 
 use crate::args::Globals;
 use crate::device::{Access, Device};
-use crate::errors::{Done, Failure, say};
+use crate::errors::{Done, Failure};
+use crate::filters::warn_of_unknown;
 use crate::output::Output;
 use crate::progress::Progress;
 use crate::rounds::{PushLine, in_turn};
@@ -31,6 +32,11 @@ struct PullLine<'a> {
     left: u64,
     unchanged: u64,
     kept: u64,
+    /// Rows that were left out because they are no records.
+    invalid: u64,
+    /// Records that a pull in full did not bring, and that stay.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stayed: Option<u64>,
     requests: u64,
     pushed: u64,
 }
@@ -70,7 +76,10 @@ pub(crate) async fn pull(
         device.remote()?;
         let before = waiting(device).await?;
         let report = pull_table(device, output, table, args, &cancel).await?;
-        print_pull(output, table, &report, false)?;
+        print_pull(output, table, &report, false, args)?;
+        if report.fetched + report.kept == 0 {
+            warn_of_unknown(device, output, table, args.filter).await?;
+        }
         // What earlier pushes left is known; what the push inside this pull leaves is news.
         let news = !waiting(device).await?.is_subset(&before);
         Ok(Done::leaving(news))
@@ -102,7 +111,7 @@ pub(crate) async fn sync(globals: &Globals, output: &mut Output) -> Result<Done,
             device.remote()?;
             match pull_table(device, output, table, args, &cancel).await {
                 Ok(report) => {
-                    print_pull(output, table, &report, true)?;
+                    print_pull(output, table, &report, true, args)?;
                     left.pulled = true;
                 }
                 // One such table must not keep the others from being pulled.
@@ -233,10 +242,11 @@ fn print_pull(
     output: &mut Output,
     table: &TableName,
     report: &PullReport,
-    named: bool,
+    in_list: bool,
+    args: PullArgs<'_>,
 ) -> Result<(), Failure> {
     let line = PullLine {
-        table: named.then_some(table),
+        table: in_list.then_some(table),
         fetched: report.fetched,
         added: report.added,
         updated: report.updated,
@@ -244,6 +254,8 @@ fn print_pull(
         left: report.left,
         unchanged: report.unchanged,
         kept: report.kept,
+        invalid: report.left_out,
+        stayed: args.full.then_some(report.stayed),
         requests: report.requests,
         pushed: report.pushed,
     };
@@ -252,17 +264,31 @@ fn print_pull(
             0 => String::new(),
             left => format!(", {left} left with the old filter"),
         };
+        let stayed = match report.stayed {
+            0 => String::new(),
+            stayed => {
+                let left = match args.filter {
+                    Some(_) => ", or they do not match the filter there",
+                    None => "",
+                };
+                format!(
+                    "; {stayed} records stay here that did not come: the server does not have them any more{left}; \
+                     synctable verify --heal removes what it does not have"
+                )
+            }
+        };
         format!(
-            "{table}: {} fetched, {} added, {} updated, {} deleted{left}, {} unchanged, {} kept for pending changes",
+            "{table}: {} fetched, {} added, {} updated, {} deleted{left}, {} unchanged, {} kept for pending changes{stayed}",
             line.fetched, line.added, line.updated, line.deleted, line.unchanged, line.kept
         )
     })?;
     output.flush()?;
     if let Some(row) = report.invalid.first() {
-        say(&format!(
-            "warning: table {table}: {} rows of the server are no records and were left out; the first: {}",
-            report.invalid.len(),
-            row.reason
+        let id = row.id.as_ref();
+        let id = id.map_or_else(String::new, |id| format!(" (id '{id}')"));
+        output.warn(&format!(
+            "table {table}: {} rows of the server are no records and were left out; the first{id}: {}",
+            report.left_out, row.reason
         ));
     }
     Ok(())

@@ -54,6 +54,9 @@ struct Sound {
     healed: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     unknown_values: Option<u64>,
+    /// Rows of the server that are no records.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    invalid: Option<u64>,
 }
 
 impl Finding {
@@ -86,7 +89,7 @@ pub(crate) async fn verify(
         }
         // What cannot be opened cannot be read either.
         if !findings.is_empty() {
-            return Ok((findings, UnknownValues::default(), 0));
+            return Ok((findings, UnknownValues::default(), Compared::default()));
         }
         for found in device.sync.verify().await? {
             let id = found.id.as_ref();
@@ -98,13 +101,19 @@ pub(crate) async fn verify(
         } else {
             UnknownValues::default()
         };
-        let healed = match access {
-            Access::Inspect => 0,
+        let compared = match access {
+            Access::Inspect => Compared::default(),
             _ => compare(device, heal, &mut findings).await?,
         };
-        Ok((findings, unknown, healed))
+        Ok((findings, unknown, compared))
     };
-    let (findings, unknown, healed) = globals.with_device(access, work).await?;
+    let (findings, unknown, compared) = globals.with_device(access, work).await?;
+    let Compared { healed, invalid } = compared;
+    if invalid > 0 {
+        output.warn(&format!(
+            "{invalid} rows of the server are no records, so that nothing could be compared with them"
+        ));
+    }
     for finding in &findings {
         output.answer(finding, || match &finding.id {
             Some(id) => format!("{} {id}: {}", finding.table, finding.problem),
@@ -128,6 +137,7 @@ pub(crate) async fn verify(
             ok: true,
             healed: heal.then_some(healed),
             unknown_values: Some(count).filter(|count| *count > 0),
+            invalid: Some(invalid).filter(|count| *count > 0),
         };
         output.summary(&line, || {
             let known = match count {
@@ -153,11 +163,24 @@ pub(crate) async fn verify(
     )))
 }
 
-/// Compares all synced tables with the server's, and heals them if that is asked for. Gives how many records and positions
-/// were healed. Records with changes that were not pushed are left alone.
-async fn compare(device: &Device, heal: bool, findings: &mut Vec<Finding>) -> Result<u64, Failure> {
+/// What a comparison with the server came to.
+#[derive(Debug, Clone, Copy, Default)]
+struct Compared {
+    /// Records and positions.
+    healed: u64,
+    /// Rows of the server that are no records.
+    invalid: u64,
+}
+
+/// Compares all synced tables with the server's, and heals them if that is asked for. Records with changes that were not pushed are
+/// left alone.
+async fn compare(
+    device: &Device,
+    heal: bool,
+    findings: &mut Vec<Finding>,
+) -> Result<Compared, Failure> {
     device.remote()?;
-    let mut healed = 0;
+    let mut compared = Compared::default();
     for (name, schema) in device.sync.schema().tables() {
         if schema.local_only {
             continue;
@@ -167,8 +190,10 @@ async fn compare(device: &Device, heal: bool, findings: &mut Vec<Finding>) -> Re
         let audit = if heal { audit } else { audit.compare_only() };
         match audit.await {
             Ok(report) => {
+                compared.invalid += report.left_out;
                 if heal {
-                    healed += report.missing + report.stale + report.surplus + report.positions;
+                    compared.healed +=
+                        report.missing + report.stale + report.surplus + report.positions;
                 }
                 report_findings(name, &report, heal, findings);
             }
@@ -180,7 +205,7 @@ async fn compare(device: &Device, heal: bool, findings: &mut Vec<Finding>) -> Re
             Err(error) => return Err(error.into()),
         }
     }
-    Ok(healed)
+    Ok(compared)
 }
 
 /// What is not as at the server; after healing, what could not be healed.

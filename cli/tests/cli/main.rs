@@ -24,4 +24,5 @@ mod kit;
 mod network;
 mod records;
 mod two_devices;
+mod typing;
 mod verify;

@@ -68,7 +68,7 @@ fn system_properties_that_are_well_typed_are_ignored() {
     let stored = device.ok(&["insert", "todo", given]).line();
     assert_eq!(stored, json!({"id": "a", "deleted": false, "n": 1}));
     let stored = device
-        .ok(&["update", "todo", "a", r#"{"id":"b","version":"v9","n":2}"#])
+        .ok(&["update", "todo", "a", r#"{"id":"a","version":"v9","n":2}"#])
         .line();
     assert_eq!(stored, json!({"id": "a", "deleted": false, "n": 2}));
     let stored = device
@@ -165,13 +165,7 @@ fn a_purge_is_refused_while_changes_are_pending() {
     let refused = device.run(&["purge", "todo"]).expect(1);
     assert_eq!(refused.out, "");
     assert_eq!((device.export("todo"), device.ok(&["pending"]).out), before);
-    let part = device.ok(&[
-        "purge",
-        "todo",
-        "--filter",
-        "n%20eq%201",
-        "--discard-pending",
-    ]);
+    let part = device.ok(&["purge", "todo", "--filter", "n eq 1", "--discard-pending"]);
     assert_eq!(part.line(), json!({"purged": 1, "discarded": 1}));
     let all = device.ok(&["purge", "--discard-pending", "todo"]).line();
     assert_eq!(all, json!({"purged": 1, "discarded": 1}));
@@ -239,7 +233,17 @@ fn people_get_text_and_quiet_people_only_what_they_ask_for() {
         ""
     );
     assert_eq!(people(&["get", "todo", "a", "--quiet"]), shown);
-    assert_eq!(people(&["delete", "todo", "a", "--quiet"]), "");
+    for silent in [
+        &["insert", "todo", r#"{"id":"b"}"#, "--quiet"][..],
+        &["update", "todo", "b", "{}", "--quiet"],
+        &["replace", "todo", "b", "{}", "--quiet"],
+        &["cancel", "todo", "b", "--quiet"],
+        &["verify", "--quiet"],
+        &["query", "todo", "nothing eq 1", "--quiet"],
+        &["delete", "todo", "a", "--quiet"],
+    ] {
+        assert_eq!(people(silent), "", "{silent:?}");
+    }
 }
 
 #[test]

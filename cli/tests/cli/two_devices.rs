@@ -25,7 +25,7 @@ fn what_one_device_imports_the_other_one_pulls() {
     let pulled = one.ok(&["pull", "movies"]).line();
     assert_eq!(
         pulled,
-        json!({"fetched": 250, "added": 0, "updated": 0, "deleted": 0, "left": 0, "unchanged": 250, "kept": 0, "requests": pulled["requests"], "pushed": 0})
+        json!({"fetched": 250, "added": 0, "updated": 0, "deleted": 0, "left": 0, "unchanged": 250, "kept": 0, "invalid": 0, "requests": pulled["requests"], "pushed": 0})
     );
     // A store in memory is a new one each time: there is nothing to inspect.
     two.run(&["inspect", "--remote", &server.url(), "--store", "memory:"])
@@ -106,10 +106,7 @@ fn a_filter_brings_its_records_and_has_a_name_of_its_own() {
     one.ok(&["push"]);
     let added = |args: &[&str]| two.ok(args).line()["added"].as_u64().unwrap();
     assert_eq!(added(&["pull", "todoitem", "--filter", "year eq 1950"]), 2);
-    assert_eq!(
-        added(&["pull", "todoitem", "--filter", "year%20eq%201951"]),
-        2
-    );
+    assert_eq!(added(&["pull", "todoitem", "--filter", "year eq 1951"]), 2);
     assert_eq!(
         added(&[
             "pull",

@@ -67,6 +67,8 @@ pub struct AuditReport {
     pub kept: u64,
     /// Positions of named pulls that lay behind everything the server has, as after a restored backup.
     pub positions: u64,
+    /// Rows of the server that are no records, so that nothing could be compared with them.
+    pub left_out: u64,
     /// Requests that were made.
     pub requests: u64,
     /// The differences in the order found, at most 1000 of them.
@@ -245,6 +247,7 @@ impl Run<'_> {
                 .chain(invalid)
                 .map(|id| self.hasher.hash_one(id));
             self.came.extend(hashes);
+            self.report.left_out += page.invalid.len() as u64;
             self.newest = self.newest.max(safe_time(&page));
             let effect = walk.take(page)?;
             self.report.compared += effect.rows.len() as u64;

@@ -2,6 +2,7 @@
 
 pub(crate) mod apply;
 pub(crate) mod audit;
+pub(crate) mod came;
 pub(crate) mod delta;
 pub(crate) mod filter;
 pub(crate) mod query;
@@ -25,8 +26,9 @@ use crate::sync::context::SyncContext;
 use crate::sync::event::Event;
 use crate::sync::inner::Inner;
 use crate::sync::pull::apply::Target;
+use crate::sync::pull::came::Came;
 use crate::sync::pull::filter::Named;
-use crate::sync::pull::query::{MAX_REQUESTS, check_query};
+use crate::sync::pull::query::{MAX_REQUESTS, check_query, is_windowed};
 use crate::sync::pull::report::{MAX_INVALID, PullReport};
 use crate::sync::pull::stamp::Stamp;
 use crate::sync::pull::sweep::Sweep;
@@ -91,6 +93,11 @@ impl Pull {
         self
     }
 
+    /// True where a record that does not come is not at the server, or not as the query describes it.
+    fn wants_all(&self) -> bool {
+        !is_windowed(&self.query) && self.query.parameters.is_empty()
+    }
+
     async fn run(self) -> Result<PullReport, Error> {
         let inner = &self.context.inner;
         let name = self.name.clone().transpose()?;
@@ -137,13 +144,20 @@ impl Pull {
                 report: &mut report,
                 total: None,
                 stamp: &stamp,
+                came: (name.is_none() && self.wants_all()).then(Came::default),
             };
             let done = match pipeline.run(walk).await {
                 Ok(Some(sweep)) => pipeline.sweep(sweep).await,
                 done => done.map(drop),
             };
             match done {
-                Ok(()) => break,
+                Ok(()) => {
+                    if let Some(came) = pipeline.came.take() {
+                        let missed = came.missed(inner, &self.table, &self.query);
+                        report.stayed = missed.await?;
+                    }
+                    break;
+                }
                 // Another context has stored newer rows, or has taken the positions back.
                 Err(Error::Contended)
                     if attempt < ATTEMPTS && !stamp.stands(inner.store.as_ref()).await? =>
@@ -180,6 +194,8 @@ struct Pipeline<'a> {
     report: &'a mut PullReport,
     total: Option<u64>,
     stamp: &'a Stamp,
+    /// What came, where somebody asks for it.
+    came: Option<Came>,
 }
 
 /// Pages that wait to be stored, each with its share of [`Guards::exchange`](crate::sync::guards::Guards::exchange).
@@ -245,6 +261,9 @@ impl<'a> Pipeline<'a> {
             self.report
                 .invalid
                 .extend(page.invalid.iter().take(room).cloned());
+            if let Some(came) = &mut self.came {
+                came.note(&page);
+            }
             let effect = walk.take(page)?;
             waiting.rows.extend(effect.rows);
             waiting.token = effect.token.or(waiting.token.take());
