@@ -195,6 +195,15 @@ pub(crate) enum Verb {
     /// Push, then pull every known table
     #[command(after_help = "Example:\n  synctable sync --remote http://localhost:8080")]
     Sync,
+    /// Queue the records of a table that no server knows and that nothing would send
+    #[command(
+        after_help = "For a table that was local only before, and for inserts that were discarded. The next push sends them. Example:\n  \
+        synctable enqueue notes && synctable push"
+    )]
+    Enqueue {
+        #[arg(value_parser = table)]
+        table: TableName,
+    },
     /// List the queued operations, and why those wait that do
     #[command(after_help = "Example:\n  synctable pending --json")]
     Pending,
@@ -243,6 +252,13 @@ pub(crate) enum Verb {
     /// Count what is in the store
     #[command(after_help = "Example:\n  synctable inspect --store sqlite:synctable.db")]
     Inspect,
+    /// Say what is wrong with the store, the way to the server, or the clock, and what to do
+    #[command(
+        after_help = "Reads only, and makes no store. Ends with exit code 0 when nothing is wrong. Examples:\n  \
+        synctable doctor\n  \
+        synctable doctor --store redb:app.redb --remote https://example.com --json"
+    )]
+    Doctor,
     /// Check that the store holds together
     #[command(
         after_help = "With --remote the records are compared with the server's, too. Examples:\n  synctable verify --remote\n  synctable verify --heal"

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use synctable::encrypted::Sealed;
-use synctable::http::{AuthHeader, Dialect, HttpTransport};
+use synctable::http::{AuthHeader, Dialect, HttpTransport, HttpTransportBuilder};
 use synctable::kv::KvBackend;
 use synctable::query::Query;
 use synctable::store::{LocalStore, StoreErrorKind};
@@ -13,12 +13,12 @@ use synctable::sync::SyncContext;
 use synctable::{Missing, OpenedStore, Schema, StoreUrl, TableName};
 
 use crate::args::Globals;
-use crate::errors::{Failure, NO_REMOTE};
+use crate::errors::{Failure, NO_REMOTE, say};
 use crate::key_options::KeyOptions;
 
 /// The settings under which a store remembers its server.
-const REMOTE: &str = "remote";
-const DIALECT: &str = "dialect";
+pub(crate) const REMOTE: &str = "remote";
+pub(crate) const DIALECT: &str = "dialect";
 
 /// How long to wait while another process pushes, without `--timeout`.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -185,12 +185,14 @@ impl Globals {
             }
             remember(&sync, REMOTE, self.remote.as_deref()).await?;
             remember(&sync, DIALECT, dialect.as_deref()).await?;
+            self.tell_moves(&sync).await?;
             let mut device = Device::new(sync, Some(remote));
             device.replaced = replaced;
             return Ok(device);
         }
         let sync = builder().open().await?;
         remember(&sync, DIALECT, dialect.as_deref()).await?;
+        self.tell_moves(&sync).await?;
         if !matches!(access, Access::Sync | Access::Compare | Access::Heal) {
             return Ok(Device::new(sync, None));
         }
@@ -206,6 +208,31 @@ impl Globals {
         let remote = self.transport(&url, dialect)?;
         let sync = builder().transport(Arc::clone(&remote)).open().await?;
         Ok(Device::new(sync, Some(remote)))
+    }
+
+    /// Says which tables have become local only with `--schema`, or have ceased to be, where that leaves something to do.
+    async fn tell_moves(&self, sync: &SyncContext) -> Result<(), Failure> {
+        for moved in sync.moved_tables().await? {
+            let table = &moved.table;
+            let line = match (moved.local_only, moved.pending, moved.unsent) {
+                (true, 1.., _) => format!(
+                    "table {table} is local only now, but {} operations on it are still queued, which the next push sends; \
+                     drop them with synctable discard {table} ID, or all of them with their records: \
+                     synctable purge {table} --discard-pending",
+                    moved.pending
+                ),
+                (false, _, 1..) => format!(
+                    "table {table} is not local only any more; {} records of it are only here, and nothing sends them by itself: \
+                     synctable enqueue {table} queues them",
+                    moved.unsent
+                ),
+                _ => continue,
+            };
+            if !self.quiet {
+                say(&format!("warning: {line}"));
+            }
+        }
+        Ok(())
     }
 
     /// The tables of `--schema`.
@@ -230,6 +257,15 @@ impl Globals {
     }
 
     fn transport(&self, url: &str, dialect: Dialect) -> Result<Remote, Failure> {
+        Ok(Arc::new(self.way_to(url, dialect)?.build()?))
+    }
+
+    /// The way to a server with the options for it.
+    pub(crate) fn way_to(
+        &self,
+        url: &str,
+        dialect: Dialect,
+    ) -> Result<HttpTransportBuilder, Failure> {
         let mut builder = HttpTransport::builder(url).dialect(dialect);
         for (name, value) in &self.header {
             builder = builder.header(name, value);
@@ -249,7 +285,7 @@ impl Globals {
         if let Some(time) = self.timeout {
             builder = builder.timeout(time);
         }
-        Ok(Arc::new(builder.build()?))
+        Ok(builder)
     }
 }
 

@@ -91,6 +91,19 @@ impl Failure {
         )
     }
 
+    /// An error that does not end the command, as a line tells it.
+    pub(crate) fn told(error: &dyn StdError) -> Self {
+        Self::failed(with_sources(error))
+    }
+
+    /// The message.
+    pub(crate) fn message(&self) -> &str {
+        match self {
+            Self::OutputClosed => "",
+            Self::Said { message, .. } => message,
+        }
+    }
+
     /// Says it on standard error and gives the exit code.
     pub(crate) fn report(self) -> ExitCode {
         match self {

@@ -10,7 +10,9 @@ use crate::args::{Cli, Verb};
 use crate::errors::{Done, Failure};
 use crate::log;
 use crate::output::Output;
-use crate::verbs::{admin, backup, demo, import_export, keys, queue, records, serve, sync, verify};
+use crate::verbs::{
+    admin, backup, demo, doctor, import_export, keys, queue, records, serve, sync, verify,
+};
 
 /// How many files the runtime opens at most.
 const FILES: usize = 8;
@@ -110,6 +112,7 @@ async fn run(cli: &Cli, output: &mut Output) -> Result<Done, Failure> {
             sync::pull(globals, output, table, pull).await
         }
         Verb::Sync => sync::sync(globals, output).await,
+        Verb::Enqueue { table } => queue::enqueue(globals, output, table).await,
         Verb::Pending => queue::pending(globals, output).await,
         Verb::Conflicts => queue::conflicts(globals, output).await,
         Verb::Cancel(args) => queue::cancel(globals, output, args).await,
@@ -122,6 +125,7 @@ async fn run(cli: &Cli, output: &mut Output) -> Result<Done, Failure> {
             discard_pending,
         } => admin::purge(globals, output, table, filter.as_ref(), *discard_pending).await,
         Verb::Inspect => admin::inspect(globals, output).await,
+        Verb::Doctor => doctor::doctor(globals, output).await,
         Verb::Verify { heal } => verify::verify(globals, output, *heal).await,
         Verb::Backup(args) => backup::backup(globals, output, args).await,
         Verb::Copy(args) => keys::copy(globals, output, args).await,

@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 
 use serde::Serialize;
-use synctable::sync::{Operation, OperationState, ParkedOperation, Resolution};
+use serde_json::json;
+use synctable::sync::{Operation, OperationState, ParkedOperation, Resolution, SyncTable};
 use synctable::{Draft, Error, Record, RecordId, TableName, Timestamp};
 
 use crate::args::{Globals, OneOperation, Side, Target};
@@ -133,6 +134,22 @@ pub(crate) async fn pending(globals: &Globals, output: &mut Output) -> Result<Do
         Ok(())
     };
     globals.with_device(Access::Inspect, work).await?;
+    Ok(Done::All)
+}
+
+pub(crate) async fn enqueue(
+    globals: &Globals,
+    output: &mut Output,
+    table: &TableName,
+) -> Result<Done, Failure> {
+    let work = async |device: &Device| {
+        let table: SyncTable<Record> = device.sync.table(table.as_str())?;
+        Ok(table.enqueue_unsent().await?)
+    };
+    let count = globals.with_device(Access::Write, work).await?;
+    output.summary(&json!({"enqueued": count}), || {
+        format!("{count} records of table {table} are queued; the next push sends them")
+    })?;
     Ok(Done::All)
 }
 

@@ -241,7 +241,7 @@ fn problem(kind: DifferenceKind) -> &'static str {
         DifferenceKind::Stale => "it differs from the server's; pull the table, or add --heal",
         DifferenceKind::Surplus => "it is not at the server; pull the table, or add --heal",
         DifferenceKind::Unsent => {
-            "it was never at the server and nothing will send it; write it again, or purge it"
+            "it was never at the server and nothing will send it; synctable enqueue TABLE queues it, or purge it"
         }
         _ => "it is not as at the server",
     }

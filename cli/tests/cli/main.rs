@@ -12,6 +12,7 @@ mod conflicts;
 mod crash;
 mod delivery;
 mod demo;
+mod doctor;
 mod door;
 mod encrypted;
 mod files;

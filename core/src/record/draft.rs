@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
 use super::members::{Member, Places, Text, body_text};
+use super::shortest::shortest;
 use super::{Record, RecordError, SystemProperties};
 use crate::name::{RecordId, Version};
 use crate::timestamp::Timestamp;
@@ -35,8 +36,18 @@ impl Default for Draft {
 }
 
 impl Draft {
-    /// Reads JSON text. Of a member that occurs twice the last one counts; an `id` of `null` or `""` is none.
+    /// Reads JSON text. Of a member that occurs twice the last one counts; an `id` of `null` or `""` is none. Strings get their shortest
+    /// spelling, so that text which a program escaped is stored as people wrote it.
     pub fn from_json(text: &str) -> Result<Self, RecordError> {
+        let mut draft = Self::as_written(text)?;
+        if let Cow::Owned(short) = shortest(&draft.body) {
+            draft.body = short.into();
+        }
+        Ok(draft)
+    }
+
+    /// The same with strings as they are written: what comes from a store is compared with what is there.
+    pub(super) fn as_written(text: &str) -> Result<Self, RecordError> {
         let mut deserializer = serde_json::Deserializer::from_str(text);
         let parts = deserializer
             .deserialize_map(PartsVisitor)
@@ -56,6 +67,18 @@ impl Draft {
             id: self.id.unwrap_or_else(id),
             system: self.system,
             body: self.body,
+        }
+    }
+
+    /// The record with the id it has.
+    pub(super) fn into_record(self) -> Result<Record, RecordError> {
+        match self.id {
+            Some(id) => Ok(Record {
+                id,
+                system: self.system,
+                body: self.body,
+            }),
+            None => Err(RecordError::NoId),
         }
     }
 

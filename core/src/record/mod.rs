@@ -2,6 +2,7 @@
 
 mod draft;
 mod members;
+mod shortest;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -19,6 +20,8 @@ pub use draft::Draft;
 pub(crate) use members::{
     Member, Places, body_text, members_of, push_json_str, same_object, same_value,
 };
+
+use shortest::shortest;
 
 use crate::name::{NameError, RecordId, Version};
 use crate::timestamp::Timestamp;
@@ -70,7 +73,7 @@ impl RecordError {
 /// One row of a table.
 ///
 /// System properties (`id`, `version`, `createdAt`, `updatedAt`, `deleted`) are parsed; all other members
-/// stay the text they came with, so unknown members and the spelling of numbers survive exactly.
+/// stay the text they came with, so unknown members and the spelling of numbers survive exactly, and strings in their shortest spelling.
 /// Cloning is cheap.
 ///
 /// ```
@@ -112,15 +115,7 @@ impl Record {
 
     /// Reads JSON text with an `id`.
     pub fn from_json(text: &str) -> Result<Self, RecordError> {
-        let draft = Draft::from_json(text)?;
-        match draft.id {
-            Some(id) => Ok(Self {
-                id,
-                system: draft.system,
-                body: draft.body,
-            }),
-            None => Err(RecordError::NoId),
-        }
+        Draft::from_json(text)?.into_record()
     }
 
     /// A record from parts that a store kept. `body` must be what [`body`](Self::body) gave; it is not parsed again.
@@ -155,6 +150,11 @@ impl Record {
     /// True on a tombstone.
     pub fn is_deleted(&self) -> bool {
         self.system.deleted
+    }
+
+    /// True for a record that no server was seen to have.
+    pub(crate) fn is_new(&self) -> bool {
+        self.system.version.is_none() && self.system.updated_at.is_none()
     }
 
     /// The record of a row that the server does not have any more.
@@ -311,6 +311,14 @@ impl Record {
         out
     }
 
+    /// True when both are equal but for the spelling of strings: earlier releases kept them as they came.
+    pub(crate) fn is_same_text(&self, other: &Self) -> bool {
+        self == other
+            || self.id == other.id
+                && self.system == other.system
+                && shortest(&self.body) == shortest(&other.body)
+    }
+
     /// True when both records have the same members by value: numbers compared as numbers, the order of
     /// members ignored, `null` the same as missing. System properties and ids do not count.
     pub fn same_members(&self, other: &Self) -> bool {
@@ -358,7 +366,9 @@ impl Serialize for Record {
 impl<'de> Deserialize<'de> for Record {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let parts = deserializer.deserialize_map(OwnedParts)?;
-        Self::from_json(&parts).map_err(D::Error::custom)
+        // As it is written: the queue is read so.
+        let draft = Draft::as_written(&parts).map_err(D::Error::custom)?;
+        draft.into_record().map_err(D::Error::custom)
     }
 }
 

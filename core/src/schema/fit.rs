@@ -237,7 +237,12 @@ mod tests {
     }
 
     fn changed(before: &[&str], after: &str) -> Result<String, String> {
-        let before: Vec<Record> = before.iter().map(|body| record(body)).collect();
+        // As earlier releases stored it: in its own spelling.
+        let stored = |body: &&str| {
+            let record = record(body);
+            Record::from_stored(record.id().clone(), record.system().clone(), *body)
+        };
+        let before: Vec<Record> = before.iter().map(stored).collect();
         let known: Vec<&Record> = before.iter().collect();
         let table = TableName::new("films").unwrap();
         schema()
@@ -326,7 +331,7 @@ mod tests {
         }
         // Members that fit are as the change has them.
         let kept = changed(&[r#"{"year":"x","rating":"G"}"#], r#"{"rating":"\u0047"}"#);
-        assert_eq!(kept.unwrap(), r#"{"rating":"\u0047"}"#);
+        assert_eq!(kept.unwrap(), r#"{"rating":"G"}"#);
         // It may come from any side of a conflict.
         let joined = changed(
             &[r#"{"year":"1979"}"#, r#"{"rating":"X"}"#],

@@ -42,7 +42,8 @@ impl ContextBuilder {
         self
     }
 
-    /// The declared tables. What earlier runs declared stays declared.
+    /// The declared tables. What earlier runs declared stays declared. [`SyncContext::moved_tables`] names those that become local only
+    /// with it, or cease to be.
     pub fn schema(mut self, schema: Schema) -> Self {
         self.schema = schema;
         self

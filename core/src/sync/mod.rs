@@ -23,6 +23,7 @@ mod tables;
 
 pub use admin::backup::backup_store;
 pub use admin::copy::{CopyReport, copy_store};
+pub use admin::examine::{Examination, ExaminedTable, StoreRole, examine};
 pub use admin::inspect::{
     Finding, Inspection, PullToken, TableStatus, UnknownValue, UnknownValues,
 };
@@ -40,6 +41,7 @@ pub use identity::accept::{AcceptServer, SwitchAccount};
 pub use local::query::{QueryPage, TableQuery};
 pub use local::table::SyncTable;
 pub use local::transaction::Transaction;
+pub use local::unsent::MovedTable;
 pub use pull::Pull;
 pub use pull::audit::{Audit, AuditReport, Difference, DifferenceKind};
 pub use pull::report::PullReport;

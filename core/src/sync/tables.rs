@@ -16,6 +16,8 @@ pub(crate) struct Tables {
     /// One new table at a time, so that no declaration is lost between reading and writing the list.
     new: tokio::sync::Mutex<()>,
     known: Mutex<Known>,
+    /// Those that became local only, or ceased to be, when this was opened; and which it is now.
+    moved: Vec<(TableName, bool)>,
 }
 
 #[derive(Debug)]
@@ -39,12 +41,22 @@ impl Known {
 impl Tables {
     /// Joins declarations to those that the store has, and defines all.
     pub(crate) async fn open(store: Arc<dyn LocalStore>, addition: &Schema) -> Result<Self, Error> {
-        let schema = declare(store.as_ref(), addition).await?;
+        let (before, schema) = declare(store.as_ref(), addition).await?;
+        let moved = schema.tables().filter_map(|(name, now)| {
+            let was = before.table(name)?.local_only;
+            (was != now.local_only).then(|| (name.clone(), now.local_only))
+        });
         Ok(Self {
             store,
             new: tokio::sync::Mutex::default(),
+            moved: moved.collect(),
             known: Mutex::new(Known::of(schema)),
         })
+    }
+
+    /// The tables that became local only, or ceased to be, when this was opened; and which it is now.
+    pub(crate) fn moved(&self) -> &[(TableName, bool)] {
+        &self.moved
     }
 
     /// All of them.
@@ -67,7 +79,8 @@ impl Tables {
         let _new = self.new.lock().await;
         let addition = Schema::new().with_table(table.clone(), TableSchema::new());
         let schema = self.schema().merged(&addition)?;
-        let known = Known::of(declare(self.store.as_ref(), &schema).await?);
+        let (_, schema) = declare(self.store.as_ref(), &schema).await?;
+        let known = Known::of(schema);
         *self.known.lock().unwrap_or_else(PoisonError::into_inner) = known;
         Ok(())
     }
@@ -86,8 +99,8 @@ pub(crate) fn or_nothing<T: Default>(answer: Result<T, StoreError>) -> Result<T,
     }
 }
 
-/// Joins declarations to those that the store has, whoever made them, defines all and returns them.
-async fn declare(store: &dyn LocalStore, addition: &Schema) -> Result<Schema, Error> {
+/// Joins declarations to those that the store has, whoever made them, and defines all. Returns those from before and all.
+async fn declare(store: &dyn LocalStore, addition: &Schema) -> Result<(Schema, Schema), Error> {
     let id = RecordId::system("schema");
     for _ in 0..ATTEMPTS {
         let row = store.get_one(&META, &id).await?;
@@ -99,7 +112,7 @@ async fn declare(store: &dyn LocalStore, addition: &Schema) -> Result<Schema, Er
         // A crash before the commit leaves tables that the list does not name; their next use adds them.
         store.define(&schema).await?;
         if schema == stored {
-            return Ok(schema);
+            return Ok((stored, schema));
         }
         // A power cut that takes it back is the same.
         let batch = WriteBatch::new().durability(Durability::Eventual);
@@ -109,7 +122,7 @@ async fn declare(store: &dyn LocalStore, addition: &Schema) -> Result<Schema, Er
         };
         let batch = batch.put(&META, meta_row("schema", &schema.to_json())?);
         match store.commit(batch).await {
-            Ok(()) => return Ok(schema),
+            Ok(()) => return Ok((stored, schema)),
             Err(error) if error.kind() == StoreErrorKind::CheckFailed => {}
             Err(error) => return Err(error.into()),
         }

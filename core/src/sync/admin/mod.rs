@@ -2,5 +2,6 @@
 
 pub(crate) mod backup;
 pub(crate) mod copy;
+pub(crate) mod examine;
 pub(crate) mod inspect;
 pub(crate) mod purge;

@@ -5,4 +5,5 @@ pub(crate) mod query;
 pub(crate) mod table;
 pub(crate) mod transaction;
 pub(crate) mod typed;
+pub(crate) mod unsent;
 pub(crate) mod write;

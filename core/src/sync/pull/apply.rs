@@ -146,7 +146,9 @@ impl Inner {
     ) -> Result<(), CommitError> {
         plan.counts.kept += 1;
         for mut operation in self.read_operations(&[seq]).await? {
-            if operation.base.as_ref() == Some(row) || operation.shadow.as_ref() == Some(row) {
+            let is_row =
+                |known: &Option<Record>| known.as_ref().is_some_and(|it| it.is_same_text(row));
+            if is_row(&operation.base) || is_row(&operation.shadow) {
                 continue;
             }
             plan.batch.check(
@@ -191,7 +193,7 @@ impl PagePlan {
             (true, None) => None,
             (true, Some(_)) => Some(RecordChange::Deleted),
             (false, None) => Some(RecordChange::Inserted),
-            (false, Some(local)) if local == row => None,
+            (false, Some(local)) if local.is_same_text(row) => None,
             (false, Some(_)) => Some(RecordChange::Updated),
         };
         let Some(change) = change else {

@@ -202,7 +202,7 @@ struct Run<'a> {
 fn difference(row: &Record, local: Option<&Record>) -> Option<DifferenceKind> {
     match (row.is_deleted(), local) {
         (true, None) => None,
-        (false, Some(local)) if local == row => None,
+        (false, Some(local)) if local.is_same_text(row) => None,
         (true, Some(_)) => Some(DifferenceKind::Surplus),
         (false, None) => Some(DifferenceKind::Missing),
         (false, Some(_)) => Some(DifferenceKind::Stale),
@@ -296,7 +296,7 @@ impl Run<'_> {
         self.inner.check_home(self.remote, row.is_ok())?;
         let row = match row? {
             Some(row) => row,
-            None if record.version().is_none() && record.updated_at().is_none() => {
+            None if record.is_new() => {
                 self.report.note(id, DifferenceKind::Unsent);
                 return Ok(());
             }

@@ -51,8 +51,7 @@ impl Came {
             let page = inner.store.query(table, &local).await?;
             for record in &page.records {
                 let came = self.hasher.hash_one(record.id().as_str());
-                let was_there = record.version().is_some() || record.updated_at().is_some();
-                if was_there
+                if !record.is_new()
                     && !self.ids.contains(&came)
                     && inner.queue.of_record(table, record.id()).is_empty()
                 {

@@ -30,6 +30,8 @@ pub(crate) enum Intent {
     Upsert(Record),
     /// No more record; an error if there is none.
     Delete,
+    /// The record as it is, to be sent if no server knows it and nothing else will send it.
+    Send,
 }
 
 /// Makes changes from a record. It is called again when the record changed before they were stored.
@@ -136,6 +138,11 @@ impl Slot {
                 let new = old.clone().with_body_of(new);
                 self.change(OperationKind::Replace, Some(new), next_seq)
             }
+            (Intent::Send, Some(old)) if self.operations.is_empty() && old.is_new() => {
+                let new = old.clone();
+                self.change(OperationKind::Replace, Some(new), next_seq)
+            }
+            (Intent::Send, _) => Ok(()),
             (Intent::Delete, Some(_)) => self.change(OperationKind::Delete, None, next_seq),
             (Intent::Update(_) | Intent::Modify(_) | Intent::Replace(_) | Intent::Delete, None) => {
                 Err(not_found())
@@ -158,10 +165,7 @@ impl Slot {
             return Ok(());
         }
         let Some(last) = self.operations.last_mut() else {
-            let at_server = self
-                .record
-                .as_ref()
-                .is_some_and(|r| r.version().is_some() || r.updated_at().is_some());
+            let at_server = self.record.as_ref().is_some_and(|record| !record.is_new());
             let operation = match (kind, at_server) {
                 (OperationKind::Insert, _) | (OperationKind::Replace, false) => {
                     Some((OperationKind::Insert, None))
