@@ -49,6 +49,7 @@ pub mod returned;
 mod rows;
 mod server;
 mod slow;
+pub mod spelling;
 pub mod stuck;
 mod tests;
 mod typed;

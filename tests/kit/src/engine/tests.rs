@@ -172,6 +172,12 @@ macro_rules! engine_tests {
             unknown_values_are_told
             records_that_a_type_cannot_take_are_named
         }
+        $crate::__engine_tests! { $harness, $run, spelling:
+            text_is_stored_as_people_wrote_it
+            stores_with_other_spellings_go_on
+            ids_of_other_records_are_refused
+            records_that_nothing_sends_are_queued_when_asked
+        }
         $crate::__engine_tests! { $harness, $run, pull:
             full_pull_brings_everything
             second_pull_brings_only_changes
@@ -366,6 +372,7 @@ mod guard {
             include_str!("pull.rs"),
             include_str!("filters.rs"),
             include_str!("forgotten.rs"),
+            include_str!("spelling.rs"),
             include_str!("unknown_values.rs"),
             include_str!("purge.rs"),
             include_str!("events.rs"),

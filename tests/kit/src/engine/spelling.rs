@@ -1,0 +1,183 @@
+//! Text as people wrote it, ids that contradict, and records that nothing would send.
+
+use serde_json::json;
+use serde_json::value::RawValue;
+use synctable_core::query::Query;
+use synctable_core::store::{LocalStoreExt, WriteBatch};
+use synctable_core::sync::{OperationKind, Resolution, SyncTable};
+use synctable_core::{Draft, Error, Record, RecordError, TableSchema};
+
+use super::TestServer;
+use super::device::{Device, todo};
+use crate::Harness;
+use crate::fixture::{declare, id, record};
+
+/// A text as some programs write it, and as people do.
+const ESCAPED: &str = r#"{"n":1,"t\u0069tle":"t\u00FFp \uD83D\uDE00\/","list":["\u0041",1.50]}"#;
+const PLAIN: &str = r#"{"n":1,"title":"tÿp 😀/","list":["A",1.50]}"#;
+
+/// A server that keeps text as it comes, also where the others of a run have types.
+fn exact() -> TestServer {
+    let server = TestServer::new();
+    server.configure(|options| options.typed = false);
+    server
+}
+
+/// The record `a` with the text as an earlier release stored it.
+fn long(of: &Record) -> Record {
+    Record::from_stored(of.id().clone(), of.system().clone(), ESCAPED)
+}
+
+async fn stored(device: &Device) -> Record {
+    let found = device.store.get_one(&todo(), &id("a")).await;
+    found.expect("get answers").expect("it is there")
+}
+
+/// Strings are stored in their shortest spelling, whichever way they come in; numbers and the order of members stay.
+pub async fn text_is_stored_as_people_wrote_it<H: Harness>(harness: &H) {
+    let server = exact();
+    let device = Device::new(harness, &server).await;
+    let text = format!(r#"{{"id":"a",{}"#, &ESCAPED[1..]);
+    let raw: &RawValue = serde_json::from_str(&text).expect("it is JSON");
+    let raws: SyncTable<Box<RawValue>> = device.sync.table("todo").expect("a table name");
+    raws.insert(&raw.to_owned()).await.expect("it is new");
+    assert_eq!(stored(&device).await.body(), PLAIN);
+    let changes: &RawValue = serde_json::from_str(r#"{"title":"\u00e9"}"#).expect("it is JSON");
+    device.todo.update("a", changes).await.expect("it is there");
+    assert_eq!(stored(&device).await.body(), PLAIN.replace("tÿp 😀/", "é"));
+    let again: Record = serde_json::from_str(&text).expect("it is a record");
+    let records: SyncTable<Record> = device.sync.table("todo").expect("a table name");
+    records.replace(&again).await.expect("it is there");
+    assert_eq!(stored(&device).await.body(), PLAIN);
+    device.push().await;
+    let row = server.row(&todo(), "a").expect("it was sent");
+    assert_eq!(row.body(), PLAIN);
+    device.is_in_sync().await;
+}
+
+/// A store whose texts an earlier release kept as they came: they are the same texts to pulls and audits, and queued operations over them
+/// go on.
+pub async fn stores_with_other_spellings_go_on<H: Harness>(harness: &H) {
+    let server = exact();
+    server.put(&todo(), &record(&format!(r#"{{"id":"a",{}"#, &PLAIN[1..])));
+    let device = Device::new(harness, &server).await;
+    device.pull().await;
+    let old = long(&stored(&device).await);
+    let batch = WriteBatch::new().put(&todo(), old.clone());
+    device.store.commit(batch).await.expect("it is stored");
+    let report = device.todo.pull_full(Query::all()).await;
+    let report = report.expect("the pull ends");
+    assert_eq!((report.unchanged, report.updated), (1, 0));
+    let audit = device.todo.audit(Query::all()).compare_only().await;
+    assert!(audit.expect("the audit ends").is_clean());
+    assert_eq!(stored(&device).await, old);
+
+    // The base of the operation has the old spelling, and is read back by another context.
+    device.set("a", 2).await;
+    let device = device.again().await;
+    let operation = device.only_operation().await;
+    assert_eq!(operation.base.as_ref(), Some(&old));
+    device.set("a", 3).await;
+    device.pull_only().await;
+    assert_eq!(device.only_operation().await.shadow, None);
+    let cancelled = device.sync.cancel(device.only_seq().await).await;
+    assert_eq!(cancelled.expect("it is cancelled"), Some(old));
+    device.set("a", 4).await;
+    assert_eq!(device.push().await.pushed, 1);
+    assert_eq!(server.n("a"), Some(4));
+    device.is_in_sync().await;
+}
+
+/// Changes that are given for one record, but have the id of another one, are refused and change nothing.
+pub async fn ids_of_other_records_are_refused<H: Harness>(harness: &H) {
+    let server = TestServer::new();
+    let device = Device::new(harness, &server).await;
+    device.insert("a", 1).await;
+    device.push().await;
+    let is_refused = |result: Result<(), Error>| {
+        assert!(
+            matches!(
+                result,
+                Err(Error::Record(RecordError::AnotherId { ref id, ref given }))
+                    if id.as_str() == "a" && given.as_str() == "b"
+            ),
+            "{result:?}"
+        );
+    };
+    let other = json!({"id": "b", "n": 2});
+    is_refused(device.todo.update("a", &other).await.map(drop));
+    let changes = other.clone();
+    let modified = device.todo.modify("a", move |_| changes.clone()).await;
+    is_refused(modified.map(drop));
+    assert_eq!(
+        (device.n("a").await, device.sync.pending_count()),
+        (Some(1), 0)
+    );
+    server.set("a", 5);
+    device.set("a", 6).await;
+    let seq = device.push_to_conflict().await;
+    let with = Draft::from_json(r#"{"id":"b","n":2}"#).expect("a draft");
+    let resolved = device.sync.resolve(seq, Resolution::With(with)).await;
+    is_refused(resolved.map(drop));
+    for same in [
+        json!({"id": "a", "n": 7}),
+        json!({"id": null, "n": 7}),
+        json!({"id": "", "n": 7}),
+    ] {
+        device.todo.update("a", &same).await.expect("it is there");
+    }
+    assert_eq!(device.n("a").await, Some(7));
+}
+
+/// Records of a table that was local only are queued when that is asked for, and not before; what is queued when a table becomes local only
+/// is told.
+pub async fn records_that_nothing_sends_are_queued_when_asked<H: Harness>(harness: &H) {
+    let server = TestServer::new();
+    let local = declare(&todo(), TableSchema::new().with_local_only());
+    let synced = declare(&todo(), TableSchema::new());
+    let device = Device::built(harness, &server, |builder| builder.schema(local.clone())).await;
+    let moved = device.sync.moved_tables().await.expect("they are counted");
+    assert!(moved.is_empty(), "{moved:?}");
+    device.insert("a", 1).await;
+    device.insert("b", 2).await;
+    let refused = device.todo.enqueue_unsent().await;
+    assert!(
+        matches!(refused, Err(Error::LocalOnly { .. })),
+        "{refused:?}"
+    );
+
+    let over = |schema| Device::over(device.store.clone(), &server, |it| it.schema(schema));
+    let device = over(synced.clone()).await;
+    let moved = device.sync.moved_tables().await.expect("they are counted");
+    assert_eq!(moved.len(), 1);
+    let seen = (
+        &moved[0].table,
+        moved[0].local_only,
+        moved[0].unsent,
+        moved[0].pending,
+    );
+    assert_eq!(seen, (&todo(), false, 2, 0));
+    device.push().await;
+    device.pull().await;
+    assert_eq!((server.made(), device.sync.pending_count()), (0, 0));
+    device.insert("c", 3).await;
+    assert_eq!(device.todo.unsent().await.expect("they are counted"), 2);
+    assert_eq!(device.todo.enqueue_unsent().await.expect("queued"), 2);
+    assert_eq!(device.todo.enqueue_unsent().await.expect("queued"), 0);
+    let pending = device.sync.pending().await.expect("the queue");
+    let inserts = pending
+        .iter()
+        .filter(|one| one.kind == OperationKind::Insert);
+    assert_eq!(inserts.count(), 3);
+    device.is_sound().await;
+
+    let device = over(local).await;
+    let moved = device.sync.moved_tables().await.expect("they are counted");
+    let seen = (moved[0].local_only, moved[0].pending);
+    assert_eq!(seen, (true, 3));
+    let device = over(synced).await;
+    assert_eq!(device.push().await.pushed, 3);
+    let rows = device.rows().await;
+    assert!(rows.iter().all(|row| row.version().is_some()), "{rows:?}");
+    device.is_in_sync().await;
+}
