@@ -159,12 +159,8 @@ mod tests {
                 2 if character == '/' => out.push_str("\\/"),
                 _ => {
                     let plain = serde_json::to_string(&character).unwrap();
-                    out.push_str(plain.trim_start_matches('"').strip_suffix('"').unwrap());
-                    if character == '"' {
-                        // The quotes were trimmed with it.
-                        out.truncate(out.len() - plain.trim_start_matches('"').len() + 1);
-                        out.push_str("\\\"");
-                    }
+                    let plain = plain.strip_prefix('"').and_then(|it| it.strip_suffix('"'));
+                    out.push_str(plain.unwrap());
                 }
             }
         }

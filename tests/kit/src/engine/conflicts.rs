@@ -138,10 +138,7 @@ pub async fn parked_conflicts_are_resolved_later<H: Harness>(_: &H) {
             let (resolution, outcome) = match choice {
                 "server" => (Resolution::Server, clash.server()),
                 "client" => (Resolution::Client, clash.local()),
-                _ => (
-                    Resolution::With(draft(r#"{"id":"ignored","n":5}"#)),
-                    Some(5),
-                ),
+                _ => (Resolution::With(draft(r#"{"n":5}"#)), Some(5)),
             };
             device
                 .sync
