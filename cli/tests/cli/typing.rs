@@ -144,7 +144,7 @@ fn a_bare_filter_is_plain_text() {
     let found = |filter: &str| {
         let ran = device.run(&["query", "items", filter]).expect(0);
         let ids = ran.lines().into_iter().map(|line| line["id"].clone());
-        Value::from_iter(ids)
+        ids.collect::<Value>()
     };
     assert_eq!(found("contains(title,'100%')"), json!(["a"]));
     assert_eq!(found("contains(title,'%41')"), json!(["b"]));

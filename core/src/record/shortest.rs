@@ -67,6 +67,8 @@ fn hex(json: &[u8], start: usize) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
     use proptest::prelude::*;
     use serde_json::Value;
 
@@ -148,12 +150,12 @@ mod tests {
             match choices.next().unwrap_or_default() % 4 {
                 0 => {
                     for unit in character.encode_utf16(&mut [0; 2]) {
-                        out.push_str(&format!("\\u{unit:04x}"));
+                        let _ = write!(out, "\\u{unit:04x}");
                     }
                 }
                 1 => {
                     for unit in character.encode_utf16(&mut [0; 2]) {
-                        out.push_str(&format!("\\u{unit:04X}"));
+                        let _ = write!(out, "\\u{unit:04X}");
                     }
                 }
                 2 if character == '/' => out.push_str("\\/"),

@@ -1,5 +1,7 @@
 //! Text as people wrote it, ids that contradict, and records that nothing would send.
 
+use std::sync::Arc;
+
 use serde_json::json;
 use serde_json::value::RawValue;
 use synctable_core::query::Query;
@@ -146,7 +148,7 @@ pub async fn records_that_nothing_sends_are_queued_when_asked<H: Harness>(harnes
         "{refused:?}"
     );
 
-    let over = |schema| Device::over(device.store.clone(), &server, |it| it.schema(schema));
+    let over = |schema| Device::over(Arc::clone(&device.store), &server, |it| it.schema(schema));
     let device = over(synced.clone()).await;
     let moved = device.sync.moved_tables().await.expect("they are counted");
     assert_eq!(moved.len(), 1);
