@@ -25,9 +25,10 @@ fn exact() -> TestServer {
     server
 }
 
-/// The record `a` with the text as an earlier release stored it.
+/// The record `a` with the text as an earlier release stored it: names of members were always short.
 fn long(of: &Record) -> Record {
-    Record::from_stored(of.id().clone(), of.system().clone(), ESCAPED)
+    let text = ESCAPED.replace("t\\u0069tle", "title");
+    Record::from_stored(of.id().clone(), of.system().clone(), text)
 }
 
 async fn stored(device: &Device) -> Record {
@@ -161,7 +162,7 @@ pub async fn records_that_nothing_sends_are_queued_when_asked<H: Harness>(harnes
     assert_eq!(seen, (&todo(), false, 2, 0));
     device.push().await;
     device.pull().await;
-    assert_eq!((server.made(), device.sync.pending_count()), (0, 0));
+    assert!(server.changes().is_empty() && device.sync.pending_count() == 0);
     device.insert("c", 3).await;
     assert_eq!(device.todo.unsent().await.expect("they are counted"), 2);
     assert_eq!(device.todo.enqueue_unsent().await.expect("queued"), 2);
