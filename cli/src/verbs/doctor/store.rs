@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use synctable::encrypted::Sealed;
 use synctable::store::{LocalStore as _, ProcessLock, StoreError, StoreErrorKind};
 use synctable::sync::{Examination, StoreRole, examine};
 use synctable::{Missing, OpenedStore, StoreKind};
@@ -104,7 +105,7 @@ async fn look_inside(
         }
     };
     checkup.ok("format", "this release reads it")?;
-    if opened.sealed.as_ref().is_some_and(|it| it.is_rotating()) {
+    if opened.sealed.as_ref().is_some_and(Sealed::is_rotating) {
         let advice = "finish it with synctable rotate-key";
         checkup.warning("key", "a change of the data key was cut off", advice)?;
     }
