@@ -91,6 +91,8 @@ pub mod guides {
     pub mod stores {}
     #[doc = include_str!("docs/encryption.md")]
     pub mod encryption {}
+    #[doc = include_str!("docs/security.md")]
+    pub mod security {}
     #[doc = include_str!("docs/server.md")]
     pub mod server {}
     #[doc = include_str!("docs/compatibility.md")]
