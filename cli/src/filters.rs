@@ -50,15 +50,19 @@ pub(crate) async fn warn_of_unknown(
     table: &TableName,
     filter: Option<&Expr>,
 ) -> Result<(), Failure> {
-    let parts = filter.into_iter().flat_map(Expr::walk);
+    let schema = device.sync.schema();
+    let schema = schema.table(table).cloned().unwrap_or_default();
+    // A declared name may be in another case.
+    let mut asked = Query::all();
+    asked.filter = filter.cloned();
+    let asked = asked.named(&schema);
+    let parts = asked.filter.iter().flat_map(Expr::walk);
     let mut names: BTreeSet<&str> = parts
         .filter_map(|part| match part {
             Expr::Field(path) => Some(path.head()),
             _ => None,
         })
         .collect();
-    let schema = device.sync.schema();
-    let schema = schema.table(table).cloned().unwrap_or_default();
     names.retain(|name| !SYSTEM_PROPERTIES.contains(name) && schema.field(name).is_none());
     if names.is_empty() || schema.fields.is_empty() && is_empty(device, Query::all(), table).await?
     {
@@ -68,7 +72,7 @@ pub(crate) async fn warn_of_unknown(
         let has = Query::all().filter(field(name).is_not_null());
         if is_empty(device, has, table).await? {
             output.warn(&format!(
-                "no record of table {table} has a member '{}', and none is declared; names are case-sensitive",
+                "no record of table {table} has a member '{}', and none is declared; undeclared names are case-sensitive",
                 brief(name, 80)
             ));
         }

@@ -9,7 +9,7 @@ use std::thread;
 
 use serde_json::{Value, json};
 
-use crate::kit::{Device, Ran, Running, Server, command, lines};
+use crate::kit::{Device, Ran, Running, Server, command, key_file, lines};
 
 fn row(n: usize) -> Value {
     json!({"id": format!("i{n:07}"), "text": "x".repeat(100)})
@@ -162,7 +162,7 @@ fn a_restored_backup_asks_what_was_pushed_since() {
 fn sealed_stores_stay_sealed_under_the_same_key() {
     let device = Device::new();
     for (name, byte) in [("app.key", "0a"), ("new.key", "0b")] {
-        fs::write(device.folder().join(name), byte.repeat(32)).unwrap();
+        key_file(&device.folder().join(name), &byte.repeat(32));
     }
     for engine in ["sqlite", "redb", "sled"] {
         let url = format!("encrypted+{engine}:{engine}");

@@ -6,13 +6,13 @@ use std::process::{Command, Stdio};
 
 use rusqlite::Connection;
 
-use crate::kit::{Device, Ran, command};
+use crate::kit::{Device, Ran, command, key_file};
 
 const KEY: [&str; 2] = ["--key-file", "app.key"];
 
 fn device_with_key() -> Device {
     let device = Device::new();
-    fs::write(device.folder().join("app.key"), "0a".repeat(32)).unwrap();
+    key_file(&device.folder().join("app.key"), &"0a".repeat(32));
     device
 }
 

@@ -10,7 +10,7 @@ use synctable_core::{IndexSpec, Record, RecordId, TableName, TableSchema};
 
 use crate::backend::KvSnapshot;
 use crate::key::{Key, behind, index_start, same_values, successor};
-use crate::plan::{Walk, is_id};
+use crate::plan::Walk;
 use crate::scan::Entries;
 use crate::value;
 use crate::values;
@@ -114,7 +114,7 @@ impl Walker<'_> {
         let mut parts = self.keys();
         let mut page = PageOf::new(query, &window, self.schema);
         if let Some(start) = &window.start {
-            let values = self.values_of(query, start);
+            let values = self.values_of(start);
             if values::is_cut(&values) {
                 return Ok(None);
             }
@@ -160,17 +160,11 @@ impl Walker<'_> {
 
     /// The values of an entry at a place in the order of the walk. That the id follows all others may be said by both, by the index
     /// or by the query.
-    fn values_of(&self, query: &Query, place: &SortKey) -> Vec<u8> {
-        let mut terms: Vec<&SortValue> = place.values.iter().collect();
-        if query.order.last().is_some_and(is_id) {
-            terms.pop();
-        }
-        let fields = self.walk.index.fields.get(self.walk.equal..);
+    fn values_of(&self, place: &SortKey) -> Vec<u8> {
+        let fields = self.walk.index.fields.len() - self.walk.equal;
+        let mut terms: Vec<&SortValue> = place.values.iter().take(fields).collect();
         let id = SortValue::Text(place.id.to_string());
-        if fields
-            .and_then(<[String]>::last)
-            .is_some_and(|last| last == "id")
-        {
+        if terms.len() < fields {
             terms.push(&id);
         }
         [self.walk.fixed.as_slice(), &values::encode(terms)].concat()

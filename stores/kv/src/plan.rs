@@ -131,6 +131,6 @@ fn in_order(rest: &[String], query: &Query) -> Option<Direction> {
 }
 
 /// The term that follows every order anyway.
-pub(crate) fn is_id(term: &OrderBy) -> bool {
+fn is_id(term: &OrderBy) -> bool {
     name(&term.path) == Some("id") && term.direction == Direction::Ascending
 }

@@ -5,9 +5,6 @@
 //! not have leaves. Its position stays where it was until that is done, so a pull that is cut off begins anew again. Records with
 //! operations stay, and so do those that were never at the server.
 
-use std::collections::HashSet;
-use std::hash::{BuildHasher, RandomState};
-
 use crate::error::Error;
 use crate::name::RecordId;
 use crate::query::{Expr, Query, field};
@@ -17,37 +14,12 @@ use crate::sync::pull::Pipeline;
 use crate::sync::pull::apply::Target;
 use crate::sync::pull::query::MAX_REQUESTS;
 use crate::sync::pull::report::PullReport;
-use crate::transport::RemotePage;
+use crate::sync::pull::seen::Sweep;
 
 /// Local records that are looked at together.
 const LOCAL_PAGE: u32 = 500;
 /// Records that the server is asked about at once.
 const ASKED_AT_ONCE: usize = 20;
-
-/// What a pull from the start has seen.
-#[derive(Debug, Default)]
-pub(crate) struct Sweep {
-    /// Hashes of ids: two that are the same keep a record that should leave, and let none leave.
-    seen: HashSet<u64>,
-    hasher: RandomState,
-    /// The pull's position, once it is through.
-    pub(crate) token: Option<Record>,
-}
-
-impl Sweep {
-    /// Takes a page in; rows that cannot be read are there, too.
-    pub(crate) fn see(&mut self, page: &RemotePage) {
-        let records = page.records.iter().map(|record| record.id().as_str());
-        let invalid = page.invalid.iter().filter_map(|row| row.id.as_deref());
-        for id in records.chain(invalid) {
-            self.seen.insert(self.hasher.hash_one(id));
-        }
-    }
-
-    fn has_seen(&self, id: &RecordId) -> bool {
-        self.seen.contains(&self.hasher.hash_one(id.as_str()))
-    }
-}
 
 impl Pipeline<'_> {
     /// Lets the records of the pull's filter go that the server does not have, and stores the position.

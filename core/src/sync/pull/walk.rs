@@ -11,7 +11,7 @@ use crate::store::LocalStoreExt;
 use crate::sync::inner::Inner;
 use crate::sync::pull::delta::{Next, Seen, Step, next_step};
 use crate::sync::pull::query::{is_same, is_windowed, text_of};
-use crate::sync::pull::sweep::Sweep;
+use crate::sync::pull::seen::Sweep;
 use crate::sync::system::{DELTA, DeltaToken};
 use crate::timestamp::Timestamp;
 use crate::transport::{PageCursor, RemotePage};
