@@ -37,6 +37,16 @@ const OWN_HEADERS: [&str; 14] = [
     names::API_VERSION,
 ];
 
+/// Headers whose values are credentials, however they are given.
+const CREDENTIALS: [&str; 6] = [
+    "authorization",
+    "cookie",
+    "proxy-authorization",
+    "x-api-key",
+    "x-functions-key",
+    names::AUTH,
+];
+
 /// The smallest limit for the head of an answer that the HTTP library takes.
 const LEAST_HEAD: usize = 8 * 1024;
 
@@ -87,6 +97,7 @@ pub struct HttpTransportBuilder {
     base: String,
     dialect: Dialect,
     headers: Vec<(String, HeaderText)>,
+    plain_tokens: bool,
     auth: Option<(Arc<dyn TokenProvider>, AuthHeader)>,
     paths: Vec<(TableName, String)>,
     roots: Vec<Vec<u8>>,
@@ -95,9 +106,12 @@ pub struct HttpTransportBuilder {
     exchange: Option<Arc<dyn Exchange>>,
 }
 
-/// The value of a header that may be a secret.
+/// The value of a header that may be a secret, and whether it is known to be one.
 #[derive(Clone)]
-struct HeaderText(String);
+struct HeaderText {
+    value: String,
+    secret: bool,
+}
 
 impl std::fmt::Debug for HeaderText {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -111,6 +125,7 @@ impl HttpTransportBuilder {
             base,
             dialect: Dialect::default(),
             headers: Vec::new(),
+            plain_tokens: false,
             auth: None,
             paths: Vec::new(),
             roots: Vec::new(),
@@ -161,8 +176,18 @@ impl HttpTransportBuilder {
     }
 
     /// With a header on each request. Headers that frame the request (such as `Content-Length`) are refused.
-    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.headers.push((name.into(), HeaderText(value.into())));
+    pub fn header(self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.push_header(name.into(), value.into(), false)
+    }
+
+    /// With a header whose value is a secret, such as the key of an API: as [`header`](Self::header), and it goes where a token may go
+    /// (see [`allow_plain_tokens`](Self::allow_plain_tokens)). `Authorization`, `Cookie`, `X-API-Key` and their like are secrets anyway.
+    pub fn secret_header(self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.push_header(name.into(), value.into(), true)
+    }
+
+    fn push_header(mut self, name: String, value: String, secret: bool) -> Self {
+        self.headers.push((name, HeaderText { value, secret }));
         self
     }
 
@@ -175,6 +200,21 @@ impl HttpTransportBuilder {
     pub fn auth(mut self, provider: Arc<dyn TokenProvider>, header: AuthHeader) -> Self {
         self.auth = Some((provider, header));
         self
+    }
+
+    /// With tokens and secret headers that may go to another machine over plain `http://`, where everybody on the way can read them. Not
+    /// where not said: [`build`](Self::build) refuses them then. This machine (`localhost`, `127.0.0.1`, `[::1]`) may always be asked so.
+    pub fn allow_plain_tokens(mut self, allowed: bool) -> Self {
+        self.plain_tokens = allowed;
+        self
+    }
+
+    /// True where a token or a secret header would go to another machine over plain `http://`, whether or not that is
+    /// [allowed](Self::allow_plain_tokens).
+    pub fn would_expose_secrets(&self) -> bool {
+        let is_secret = |(name, text): &(String, HeaderText)| text.secret || is_secret_header(name);
+        (self.auth.is_some() || self.headers.iter().any(is_secret))
+            && BaseUrl::parse(&self.base).is_ok_and(|base| !base.is_https() && !base.is_loopback())
     }
 
     /// With the records of `table` at `path` under the base URL; `/tables/{table}` where not said.
@@ -242,6 +282,14 @@ impl HttpTransportBuilder {
     /// The transport, or what is wrong with the first bad option. Nothing is sent.
     pub fn build(self) -> Result<HttpTransport, TransportError> {
         let base = BaseUrl::parse(&self.base)?;
+        if !self.plain_tokens && self.would_expose_secrets() {
+            let message = format!(
+                "a token would go to {} over plain http://, where others can read it; use https://, or allow_plain_tokens(true) \
+                 where the way there is safe",
+                base.show("")
+            );
+            return Err(TransportError::new(TransportErrorKind::BadRequest, message));
+        }
         let mut paths = BTreeMap::new();
         for (table, path) in self.paths {
             paths.insert(table, base.path(&url::checked_path(&path)?));
@@ -264,6 +312,11 @@ impl HttpTransportBuilder {
             self.limits.row,
         ))
     }
+}
+
+/// True for `Authorization`, `Cookie`, `X-API-Key` and their like, whose values are secrets however they are given.
+pub fn is_secret_header(name: &str) -> bool {
+    CREDENTIALS.iter().any(|it| it.eq_ignore_ascii_case(name))
 }
 
 /// The headers of every request: those of the library and of the dialect, then those of the user.
@@ -292,7 +345,7 @@ fn headers(
         if OWN_HEADERS.contains(&name.as_str()) {
             return Err(bad("cannot be set; the transport sets it itself"));
         }
-        let mut value = header::value(&text.0, &format!("the header '{shown}'"))?;
+        let mut value = header::value(&text.value, &format!("the header '{shown}'"))?;
         value.set_sensitive(true);
         headers.insert(name, value);
     }

@@ -26,7 +26,7 @@ mod transport;
 mod url;
 
 pub use auth::{AuthHeader, TokenError, TokenProvider};
-pub use builder::HttpTransportBuilder;
+pub use builder::{HttpTransportBuilder, is_secret_header};
 pub use dialect::{Dialect, UnknownDialect};
 pub use exchange::Exchange;
 pub use header::{

@@ -1,5 +1,7 @@
 //! Where tables and records are: pure functions of the base URL.
 
+use std::net::IpAddr;
+
 use http::Uri;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use synctable_core::RecordId;
@@ -60,6 +62,17 @@ impl BaseUrl {
     /// True where requests are encrypted.
     pub(crate) fn is_https(&self) -> bool {
         self.scheme == Scheme::HTTPS
+    }
+
+    /// True where the host is this machine by its very name: `localhost`, or an address of the loopback. What another name stands for
+    /// the network says, which is not to be believed.
+    pub(crate) fn is_loopback(&self) -> bool {
+        let host = self.authority.host();
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        match bare.parse::<IpAddr>() {
+            Ok(address) => address.to_canonical().is_loopback(),
+            Err(_) => host.eq_ignore_ascii_case("localhost"),
+        }
     }
 
     /// The path, from the root, of what lies at `path` under this URL.
@@ -176,6 +189,36 @@ mod tests {
             assert_eq!(base.show(&base.path("/t")), shown, "{text}");
         }
         assert!(base("https://a").is_https() && !base("http://a").is_https());
+    }
+
+    #[test]
+    fn this_machine_is_known_by_its_name() {
+        for here in [
+            "localhost",
+            "LocalHost:80",
+            "127.0.0.1",
+            "127.8.9.1:5",
+            "[::1]",
+            "[::1]:8080",
+            "[::ffff:127.0.0.1]",
+        ] {
+            assert!(base(&format!("http://{here}/p")).is_loopback(), "{here}");
+        }
+        for other in [
+            "example.com",
+            "localhost.example.com",
+            "127.0.0.1.example.com",
+            "notlocalhost",
+            "a.localhost",
+            "127.1",
+            "0.0.0.0",
+            "10.0.2.2",
+            "[::]",
+            "[fe80::1]:80",
+            "[::ffff:10.0.0.1]",
+        ] {
+            assert!(!base(&format!("http://{other}")).is_loopback(), "{other}");
+        }
     }
 
     #[test]

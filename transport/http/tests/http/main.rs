@@ -19,6 +19,7 @@ mod links;
 mod page;
 mod read;
 mod refusals;
+mod secrets;
 mod server;
 mod undelete;
 mod zumo;
