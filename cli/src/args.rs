@@ -13,6 +13,7 @@ use crate::door::Door;
 use crate::errors::Failure;
 use crate::filters::{filter, odata};
 use crate::identity::Identity;
+use crate::way::Way;
 
 /// Tables that work offline and sync with a table server.
 #[derive(Debug, Parser)]
@@ -73,14 +74,10 @@ pub(crate) struct Globals {
     /// What the server speaks: toolkit, zumo2 or zumo3; the store remembers it
     #[arg(long, global = true, value_name = "NAME")]
     pub(crate) dialect: Option<Dialect>,
-    /// The environment variable with the token for the server
-    #[arg(long, global = true, value_name = "VAR")]
-    pub(crate) auth_env: Option<String>,
     #[command(flatten)]
     pub(crate) identity: Identity,
-    /// A header for each request; may be given several times
-    #[arg(long, global = true, value_name = "NAME: VALUE", value_parser = header)]
-    pub(crate) header: Vec<(String, String)>,
+    #[command(flatten)]
+    pub(crate) way: Way,
     /// The longest time for one request and its answer, and to wait for another process that pushes
     #[arg(long, global = true, value_name = "SECONDS", value_parser = seconds)]
     pub(crate) timeout: Option<Duration>,
@@ -457,11 +454,6 @@ fn id(text: &str) -> Result<RecordId, NameError> {
 
 fn query_id(text: &str) -> Result<QueryId, NameError> {
     QueryId::new(text)
-}
-
-fn header(text: &str) -> Result<(String, String), &'static str> {
-    let (name, value) = text.split_once(':').ok_or("write 'NAME: VALUE'")?;
-    Ok((name.trim().to_owned(), value.trim().to_owned()))
 }
 
 fn seconds(text: &str) -> Result<Duration, &'static str> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use synctable::encrypted::Sealed;
-use synctable::http::{AuthHeader, Dialect, HttpTransport, HttpTransportBuilder};
+use synctable::http::{Dialect, HttpTransport, HttpTransportBuilder};
 use synctable::kv::KvBackend;
 use synctable::query::Query;
 use synctable::store::{LocalStore, StoreErrorKind};
@@ -15,6 +15,7 @@ use synctable::{Missing, OpenedStore, Schema, StoreUrl, TableName};
 use crate::args::Globals;
 use crate::errors::{Failure, NO_REMOTE, say};
 use crate::key_options::KeyOptions;
+use crate::way::TOLD;
 
 /// The settings under which a store remembers its server.
 pub(crate) const REMOTE: &str = "remote";
@@ -185,6 +186,9 @@ impl Globals {
             }
             remember(&sync, REMOTE, self.remote.as_deref()).await?;
             remember(&sync, DIALECT, dialect.as_deref()).await?;
+            if let Some(url) = &self.remote {
+                self.way.keep_told(&sync, url).await?;
+            }
             self.tell_moves(&sync).await?;
             let mut device = Device::new(sync, Some(remote));
             device.replaced = replaced;
@@ -206,6 +210,12 @@ impl Globals {
             None => Dialect::default(),
         };
         let remote = self.transport(&url, dialect)?;
+        let told = sync.setting(TOLD).await?;
+        let told = self.way.tell(&url, told.as_deref(), self.quiet)?;
+        // Who only compares writes nothing.
+        if access != Access::Compare {
+            remember(&sync, TOLD, told.as_deref()).await?;
+        }
         let sync = builder().transport(Arc::clone(&remote)).open().await?;
         Ok(Device::new(sync, Some(remote)))
     }
@@ -266,22 +276,7 @@ impl Globals {
         url: &str,
         dialect: Dialect,
     ) -> Result<HttpTransportBuilder, Failure> {
-        let mut builder = HttpTransport::builder(url).dialect(dialect);
-        for (name, value) in &self.header {
-            builder = builder.header(name, value);
-        }
-        if let Some(variable) = &self.auth_env {
-            let token = std::env::var(variable).map_err(|_| {
-                Failure::bad_input(format!(
-                    "the environment variable {variable} of --auth-env is not set"
-                ))
-            })?;
-            let header = match dialect {
-                Dialect::Zumo2 | Dialect::Zumo3 => AuthHeader::XZumoAuth,
-                _ => AuthHeader::Bearer,
-            };
-            builder = builder.token(token, header);
-        }
+        let mut builder = self.way.to(url, dialect)?;
         if let Some(time) = self.timeout {
             builder = builder.timeout(time);
         }

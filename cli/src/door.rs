@@ -22,8 +22,8 @@ pub(crate) struct Door {
     /// The key of the certificate, as PEM
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
-    /// Listen where other machines can ask, without a token or without TLS
-    #[arg(long)]
+    /// Listen where other machines can ask, without a token or without TLS: the option of every command
+    #[arg(from_global)]
     insecure: bool,
     /// A name under which the server is asked, besides localhost and the address that was reached. May be given several times
     #[arg(long, value_name = "NAME")]

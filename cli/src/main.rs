@@ -15,6 +15,7 @@ mod rounds;
 mod run;
 mod signals;
 mod verbs;
+mod way;
 
 use std::process::ExitCode;
 

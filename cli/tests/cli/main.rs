@@ -24,6 +24,7 @@ mod keys;
 mod kit;
 mod network;
 mod records;
+mod secrets;
 mod two_devices;
 mod typing;
 mod verify;

@@ -54,7 +54,8 @@ fn a_server_that_refuses_the_credentials_exits_4() {
     }
     let ran = Ran::of(
         command(device.folder())
-            .args(["push", "--auth-env", "SYNCTABLE_TEST_TOKEN"])
+            .args(["push", "--remote", &refusing.url])
+            .args(["--auth-env", "SYNCTABLE_TEST_TOKEN"])
             .env("SYNCTABLE_TEST_TOKEN", "very-secret"),
     );
     assert!(!ran.expect(4).err.contains("very-secret"));

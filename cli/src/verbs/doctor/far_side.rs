@@ -10,6 +10,7 @@ use super::checkup::Checkup;
 use crate::args::Globals;
 use crate::device::{DIALECT, REMOTE};
 use crate::errors::Failure;
+use crate::way::TOLD;
 
 /// Tables that the server is asked for.
 const TABLES: usize = 20;
@@ -65,6 +66,10 @@ pub(crate) async fn check(
         )?;
         return clock(None, found, checkup);
     };
+    if given.is_none() {
+        let told = setting(TOLD).map(String::as_str);
+        globals.way.tell(url, told, globals.quiet)?;
+    }
     let mut answered = false;
     for table in tables.iter().take(TABLES) {
         match ask(&transport, table).await {

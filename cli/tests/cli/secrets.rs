@@ -1,0 +1,145 @@
+//! Tokens and secret headers: where they may go, and that nobody reads them on the way.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
+use std::thread;
+
+use crate::kit::{Device, Ran, Scripted, Server, command};
+
+const VARIABLE: &str = "SYNCTABLE_TEST_TOKEN";
+const PLAIN: &str = "http://synctable.invalid:8080";
+
+/// Runs with a secret in the environment.
+fn run(device: &Device, args: &[&str]) -> Ran {
+    let ran = Ran::of(
+        command(device.folder())
+            .args(args)
+            .env(VARIABLE, "very-secret"),
+    );
+    assert!(!ran.err.contains("very-secret") && !ran.out.contains("very-secret"));
+    ran
+}
+
+#[test]
+fn secrets_go_to_another_machine_by_tls_alone() {
+    let device = Device::new();
+    let header_env = format!("X-Key={VARIABLE}");
+    for secret in [
+        ["--auth-env", VARIABLE],
+        ["--header-env", &header_env],
+        ["--header", "Authorization: very-secret"],
+    ] {
+        let ran = run(
+            &device,
+            &[&["sync", "--remote", PLAIN], &secret[..]].concat(),
+        )
+        .expect(2);
+        assert!(ran.err.contains(PLAIN), "{ran:?}");
+        assert!(ran.err.contains("--insecure"), "{ran:?}");
+        assert!(!device.store().exists(), "{ran:?}");
+    }
+    // Allowed, it gets as far as the name that is nobody's.
+    let allowed = [
+        "pull",
+        "todoitem",
+        "--remote",
+        PLAIN,
+        "--auth-env",
+        VARIABLE,
+    ];
+    let ran = run(&device, &[&allowed[..], &["--insecure"]].concat()).expect(4);
+    assert!(ran.err.contains("cannot reach"), "{ran:?}");
+    // What is no secret needs no word.
+    let plain = ["sync", "--remote", PLAIN, "--header", "X-App-Version: 1"];
+    run(&Device::new(), &plain).expect(0);
+}
+
+#[test]
+fn the_remembered_server_is_told_before_a_token_goes_there() {
+    let server = Server::todos();
+    let device = Device::of(&server);
+    let quiet = ["pull", "todoitem", "--auth-env", VARIABLE, "--quiet"];
+    let loud = &quiet[..4];
+    let refused = run(&device, &quiet).expect(2);
+    assert!(refused.err.contains(&server.url()), "{refused:?}");
+    let compared = ["verify", "--remote", "--auth-env", VARIABLE];
+    for ran in [run(&device, &compared), run(&device, loud)] {
+        assert_eq!((ran.code, ran.err.lines().count()), (0, 1), "{ran:?}");
+        assert!(ran.err.contains(&server.url()), "{ran:?}");
+        assert!(ran.err.contains(VARIABLE), "{ran:?}");
+    }
+    // Once told, it is known.
+    for args in [loud, &quiet, &compared] {
+        assert_eq!(run(&device, args).expect(0).err, "");
+    }
+    // Who names the server knows it.
+    let other = Server::todos();
+    let named = ["--remote", &other.url(), "--new-server"];
+    run(&device, &[&quiet[..], &named].concat()).expect(0);
+    run(&device, &quiet).expect(0);
+}
+
+#[test]
+fn the_doctor_tells_the_remembered_server_and_remembers_nothing() {
+    let server = Server::todos();
+    let device = Device::of(&server);
+    device.ok(&["pull", "todoitem"]);
+    let examine = ["doctor", "--auth-env", VARIABLE];
+    for _ in 0..2 {
+        let ran = run(&device, &examine);
+        assert_eq!((ran.code, ran.err.lines().count()), (0, 1), "{ran:?}");
+        assert!(ran.err.contains(&server.url()), "{ran:?}");
+    }
+    run(&device, &["doctor", "--auth-env", VARIABLE, "--quiet"]).expect(2);
+}
+
+#[test]
+fn a_header_takes_its_value_from_the_environment() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let head = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let lines = BufReader::new(stream.try_clone().unwrap()).lines();
+        let head: Vec<String> = lines
+            .map(Result::unwrap)
+            .take_while(|line| !line.is_empty())
+            .collect();
+        let answer = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\nconnection: close\r\n\r\n[]";
+        stream.write_all(answer.as_bytes()).unwrap();
+        head
+    });
+    let device = Device::new();
+    let header = format!("X-Key={VARIABLE}");
+    run(
+        &device,
+        &[
+            "pull",
+            "todoitem",
+            "--remote",
+            &url,
+            "--header-env",
+            &header,
+        ],
+    )
+    .expect(0);
+    let head = head.join().unwrap();
+    assert!(head.contains(&"x-key: very-secret".to_owned()), "{head:?}");
+}
+
+#[test]
+fn a_secret_that_is_not_there_is_told_before_anything_is_sent() {
+    let server = Scripted::new(None);
+    let device = Device::new();
+    for (option, value) in [
+        ("--header-env", "X-Key=SYNCTABLE_TEST_NOTHING"),
+        ("--auth-env", "SYNCTABLE_TEST_NOTHING"),
+        ("--header-env", "X-Key"),
+        ("--header-env", "=SYNCTABLE_TEST_TOKEN"),
+        ("--header-env", "Host=SYNCTABLE_TEST_TOKEN"),
+        ("--header-env", "no name=SYNCTABLE_TEST_TOKEN"),
+    ] {
+        run(&device, &["sync", "--remote", &server.url, option, value]).expect(2);
+    }
+    assert_eq!(server.requests(), 0);
+    assert!(!device.store().exists());
+}
