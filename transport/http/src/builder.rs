@@ -11,11 +11,13 @@ use synctable_core::transport::{TransportError, TransportErrorKind};
 use synctable_wire::header as names;
 
 use crate::auth::{AuthHeader, Credentials, FixedToken, TokenProvider};
-use crate::client::{self, Client};
+use crate::client::Client;
 use crate::dialect::{AGENT, Dialect};
 use crate::exchange::Exchange;
 use crate::header::{self, X_ZUMO_INSTALLATION_ID};
 use crate::page::RowLimits;
+use crate::proxy::Proxies;
+use crate::tls::TlsOptions;
 use crate::transport::HttpTransport;
 use crate::url::{self, BaseUrl};
 
@@ -100,7 +102,8 @@ pub struct HttpTransportBuilder {
     plain_tokens: bool,
     auth: Option<(Arc<dyn TokenProvider>, AuthHeader)>,
     paths: Vec<(TableName, String)>,
-    roots: Vec<Vec<u8>>,
+    tls: TlsOptions,
+    proxies: Proxies,
     limits: Limits,
     gzip: bool,
     exchange: Option<Arc<dyn Exchange>>,
@@ -128,7 +131,8 @@ impl HttpTransportBuilder {
             plain_tokens: false,
             auth: None,
             paths: Vec::new(),
-            roots: Vec::new(),
+            tls: TlsOptions::default(),
+            proxies: Proxies::None,
             limits: Limits::default(),
             gzip: false,
             exchange: None,
@@ -225,7 +229,38 @@ impl HttpTransportBuilder {
 
     /// With root certificates (DER) that are trusted instead of those of the platform; none keeps the platform's.
     pub fn root_certificates(mut self, roots: impl IntoIterator<Item = Vec<u8>>) -> Self {
-        self.roots.extend(roots);
+        self.tls.roots.extend(roots);
+        self
+    }
+
+    /// With the root certificates of a PEM file, such as those of a company, that are trusted beside those of the platform (or beside
+    /// [`root_certificates`](Self::root_certificates)).
+    pub fn trust_also(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.tls.more.push(pem.into());
+        self
+    }
+
+    /// With a certificate that servers are shown who ask for one, with those above it, and its key, both as PEM.
+    pub fn client_certificate(
+        mut self,
+        certificates: impl Into<Vec<u8>>,
+        key: impl Into<Vec<u8>>,
+    ) -> Self {
+        self.tls.client = Some((certificates.into(), key.into()));
+        self
+    }
+
+    /// With requests that go by the HTTP proxy at `url`, `http://[USER:PASSWORD@]HOST:PORT`, but for those to this machine itself. `https` goes
+    /// through it unread; what goes over plain `http` it reads.
+    pub fn proxy(mut self, url: impl Into<String>) -> Self {
+        self.proxies = Proxies::Given(url.into());
+        self
+    }
+
+    /// With the proxy that `HTTPS_PROXY`, `HTTP_PROXY` or `ALL_PROXY` names (or the same in lower case), but for hosts that `NO_PROXY` names and
+    /// for this machine itself. Without it these variables are not looked at.
+    pub fn proxies_of_environment(mut self) -> Self {
+        self.proxies = Proxies::Environment;
         self
     }
 
@@ -272,8 +307,8 @@ impl HttpTransportBuilder {
         self
     }
 
-    /// With requests that go over `exchange` in place of our sockets. The limits of time, of the head and of connections, and the
-    /// root certificates, are up to it then.
+    /// With requests that go over `exchange` in place of our sockets. The limits of time, of the head and of connections, TLS and
+    /// proxies are up to it then.
     pub fn exchange(mut self, exchange: Arc<dyn Exchange>) -> Self {
         self.exchange = Some(exchange);
         self
@@ -297,8 +332,9 @@ impl HttpTransportBuilder {
         let client = match self.exchange {
             Some(exchange) => Client::over(exchange, &self.limits, self.gzip),
             None => {
-                let tls = client::tls(&self.roots, base.is_https())?;
-                Client::new(&self.limits, tls, self.gzip)
+                let tls = self.tls.config(base.is_https())?;
+                let proxy = self.proxies.on_the_way_to(&base)?;
+                Client::new(&self.limits, tls, proxy, base.is_https(), self.gzip)
             }
         };
         Ok(HttpTransport::new(

@@ -7,22 +7,23 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use flate2::read::MultiGzDecoder;
-use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING};
+use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, PROXY_AUTHORIZATION};
 use http::response::Parts;
 use http::{HeaderMap, HeaderValue, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
-use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use rustls::pki_types::CertificateDer;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{AlertDescription, ClientConfig};
 use synctable_core::transport::{TransportError, TransportErrorKind as Kind};
 
 use crate::builder::Limits;
 use crate::connect::Timed;
 use crate::exchange::Exchange;
+use crate::proxy::Proxy;
+use crate::route::{self, ProxyError, Route};
 use crate::{header, text};
 
 /// The way to one service. Clones share its connections.
@@ -35,12 +36,19 @@ pub(crate) struct Client {
 
 #[derive(Debug, Clone)]
 enum Way {
-    /// Pooled connections, and the longest time for a request and its answer.
-    Sockets(Pool, Duration),
+    Sockets(Sockets),
     Given(Arc<dyn Exchange>),
 }
 
-type Pool = legacy::Client<Timed<HttpsConnector<HttpConnector>>, Full<Bytes>>;
+/// Pooled connections.
+#[derive(Debug, Clone)]
+struct Sockets {
+    pool: legacy::Client<Timed<HttpsConnector<Route>>, Full<Bytes>>,
+    /// The longest time for a request and its answer.
+    total: Duration,
+    /// The proxy that reads the requests and passes them on.
+    forward: Option<Proxy>,
+}
 
 /// An answer. Its status is good even where its body is not.
 #[derive(Debug)]
@@ -53,19 +61,30 @@ pub(crate) struct Answer {
 }
 
 impl Client {
-    pub(crate) fn new(limits: &Limits, tls: ClientConfig, gzip: bool) -> Self {
+    pub(crate) fn new(
+        limits: &Limits,
+        tls: ClientConfig,
+        proxy: Option<Proxy>,
+        https: bool,
+        gzip: bool,
+    ) -> Self {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
-        let https = HttpsConnectorBuilder::new()
+        let secured = HttpsConnectorBuilder::new()
             .with_tls_config(tls)
             .https_or_http()
             .enable_http1()
-            .wrap_connector(tcp);
+            .wrap_connector(Route {
+                tcp,
+                proxy: proxy.clone(),
+            });
+        let forward = proxy.filter(|_| !https);
         let connector = Timed {
-            inner: https,
+            inner: secured,
             connect: limits.connect,
             idle: limits.idle,
+            forwarded: forward.is_some(),
         };
         let pool = legacy::Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
@@ -73,7 +92,11 @@ impl Client {
             .http1_max_buf_size(limits.head)
             .build(connector);
         Self {
-            way: Way::Sockets(pool, limits.total),
+            way: Way::Sockets(Sockets {
+                pool,
+                total: limits.total,
+                forward,
+            }),
             body_limit: limits.body,
             gzip,
         }
@@ -104,9 +127,9 @@ impl Client {
             headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
         }
         let (head, body) = match &self.way {
-            Way::Sockets(pool, total) => {
-                let exchange = self.by_socket(pool, request, &place);
-                let answer = tokio::time::timeout(*total, exchange).await;
+            Way::Sockets(sockets) => {
+                let exchange = self.by_socket(sockets, request, &place);
+                let answer = tokio::time::timeout(sockets.total, exchange).await;
                 answer.unwrap_or_else(|_| Err(too_slow(&place)))?
             }
             Way::Given(exchange) => {
@@ -133,13 +156,24 @@ impl Client {
     /// A request that a pooled connection never took is sent on another one; anything else is sent once.
     async fn by_socket(
         &self,
-        pool: &Pool,
-        request: Request<Bytes>,
+        sockets: &Sockets,
+        mut request: Request<Bytes>,
         place: &str,
     ) -> Result<(Parts, Result<Vec<u8>, TransportError>), TransportError> {
-        match pool.request(request.map(Full::new)).await {
+        if let Some(auth) = sockets.forward.as_ref().and_then(|it| it.auth.as_ref()) {
+            let headers = request.headers_mut();
+            headers.insert(PROXY_AUTHORIZATION, auth.clone());
+        }
+        match sockets.pool.request(request.map(Full::new)).await {
             Ok(response) => {
                 let (head, body) = response.into_parts();
+                if let Some(proxy) = &sockets.forward
+                    && head.status == StatusCode::PROXY_AUTHENTICATION_REQUIRED
+                {
+                    let why = route::unknown_guest(proxy.show());
+                    let message = format!("cannot reach {place}: {why}");
+                    return Err(TransportError::new(Kind::Unreachable, message));
+                }
                 Ok((head, self.read(body, place).await))
             }
             Err(error) => {
@@ -277,33 +311,6 @@ impl Answer {
     }
 }
 
-/// What TLS connections trust: `roots`, or else the certificates of the platform.
-pub(crate) fn tls(roots: &[Vec<u8>], https: bool) -> Result<ClientConfig, TransportError> {
-    let failed = |message: &str| TransportError::new(Kind::Other, message);
-    let provider = rustls::crypto::ring::default_provider();
-    let config = ClientConfig::builder_with_provider(provider.into())
-        .with_safe_default_protocol_versions()
-        .map_err(|error| failed("TLS cannot be set up").with_source(error))?;
-    let mut store = RootCertStore::empty();
-    for root in roots {
-        store
-            .add(CertificateDer::from_slice(root))
-            .map_err(|error| {
-                let message = "a root certificate is not valid; give it in DER form";
-                TransportError::new(Kind::BadRequest, message).with_source(error)
-            })?;
-    }
-    let config = if https && roots.is_empty() {
-        config.with_native_roots().map_err(|error| {
-            failed("this machine has no root certificates; install them or give your own")
-                .with_source(error)
-        })?
-    } else {
-        config.with_root_certificates(store)
-    };
-    Ok(config.with_no_client_auth())
-}
-
 fn too_slow(place: &str) -> TransportError {
     let message = format!("the server at {place} takes too long; try again later");
     TransportError::new(Kind::Timeout, message)
@@ -319,8 +326,17 @@ fn failure(
     if io == Some(io::ErrorKind::TimedOut) && !connecting {
         return too_slow(place).with_source(error);
     }
+    if let Some(why) = cause::<rustls::Error>(&error).and_then(refused_client) {
+        // The handshake of TLS 1.3 is over for a client before the server has judged its certificate, and no request is read then.
+        let message = format!("cannot reach {place}: {why}");
+        return TransportError::new(Kind::Unreachable, message).with_source(error);
+    }
     let http = cause::<hyper::Error>(&error);
-    let (kind, message) = if connecting {
+    let (kind, message) = if let Some(refused) = cause::<ProxyError>(&error) {
+        // Its own words say everything.
+        let message = format!("cannot reach {place}: {refused}");
+        return TransportError::new(Kind::Unreachable, message);
+    } else if connecting {
         let why = if cause::<rustls::Error>(&error).is_some() {
             "no secure connection can be made; check its certificate"
         } else {
@@ -348,6 +364,26 @@ fn failure(
         (Kind::Broken, message)
     };
     TransportError::new(kind, message).with_source(error)
+}
+
+/// What a server finds wrong with a client's certificate, or with there being none.
+fn refused_client(error: &rustls::Error) -> Option<&'static str> {
+    use AlertDescription as Alert;
+    match error {
+        rustls::Error::AlertReceived(Alert::CertificateRequired) => {
+            Some("it asks for a client certificate; give one with its key")
+        }
+        rustls::Error::AlertReceived(
+            Alert::AccessDenied
+            | Alert::BadCertificate
+            | Alert::CertificateExpired
+            | Alert::CertificateRevoked
+            | Alert::CertificateUnknown
+            | Alert::UnknownCA
+            | Alert::UnsupportedCertificate,
+        ) => Some("it does not take the client certificate; give another one with its key"),
+        _ => None,
+    }
 }
 
 /// The first error of a type in a chain of causes. An I/O error may wrap another error.

@@ -19,6 +19,8 @@ pub(crate) struct Timed<C> {
     pub(crate) inner: C,
     pub(crate) connect: Duration,
     pub(crate) idle: Duration,
+    /// Whether it leads to a proxy that reads the requests and passes them on: it has to be told the whole URL.
+    pub(crate) forwarded: bool,
 }
 
 impl<C> Service<Uri> for Timed<C>
@@ -36,13 +38,14 @@ where
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        let (connect, idle) = (self.connect, self.idle);
+        let (connect, idle, forwarded) = (self.connect, self.idle, self.forwarded);
         let connecting = self.inner.call(uri);
         Box::pin(async move {
             match tokio::time::timeout(connect, connecting).await {
                 Ok(Ok(inner)) => Ok(TimedStream {
                     inner,
                     idle,
+                    forwarded,
                     silence: Box::pin(tokio::time::sleep(idle)),
                 }),
                 Ok(Err(error)) => Err(error.into()),
@@ -57,6 +60,7 @@ where
 pub(crate) struct TimedStream<S> {
     inner: S,
     idle: Duration,
+    forwarded: bool,
     silence: Pin<Box<Sleep>>,
 }
 
@@ -124,7 +128,7 @@ impl<S: Write + Unpin> Write for TimedStream<S> {
 
 impl<S: Connection> Connection for TimedStream<S> {
     fn connected(&self) -> Connected {
-        self.inner.connected()
+        self.inner.connected().proxy(self.forwarded)
     }
 }
 
@@ -149,6 +153,7 @@ mod tests {
         let stream = TimedStream {
             inner: TokioIo::new(near),
             idle: IDLE,
+            forwarded: false,
             silence: Box::pin(tokio::time::sleep(IDLE)),
         };
         (TokioIo::new(stream), far)
@@ -219,6 +224,7 @@ mod tests {
             inner: Nowhere,
             connect,
             idle: IDLE,
+            forwarded: false,
         };
         let start = Instant::now();
         let error = connector
@@ -237,6 +243,7 @@ mod tests {
         let mut stream = TokioIo::new(TimedStream {
             inner: TokioIo::new(&mut near),
             idle: Duration::MAX,
+            forwarded: false,
             silence: Box::pin(tokio::time::sleep(Duration::MAX)),
         });
         assert_eq!(stream.read_u8().await.unwrap(), 1);

@@ -20,8 +20,11 @@ mod page;
 mod paging;
 mod place;
 mod probes;
+mod proxy;
+mod route;
 mod sleep;
 mod text;
+mod tls;
 mod transport;
 mod url;
 

@@ -34,8 +34,8 @@ use crate::url::{self, BaseUrl};
 
 /// The way to a table server over HTTP/1.1.
 ///
-/// Connections are kept and used again. Redirects are not followed, proxies of the environment are not used,
-/// and credentials go to the origin of the base URL only. Needs a tokio runtime. Does not try again by itself, neither after
+/// Connections are kept and used again. Redirects are not followed, proxies of the environment are used where
+/// [asked for](HttpTransportBuilder::proxies_of_environment), and credentials go to the origin of the base URL only. Needs a tokio runtime. Does not try again by itself, neither after
 /// a refused token nor after a failure: that is for the engine, which knows what may be repeated.
 ///
 /// ```no_run

@@ -17,10 +17,12 @@ mod gzip;
 
 mod links;
 mod page;
+mod proxy;
 mod read;
 mod refusals;
 mod secrets;
 mod server;
+mod tls;
 mod undelete;
 mod zumo;
 

@@ -134,7 +134,12 @@ impl Server {
 
     /// Like [`always`](Self::always), over TLS with the certificate of the fixtures.
     pub(crate) async fn secure(reply: Reply) -> Self {
-        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(server_tls()));
+        Self::secured_by(server_tls(), reply).await
+    }
+
+    /// Like [`always`](Self::always), over TLS as it is set up.
+    pub(crate) async fn secured_by(tls: tokio_rustls::rustls::ServerConfig, reply: Reply) -> Self {
+        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(tls));
         Self::start(Some(acceptor), Arc::new(move |_, _: &_| reply.clone())).await
     }
 
