@@ -1,6 +1,7 @@
 //! The way to the server: what goes with each request, and where secrets may go.
 
-use std::env;
+use std::path::{Path, PathBuf};
+use std::{env, fs};
 
 use clap::Args;
 use synctable::http::{AuthHeader, Dialect, HttpTransport, HttpTransportBuilder, is_secret_header};
@@ -28,6 +29,16 @@ pub(crate) struct Way {
     /// token or without TLS
     #[arg(long, global = true)]
     insecure: bool,
+    /// Root certificates, as PEM, to trust beside those of this machine
+    #[arg(long, global = true, value_name = "FILE")]
+    ca_file: Option<PathBuf>,
+    /// The certificate to show to a server that asks for one, and those above it, as PEM
+    // What the two need of each other is checked where they are read: before and behind the verb, clap would miss one.
+    #[arg(long, global = true, value_name = "FILE")]
+    client_cert: Option<PathBuf>,
+    /// The key of the client certificate, as PEM
+    #[arg(long, global = true, value_name = "FILE")]
+    client_key: Option<PathBuf>,
 }
 
 impl Way {
@@ -53,7 +64,23 @@ impl Way {
                  way there is safe"
             )));
         }
-        Ok(builder.allow_plain_tokens(self.insecure))
+        if let Some(path) = &self.ca_file {
+            builder = builder.trust_also(read(path)?);
+        }
+        match (&self.client_cert, &self.client_key) {
+            (Some(certificate), Some(key)) => {
+                builder = builder.client_certificate(read(certificate)?, read(key)?);
+            }
+            (None, None) => {}
+            _ => {
+                return Err(Failure::bad_input(
+                    "--client-cert and --client-key go together",
+                ));
+            }
+        }
+        Ok(builder
+            .allow_plain_tokens(self.insecure)
+            .proxies_of_environment())
     }
 
     /// Where the secrets of this command come from. No secret is in it.
@@ -125,6 +152,11 @@ impl Way {
     }
 }
 
+fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    fs::read(path)
+        .map_err(|error| Failure::bad_input(format!("{} cannot be read: {error}", path.display())))
+}
+
 fn secret(variable: &str, option: &str) -> Result<String, Failure> {
     env::var(variable).map_err(|_| {
         Failure::bad_input(format!(
@@ -162,6 +194,9 @@ mod tests {
             header: vec![("X-App-Version".to_owned(), "1".to_owned())],
             header_env: headers.collect(),
             insecure: false,
+            ca_file: None,
+            client_cert: None,
+            client_key: None,
         }
     }
 

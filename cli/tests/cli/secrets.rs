@@ -2,7 +2,8 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
-use std::thread;
+use std::path::Path;
+use std::thread::{self, JoinHandle};
 
 use crate::kit::{Device, Ran, Scripted, Server, command};
 
@@ -93,8 +94,8 @@ fn the_doctor_tells_the_remembered_server_and_remembers_nothing() {
     run(&device, &["doctor", "--auth-env", VARIABLE, "--quiet"]).expect(2);
 }
 
-#[test]
-fn a_header_takes_its_value_from_the_environment() {
+/// A server that answers one request with no records. Gives its address, and the lines of the request's head.
+fn one_answer() -> (String, JoinHandle<Vec<String>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let head = thread::spawn(move || {
@@ -108,22 +109,115 @@ fn a_header_takes_its_value_from_the_environment() {
         stream.write_all(answer.as_bytes()).unwrap();
         head
     });
+    (url, head)
+}
+
+#[test]
+fn a_header_takes_its_value_from_the_environment() {
+    let (url, head) = one_answer();
     let device = Device::new();
     let header = format!("X-Key={VARIABLE}");
-    run(
-        &device,
-        &[
-            "pull",
-            "todoitem",
-            "--remote",
-            &url,
-            "--header-env",
-            &header,
-        ],
-    )
-    .expect(0);
+    let pull = [
+        "pull",
+        "todoitem",
+        "--remote",
+        &url,
+        "--header-env",
+        &header,
+    ];
+    run(&device, &pull).expect(0);
     let head = head.join().unwrap();
     assert!(head.contains(&"x-key: very-secret".to_owned()), "{head:?}");
+}
+
+#[test]
+fn proxies_of_the_environment_are_on_the_way_to_other_machines() {
+    let (url, head) = one_answer();
+    let device = Device::new();
+    let pull = |remote: &str, variables: &[(&str, &str)]| {
+        let mut command = command(device.folder());
+        for name in [
+            "HTTP_PROXY",
+            "http_proxy",
+            "ALL_PROXY",
+            "all_proxy",
+            "NO_PROXY",
+            "no_proxy",
+        ] {
+            command.env_remove(name);
+        }
+        command.args(["pull", "todoitem", "--remote", remote]);
+        Ran::of(command.envs(variables.iter().copied()))
+    };
+    let proxy = url.replace("http://", "http://user:very-secret@");
+    let exempt = [("HTTP_PROXY", proxy.as_str()), ("NO_PROXY", "invalid")];
+    pull(PLAIN, &exempt).expect(4);
+    pull(PLAIN, &exempt[..1]).expect(0);
+    let head = head.join().unwrap();
+    let target = "GET http://synctable.invalid:8080/tables/todoitem?";
+    assert!(head[0].starts_with(target), "{head:?}");
+    assert!(head.contains(&"proxy-authorization: Basic dXNlcjp2ZXJ5LXNlY3JldA==".to_owned()));
+    // Nobody is there any more, and to this machine goes no proxy.
+    let gone = pull(PLAIN, &exempt[..1]).expect(4);
+    assert!(
+        gone.err.contains("the proxy") && !gone.err.contains("very-secret"),
+        "{gone:?}"
+    );
+    let socks = [("ALL_PROXY", "socks5://u:very-secret@p:1")];
+    let refused = pull(PLAIN, &socks).expect(2);
+    assert!(refused.err.contains("ALL_PROXY"), "{refused:?}");
+    assert!(!refused.err.contains("very-secret"), "{refused:?}");
+    let server = Server::todos();
+    let named = ["--new-server"];
+    for variables in [&socks[..], &exempt[..1]] {
+        let mut command = command(device.folder());
+        command.args(["pull", "todoitem", "--remote", &server.url()]);
+        Ran::of(command.args(named).envs(variables.iter().copied())).expect(0);
+    }
+}
+
+/// The fixtures of the server's own tests.
+fn fixture(name: &str) -> String {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../transport/server/tests/tls");
+    folder.join(name).to_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_company_s_root_and_a_client_certificate_are_read_from_files() {
+    let (certificate, key) = (fixture("cert.pem"), fixture("key.pem"));
+    let tls = [
+        "--table",
+        "todoitem",
+        "--tls-cert",
+        &certificate,
+        "--tls-key",
+        &key,
+    ];
+    let server = Server::new(&tls);
+    let url = server.url().replace("http://", "https://");
+    let device = Device::new();
+    let pull = |more: &[&str]| {
+        run(
+            &device,
+            &[&["pull", "todoitem", "--remote", &url], more].concat(),
+        )
+    };
+    let ran = pull(&[]);
+    assert!(ran.code != 0, "{ran:?}");
+    pull(&["--ca-file", &certificate]).expect(0);
+    // A server that does not ask is not shown it.
+    let shown = ["--client-cert", &certificate, "--client-key", &key];
+    pull(&[&["--ca-file", &certificate], &shown[..]].concat()).expect(0);
+    for bad in [
+        &["--ca-file", "none.pem"][..],
+        &["--ca-file", &key],
+        &shown[..2],
+        &shown[2..],
+        &["--client-cert", &key, "--client-key", &key],
+        &["--client-cert", &certificate, "--client-key", &certificate],
+    ] {
+        pull(bad).expect(2);
+    }
 }
 
 #[test]
