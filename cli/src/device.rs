@@ -180,7 +180,7 @@ impl Globals {
         if let Some(remote) = given {
             let sync = builder().transport(Arc::clone(&remote)).open().await?;
             let mut replaced = Vec::new();
-            for name in [REMOTE, DIALECT] {
+            for name in [REMOTE, DIALECT, TOLD] {
                 let value = sync.setting(name).await?;
                 replaced.extend(value.map(|value| (name, value)));
             }

@@ -251,7 +251,7 @@ impl HttpTransportBuilder {
     }
 
     /// With requests that go by the HTTP proxy at `url`, `http://[USER:PASSWORD@]HOST:PORT`, but for those to this machine itself. `https` goes
-    /// through it unread; what goes over plain `http` it reads.
+    /// through it unread; what goes over plain `http` it reads. Its password goes to it in plain.
     pub fn proxy(mut self, url: impl Into<String>) -> Self {
         self.proxies = Proxies::Given(url.into());
         self
