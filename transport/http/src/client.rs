@@ -36,7 +36,7 @@ pub(crate) struct Client {
 
 #[derive(Debug, Clone)]
 enum Way {
-    Sockets(Sockets),
+    Sockets(Box<Sockets>),
     Given(Arc<dyn Exchange>),
 }
 
@@ -92,11 +92,11 @@ impl Client {
             .http1_max_buf_size(limits.head)
             .build(connector);
         Self {
-            way: Way::Sockets(Sockets {
+            way: Way::Sockets(Box::new(Sockets {
                 pool,
                 total: limits.total,
                 forward,
-            }),
+            })),
             body_limit: limits.body,
             gzip,
         }

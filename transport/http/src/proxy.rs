@@ -123,8 +123,8 @@ fn of_variables(
         (false, false) => &["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"],
         (false, true) => &["http_proxy", "all_proxy", "ALL_PROXY"],
     };
-    let mut named = names.iter();
-    let Some((name, url)) = named.find_map(|name| Some((name, variable(name)?))) else {
+    let first = names.iter().find_map(|name| Some((name, variable(name)?)));
+    let Some((name, url)) = first else {
         return Ok(None);
     };
     let exempt = variable("no_proxy").or_else(|| variable("NO_PROXY"));
