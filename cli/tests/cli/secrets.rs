@@ -73,8 +73,12 @@ fn the_remembered_server_is_told_before_a_token_goes_there() {
     for args in [loud, &quiet, &compared] {
         assert_eq!(run(&device, args).expect(0).err, "");
     }
-    // Who names the server knows it.
+    // A server that is refused changes nothing of it.
     let other = Server::todos();
+    let refused = run(&device, &[&quiet[..], &["--remote", &other.url()]].concat()).expect(2);
+    assert!(refused.err.contains("--new-server"), "{refused:?}");
+    run(&device, &quiet).expect(0);
+    // Who names the server knows it.
     let named = ["--remote", &other.url(), "--new-server"];
     run(&device, &[&quiet[..], &named].concat()).expect(0);
     run(&device, &quiet).expect(0);
