@@ -65,6 +65,9 @@ pub trait LocalStore: Debug + Send + Sync + 'static {
     async fn count(&self, table: &TableName, query: &Query) -> Result<u64, StoreError> {
         let mut query = Query {
             filter: query.filter.clone(),
+            within: query.within.clone(),
+            budget: query.budget,
+            stop: query.stop.clone(),
             page: Some(1000),
             ..Query::default()
         };

@@ -182,6 +182,7 @@ fn parsed(answer: &Response<Bytes>) -> Value {
 
 async fn ours(kinds: &[Kind]) -> TableServer {
     TableServer::builder(Arc::new(MemoryStore::new()))
+        .host("typed.test".parse().unwrap())
         .table(TableName::new("memos").unwrap(), schema(kinds))
         .build()
         .await
@@ -308,6 +309,7 @@ fn the_recorded_client_is_answered_with_the_same_members() {
     );
     run(async {
         let server = TableServer::builder(Arc::new(MemoryStore::new()))
+            .host("typed.test".parse().unwrap())
             .table(TableName::new("tasks").unwrap(), table)
             .build()
             .await
@@ -399,6 +401,8 @@ fn refused_members_are_told_on_the_device() {
             run(async {
                 let name = TableName::new("tasks").unwrap();
                 let server = TableServer::builder(Arc::new(MemoryStore::new()))
+                    .host("typed.test".parse().unwrap())
+                    .host("ours.test".parse().unwrap())
                     .schema(Schema::new().with_table(name, table))
                     .build()
                     .await

@@ -40,6 +40,7 @@ impl Came {
     ) -> Result<u64, Error> {
         let mut local = Query::all();
         local.filter.clone_from(&query.filter);
+        let mut local = inner.asked(table, local);
         // Where nothing is queued all that came is here, so that equal counts say it all.
         let count = inner.store.count(table, &local).await?;
         if count == self.live && !inner.queue.is_dirty(table) {

@@ -76,7 +76,8 @@ impl Named<'_> {
         let Some(filter) = &self.query.filter else {
             return Ok(left);
         };
-        let mut strangers = Query::all().filter(filter.clone().not()).page(BATCH);
+        let strangers = Query::all().filter(filter.clone().not()).page(BATCH);
+        let mut strangers = inner.asked(self.table, strangers);
         loop {
             let (removed, next) = self.remove(inner, &text, &strangers).await?;
             left.records += removed.len() as u64;
@@ -178,6 +179,7 @@ impl Named<'_> {
         let wanted: Vec<Query> = others
             .iter()
             .filter_map(|(_, token)| read(&token.filter))
+            .map(|query| inner.asked(self.table, query))
             .collect();
         let schema = inner.tables.get(self.table);
         let evaluator = Evaluator::new(&schema);

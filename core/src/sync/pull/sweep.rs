@@ -32,6 +32,7 @@ impl Pipeline<'_> {
         };
         let mut here = Query::all().order_by("id").page(LOCAL_PAGE);
         here.filter.clone_from(&pull.query.filter);
+        here = inner.asked(&pull.table, here);
         loop {
             let _exchange = inner.guards.exchange.read().await;
             let page = inner.store.query(&pull.table, &here).await?;
