@@ -303,13 +303,6 @@ impl Delivery<'_> {
     /// The operation took effect, by the server's word or by its row.
     async fn accepted(&self, sending: &Sending, said: Said, row: Option<Record>) -> Answer {
         let operation = &sending.operation;
-        if said.facts == Facts::Missing && operation.kind == OperationKind::Delete {
-            // Whatever a pull has met of the record before, the server has it no more.
-            return Answer::AppliedEarlier {
-                content: None,
-                now: None,
-            };
-        }
         if said.facts != Facts::Done {
             return match self.ours(sending, row.as_ref()) {
                 found @ (Ours::Accepted(_) | Ours::Overtaken(_)) => effect(found, row, sending),

@@ -62,7 +62,11 @@ pub(super) fn with_unsure(sending: &Sending) -> Operation {
 /// What an operation came to that is in already.
 pub(super) fn effect(found: Ours, row: Option<Record>, sending: &Sending) -> Answer {
     match found {
-        Ours::Accepted(None) => Answer::Applied(None),
+        // A delete of what is gone: whatever a pull has met of it before, this is newer.
+        Ours::Accepted(None) => Answer::AppliedEarlier {
+            content: None,
+            now: row,
+        },
         Ours::Accepted(_) if !sending.unsure => Answer::Applied(row),
         Ours::Accepted(content) => Answer::AppliedEarlier { content, now: row },
         Ours::Overtaken(content) => Answer::AppliedEarlier {

@@ -102,6 +102,19 @@ pub async fn cut_off_return_begins_anew<H: Harness>(_: &H) {
     }
 }
 
+/// A delete of what the server has no more shows nothing that a pull met of it before.
+pub async fn a_delete_of_what_is_forgotten_leaves_nothing<H: Harness>(harness: &H) {
+    let device = of_ten(harness).await;
+    device.server.set("r1", 50);
+    device.delete("r1").await;
+    device.pull_only().await;
+    forget(&device, &["r1"]);
+    device.push().await;
+    assert_eq!(device.n("r1").await, None);
+    device.pull().await;
+    device.is_in_sync().await;
+}
+
 /// A record that only left the filter of one pull stays for the other.
 pub async fn rows_of_other_pulls_stay<H: Harness>(harness: &H) {
     let device = Device::new(harness, &TestServer::new()).await;

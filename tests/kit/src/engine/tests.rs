@@ -220,6 +220,7 @@ macro_rules! engine_tests {
             returning_device_lets_go_of_what_was_deleted
             first_pull_from_a_forgetful_server_goes_on
             cut_off_return_begins_anew
+            a_delete_of_what_is_forgotten_leaves_nothing
             rows_of_other_pulls_stay
             random_absences_end_equal
         }
