@@ -91,33 +91,21 @@ impl Tables {
             .with_field(OPERATION_FIELD, FieldType::String)
             .with_index([OPERATION_FIELD])
             .with_index(["updatedAt"]);
-        let all = schema
-            .clone()
+        let mut all = Schema::new()
             .with_table(TableName::system(SEQUENCES), TableSchema::new())
             .with_table(TableName::system(OPERATIONS), operations)
             .with_table(TableName::system(MARKS), TableSchema::new())
             .with_table(TableName::system(UNIQUE), TableSchema::new());
-        let is_served =
-            |name: &TableName| schema.table(name).is_some_and(|table| !table.local_only);
-        let mut all = all.tables().fold(Schema::new(), |all, (name, table)| {
-            let table = table.clone();
-            all.with_table(
-                name.clone(),
-                if is_served(name) {
-                    in_order(table)
-                } else {
-                    table
-                },
-            )
-        });
-        let mut served: HashMap<_, _> = schema
-            .tables()
-            .filter(|(name, _)| is_served(name))
-            .map(|(name, table)| {
+        let mut served = HashMap::new();
+        for (name, table) in schema.tables() {
+            if table.local_only {
+                all = all.with_table(name.clone(), table.clone());
+            } else {
+                all = all.with_table(name.clone(), in_order(table.clone()));
                 let table = Table::new(name.clone(), table.clone(), ids.remove(name));
-                (name.clone(), Arc::new(table))
-            })
-            .collect();
+                served.insert(name.clone(), Arc::new(table));
+            }
+        }
         let declared = served.len();
         if spare.is_some() {
             for (name, _) in store.schema().await?.tables() {
@@ -129,7 +117,7 @@ impl Tables {
             }
         }
         store.define(&all).await?;
-        let synced = schema.tables().filter(|(name, _)| is_served(name));
+        let synced = schema.tables().filter(|(_, table)| !table.local_only);
         fill::follow_all(store, synced, now).await?;
         Ok(Self {
             declared,
