@@ -90,7 +90,7 @@ fn filters() {
     });
 }
 
-/// Whatever a filter asks for, judging it takes no more than its budget: this many steps are a few milliseconds.
+/// Whatever a filter asks for, judging it takes no more than its budget.
 #[test]
 fn judged_filters() {
     let doubled = "concat(concat(t,t),concat(t,t))".replace('t', "concat(title,title)");

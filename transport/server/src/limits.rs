@@ -25,7 +25,7 @@ pub struct Limits {
     /// Default 16 MiB.
     pub page: usize,
     /// Steps that finding the records of one page, or counting them, may take: see
-    /// [`Budget::steps`](synctable_core::query::Budget::steps). Default 50 million, a second or two; more is answered with 400. A table of many
+    /// [`Budget::steps`](synctable_core::query::Budget::steps). Default 50 million; more is answered with 400. A table of many
     /// millions of records needs an index for what is asked of it, or a higher bound. Texts that a filter makes are
     /// bounded by [`body`](Self::body).
     pub steps: u64,
