@@ -1,7 +1,7 @@
 //! What judging a query may take, and the judge who counts it.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use super::eval::Row;
 use super::{Expr, Query};
@@ -79,6 +79,23 @@ impl PartialEq for Stop {
     }
 }
 
+/// Ends a query when it is dropped: what a future holds that waits for one.
+#[derive(Debug, Default)]
+pub struct StopOnDrop(Stop);
+
+impl StopOnDrop {
+    /// The switch, for the query.
+    pub fn switch(&self) -> Stop {
+        self.0.clone()
+    }
+}
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
+}
+
 /// What a query took more of than it may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Excess {
@@ -115,12 +132,9 @@ pub(super) struct Meter {
     steps: AtomicU64,
     /// Bytes of texts that were made for the record at hand.
     texts: AtomicUsize,
-    excess: AtomicU8,
+    /// What ran out first.
+    excess: OnceLock<Excess>,
 }
-
-const NOTHING: u8 = 0;
-const TEXT: u8 = 1;
-const STEPS: u8 = 2;
 
 impl Meter {
     pub(super) fn new(budget: Budget) -> Self {
@@ -128,7 +142,7 @@ impl Meter {
             budget,
             steps: AtomicU64::new(0),
             texts: AtomicUsize::new(0),
-            excess: AtomicU8::new(NOTHING),
+            excess: OnceLock::new(),
         }
     }
 
@@ -142,9 +156,9 @@ impl Meter {
         let taken = self.steps.fetch_add(steps, Ordering::Relaxed);
         let fits = taken.saturating_add(steps) <= self.budget.steps;
         if !fits {
-            self.exceed(STEPS);
+            let _ = self.excess.set(Excess::Steps);
         }
-        fits && !self.is_spent()
+        fits && self.excess.get().is_none()
     }
 
     /// True where a text of `bytes` bytes may be made.
@@ -153,26 +167,13 @@ impl Meter {
         let most = self.budget.text.saturating_mul(Budget::TEXTS);
         let fits = bytes <= self.budget.text && made.saturating_add(bytes) <= most;
         if !fits {
-            self.exceed(TEXT);
+            let _ = self.excess.set(Excess::Text);
         }
         fits && self.take(Budget::steps_for(bytes))
     }
 
-    fn exceed(&self, what: u8) {
-        let first = Ordering::Relaxed;
-        let _ = self.excess.compare_exchange(NOTHING, what, first, first);
-    }
-
-    fn is_spent(&self) -> bool {
-        self.excess.load(Ordering::Relaxed) != NOTHING
-    }
-
     pub(super) fn excess(&self) -> Option<Excess> {
-        match self.excess.load(Ordering::Relaxed) {
-            NOTHING => None,
-            TEXT => Some(Excess::Text),
-            _ => Some(Excess::Steps),
-        }
+        self.excess.get().copied()
     }
 }
 
@@ -195,7 +196,7 @@ pub struct Judge<'q> {
     filter: Vec<&'q Expr>,
     budget: Budget,
     meter: Meter,
-    stop: &'q Stop,
+    stop: Option<&'q Stop>,
 }
 
 impl<'q> Judge<'q> {
@@ -217,7 +218,7 @@ impl<'q> Judge<'q> {
             filter: filter.into_iter().collect(),
             budget: query.budget,
             meter: Meter::new(query.budget),
-            stop: &query.stop,
+            stop: query.stop.as_ref(),
         }
     }
 
@@ -226,14 +227,16 @@ impl<'q> Judge<'q> {
     /// # Errors
     /// Of kind [`OverBudget`](StoreErrorKind::OverBudget).
     pub fn wants(&self, record: &Record) -> Result<bool, StoreError> {
-        if self.stop.is_set() {
+        if self.stop.is_some_and(Stop::is_set) {
             return Err(Excess::Stopped.error(self.budget));
         }
         // What the rule costs is not for whoever asks to know.
         if !self.within.is_empty() {
             let free = Meter::new(Budget::default());
             let row = Row::new(self.schema, record, &free);
-            if !self.within.iter().all(|part| row.truth(part)) {
+            let granted = self.within.iter().all(|part| row.truth(part));
+            // A rule that cannot be judged grants nothing.
+            if !granted || free.excess().is_some() {
                 return Ok(false);
             }
         }
@@ -245,5 +248,39 @@ impl<'q> Judge<'q> {
             None => Ok(wanted),
             Some(excess) => Err(excess.error(self.budget)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::query::field;
+
+    #[test]
+    fn a_rule_that_makes_too_long_texts_grants_nothing() {
+        let text = "a".repeat(2_000);
+        let json = format!(r#"{{"id":"a","t":"{text}"}}"#);
+        let record = Record::from_json(&json).unwrap();
+        let long = || field("t").replace("a", text.as_str());
+        let schema = TableSchema::new();
+        for rule in [long().eq("b").not(), long().ne("b"), long().is_null()] {
+            let query = Query::all().within(rule);
+            let wanted = Judge::new(&query, &schema).wants(&record);
+            assert!(!wanted.unwrap(), "{query:?}");
+        }
+    }
+
+    #[test]
+    fn a_query_ends_when_nobody_waits_for_it() {
+        let (query, schema) = (Query::all(), TableSchema::new());
+        let record = Record::from_json(r#"{"id":"a"}"#).unwrap();
+        let waits = StopOnDrop::default();
+        let mut stopped = query.clone();
+        stopped.stop = Some(waits.switch());
+        assert!(Judge::new(&stopped, &schema).wants(&record).unwrap());
+        drop(waits);
+        let error = Judge::new(&stopped, &schema).wants(&record).unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::OverBudget);
+        assert!(Judge::new(&query, &schema).wants(&record).unwrap());
     }
 }

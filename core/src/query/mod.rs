@@ -17,7 +17,7 @@ pub mod text;
 mod value;
 mod walk;
 
-pub use budget::{Budget, Excess, Judge, Stop};
+pub use budget::{Budget, Excess, Judge, Stop, StopOnDrop};
 pub use builder::{Field, field};
 pub use cursor::{Cursor, CursorError, Position};
 pub use eval::{Evaluator, SortKey, SortValue};
@@ -60,8 +60,8 @@ pub struct Query {
     pub within: Option<Expr>,
     /// What the query may take.
     pub budget: Budget,
-    /// Ends the reading from outside.
-    pub stop: Stop,
+    /// Ends the reading from outside; `None` where nobody does.
+    pub stop: Option<Stop>,
     /// In which order; the id always decides last.
     pub order: Vec<OrderBy>,
     /// How many records of the result to leave out at its start.

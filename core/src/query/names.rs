@@ -20,12 +20,12 @@ impl Query {
     pub fn named(mut self, schema: &TableSchema) -> Self {
         self.filter = self.filter.map(|filter| {
             filter.map_parts(&|part| match part {
-                Expr::Field(path) => Expr::Field(rename(&path, schema)),
+                Expr::Field(path) => Expr::Field(rename(path, schema)),
                 other => other,
             })
         });
         for term in &mut self.order {
-            term.path = rename(&term.path, schema);
+            term.path = rename(term.path.clone(), schema);
         }
         for name in self.select.iter_mut().flatten() {
             if let Some(declared) = declared(name, schema) {
@@ -66,12 +66,12 @@ impl Expr {
     }
 }
 
-fn rename(path: &FieldPath, schema: &TableSchema) -> FieldPath {
+fn rename(path: FieldPath, schema: &TableSchema) -> FieldPath {
     let renamed = declared(path.head(), schema).and_then(|name| {
         let rest = path.rest().iter().cloned();
         FieldPath::nested(std::iter::once(name.to_owned()).chain(rest).collect())
     });
-    renamed.unwrap_or_else(|| path.clone())
+    renamed.unwrap_or(path)
 }
 
 /// The one declared field or system property that `name` means.

@@ -80,9 +80,12 @@ impl Gauge {
         self.query.store(steps, Ordering::Relaxed);
         let machine_counts = query.within.is_none();
         self.machine_counts.store(machine_counts, Ordering::Relaxed);
-        self.stops().push(query.stop.clone());
+        self.stops().extend(query.stop.clone());
         let result = read();
         match self.excess.load(Ordering::Relaxed) {
+            NOTHING if query.stop.as_ref().is_some_and(Stop::is_set) => {
+                Err(Excess::Stopped.error(query.budget))
+            }
             NOTHING => result,
             TEXT => Err(Excess::Text.error(query.budget)),
             _ => Err(Excess::Steps.error(query.budget)),

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
 use std::thread::{self, JoinHandle};
 
 use rusqlite::Connection;
-use synctable_core::query::Stop;
+use synctable_core::query::{Stop, StopOnDrop};
 use synctable_core::store::StoreError;
 use tokio::sync::oneshot;
 
@@ -135,15 +135,6 @@ struct Workers {
     threads: Vec<JoinHandle<()>>,
 }
 
-/// Stops a read when the future that waits for it is dropped.
-struct StopOnDrop(Stop);
-
-impl Drop for StopOnDrop {
-    fn drop(&mut self) {
-        self.0.stop();
-    }
-}
-
 impl Pool {
     /// Opens the first connection.
     pub(crate) fn open(options: &Options, shared: &Arc<Shared>) -> Result<Self, StoreError> {
@@ -219,8 +210,8 @@ impl Lane {
         steps: i64,
     ) -> Result<Attempt<T>, StoreError> {
         let (reply, answer) = oneshot::channel();
-        let stop = StopOnDrop(Stop::default());
-        let (read, asked) = (Arc::clone(read), stop.0.clone());
+        let waits = StopOnDrop::default();
+        let (read, asked) = (Arc::clone(read), waits.switch());
         self.send(Box::new(move |reader: &Reader| {
             // Nobody waits any more where the caller dropped its future.
             if !reply.is_closed() {

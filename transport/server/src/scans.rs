@@ -4,12 +4,12 @@ use std::future::Future;
 use std::sync::Arc;
 
 use synctable_core::TableName;
-use synctable_core::query::{Query, Stop};
+use synctable_core::query::{Query, StopOnDrop};
 use synctable_core::store::{LocalStore, Page, StoreError, StoreErrorKind};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
-/// Steps of a query that may be taken where the request is answered: some milliseconds.
+/// Steps of a query that may be taken where the request is answered.
 const HERE: u64 = 20_000;
 
 /// The store's reads for pages and counts.
@@ -17,15 +17,6 @@ const HERE: u64 = 20_000;
 pub(crate) struct Scans {
     store: Arc<dyn LocalStore>,
     permits: Arc<Semaphore>,
-}
-
-/// Stops a query when the request that waits for it is dropped.
-struct StopOnDrop(Stop);
-
-impl Drop for StopOnDrop {
-    fn drop(&mut self) {
-        self.0.stop();
-    }
 }
 
 impl Scans {
@@ -80,9 +71,9 @@ impl Scans {
         let closed = || StoreError::new(StoreErrorKind::Closed, "the server is shutting down");
         let permits = Arc::clone(&self.permits);
         let permit = permits.acquire_owned().await.map_err(|_| closed())?;
-        let stop = StopOnDrop(Stop::default());
+        let waits = StopOnDrop::default();
         let mut query = query.clone();
-        query.stop = stop.0.clone();
+        query.stop = Some(waits.switch());
         let (store, table) = (Arc::clone(&self.store), table.clone());
         let scan = tokio::task::spawn_blocking(move || {
             let result = runtime.block_on(read(store, table, query));
