@@ -42,6 +42,8 @@ pub(crate) async fn copy(
     keys.secret_of(&args.to)?;
     let from = globals.open_store(Missing::Refuse)?.store;
     refuse_nothing(&*from, &globals.store).await?;
+    // `copy_store` asks this too; by then the target has been made, and a refusal would leave an empty one.
+    from.check().await?;
     let to = keys.open(&args.to, Missing::Make, None)?.store;
     let copied = {
         let progress = Progress::new(output, "copied", None);
