@@ -1,0 +1,157 @@
+//! The fixtures, unpacked to folders that may be written to.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use flate2::read::GzDecoder;
+use synctable::encrypted::{Passphrase, RawKey};
+use synctable::store::LocalStore;
+use synctable::{Missing, Schema, StoreKey, StoreUrl};
+use tempfile::TempDir;
+
+/// The releases that have fixtures, a folder each; a release that writes another format adds its own.
+pub(crate) const RELEASES: [&str; 2] = ["0.1", "before-0.2"];
+
+/// The stores that a release has, by the names of their folders, with the scheme of their URL; a new kind of store adds itself, plain and sealed.
+pub(crate) const STORES: [(&str, &str); 6] = [
+    ("sqlite", "sqlite"),
+    ("redb", "redb"),
+    ("sled", "sled"),
+    ("encrypted-sqlite", "encrypted+sqlite"),
+    ("encrypted-redb", "encrypted+redb"),
+    ("encrypted-sled", "encrypted+sled"),
+];
+
+/// The tables of the device, as `expected` has them.
+pub(crate) const TABLES: [&str; 4] = ["drafts", "movies", "notes", "people"];
+
+/// Where the fixtures are.
+pub(crate) fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures")
+}
+
+/// One of them, unpacked.
+#[derive(Debug)]
+pub(crate) struct Fixture {
+    /// Release and store, for messages.
+    pub(crate) name: String,
+    scheme: &'static str,
+    packed: PathBuf,
+    folder: TempDir,
+}
+
+impl Fixture {
+    /// All of them.
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
+        let both = |release| STORES.map(|store| Self::unpacked(release, store));
+        RELEASES.into_iter().flat_map(both)
+    }
+
+    fn unpacked(release: &str, (store, scheme): (&str, &'static str)) -> Self {
+        let name = format!("{release}/{store}");
+        let packed = fixtures().join(&name);
+        let folder = tempfile::tempdir().unwrap();
+        for file in text(&packed.join("listing")).lines() {
+            unpack(&packed, file, folder.path());
+        }
+        Self {
+            name,
+            scheme,
+            packed,
+            folder,
+        }
+    }
+
+    fn path(&self, of: &str) -> PathBuf {
+        let engine = self.scheme.trim_start_matches("encrypted+");
+        self.folder.path().join(format!("{of}.{engine}"))
+    }
+
+    /// The file or folder of the device's store.
+    pub(crate) fn device_path(&self) -> PathBuf {
+        self.path("device")
+    }
+
+    pub(crate) fn scheme(&self) -> &'static str {
+        self.scheme
+    }
+
+    /// Opens the device's store. One that said how far it had come has to be as far.
+    pub(crate) fn device(&self) -> Arc<dyn LocalStore> {
+        let url: StoreUrl = format!("{}:{}", self.scheme, self.device_path().display())
+            .parse()
+            .unwrap();
+        let known = fs::read_to_string(self.packed.join("expected/at-least"));
+        let opened = match known {
+            Ok(known) => {
+                let known = known.trim().parse().unwrap();
+                url.open_at_least(self.secret(), Missing::Refuse, known)
+            }
+            Err(_) => url.open(self.secret(), Missing::Refuse),
+        };
+        opened
+            .unwrap_or_else(|error| panic!("{}: {error}", self.name))
+            .store
+    }
+
+    /// Opens the store of the server that the device had met.
+    pub(crate) fn server(&self) -> Arc<dyn LocalStore> {
+        let engine = self.scheme.trim_start_matches("encrypted+");
+        let url: StoreUrl = format!("{engine}:{}", self.path("server").display())
+            .parse()
+            .unwrap();
+        url.open(None, Missing::Refuse)
+            .unwrap_or_else(|error| panic!("the server of {}: {error}", self.name))
+            .store
+    }
+
+    fn secret(&self) -> Option<StoreKey> {
+        if let Ok(key) = fs::read(self.packed.join("key")) {
+            return Some(StoreKey::Raw(RawKey::parse(&key).unwrap()));
+        }
+        let words = fs::read_to_string(self.packed.join("passphrase")).ok()?;
+        Some(StoreKey::Passphrase(Passphrase::new(words).unwrap()))
+    }
+
+    /// The lines that the release printed.
+    pub(crate) fn expected(&self, what: &str) -> Vec<String> {
+        let path = self.packed.join("expected").join(format!("{what}.jsonl"));
+        text(&path).lines().map(str::to_owned).collect()
+    }
+
+    fn declared(&self, file: &str) -> Schema {
+        Schema::from_json(&text(&self.packed.with_file_name(file))).unwrap()
+    }
+
+    /// What the device declared.
+    pub(crate) fn schema(&self) -> Schema {
+        self.declared("schema.json")
+    }
+
+    /// What the server declared.
+    pub(crate) fn served(&self) -> Schema {
+        self.declared("served.json")
+    }
+}
+
+fn text(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Unpacks a file of a listing, or makes an empty folder of it.
+fn unpack(packed: &Path, file: &str, folder: &Path) {
+    let target = folder.join(file);
+    if file.ends_with('/') {
+        fs::create_dir_all(target).unwrap();
+        return;
+    }
+    fs::create_dir_all(target.parent().unwrap()).unwrap();
+    let source = File::open(packed.join(format!("{file}.gz"))).unwrap();
+    io::copy(
+        &mut GzDecoder::new(source),
+        &mut File::create(target).unwrap(),
+    )
+    .unwrap();
+}
