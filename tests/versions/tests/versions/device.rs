@@ -68,6 +68,8 @@ pub(crate) struct Device {
     folder: Arc<TempDir>,
     /// What every verb is given.
     options: Vec<String>,
+    /// What a shell does before the command runs.
+    shell: Option<String>,
 }
 
 impl Device {
@@ -80,6 +82,7 @@ impl Device {
             release,
             folder: Arc::new(tempfile::tempdir().unwrap()),
             options: options.iter().map(|&option| option.to_owned()).collect(),
+            shell: None,
         }
     }
 
@@ -94,6 +97,14 @@ impl Device {
     pub(crate) fn after(&self, release: Release) -> Self {
         Self {
             release,
+            ..self.clone()
+        }
+    }
+
+    /// The same device behind a word to the shell, such as `ulimit -n 6`.
+    pub(crate) fn behind(&self, shell: &str) -> Self {
+        Self {
+            shell: Some(shell.to_owned()),
             ..self.clone()
         }
     }
@@ -115,7 +126,16 @@ impl Device {
     }
 
     pub(crate) fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(self.release.program());
+        let program = self.release.program();
+        let mut command = match &self.shell {
+            Some(first) => {
+                let mut shell = Command::new("sh");
+                let script = format!("{first}; exec \"$@\"");
+                shell.args(["-c", &script, "sh"]).arg(program);
+                shell
+            }
+            None => Command::new(program),
+        };
         command
             .current_dir(self.folder())
             .args(&self.options)
@@ -136,6 +156,11 @@ impl Device {
     /// Runs a verb as a person does.
     pub(crate) fn text(&self, args: &[&str]) -> Ran {
         Ran::of(&mut self.command(args))
+    }
+
+    /// Runs a verb as a person does who has these variables.
+    pub(crate) fn text_with(&self, variables: &[(&str, &str)], args: &[&str]) -> Ran {
+        Ran::of(self.command(args).envs(variables.iter().copied()))
     }
 
     /// Starts a verb, to be killed.
