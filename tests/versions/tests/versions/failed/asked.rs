@@ -123,9 +123,9 @@ fn declared(release: Release) -> (Server, Device) {
         table["closed"] = json!(true);
     }
     let schema = json!({"tables": {TABLE: table}}).to_string();
-    let served = Device::new(release);
-    served.write("schema.json", &schema);
-    let server = Server::with(served, &["--schema", "schema.json"]);
+    let store = Device::new(release);
+    store.write("schema.json", &schema);
+    let server = Server::with(store, &["--schema", "schema.json"]);
     let device = Device::with(release, &["--schema", "schema.json"]);
     device.write("schema.json", &schema);
     (server, device)

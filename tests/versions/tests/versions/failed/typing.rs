@@ -204,9 +204,9 @@ fn a_filter_means_the_same_at_a_server() {
         "date(due) eq 2026-01-01",
     ];
     let [before, today] = both(|release| {
-        let served = Device::new(release);
-        served.write("schema.json", SCHEMA);
-        let server = Server::with(served, &["--schema", "schema.json"]);
+        let store = Device::new(release);
+        store.write("schema.json", SCHEMA);
+        let server = Server::with(store, &["--schema", "schema.json"]);
         for row in rows() {
             server.post("items", &row).unwrap();
         }
