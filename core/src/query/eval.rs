@@ -96,7 +96,7 @@ impl<'a> Evaluator<'a> {
 pub(super) struct Row<'r> {
     schema: &'r TableSchema,
     record: &'r Record,
-    meter: &'r Meter,
+    meter: &'r Meter<'r>,
     members: OnceCell<Vec<(Cow<'r, str>, &'r str)>>,
 }
 
@@ -107,7 +107,7 @@ enum Pending<'e> {
 }
 
 impl<'r> Row<'r> {
-    pub(super) fn new(schema: &'r TableSchema, record: &'r Record, meter: &'r Meter) -> Self {
+    pub(super) fn new(schema: &'r TableSchema, record: &'r Record, meter: &'r Meter<'r>) -> Self {
         Self {
             schema,
             record,
@@ -116,12 +116,17 @@ impl<'r> Row<'r> {
         }
     }
 
+    /// Shorter than the order where the meter has no room for more.
     pub(super) fn sort_key(&self, order: &[OrderBy]) -> SortKey {
+        let value = |term: &OrderBy| {
+            let value = self.field(&term.path);
+            // A text is copied.
+            let text = value.as_text().map_or(0, str::len);
+            let fits = self.meter.take(Budget::steps_for(text));
+            fits.then(|| SortValue::from(value))
+        };
         SortKey {
-            values: order
-                .iter()
-                .map(|term| SortValue::from(self.field(&term.path)))
-                .collect(),
+            values: order.iter().map_while(value).collect(),
             id: self.record.id().clone(),
         }
     }
@@ -241,10 +246,12 @@ impl<'r> Row<'r> {
             "createdAt" => time(system.created_at),
             "updatedAt" => time(system.updated_at),
             "deleted" => Operand::Bool(system.deleted),
-            name => match (last(self.members(), name), path.rest()) {
-                (Some(json), []) => Operand::of_field(json, self.schema.field(name)),
-                (Some(json), rest) => return nested(json, rest),
-                (None, _) => Operand::Null,
+            name => match (self.member(name), path.rest()) {
+                (Some(json), []) if self.meter.take(steps_of(json)) => {
+                    Operand::of_field(json, self.schema.field(name))
+                }
+                (Some(json), rest @ [_, ..]) => return self.nested(json, rest),
+                _ => Operand::Null,
             },
         };
         if path.rest().is_empty() {
@@ -254,16 +261,33 @@ impl<'r> Row<'r> {
         }
     }
 
-    fn members(&self) -> &[(Cow<'r, str>, &'r str)] {
-        self.members.get_or_init(|| members_of(self.record.body()))
+    /// The text of a member. Looking among many takes steps.
+    fn member(&self, name: &str) -> Option<&'r str> {
+        let members = self.members.get_or_init(|| {
+            let body = self.record.body();
+            self.meter.work(Budget::steps_for(body.len()));
+            members_of(body)
+        });
+        let many = members.len() as u64 / 16;
+        let fits = self.meter.take(many);
+        fits.then(|| last(members, name)).flatten()
+    }
+
+    /// The value below a member, in its natural kind. Each level is split for each look at it.
+    fn nested(&self, json: &'r str, path: &[String]) -> Operand<'r> {
+        let below = |json: &'r str, name: &String| {
+            let fits = self.meter.take(Budget::steps_for(json.len()));
+            fits.then(|| last(&members_of(json), name)).flatten()
+        };
+        let found = path.iter().try_fold(json, below);
+        let found = found.filter(|json| self.meter.take(steps_of(json)));
+        found.map_or(Operand::Null, Operand::of_json)
     }
 }
 
-/// The value below a member, in its natural kind.
-fn nested<'r>(json: &'r str, path: &[String]) -> Operand<'r> {
-    path.iter()
-        .try_fold(json, |json, name| last(&members_of(json), name))
-        .map_or(Operand::Null, Operand::of_json)
+/// What reading a value takes: a short one nothing.
+fn steps_of(json: &str) -> u64 {
+    json.len() as u64 / 64
 }
 
 /// The text of a member; of one that occurs twice the last counts, as for JSON readers.
@@ -341,7 +365,20 @@ impl SortValue {
 impl SortKey {
     /// Which of two records comes first in `order`; ids decide last, always ascending.
     pub fn compare(&self, other: &Self, order: &[OrderBy]) -> Ordering {
+        self.compare_counted(other, order, || true)
+    }
+
+    /// The same; `goes_on` is asked before each term.
+    pub(super) fn compare_counted(
+        &self,
+        other: &Self,
+        order: &[OrderBy],
+        mut goes_on: impl FnMut() -> bool,
+    ) -> Ordering {
         for ((left, right), term) in self.values.iter().zip(&other.values).zip(order) {
+            if !goes_on() {
+                break;
+            }
             let ordering = match term.direction {
                 Direction::Ascending => left.compare(right),
                 Direction::Descending => right.compare(left),

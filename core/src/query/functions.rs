@@ -94,7 +94,7 @@ pub(crate) fn negate<'a>(operand: &Operand<'_>) -> Operand<'a> {
 pub(crate) fn call<'a>(
     function: Function,
     arguments: &[Operand<'a>],
-    meter: &Meter,
+    meter: &Meter<'_>,
 ) -> Operand<'a> {
     match (function, arguments) {
         (
@@ -156,7 +156,7 @@ fn date_or_time<'a>(function: Function, moment: &Operand<'_>) -> Operand<'a> {
 }
 
 /// A value as text, as a filter would write it without quotes.
-fn cast_text<'a>(value: &Operand<'a>, meter: &Meter) -> Operand<'a> {
+fn cast_text<'a>(value: &Operand<'a>, meter: &Meter<'_>) -> Operand<'a> {
     let owned = |text: String| Operand::Text(Cow::Owned(text));
     match value {
         Operand::Bool(value) => owned(value.to_string()),
@@ -196,7 +196,7 @@ fn distance_km(from: (f64, f64), to: (f64, f64)) -> f64 {
 fn text_function<'a>(
     function: Function,
     arguments: &[Operand<'a>],
-    meter: &Meter,
+    meter: &Meter<'_>,
 ) -> Option<Operand<'a>> {
     let texts = arguments.iter().filter_map(Operand::as_text);
     let read = texts.map(str::len).fold(0, usize::saturating_add);

@@ -7,25 +7,29 @@ mod eval;
 mod expr;
 mod fields;
 mod functions;
+mod judge;
 mod kind;
 mod names;
 mod narrow;
 mod now;
 pub mod odata;
 mod page;
+mod stop;
 pub mod text;
 mod value;
 mod walk;
 
-pub use budget::{Budget, Excess, Judge, Stop, StopOnDrop};
+pub use budget::{Budget, Excess};
 pub use builder::{Field, field};
 pub use cursor::{Cursor, CursorError, Position};
 pub use eval::{Evaluator, SortKey, SortValue};
 pub use expr::{BinaryOp, Expr, FieldPath, Function, Literal};
 pub use fields::{UnknownField, check_fields};
 pub use functions::Number;
+pub use judge::Judge;
 pub use kind::{Counterpart, ValueKind};
-pub use page::{Window, page_of};
+pub use page::{Window, page_by, page_of};
+pub use stop::{Stop, StopOnDrop, Watch};
 pub use walk::Walk;
 
 /// The number of records in a page where neither the caller nor the store says.

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
-use super::{Cursor, DEFAULT_PAGE, Evaluator, Judge, OrderBy, Query, SortKey};
+use super::{Cursor, DEFAULT_PAGE, Judge, Query, SortKey};
 use crate::record::Record;
 use crate::schema::TableSchema;
 use crate::store::{Page, StoreError};
@@ -23,38 +23,43 @@ pub fn page_of<I>(query: &Query, schema: &TableSchema, records: I) -> Result<Pag
 where
     I: IntoIterator<Item = Result<Record, StoreError>>,
 {
-    let window = Window::of(query)?;
+    page_by(&Judge::new(query, schema), records)
+}
+
+/// The same with a judge of one's own: who watches, or leaves out what the store has seen to.
+pub fn page_by<I>(judge: &Judge<'_>, records: I) -> Result<Page, StoreError>
+where
+    I: IntoIterator<Item = Result<Record, StoreError>>,
+{
+    let window = Window::of(judge.query)?;
     if window.length == 0 {
         return Ok(Page::default());
     }
     let mut best: BinaryHeap<Candidate<'_>> = BinaryHeap::new();
     // One more tells whether there is a next page.
     let keep = window.skip.saturating_add(window.length).saturating_add(1);
-    let (judge, evaluator) = (Judge::new(query, schema), Evaluator::new(schema));
     for record in records {
         let record = record?;
-        if !judge.wants(&record)? {
+        let Some(key) = judge.place(&record)? else {
             continue;
-        }
-        let key = evaluator.sort_key(&query.order, &record);
+        };
         if window
             .start
             .as_ref()
-            .is_some_and(|start| key.compare(start, &query.order).is_le())
+            .is_some_and(|start| judge.compare(&key, start).is_le())
         {
+            judge.check()?;
             continue;
         }
-        best.push(Candidate {
-            key,
-            record,
-            order: &query.order,
-        });
+        best.push(Candidate { key, record, judge });
         if best.len() > keep {
             best.pop();
         }
+        judge.check()?;
     }
+    let best = best.into_sorted_vec();
+    judge.check()?;
     let mut rows: Vec<(SortKey, Record)> = best
-        .into_sorted_vec()
         .into_iter()
         .skip(window.skip)
         .map(|row| (row.key, row.record))
@@ -118,12 +123,12 @@ impl Window {
 struct Candidate<'q> {
     key: SortKey,
     record: Record,
-    order: &'q [OrderBy],
+    judge: &'q Judge<'q>,
 }
 
 impl Ord for Candidate<'_> {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.key.compare(&other.key, self.order)
+        self.judge.compare(&self.key, &other.key)
     }
 }
 

@@ -131,13 +131,22 @@ fn size_is_limited() {
     );
 
     let mut small = Limits::default();
-    (small.depth, small.nodes) = (1, 3);
+    (small.depth, small.nodes, small.terms) = (1, 3, 3);
     assert!(parse_filter_with("(a eq b)", &small).is_ok());
     assert!(parse_filter_with("((a))", &small).is_err());
     assert!(parse_filter_with("a or b or c", &small).is_err());
     assert!(Query::from_odata_with("$orderby=a,b,c", &small).is_ok());
     assert!(Query::from_odata_with("$orderby=a,b,c,d", &small).is_err());
     assert!(Query::from_odata_with("$filter=((a))", &small).is_err());
+}
+
+#[test]
+fn an_order_has_few_terms() {
+    let terms = |count: usize| vec!["a desc"; count].join(",");
+    assert_eq!(parse_order_by(&terms(32)).unwrap().len(), 32);
+    let error = parse_order_by(&terms(33)).unwrap_err().to_string();
+    assert_eq!(error, "$orderby, position 224: more than 32 terms");
+    assert!(Query::from_odata(&format!("$orderby={}", terms(33))).is_err());
 }
 
 /// The older spelling repeats the operand of a list for each of its items: lists within lists would fill the memory.

@@ -284,6 +284,50 @@ fn record_that_cannot_be_read_fails_the_page() {
     assert_eq!(error.kind(), StoreErrorKind::Corrupt);
 }
 
+/// Judging a record is one step; what is above that is the order's.
+#[test]
+fn an_order_takes_steps_for_each_record_that_is_placed_in_it() {
+    let records = numbered(100);
+    let mut few = Query::all().page(10);
+    few.budget.steps = 500;
+    assert!(page(&few, &records).is_ok());
+    let mut query = (0..20).fold(few, |query, n| query.order_by(format!("none{n}")));
+    let error = page(&query, &records).unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::OverBudget);
+    // Each record is placed, and compared with some of the ten best ones.
+    query.budget.steps = 100 * 20 + 500;
+    let error = page(&query, &records).unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::OverBudget);
+    query.budget.steps = 100 * 20 * 20;
+    assert_eq!(ids(&page(&query, &records).unwrap()).len(), 10);
+}
+
+#[test]
+fn what_looking_at_values_takes_depends_on_their_length_and_number() {
+    let long = format!(
+        r#"{{"t":"{}","o":{{"t":"{}"}}}}"#,
+        "x".repeat(10_000),
+        "x".repeat(10_000)
+    );
+    let members: Vec<String> = (0..2_000).map(|n| format!("\"m{n}\":{n}")).collect();
+    let many = format!("{{{}}}", members.join(","));
+    for (body, path) in [
+        (&*long, "t"),
+        (&*long, "o/t"),
+        (&*many, "m1"),
+        (&*many, "none"),
+    ] {
+        let asked = || field(path).eq("y");
+        let filter = (0..19).fold(asked(), |filter, _| filter.or(asked()));
+        let mut query = Query::all().filter(filter);
+        query.budget.steps = 1_000;
+        let error = page(&query, &records(&[body])).unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::OverBudget, "{path}");
+        let short = records(&[r#"{"t":"x","o":{"t":"x"},"m1":1}"#]);
+        assert!(page(&query, &short).is_ok(), "{path}");
+    }
+}
+
 #[test]
 fn page_holds_no_more_records_than_it_must() {
     let body: Arc<str> = r#"{"n":1}"#.into();

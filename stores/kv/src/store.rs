@@ -280,12 +280,12 @@ impl<B: KvBackend> KvStore<B> {
         let schema = catalogue.table(table)?;
         let snapshot = self.backend.snapshot()?;
         let keys = all_records(table);
+        let judge = Judge::new(query, schema);
         if query.filter.is_none() && query.within.is_none() {
             return Entries::new(&*snapshot, keys)
-                .map(|entry| entry.map(|_| 1))
+                .map(|entry| entry.and_then(|_| judge.pass().map(|()| 1)))
                 .sum();
         }
-        let judge = Judge::new(query, schema);
         let one = |record: Result<Record, StoreError>| judge.wants(&record?).map(u64::from);
         let mut unordered = query.clone();
         unordered.order.clear();

@@ -3,17 +3,23 @@
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use synctable_core::query::{Budget, Excess, Query, Stop};
-use synctable_core::store::StoreError;
+use synctable_core::query::{Budget, Excess, Expr, Query, Stop, Watch};
+use synctable_core::store::{StoreError, StoreErrorKind};
+
+use crate::error::closed;
 
 /// How many steps of SQLite's machine pass between two looks at the gauge.
 pub(crate) const STEPS: i32 = 1000;
+/// What a part of a filter or an order takes before the first row is read: SQLite reads it and makes a program of it.
+const PREPARED: usize = 32;
+/// Text that is longer is worth a look at whether somebody still waits.
+const LONG: i64 = 1000;
 
 /// Counts down while a read runs, and stops it.
 ///
 /// A step of a query is a step of SQLite's machine, or [`Budget::steps_for`] the text that a function goes through. Where the query is
 /// bound to some rows, the machine's steps do not count, as they depend on the other rows; the statement itself says what it takes of
-/// each row then ([`take`](Self::take)).
+/// each row then ([`take`](Self::take)). What the evaluator does takes of the lane as well ([`Watch`]); it counts the query's budget itself.
 #[derive(Debug)]
 pub(crate) struct Gauge {
     /// Steps until the read has to leave its lane.
@@ -81,8 +87,13 @@ impl Gauge {
         let machine_counts = query.within.is_none();
         self.machine_counts.store(machine_counts, Ordering::Relaxed);
         self.stops().extend(query.stop.clone());
-        let result = read();
+        let result = if self.prepares(query) {
+            read()
+        } else {
+            Err(Excess::Stopped.error(query.budget))
+        };
         match self.excess.load(Ordering::Relaxed) {
+            NOTHING if self.closed.load(Ordering::Relaxed) && is_over(&result) => Err(closed()),
             NOTHING if query.stop.as_ref().is_some_and(Stop::is_set) => {
                 Err(Excess::Stopped.error(query.budget))
             }
@@ -92,15 +103,28 @@ impl Gauge {
         }
     }
 
+    /// Counts what comes before the first row; false where the lane is too short even for that.
+    fn prepares(&self, query: &Query) -> bool {
+        let filters = query.filter.iter().chain(&query.within);
+        let parts = filters.flat_map(Expr::walk).count() + query.order.len();
+        self.leaves_room(i64::try_from(parts.saturating_mul(PREPARED)).unwrap_or(i64::MAX))
+    }
+
+    /// Takes steps of the lane; false where there are none left.
+    fn leaves_room(&self, steps: i64) -> bool {
+        self.lane.fetch_sub(steps, Ordering::Relaxed) > steps
+    }
+
+    /// Whether nobody waits for an answer any more.
+    fn is_ended(&self) -> bool {
+        self.closed.load(Ordering::Relaxed) || self.stops().iter().any(Stop::is_set)
+    }
+
     /// SQLite's machine went on: true where it has to stop.
     pub(crate) fn is_up(&self) -> bool {
         let steps = i64::from(STEPS);
-        let lane = self.lane.fetch_sub(steps, Ordering::Relaxed);
         let counts = self.machine_counts.load(Ordering::Relaxed);
-        lane <= steps
-            || counts && !self.take(steps)
-            || self.closed.load(Ordering::Relaxed)
-            || self.stops().iter().any(Stop::is_set)
+        !self.leaves_room(steps) || counts && !self.take(steps) || self.is_ended()
     }
 
     /// Takes steps of the query's budget; false where there are none left.
@@ -116,8 +140,7 @@ impl Gauge {
     /// A function goes through texts of `bytes` bytes: that takes of the lane, too.
     pub(crate) fn read(&self, bytes: usize) -> bool {
         let steps = i64::try_from(Budget::steps_for(bytes)).unwrap_or(i64::MAX);
-        let lane = self.lane.fetch_sub(steps, Ordering::Relaxed);
-        lane > steps && self.take(steps)
+        self.leaves_room(steps) && self.take(steps) && (steps < LONG || !self.is_ended())
     }
 
     /// True where a function may make a text of `bytes` bytes.
@@ -142,4 +165,14 @@ impl Gauge {
     fn stops(&self) -> MutexGuard<'_, Vec<Stop>> {
         self.stops.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+impl Watch for Gauge {
+    fn goes_on(&self, work: u64) -> bool {
+        self.leaves_room(i64::try_from(work).unwrap_or(i64::MAX)) && !self.is_ended()
+    }
+}
+
+fn is_over<T>(result: &Result<T, StoreError>) -> bool {
+    matches!(result, Err(error) if error.kind() == StoreErrorKind::OverBudget)
 }

@@ -80,7 +80,7 @@ pub(crate) fn query(
     let catalogue = shared.catalogue(snapshot.0)?;
     let layout = catalogue.table(table)?;
     reader.gauge.judge(query, || {
-        let scan = Scan::new(conn, layout, query)?;
+        let scan = Scan::new(conn, &reader.gauge, layout, query)?;
         match Order::new(&scan.translator, query) {
             Some(order) => scan.ordered(&order),
             None => scan.unordered(),
@@ -99,9 +99,9 @@ pub(crate) fn count(
     let snapshot = Snapshot::begin(conn)?;
     let catalogue = shared.catalogue(snapshot.0)?;
     let layout = catalogue.table(table)?;
-    reader
-        .gauge
-        .judge(query, || Scan::new(conn, layout, query)?.count())
+    reader.gauge.judge(query, || {
+        Scan::new(conn, &reader.gauge, layout, query)?.count()
+    })
 }
 
 /// How SQLite finds the rows of a query's first page.
@@ -115,7 +115,7 @@ pub(crate) fn explain(
     let snapshot = Snapshot::begin(conn)?;
     let catalogue = shared.catalogue(snapshot.0)?;
     let layout = catalogue.table(table)?;
-    let scan = Scan::new(conn, layout, query)?;
+    let scan = Scan::new(conn, &reader.gauge, layout, query)?;
     let order = Order::new(&scan.translator, query);
     let sql = match &order {
         Some(order) => scan.sorted(&[], order),

@@ -3,11 +3,15 @@
 use std::fmt::Write as _;
 
 use rusqlite::types::Value;
-use rusqlite::{CachedStatement, Connection, Rows};
-use synctable_core::query::{Evaluator, Expr, FieldPath, Judge, Query, Window, page_of};
+use rusqlite::{CachedStatement, Connection, Row, Rows};
+use synctable_core::Record;
+use synctable_core::query::{
+    Evaluator, Excess, Expr, FieldPath, Judge, Query, Watch as _, Window, page_by,
+};
 use synctable_core::store::{Page, StoreError};
 
 use crate::error::from_sqlite;
+use crate::gauge::Gauge;
 use crate::layout::TableLayout;
 use crate::rows;
 use crate::sql::{Order, Part, Translator, join};
@@ -15,6 +19,8 @@ use crate::sql::{Order, Part, Translator, join};
 /// A query over a table, split into what SQL does and what is left to the evaluator.
 pub(crate) struct Scan<'a> {
     conn: &'a Connection,
+    /// Of the connection.
+    gauge: &'a Gauge,
     layout: &'a TableLayout,
     query: &'a Query,
     pub(crate) translator: Translator<'a>,
@@ -31,6 +37,7 @@ pub(crate) struct Scan<'a> {
 impl<'a> Scan<'a> {
     pub(crate) fn new(
         conn: &'a Connection,
+        gauge: &'a Gauge,
         layout: &'a TableLayout,
         query: &'a Query,
     ) -> Result<Self, StoreError> {
@@ -58,6 +65,7 @@ impl<'a> Scan<'a> {
         let (narrow, guard, wanted, rest_within, rest) = scan(&mut translator);
         Ok(Self {
             conn,
+            gauge,
             layout,
             query,
             translator,
@@ -76,7 +84,17 @@ impl<'a> Scan<'a> {
 
     fn judge(&self) -> Judge<'_> {
         let (within, filter) = (self.rest_within.iter().copied(), self.rest.iter().copied());
-        Judge::of_parts(self.query, &self.layout.schema, within, filter)
+        Judge::of_parts(self.query, &self.layout.schema, within, filter).watched(self.gauge)
+    }
+
+    /// A row as a record. Copying a long one takes of the lane, too.
+    fn decode(&self, row: &Row<'_>) -> Result<Record, StoreError> {
+        let record = rows::decode(self.layout, row)?;
+        if self.gauge.goes_on(1 + record.body().len() as u64 / 64) {
+            Ok(record)
+        } else {
+            Err(Excess::Stopped.error(self.query.budget))
+        }
     }
 
     /// `WHERE` with the conditions and `more`, which an index may serve or not.
@@ -130,11 +148,11 @@ impl<'a> Scan<'a> {
         let mut statement = self.conn.prepare_cached(&sql).map_err(from_sqlite)?;
         let mut rows = bound(&mut statement, self.translator.parameters(), &[])?;
         let records = std::iter::from_fn(|| match rows.next() {
-            Ok(Some(row)) => Some(rows::decode(self.layout, row)),
+            Ok(Some(row)) => Some(self.decode(row)),
             Ok(None) => None,
             Err(error) => Some(Err(from_sqlite(error))),
         });
-        page_of(self.query, &self.layout.schema, records)
+        page_by(&self.judge(), records)
     }
 
     pub(crate) fn sorted(&self, more: &[String], order: &Order<'_>) -> String {
@@ -186,7 +204,7 @@ impl<'a> Scan<'a> {
             while records.len() < wanted
                 && let Some(row) = rows.next().map_err(from_sqlite)?
             {
-                let record = rows::decode(self.layout, row)?;
+                let record = self.decode(row)?;
                 if self.is_whole() {
                     records.push(record);
                 } else if judge.wants(&record)? {
@@ -227,7 +245,7 @@ impl<'a> Scan<'a> {
         let judge = self.judge();
         let mut count = 0;
         while let Some(row) = rows.next().map_err(from_sqlite)? {
-            let record = rows::decode(self.layout, row)?;
+            let record = self.decode(row)?;
             count += u64::from(judge.wants(&record)?);
         }
         Ok(count)

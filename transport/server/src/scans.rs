@@ -4,12 +4,12 @@ use std::future::Future;
 use std::sync::Arc;
 
 use synctable_core::TableName;
-use synctable_core::query::{Query, StopOnDrop};
+use synctable_core::query::{Query, Stop, StopOnDrop};
 use synctable_core::store::{LocalStore, Page, StoreError, StoreErrorKind};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
-/// Steps of a query that may be taken where the request is answered.
+/// Work of a query that may be done where the request is answered.
 const HERE: u64 = 20_000;
 
 /// The store's reads for pages and counts.
@@ -43,7 +43,7 @@ impl Scans {
         .await
     }
 
-    /// Tries a read here, within few steps, then on a thread of its own.
+    /// Tries a read here, with little work, then on a thread of its own.
     async fn read<T, R>(
         &self,
         table: &TableName,
@@ -59,14 +59,11 @@ impl Scans {
             Ok(runtime) if !self.store.capabilities().background_reads => runtime,
             _ => return start(query.clone()).await,
         };
-        // What a query is bound to costs it nothing, so steps do not tell how long that takes.
-        if query.within.is_none() {
-            let mut short = query.clone();
-            short.budget.steps = query.budget.steps.min(HERE);
-            match start(short).await {
-                Err(error) if error.kind() == StoreErrorKind::OverBudget => {}
-                result => return result,
-            }
+        let (mut short, here) = (query.clone(), Stop::after(HERE));
+        short.stop = Some(here.clone());
+        match start(short).await {
+            Err(error) if error.kind() == StoreErrorKind::OverBudget && here.is_set() => {}
+            result => return result,
         }
         let closed = || StoreError::new(StoreErrorKind::Closed, "the server is shutting down");
         let permits = Arc::clone(&self.permits);

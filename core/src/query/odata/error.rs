@@ -47,8 +47,10 @@ pub struct Limits {
     /// How deep parentheses, negations, calls and operators may nest. Each level takes some kilobytes
     /// of the stack.
     pub depth: usize,
-    /// The most operands and operators in a filter, or terms in an order.
+    /// The most operands and operators in a filter.
     pub nodes: usize,
+    /// The most terms in an order: each one is read and kept for every record that is sorted.
+    pub terms: usize,
     /// The most bytes of text.
     pub length: usize,
 }
@@ -58,6 +60,7 @@ impl Default for Limits {
         Self {
             depth: 100,
             nodes: 20_000,
+            terms: 32,
             length: 64 * 1024,
         }
     }

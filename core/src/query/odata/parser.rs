@@ -45,8 +45,11 @@ pub(super) fn order_by(text: &str, limits: &Limits) -> Result<Vec<OrderBy>, ODat
     let mut parser = Parser::new(Source::new("$orderby", text).within(limits)?, limits)?;
     let mut order = Vec::new();
     loop {
-        parser.count()?;
         let at = parser.at;
+        if order.len() == limits.terms {
+            let message = format!("more than {} terms", limits.terms);
+            return Err(parser.lexer.error(at, message));
+        }
         let path = match parser.advance()? {
             Token::Word(word) => parser.member(at, word)?,
             token => return Err(parser.not_expected(at, "a member", &token)),

@@ -31,7 +31,8 @@ fn table(schema: TableSchema) -> (Connection, TableLayout) {
 
 /// What SQLite did for one page: rows that it looked at in a full scan, sorts, steps of its machine.
 fn effort(conn: &Connection, layout: &TableLayout, query: &Query) -> (i32, i32, i32) {
-    let scan = Scan::new(conn, layout, query).unwrap();
+    let gauge = Gauge::default();
+    let scan = Scan::new(conn, &gauge, layout, query).unwrap();
     assert!(scan.is_whole());
     let order = Order::new(&scan.translator, query).unwrap();
     let parameters = scan.translator.parameters();
@@ -170,7 +171,8 @@ fn what_a_rule_hides_is_found_by_no_index_and_judged_by_nothing_but_the_rule() {
             .clone()
             .filter(secret(filter))
             .within(field("owner").eq("me"));
-        let scan = Scan::new(&conn, &layout, &query).unwrap();
+        let gauge = Gauge::default();
+        let scan = Scan::new(&conn, &gauge, &layout, &query).unwrap();
         assert!(scan.is_whole());
         let order = Order::new(&scan.translator, &query).unwrap();
         let mut parts = vec![Part::default()];
@@ -246,7 +248,8 @@ fn plans(filter: &str, order: &str, start: &[SortValue]) -> Vec<String> {
     if !order.is_empty() {
         query.order = parse_order_by(order).unwrap();
     }
-    let scan = Scan::new(&conn, &layout, &query).unwrap();
+    let gauge = Gauge::default();
+    let scan = Scan::new(&conn, &gauge, &layout, &query).unwrap();
     assert!(scan.is_whole());
     let order = Order::new(&scan.translator, &query).unwrap();
     let bound = scan.translator.parameters().len();

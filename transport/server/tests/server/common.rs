@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::thread::{self, ThreadId};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -188,6 +189,8 @@ pub(crate) struct TestStore {
     held: Mutex<Option<WriteBatch>>,
     under_way: AtomicUsize,
     pub(crate) most_under_way: AtomicUsize,
+    /// The threads on which pages were asked for.
+    pub(crate) readers: Mutex<Vec<ThreadId>>,
 }
 
 /// What happens to a read by id.
@@ -229,6 +232,7 @@ impl TestStore {
             held: Mutex::default(),
             under_way: AtomicUsize::new(0),
             most_under_way: AtomicUsize::new(0),
+            readers: Mutex::default(),
         })
     }
 
@@ -314,6 +318,7 @@ impl LocalStore for TestStore {
         self.inner.get(table, ids).await
     }
     async fn query(&self, table: &TableName, query: &Query) -> Result<Page, StoreError> {
+        self.readers.lock().unwrap().push(thread::current().id());
         self.inner.query(table, query).await
     }
     async fn commit(&self, batch: WriteBatch) -> Result<(), StoreError> {

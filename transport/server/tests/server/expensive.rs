@@ -96,6 +96,71 @@ async fn a_query_that_takes_too_many_steps_is_refused_and_the_next_one_is_answer
     }
 }
 
+#[tokio::test]
+async fn an_order_is_short_and_its_steps_count() {
+    let (_folder, stores) = stores();
+    for store in stores {
+        let mut limits = Limits::default();
+        limits.steps = 2_000;
+        let server = builder(store, &TestClock::new());
+        let server = server.limits(limits).build().await.unwrap();
+        for n in 0..60 {
+            let row = format!(r#"{{"id":"{n}"}}"#);
+            post(&server, "/tables/hard", &row).await.expect(201);
+        }
+        let ordered = |terms: usize| {
+            let names: Vec<String> = (0..terms).map(|n| format!("m{n}")).collect();
+            format!("/tables/hard?$orderby={}", names.join(","))
+        };
+        let answer = get(&server, &ordered(33)).await.expect(400);
+        assert!(answer.text.contains("32 terms"), "{answer:?}");
+        let answer = get(&server, &ordered(32)).await.expect(400);
+        assert!(answer.text.contains("steps"), "{answer:?}");
+        get(&server, &ordered(2)).await.expect(200);
+    }
+}
+
+/// A rule that takes long for each record.
+#[derive(Debug)]
+struct LongRule;
+
+#[async_trait]
+impl Access for LongRule {
+    async fn grant(&self, _: AccessRequest<'_>) -> Result<Grant, Refusal> {
+        let part = |n: u32| field("title").to_lower().contains(format!("zz{n}"));
+        let rule = (1..300).fold(part(0), |rule, n| rule.or(part(n)));
+        Ok(Grant::all().only(rule.not()))
+    }
+}
+
+/// Sorting is work, and so is a rule, though it costs the client nothing.
+#[tokio::test]
+async fn what_takes_long_is_not_done_on_the_thread_that_answers() {
+    for ruled in [false, true] {
+        let store = TestStore::new(false, 0);
+        let mut server = builder(Arc::clone(&store) as Arc<dyn LocalStore>, &TestClock::new());
+        if ruled {
+            server = server.access(Arc::new(LongRule));
+        }
+        let server = server.build().await.unwrap();
+        for n in 0..60 {
+            let row = format!(r#"{{"id":"{n}","title":"the title of {n}"}}"#);
+            post(&server, "/tables/hard", &row).await.expect(201);
+        }
+        let names: Vec<String> = (0..32).map(|n| format!("m{n}")).collect();
+        let long = format!("/tables/hard?$orderby={}", names.join(","));
+        let here = std::thread::current().id();
+        for (target, is_long) in [("/tables/hard?$orderby=m1", ruled), (&*long, true)] {
+            store.readers.lock().unwrap().clear();
+            get(&server, target).await.expect(200);
+            let readers = store.readers.lock().unwrap().clone();
+            assert_eq!(readers.len(), if is_long { 2 } else { 1 }, "{target}");
+            assert_eq!(readers.first(), Some(&here));
+            assert_eq!(readers.get(1).is_some_and(|last| *last != here), is_long);
+        }
+    }
+}
+
 /// Everybody has records of their own.
 #[derive(Debug)]
 struct Owners;
