@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::{slice, thread};
 
 use synctable_core::store::{StoreError, WriteBatch};
-use synctable_kv::OpenFile;
 use synctable_kv::files::{self, Draft, Taken, io_error};
 use tokio::sync::oneshot;
 
 use crate::catalogue::Catalogue;
 use crate::error::no_threads;
 use crate::open::{self, Options};
+use crate::place;
 use crate::pool::Shared;
 use crate::writer::Writer;
 
@@ -44,7 +44,7 @@ fn backup(mut options: Options, target: &Path, mark: &WriteBatch) -> Result<(), 
     options.create = false;
     let conn = open::open(&options)?;
     let shared = Arc::new(Shared::new(Catalogue::load(&conn)?));
-    let file = OpenFile::at(&options.path)?;
+    let file = place::opened(&options.path)?;
     let mut writer = Writer::new(conn, file, shared, options.wait);
     if !mark.writes().is_empty() {
         for marked in writer.commit(slice::from_ref(mark)) {

@@ -12,7 +12,7 @@ use synctable_kv::files::{create_private, io_error};
 use synctable_kv::{Entry, KvBackend, KvBatch, KvSnapshot, OpenFile, Promises};
 
 use crate::error::{closed, describe, from_sqlite, lost, unknown};
-use crate::open;
+use crate::{open, place};
 
 /// About how many pages of the write-ahead log are many: they are copied into the file then.
 const LONG_LOG: usize = 4000;
@@ -95,7 +95,7 @@ impl SqliteKvBuilder {
         Ok(SqliteKv {
             file: RwLock::new(Some(Mutex::new(File {
                 conn,
-                place: OpenFile::at(&path)?,
+                place: place::opened(&path)?,
                 durability: Durability::Immediate,
                 pages: 0,
                 broken: false,

@@ -15,6 +15,7 @@ mod kv;
 mod layout;
 mod lock;
 mod open;
+mod place;
 mod pool;
 mod queue;
 mod read;

@@ -12,7 +12,6 @@ use synctable_core::store::{
     LocalStore, Page, Plan, ProcessLock, StoreCapabilities, StoreError, WriteBatch,
 };
 use synctable_core::{Record, RecordId, Schema, TableName};
-use synctable_kv::OpenFile;
 use synctable_kv::files::io_error;
 
 use crate::backup;
@@ -20,6 +19,7 @@ use crate::catalogue::{self, Catalogue};
 use crate::error::closed;
 use crate::lock;
 use crate::open::{self, Options};
+use crate::place;
 use crate::pool::{Pool, Reader, Shared};
 use crate::queue::Queue;
 use crate::read;
@@ -143,7 +143,7 @@ impl SqliteBuilder {
             .map_err(|error| io_error(&self.options.path, error))?;
         let conn = open::open(&self.options)?;
         let shared = Arc::new(Shared::new(Catalogue::load(&conn)?));
-        let file = OpenFile::at(&self.options.path)?;
+        let file = place::opened(&self.options.path)?;
         let writer = Writer::new(conn, file, Arc::clone(&shared), self.options.wait);
         let queue = Queue::start(writer, self.inline)?;
         let pool = Pool::open(&self.options, &shared)?;

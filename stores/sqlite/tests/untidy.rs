@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 use synctable_core::query::Query;
-use synctable_core::store::{LocalStore, LocalStoreExt, StoreError, StoreErrorKind};
+use synctable_core::store::{LocalStore, LocalStoreExt, StoreError, StoreErrorKind, WriteBatch};
 use synctable_core::sync::SyncContext;
 use synctable_core::{FieldType, Record, Schema, TableName, TableSchema};
 use synctable_kv::KvStore;
@@ -186,4 +186,66 @@ async fn a_path_with_two_slashes_is_a_path() {
     let path = format!("/{}/a.db", folder.path().display());
     closed_store::<Rows>(Path::new(&path)).await;
     Rows::open_at(&folder.path().join("a.db"), false).unwrap();
+}
+
+async fn nothing_is_committed_to_a_log_that_is_gone<F: FileStore>() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.db");
+    let record = |id: &str| Record::from_json(&format!(r#"{{"id":"{id}"}}"#)).unwrap();
+    let put = |id: &str| WriteBatch::new().put(&todo(), record(id));
+    for (removed, kept) in [("a", "b"), ("c", "d")] {
+        let store = F::open_at(&path, true).unwrap();
+        let schema = Schema::new().with_table(todo(), TableSchema::new());
+        store.define(&schema).await.unwrap();
+        store.commit(put(removed)).await.unwrap();
+        let log = folder.path().join("a.db-wal");
+        let aside = folder.path().join("aside");
+        fs::rename(&log, &aside).unwrap();
+        let error = store.commit(put("lost")).await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Gone);
+        assert!(error.to_string().contains("a.db-wal"), "{error}");
+        fs::rename(&aside, &log).unwrap();
+        store.commit(put(kept)).await.unwrap();
+        fs::remove_file(&log).unwrap();
+        let error = store.commit(put("lost")).await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Gone);
+        store.close().await.unwrap();
+    }
+    let store = F::open_at(&path, false).unwrap();
+    let page = store.query(&todo(), &Query::all()).await.unwrap();
+    let ids: Vec<&str> = page.records.iter().map(|row| row.id().as_str()).collect();
+    assert_eq!(
+        ids,
+        ["a", "b", "c", "d"],
+        "closing saves what is in a log that is gone"
+    );
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn nothing_is_committed_to_a_log_that_is_gone_from_rows() {
+    nothing_is_committed_to_a_log_that_is_gone::<Rows>().await;
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn nothing_is_committed_to_a_log_that_is_gone_from_bytes() {
+    nothing_is_committed_to_a_log_that_is_gone::<Kv>().await;
+}
+
+/// SQLite names its files after the store, not after the link.
+#[cfg(unix)]
+#[tokio::test]
+async fn the_log_of_a_store_behind_a_link_is_watched() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, link) = (folder.path().join("a.db"), folder.path().join("link.db"));
+    closed_store::<Rows>(&path).await;
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    let store = Rows::open_at(&link, false).unwrap();
+    let row = Record::from_json(r#"{"id":"x"}"#).unwrap();
+    let put = || WriteBatch::new().put(&todo(), row.clone());
+    store.commit(put()).await.unwrap();
+    fs::remove_file(folder.path().join("a.db-wal")).unwrap();
+    let error = store.commit(put()).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Gone);
 }

@@ -137,9 +137,16 @@ async fn a_file_of_the_first_releases_keeps_its_outcomes_and_begins_to_claim() {
 #[cfg(unix)]
 #[tokio::test]
 async fn a_change_to_a_file_that_is_gone_is_answered_with_503_until_it_is_back() {
+    for name in ["a.db", "a.db-wal", "a.db-shm"] {
+        changed_while_it_is_gone(name).await;
+    }
+}
+
+#[cfg(unix)]
+async fn changed_while_it_is_gone(name: &str) {
     let folder = tempfile::tempdir().unwrap();
-    let (path, aside) = (folder.path().join("a.db"), folder.path().join("b.db"));
-    let server = open(&path, &TestClock::new()).await;
+    let server = open(&folder.path().join("a.db"), &TestClock::new()).await;
+    let (path, aside) = (folder.path().join(name), folder.path().join("aside"));
     post(&server, "/tables/soft", r#"{"id":"a"}"#)
         .await
         .expect(201);
