@@ -17,6 +17,7 @@ use crate::effect::Effect;
 use crate::error::Failure;
 use crate::limits::Limits;
 use crate::parameters::Parameters;
+use crate::read;
 use crate::respond::{self, Response};
 use crate::retention::{Pruner, Retention};
 use crate::scans::Scans;
@@ -24,7 +25,7 @@ use crate::tables::{Table, Tables};
 use crate::tls::Tls;
 use crate::tombstones::Tombstones;
 use crate::turns::Turns;
-use crate::{read, write};
+use crate::write::{self, NewRecord};
 
 /// What all requests share.
 #[derive(Debug)]
@@ -192,12 +193,11 @@ impl Core {
                 .await
                 .map_err(|refusal| Failure::refused(refusal, &name))?,
         };
-        let makes = matches!(verb, Verb::Create);
-        let table = self.tables.find(&*self.store, name, makes).await?;
-        if !table.is_made && !matches!(verb, Verb::List) {
+        let table = self.tables.find(name)?;
+        if !table.is_made && !matches!(verb, Verb::List | Verb::Create) {
             return Err(Failure::no_record());
         }
-        let call = Call {
+        let mut call = Call {
             core: self,
             dialect,
             table,
@@ -213,7 +213,14 @@ impl Core {
         match verb {
             Verb::List => read::list(&call).await,
             Verb::Get(id) => read::one(&call, &id).await,
-            Verb::Create => write::create(&call).await,
+            Verb::Create => {
+                // Only what can be put into a table makes one.
+                let new = NewRecord::read(&call)?;
+                if !call.table.is_made {
+                    call.table = self.tables.make(&*self.store, &call.table.name).await?;
+                }
+                write::create(&call, new).await
+            }
             Verb::Replace(id) => write::replace(&call, id).await,
             Verb::Merge(id) => write::merge(&call, id).await,
             Verb::Undelete(id) => write::undelete(&call, id).await,

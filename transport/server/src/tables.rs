@@ -137,33 +137,35 @@ impl Tables {
         TableName::new(&text.to_lowercase()).map_err(|error| Failure::not_found(error.to_string()))
     }
 
-    /// The table of this name. One that is not declared comes into being when `makes` says that something is put into it.
-    pub(crate) async fn find(
+    /// The table of this name; one that may come into being is not made yet.
+    pub(crate) fn find(&self, name: TableName) -> Result<Arc<Table>, Failure> {
+        match self.served(&name) {
+            Some(table) => Ok(table),
+            None if self.spare.is_some() => Ok(Arc::new(Table::not_made(name))),
+            None => Err(Failure::no_table(&name)),
+        }
+    }
+
+    /// The table of this name, which comes into being because something is put into it.
+    pub(crate) async fn make(
         &self,
         store: &dyn LocalStore,
-        name: TableName,
-        makes: bool,
+        name: &TableName,
     ) -> Result<Arc<Table>, Failure> {
-        if let Some(table) = self.served(&name) {
+        if let Some(table) = self.served(name) {
             return Ok(table);
         }
-        let unknown = Failure::no_table(&name);
-        match self.spare {
-            Some(_) if !makes => return Ok(Arc::new(Table::not_made(name))),
-            Some(spare) if self.count() < self.declared + spare => {}
-            Some(_) => {
-                tracing::warn!(table = %name, "no room for another table");
-                return Err(unknown);
-            }
-            None => return Err(unknown),
+        if self.count() >= self.declared + self.spare.unwrap_or(0) {
+            tracing::warn!(table = %name, "no room for another table");
+            return Err(Failure::no_table(name));
         }
         let schema = Schema::new().with_table(name.clone(), in_order(TableSchema::new()));
         store.define(&schema).await?;
-        fill::forget(store, &name).await?;
+        fill::forget(store, name).await?;
         let mut served = self.served.write().unwrap_or_else(PoisonError::into_inner);
         let table = served
             .entry(name.clone())
-            .or_insert_with(|| Arc::new(Table::new(name, TableSchema::new(), None)));
+            .or_insert_with(|| Arc::new(Table::new(name.clone(), TableSchema::new(), None)));
         Ok(Arc::clone(table))
     }
 

@@ -16,12 +16,30 @@ use crate::operations::{Operation, Sent};
 use crate::read::{is_hidden, seen};
 use crate::respond::{self, Response};
 
+/// What a `POST` to a table brings.
+#[derive(Debug)]
+pub(crate) struct NewRecord {
+    record: Record,
+    operation: Option<Operation>,
+}
+
+impl NewRecord {
+    /// Reads the request. For a table that is to be made for this record everything is judged here, as nothing is stored in it yet.
+    pub(crate) fn read(call: &Call<'_>) -> Result<Self, Failure> {
+        let draft = body::record(call)?;
+        let operation = Operation::read(call, "POST", draft.id.as_ref())?;
+        let ids = call.table.ids.as_ref().unwrap_or(&call.core.ids);
+        let record = whole(call, draft.or_id(|| ids.next_id()))?;
+        if !call.table.is_made {
+            judged(call, record.clone(), None)?;
+        }
+        Ok(Self { record, operation })
+    }
+}
+
 /// `POST` to a table: a new record.
-pub(crate) async fn create(call: &Call<'_>) -> Result<Response, Failure> {
-    let draft = body::record(call)?;
-    let operation = Operation::read(call, "POST", draft.id.as_ref())?;
-    let ids = call.table.ids.as_ref().unwrap_or(&call.core.ids);
-    let record = whole(call, draft.or_id(|| ids.next_id()))?;
+pub(crate) async fn create(call: &Call<'_>, new: NewRecord) -> Result<Response, Failure> {
+    let NewRecord { record, operation } = new;
     let change = Change {
         call,
         id: record.id().clone(),

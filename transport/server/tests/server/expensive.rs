@@ -221,7 +221,7 @@ async fn records_of_others_cost_a_query_nothing_and_show_nothing() {
 }
 
 #[tokio::test]
-async fn looking_at_tables_makes_none() {
+async fn looking_at_tables_and_what_is_refused_makes_none() {
     let (_folder, stores) = stores();
     for store in stores {
         let open = async || {
@@ -250,6 +250,25 @@ async fn looking_at_tables_makes_none() {
             send(&server, "PUT", &format!("{path}/x"), &[], row)
                 .await
                 .expect(404);
+            // Refused as records, so nothing is put into a table.
+            for refused in [
+                r#"{"id":"x/y"}"#,
+                "[]",
+                "{",
+                r#"{"id":1}"#,
+                "{\"id\":\"x\",\"a\":1e400}",
+            ] {
+                post(&server, &path, refused).await.expect(400);
+            }
+            let long = "x".repeat(200);
+            for (header, value, status) in [
+                ("content-type", "text/plain", 415),
+                ("content-encoding", "gzip", 415),
+                ("x-operation-id", &*long, 400),
+            ] {
+                let answer = send(&server, "POST", &path, &[(header, value)], row).await;
+                answer.expect(status);
+            }
         }
         let schema = store.schema().await.unwrap();
         assert!(
