@@ -9,6 +9,7 @@ use synctable_core::store::{LocalStore, StoreError};
 use synctable_core::{Clock, IdSource, Schema, SystemClock, TableName, TableSchema, UuidV7};
 
 use crate::access::Access;
+use crate::answers::Answers;
 use crate::door::{Door, HostName, Origin};
 use crate::handler::Core;
 use crate::identity;
@@ -206,6 +207,7 @@ impl TableServerBuilder {
         let tables = Tables::open(&*self.store, &self.schema, spare, self.ids_of, now).await?;
         retention::begin(&*self.store, self.clock.now()).await?;
         let id = identity::begin(&*self.store).await?;
+        let answers = Answers::new(self.limits.answers);
         let scans = Scans::new(Arc::clone(&self.store), self.limits.scans);
         for table in tables.declared() {
             let now = self.clock.now();
@@ -227,6 +229,7 @@ impl TableServerBuilder {
             pruner: Pruner::new(self.retention),
             turns: Turns::default(),
             scans,
+            answers,
         }))
     }
 }

@@ -84,6 +84,11 @@ impl Failure {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, message)
     }
 
+    /// For an answer that there is no memory for, as others were not read yet.
+    pub(crate) fn crowded() -> Self {
+        Self::busy("too many answers wait to be read; try again, or ask for fewer records")
+    }
+
     /// For what may be done: whoever asks has to look before it asks again.
     pub(crate) fn unsure() -> Self {
         Self::new(

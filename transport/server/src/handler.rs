@@ -11,6 +11,7 @@ use synctable_core::{Clock, IdSource, Record, RecordId};
 use synctable_wire::TABLES;
 
 use crate::access::{Access, AccessRequest, Action, Grant};
+use crate::answers::Answers;
 use crate::dialect::Dialect;
 use crate::door::{self, Admitted, Door};
 use crate::effect::Effect;
@@ -47,6 +48,7 @@ pub(crate) struct Core {
     pub(crate) tombstones: Tombstones,
     pub(crate) turns: Turns,
     pub(crate) scans: Scans,
+    pub(crate) answers: Answers,
 }
 
 /// One request to a table that exists.

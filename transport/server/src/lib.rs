@@ -18,6 +18,7 @@
 //! An [`Access`] hook says who may read and write which records; [`Limits`] bound what a client can use up.
 
 mod access;
+mod answers;
 mod body;
 mod builder;
 mod change;

@@ -24,6 +24,10 @@ pub struct Limits {
     /// Bytes of records in one page; a page that would be larger is cut, at least one record is given.
     /// Default 16 MiB.
     pub page: usize,
+    /// Bytes of all answers together that clients have not read yet, and of the records that they are made of. Answers up to 64 KiB do not count:
+    /// of them there are no more than connections. Default 256 MiB; where there is no room, 503. A client that does not read gives
+    /// its room back after [`write_timeout`](Self::write_timeout).
+    pub answers: usize,
     /// Steps that finding the records of one page, or counting them, may take: see
     /// [`Budget::steps`](synctable_core::query::Budget::steps). Default 50 million; more is answered with 400. A table of many
     /// millions of records needs an index for what is asked of it, or a higher bound. Texts that a filter makes are
@@ -57,6 +61,7 @@ impl Default for Limits {
             headers: 64 * 1024,
             target: 32 * 1024,
             page: 16 * 1024 * 1024,
+            answers: 256 * 1024 * 1024,
             steps: 50_000_000,
             scans: 2,
             tables: 1000,

@@ -7,6 +7,7 @@ use synctable_core::{Record, RecordId};
 use synctable_wire::Links;
 use synctable_wire::parameter::{INLINE_COUNT, SKIP_TOKEN};
 
+use crate::answers;
 use crate::conditional::{Conditions, Intent, Verdict};
 use crate::dialect::Dialect;
 use crate::error::Failure;
@@ -138,6 +139,10 @@ async fn page(
                 error.into()
             }
         })?;
+        // Printing takes as much again, for a moment.
+        let sizes = page.records.iter().map(|record| record.body().len());
+        let records = call.core.answers.take(sizes.sum());
+        let _records = records.map_err(|answers::Full| Failure::crowded())?;
         let mut room = call.core.limits.page;
         let mut items = Vec::with_capacity(page.records.len());
         for record in &page.records {

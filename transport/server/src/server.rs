@@ -24,6 +24,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use crate::answers;
 use crate::builder::TableServerBuilder;
 use crate::door::{Admitted, Way};
 use crate::effect::Effect;
@@ -170,6 +171,8 @@ impl TableServer {
             .timer(TokioTimer::new())
             .header_read_timeout(limits.header_timeout)
             .max_buf_size(limits.headers.max(SMALLEST_BUFFER))
+            // A body is written from where it lies: a copy would take memory that nobody counts.
+            .writev(true)
             .serve_connection(TokioIo::new(stream), Reached { server, peer }))
     }
 
@@ -198,7 +201,13 @@ impl TableServer {
         let effect = Effect::default();
         let answer = self.core.handle(&request, &admitted, &effect);
         match timeout(limits.handler_timeout, answer).await {
-            Ok(response) => response,
+            Ok(response) => match self.core.answers.hold(response) {
+                Ok(response) => response,
+                Err(answers::Full) if effect.is_possible() => {
+                    self.refusal(&Failure::unsure(), &admitted)
+                }
+                Err(answers::Full) => self.refusal(&Failure::crowded(), &admitted),
+            },
             Err(_) if effect.is_possible() => self.cut(&Failure::unsure(), &admitted),
             Err(_) => {
                 let late = "the request took too long; it was not done, try again";

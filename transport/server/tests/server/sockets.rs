@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use synctable_core::Record;
-use synctable_core::store::WriteBatch;
+use synctable_core::store::{LocalStore, WriteBatch};
+use synctable_memory::MemoryStore;
 use synctable_server::Limits;
 use tokio::net::TcpStream;
 
@@ -334,6 +335,48 @@ async fn connections_over_the_limit_wait_for_room() {
     drop(first);
     assert_eq!(second.answer().await.0, 201);
     assert_eq!(store.most_under_way.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn answers_that_are_not_read_share_a_room() {
+    let mut limits = Limits::default();
+    limits.answers = 40 << 20;
+    limits.write_timeout = LONG;
+    let store = Arc::new(MemoryStore::new());
+    let running = serve(Arc::<MemoryStore>::clone(&store), limits).await;
+    // A page is larger than what the buffers of both sides hold.
+    let text = "x".repeat(1_000_000);
+    let batch = (0..15).fold(WriteBatch::new(), |batch, n| {
+        let json = format!(r#"{{"id":"{n}","text":"{text}"}}"#);
+        batch.put(&table("hard"), Record::from_json(&json).unwrap())
+    });
+    store.commit(batch).await.unwrap();
+    let mut silent = Vec::new();
+    for status in [200, 200, 503] {
+        let mut client = running.connect_narrowly().await;
+        client.request("GET", "/tables/hard", "").await;
+        let head = client.head().await;
+        assert!(head.starts_with(&format!("http/1.1 {status}")), "{head}");
+        silent.push(client);
+    }
+    // Small answers and changes go on.
+    let mut other = running.connect().await;
+    other.request("GET", "/tables/hard?$select=id", "").await;
+    assert_eq!(other.answer().await.0, 503, "its records are large");
+    other.request("GET", "/tables/hard/none", "").await;
+    assert_eq!(other.answer().await.0, 404);
+    other.request("POST", "/tables/hard", r#"{"id":"a"}"#).await;
+    assert_eq!(other.answer().await.0, 201);
+    // Whoever goes gives room.
+    drop(silent);
+    let status = loop {
+        other.request("GET", "/tables/hard?$top=15", "").await;
+        match other.answer().await.0 {
+            503 => {}
+            status => break status,
+        }
+    };
+    assert_eq!(status, 200);
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use synctable_core::store::LocalStore;
 use synctable_memory::MemoryStore;
 use synctable_server::{Limits, TableServerBuilder};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -53,6 +53,13 @@ impl Running {
         Client(BufReader::new(
             TcpStream::connect(self.address).await.unwrap(),
         ))
+    }
+
+    /// A client whose side of the connection holds few bytes that it has not read.
+    pub(crate) async fn connect_narrowly(&self) -> Client {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(64 * 1024).unwrap();
+        Client(BufReader::new(socket.connect(self.address).await.unwrap()))
     }
 }
 
