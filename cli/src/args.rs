@@ -7,12 +7,13 @@ use clap::{ArgGroup, Args, Parser, Subcommand};
 use synctable::encrypted::Anchor;
 use synctable::http::Dialect;
 use synctable::query::{Expr, Query};
-use synctable::{NameError, QueryId, RecordId, StoreUrl, TableName};
+use synctable::{QueryId, RecordId, StoreUrl, TableName};
 
 use crate::door::Door;
 use crate::errors::Failure;
 use crate::filters::{filter, odata};
 use crate::identity::Identity;
+use crate::values::{anchor, days, id, query_id, seconds, served_table, table};
 use crate::way::Way;
 
 /// Tables that work offline and sync with a table server.
@@ -53,6 +54,9 @@ pub(crate) struct Globals {
         default_value = "sqlite:synctable.db"
     )]
     pub(crate) store: StoreUrl,
+    /// Whether `--store` was given.
+    #[arg(skip)]
+    pub(crate) names_store: bool,
     /// The key of an encrypted store: 32 raw bytes or 64 hex digits
     #[arg(
         long,
@@ -65,7 +69,7 @@ pub(crate) struct Globals {
     #[arg(long, global = true, value_name = "VAR")]
     pub(crate) passphrase_env: Option<String>,
     /// How far an encrypted store is known to have come, as `inspect` says it; an older copy is refused
-    #[arg(long, global = true, value_name = "N")]
+    #[arg(long, global = true, value_name = "N", value_parser = anchor)]
     pub(crate) at_least: Option<Anchor>,
     /// The base URL of the table server; the store remembers it
     // Only `verify` takes it without a URL.
@@ -126,18 +130,10 @@ pub(crate) enum Verb {
         after_help = "ODATA is a query as in a URL, where percent-escapes are decoded, or a filter alone, which is plain text. Examples:\n  \
         synctable query todoitem '$filter=complete eq false&$orderby=text desc&$top=5&$select=id,text'\n  \
         synctable query todoitem \"startswith(text,'Oat')\"\n  \
+        synctable query todoitem --filter 'complete eq false' '$orderby=text desc'\n  \
         synctable query todoitem '$count=true&$top=0'"
     )]
-    Query {
-        #[arg(value_parser = table)]
-        table: TableName,
-        /// $filter, $orderby, $skip, $top, $select, $count, joined with &; or a filter
-        #[arg(value_parser = odata, allow_hyphen_values = true)]
-        odata: Option<Query>,
-        /// Say how the store would find the records instead of showing them
-        #[arg(long)]
-        explain: bool,
-    },
+    Query(Box<QueryArgs>),
     /// Add or replace records from JSON lines
     #[command(
         after_help = "FILE is a path, or - for standard input. A line with the id of a record replaces it. A bad line ends the \
@@ -322,6 +318,21 @@ pub(crate) enum Verb {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct QueryArgs {
+    #[arg(value_parser = table)]
+    pub(crate) table: TableName,
+    /// $filter, $orderby, $skip, $top, $select, $count, joined with &; or a filter
+    #[arg(value_parser = odata, allow_hyphen_values = true)]
+    pub(crate) odata: Option<Query>,
+    /// Only records that match this OData filter, which is plain text
+    #[arg(long, value_name = "F", value_parser = filter, allow_hyphen_values = true)]
+    pub(crate) filter: Option<Expr>,
+    /// Say how the store would find the records instead of showing them
+    #[arg(long)]
+    pub(crate) explain: bool,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct OneRecord {
     #[arg(value_parser = table)]
     pub(crate) table: TableName,
@@ -442,50 +453,4 @@ pub(crate) struct RekeyArgs {
     /// The environment variable with the new passphrase
     #[arg(long, value_name = "VAR")]
     pub(crate) new_passphrase_env: Option<String>,
-}
-
-fn table(text: &str) -> Result<TableName, NameError> {
-    TableName::new(text)
-}
-
-fn id(text: &str) -> Result<RecordId, NameError> {
-    RecordId::new(text)
-}
-
-fn query_id(text: &str) -> Result<QueryId, NameError> {
-    QueryId::new(text)
-}
-
-fn seconds(text: &str) -> Result<Duration, &'static str> {
-    text.parse()
-        .ok()
-        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
-        .filter(|time| !time.is_zero())
-        .ok_or("give a number of seconds above 0")
-}
-
-fn days(text: &str) -> Result<Duration, &'static str> {
-    const HOUR: u64 = 60 * 60;
-    let (number, seconds) = match (text.strip_suffix('d'), text.strip_suffix('h')) {
-        (Some(days), _) => (days, 24 * HOUR),
-        (_, Some(hours)) => (hours, HOUR),
-        _ => ("", 0),
-    };
-    number
-        .parse()
-        .ok()
-        .filter(|number| *number > 0)
-        .and_then(|number: u64| number.checked_mul(seconds))
-        .map(Duration::from_secs)
-        .ok_or("give a number of days or hours above 0, such as 90d or 12h")
-}
-
-fn served_table(text: &str) -> Result<(TableName, Deletes), String> {
-    let (name, deletes) = match text.split_once(':') {
-        None => (text, Deletes::Forgotten),
-        Some((name, "soft-delete")) => (name, Deletes::Kept),
-        Some(_) => return Err("only ':soft-delete' may follow the name".into()),
-    };
-    let name = TableName::new(name).map_err(|error| error.to_string())?;
-    Ok((name, deletes))
 }

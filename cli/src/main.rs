@@ -14,6 +14,7 @@ mod progress;
 mod rounds;
 mod run;
 mod signals;
+mod values;
 mod verbs;
 mod way;
 

@@ -2,8 +2,9 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
 use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{CommandFactory as _, FromArgMatches as _};
 use synctable::kv::files;
 
 use crate::args::{Cli, Verb};
@@ -18,7 +19,7 @@ use crate::verbs::{
 const FILES: usize = 8;
 
 pub(crate) fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match parsed() {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };
@@ -44,6 +45,13 @@ pub(crate) fn main() -> ExitCode {
         (Err(failure), _) => failure.report(),
         (Ok(_), Err(error)) => Failure::from(error).report(),
     }
+}
+
+fn parsed() -> Result<Cli, clap::Error> {
+    let matches = Cli::command().try_get_matches()?;
+    let mut cli = Cli::from_arg_matches(&matches)?;
+    cli.globals.names_store = matches.value_source("store") == Some(ValueSource::CommandLine);
+    Ok(cli)
 }
 
 /// Help goes to standard output; an error becomes one line.
@@ -80,16 +88,16 @@ async fn run(cli: &Cli, output: &mut Output) -> Result<Done, Failure> {
         Verb::Replace(args) => records::replace(globals, output, args).await,
         Verb::Get(args) => records::get(globals, output, args).await,
         Verb::Delete(args) => records::delete(globals, output, args).await,
-        Verb::Query {
-            table,
-            odata,
-            explain,
-        } => {
-            let query = odata.clone().unwrap_or_default();
-            if *explain {
-                records::explain(globals, output, table, &query).await
+        Verb::Query(args) => {
+            let mut query = args.odata.clone().unwrap_or_default();
+            if let Some(filter) = &args.filter {
+                // Both must match, should there be a filter in each.
+                query = query.filter(filter.clone());
+            }
+            if args.explain {
+                records::explain(globals, output, &args.table, query).await
             } else {
-                records::query(globals, output, table, query).await
+                records::query(globals, output, &args.table, query).await
             }
         }
         Verb::Import { table, file } => import_export::import(globals, output, table, file).await,

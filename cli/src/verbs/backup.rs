@@ -20,7 +20,16 @@ pub(crate) async fn backup(
     args: &BackupArgs,
 ) -> Result<Done, Failure> {
     let (from, to) = match &args.to {
-        Some(to) => (url(&args.place)?, to),
+        Some(to) => {
+            let from = url(&args.place)?;
+            if globals.names_store && from != globals.store {
+                return Err(Failure::bad_input(format!(
+                    "{from} and --store {} are two stores; name the one to back up once",
+                    globals.store
+                )));
+            }
+            (from, to)
+        }
         None => (globals.store.clone(), &args.place),
     };
     let path = target(&from, to)?;

@@ -3,7 +3,7 @@
 use serde_json::json;
 use serde_json::value::RawValue;
 use synctable::query::Query;
-use synctable::store::{LocalStore as _, StoreErrorKind};
+use synctable::store::StoreErrorKind;
 use synctable::sync::SyncTable;
 use synctable::{Draft, Error, IdSource as _, Record, TableName, UuidV7};
 
@@ -112,13 +112,11 @@ pub(crate) async fn query(
     query: Query,
 ) -> Result<Done, Failure> {
     let work = async |device: &Device| {
-        let store = device.sync.store();
+        let handle: SyncTable<Record> = device.sync.table(table.as_str())?;
+        let query = handle.asked(query);
         let mut found = false;
         if query.total {
-            let count = match store.count(table, &query).await {
-                Err(error) if error.kind() == StoreErrorKind::UnknownTable => 0,
-                count => count?,
-            };
+            let count = handle.count(&query).await?;
             found = count > 0;
             output.answer(&json!({"count": count}), || {
                 format!("{count} records match")
@@ -144,23 +142,30 @@ pub(crate) async fn explain(
     globals: &Globals,
     output: &mut Output,
     table: &TableName,
-    query: &Query,
+    query: Query,
 ) -> Result<Done, Failure> {
-    let work = async |device: &Device| Ok(device.sync.store().explain(table, query).await?);
+    let work = async |device: &Device| {
+        let handle: SyncTable<Record> = device.sync.table(table.as_str())?;
+        let query = handle.asked(query);
+        // Not by the handle, which would make the table.
+        Ok(device.sync.store().explain(table, &query).await?)
+    };
     let plan = globals.with_device(Access::Inspect, work).await?;
     let plan = plan.to_string();
     output.answer(&json!({"plan": plan}), || plan.clone())?;
     Ok(Done::All)
 }
 
-/// Hands over the records of a query, a page at a time. A table that nobody used yet has none.
+/// Hands over the records of a query, a page at a time, as the table means it. A table that nobody used yet has none.
 pub(crate) async fn for_each(
     device: &Device,
     table: &TableName,
     mut query: Query,
     mut use_record: impl FnMut(&Record, &Query) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
-    query.page = Some(PAGE);
+    // All pages are asked for at one time.
+    let handle: SyncTable<Record> = device.sync.table(table.as_str())?;
+    query = handle.asked(query).page(PAGE);
     loop {
         let page = match device.sync.store().query(table, &query).await {
             Err(error) if error.kind() == StoreErrorKind::UnknownTable => return Ok(()),

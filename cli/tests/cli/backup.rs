@@ -216,6 +216,24 @@ fn nothing_is_replaced_and_no_other_kind_is_made() {
     }
     device.run(&["backup", "sqlite:none.db", "x"]).expect(1);
     assert!(!device.folder().join("none.db").exists());
+    // Which of two stores is meant is not guessed.
+    let two = [
+        "--store",
+        "sqlite:synctable.db",
+        "backup",
+        "sqlite:b.db",
+        "x",
+    ];
+    let said = device.run(&two).expect(2).err;
+    assert!(said.contains("two stores"), "{said}");
+    let behind = [
+        "backup",
+        "sqlite:b.db",
+        "x",
+        "--store",
+        "sqlite:synctable.db",
+    ];
+    device.run(&behind).expect(2);
     let memory = device.run(&["--store", "memory:", "backup", "x"]).expect(1);
     assert!(memory.err.contains("no files"), "{memory:?}");
     assert!(!device.folder().join("x").exists());

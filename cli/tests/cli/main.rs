@@ -23,6 +23,7 @@ mod import_export;
 mod keys;
 mod kit;
 mod network;
+mod reading;
 mod records;
 mod secrets;
 mod two_devices;

@@ -77,8 +77,15 @@ impl<T> SyncTable<T> {
 
     /// How many records match the query's filter.
     pub async fn count(&self, query: &Query) -> Result<u64, Error> {
-        let store = &self.context.inner.store;
-        Ok(or_nothing(store.count(&self.name, query).await)?)
+        let (store, query) = (&self.context.inner.store, self.asked(query.clone()));
+        Ok(or_nothing(store.count(&self.name, &query).await)?)
+    }
+
+    /// The query as this table means it: members under their declared names, and the present in place of `now()`. Whoever asks the
+    /// [`store`](SyncContext::store) itself does this first, once for all pages; queries and counts of this table do it themselves.
+    #[must_use]
+    pub fn asked(&self, query: Query) -> Query {
+        self.context.inner.asked(&self.name, query)
     }
 
     /// True when a record with this id is here.
