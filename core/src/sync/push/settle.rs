@@ -33,8 +33,12 @@ impl Inner {
             |answered, slot, batch| {
                 let table = self.tables.get(&answered.table);
                 let met = met_since(slot, answered);
+                let kept = slot.kept_apart(answered.seq);
                 let settled = settle_one(slot, batch, answered, &table, asks)?;
                 show_newer(slot, answered.seq, met);
+                if let Some(kept) = kept {
+                    slot.put_back(answered.seq, kept);
+                }
                 Ok(settled)
             },
         );

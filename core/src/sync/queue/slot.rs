@@ -67,6 +67,10 @@ pub(crate) struct Slot {
     pub(crate) now: Timestamp,
 }
 
+/// The record of a table that is local only by now, beside an operation about another content; none where it was deleted since.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct KeptApart(Option<Record>);
+
 impl Slot {
     /// The state as the store holds it; `operations` oldest first.
     pub(crate) fn new(
@@ -161,6 +165,13 @@ impl Slot {
             _ => record,
         });
         if self.local_only {
+            // What was queued before may still go; what is changed from now on may not go with it.
+            if let Some(last) = self.operations.last_mut()
+                && last.kind != OperationKind::Delete
+                && last.item.is_none()
+            {
+                last.item.clone_from(&self.record);
+            }
             self.record = new;
             return Ok(());
         }
@@ -253,6 +264,33 @@ impl Slot {
         self.operations
             .iter_mut()
             .find(|operation| operation.seq == seq)
+    }
+
+    /// The record as it is here, where the table is local only by now and the operation that left before is about another content: what
+    /// becomes of the operation does not touch it.
+    pub(crate) fn kept_apart(&mut self, seq: u64) -> Option<KeptApart> {
+        let (local_only, record) = (self.local_only, self.record.clone());
+        let operation = self.find(seq).filter(|_| local_only)?;
+        let sends = match operation.kind {
+            OperationKind::Delete => None,
+            _ => Some(operation.item.as_ref()?),
+        };
+        (sends != record.as_ref()).then_some(KeptApart(record))
+    }
+
+    /// Puts the record back that was [kept apart](Self::kept_apart); the operation, if it is still queued, goes on with what it is about.
+    pub(crate) fn put_back(&mut self, seq: u64, KeptApart(kept): KeptApart) {
+        let settled = std::mem::replace(&mut self.record, kept);
+        if let Some(record) = self.record.take() {
+            let system = settled.as_ref().map(|settled| settled.system().clone());
+            self.record = Some(record.with_system(system.unwrap_or_default()));
+        }
+        if let Some(operation) = self.find(seq)
+            && operation.kind != OperationKind::Delete
+            && operation.item.is_none()
+        {
+            operation.item = settled;
+        }
     }
 
     /// Joins the operations behind `seq` back into it: it is now known that it had no effect, so there is

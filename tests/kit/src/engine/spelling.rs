@@ -184,3 +184,48 @@ pub async fn records_that_nothing_sends_are_queued_when_asked<H: Harness>(harnes
     assert!(rows.iter().all(|row| row.version().is_some()), "{rows:?}");
     device.is_in_sync().await;
 }
+
+/// What is changed after a table became local only never leaves the device, neither by itself nor with what was queued before; and what
+/// comes of that changes nothing here.
+pub async fn edits_of_a_table_that_became_local_only_stay_here<H: Harness>(harness: &H) {
+    let server = exact();
+    let synced = declare(&todo(), TableSchema::new());
+    let device = Device::built(harness, &server, |builder| builder.schema(synced)).await;
+    for name in ["a", "b", "c", "d", "e"] {
+        device.insert(name, 1).await;
+    }
+    device.push().await;
+    device.set("a", 2).await;
+    device.set("b", 2).await;
+    device.delete("c").await;
+    device.set("e", 2).await;
+    device.insert("f", 2).await;
+    // Somebody else was faster with one of them.
+    server.set("e", 9);
+
+    let local = declare(&todo(), TableSchema::new().with_local_only());
+    let device = Device::over(Arc::clone(&device.store), &server, |it| it.schema(local)).await;
+    device.set("a", 3).await;
+    device.set("a", 4).await;
+    device.delete("b").await;
+    device.insert("c", 3).await;
+    device.set("d", 3).await;
+    device.set("e", 3).await;
+    device.set("f", 3).await;
+    let report = device.push().await;
+    assert_eq!((report.pushed, report.conflicts), (4, 1), "{report:?}");
+    let there: Vec<_> = ["a", "b", "c", "d", "e", "f"]
+        .map(|name| server.n(name))
+        .into();
+    let expected = [Some(2), Some(2), None, Some(1), Some(9), Some(2)];
+    assert_eq!(there, expected);
+    let mut here = Vec::new();
+    for name in ["a", "b", "c", "d", "e", "f"] {
+        here.push(device.n(name).await);
+    }
+    assert_eq!(here, [Some(4), None, Some(3), Some(3), Some(3), Some(3)]);
+    let parked = device.sync.parked().await.expect("the queue");
+    let about = parked[0].conflict.local.as_ref().expect("an edit");
+    assert_eq!(about.body(), r#"{"n":2}"#);
+    device.is_sound().await;
+}

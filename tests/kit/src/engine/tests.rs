@@ -177,6 +177,7 @@ macro_rules! engine_tests {
             stores_with_other_spellings_go_on
             ids_of_other_records_are_refused
             records_that_nothing_sends_are_queued_when_asked
+            edits_of_a_table_that_became_local_only_stay_here
         }
         $crate::__engine_tests! { $harness, $run, pull:
             full_pull_brings_everything

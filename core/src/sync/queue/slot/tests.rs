@@ -71,6 +71,33 @@ fn an_edit_of_a_sent_record_freezes_what_was_sent() {
 }
 
 #[test]
+fn an_edit_of_a_table_that_became_local_only_is_kept_from_what_is_queued() {
+    let mut next = seqs();
+    let mut synced = slot(None);
+    let first = Intent::Insert(record(r#"{"id":"a","n":1}"#));
+    synced.apply(&first, &mut next).unwrap();
+    for change in [
+        Intent::Update(Draft::from_json(r#"{"n":2}"#).unwrap()),
+        Intent::Update(Draft::from_json(r#"{"n":3}"#).unwrap()),
+        Intent::Delete,
+    ] {
+        let mut slot = synced.clone().local_only(true);
+        slot.apply(&change, &mut next).unwrap();
+        let queued = slot.operations.first().unwrap();
+        assert_eq!(queued.kind, OperationKind::Insert, "{change:?}");
+        assert_eq!(queued.item.as_ref().unwrap().body(), r#"{"n":1}"#);
+        let here = slot.record.clone();
+        let kept = slot.kept_apart(1).unwrap();
+        assert_eq!(kept, KeptApart(here.clone()));
+        slot.record = Some(record(r#"{"id":"a","version":"v1","n":1}"#));
+        slot.operations.clear();
+        slot.put_back(1, kept);
+        let members = |record: &Option<Record>| record.as_ref().map(|it| it.body().to_owned());
+        assert_eq!(members(&slot.record), members(&here), "{change:?}");
+    }
+}
+
+#[test]
 fn a_sent_insert_and_a_delete_leave_a_delete() {
     let mut slot = slot(None);
     let mut next = seqs();
