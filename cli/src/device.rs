@@ -7,10 +7,9 @@ use std::time::Duration;
 use synctable::encrypted::Sealed;
 use synctable::http::{Dialect, HttpTransport, HttpTransportBuilder};
 use synctable::kv::KvBackend;
-use synctable::query::Query;
-use synctable::store::{LocalStore, StoreErrorKind};
-use synctable::sync::SyncContext;
-use synctable::{Missing, OpenedStore, Schema, StoreUrl, TableName};
+use synctable::store::LocalStore;
+use synctable::sync::{StoreRole, SyncContext, store_role};
+use synctable::{Missing, OpenedStore, Schema, StoreUrl};
 
 use crate::args::Globals;
 use crate::errors::{Failure, NO_REMOTE, say};
@@ -306,33 +305,23 @@ pub(crate) async fn refuse_nothing(store: &dyn LocalStore, url: &StoreUrl) -> Re
 
 /// Local changes in the store of a server would go past its commit times.
 async fn refuse_server_store(store: &dyn LocalStore) -> Result<(), Failure> {
-    if has_rows(store, "__server_sequences").await? {
-        return Err(Failure::failed(
+    match store_role(store).await? {
+        StoreRole::Server => Err(Failure::failed(
             "the store is that of a server; choose another --store for the device",
-        ));
+        )),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// A server over the store of a device would show records that were never pushed, one over half a copy would miss some.
 pub(crate) async fn refuse_device_store(store: &dyn LocalStore) -> Result<(), Failure> {
-    if has_rows(store, "__copy").await? {
-        return Err(Failure::failed(
+    match store_role(store).await? {
+        StoreRole::HalfCopy => Err(Failure::failed(
             "the store is a copy that was cut off; copy again, or remove it",
-        ));
-    }
-    if has_rows(store, "__operations").await? || has_rows(store, "__delta").await? {
-        return Err(Failure::failed(
+        )),
+        StoreRole::Device => Err(Failure::failed(
             "the store is that of a device; choose another --store for the server",
-        ));
-    }
-    Ok(())
-}
-
-async fn has_rows(store: &dyn LocalStore, table: &'static str) -> Result<bool, Failure> {
-    match store.count(&TableName::system(table), &Query::all()).await {
-        Ok(count) => Ok(count > 0),
-        Err(error) if error.kind() == StoreErrorKind::UnknownTable => Ok(false),
-        Err(error) => Err(error.into()),
+        )),
+        _ => Ok(()),
     }
 }

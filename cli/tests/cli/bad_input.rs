@@ -5,7 +5,7 @@ use std::fs;
 
 use serde_json::json;
 
-use crate::kit::{Device, Ran, command, lines};
+use crate::kit::{Device, Ran, Server, command, lines};
 
 /// Command lines that end with exit code 2 before any store is made.
 const BAD: &[&[&str]] = &[
@@ -240,11 +240,41 @@ fn a_store_that_was_cut_is_refused() {
 #[test]
 fn the_stores_of_servers_and_devices_are_told_apart() {
     let device = Device::new();
-    device.ok(&["insert", "todo", "{}"]);
-    let refused = device
-        .run(&["serve", "--any-table", "--listen", "127.0.0.1:0"])
-        .expect(1);
-    assert!(refused.err.contains("that of a device"), "{refused:?}");
+    let serve = ["serve", "--table", "todo", "--listen", "127.0.0.1:0"];
+    device.ok(&["insert", "todo", r#"{"id":"a"}"#]);
+    let cancelled = device.seq();
+    let is_refused = || {
+        let refused = device.run(&serve).expect(1);
+        assert!(refused.err.contains("that of a device"), "{refused:?}");
+    };
+    is_refused();
+    // A device whose queue is empty is one, too, and so is one that has no record.
+    device.ok(&["discard", &cancelled]);
+    is_refused();
+    device.ok(&["purge", "todo"]);
+    is_refused();
+}
+
+#[test]
+fn a_server_without_a_record_has_its_store_to_itself() {
+    let server = Server::new(&["--table", "todo", "--store", "sqlite:s.db"]);
+    let store = format!("sqlite:{}", server.folder().join("s.db").display());
+    let device = Device::new();
+    let run = |verb: &[&str]| device.run(&[&["--store", &store], verb].concat());
+    let refused = |verb: &[&str]| {
+        let refused = run(verb).expect(1);
+        assert!(refused.err.contains("that of a server"), "{refused:?}");
+    };
+    refused(&["insert", "todo", "{}"]);
+    // A look at it makes no device of it.
+    run(&["inspect"]).expect(0);
+    refused(&["insert", "todo", "{}"]);
+    // It is a server's for others, and goes on as one.
+    let other = Device::of(&server);
+    other.ok(&["insert", "todo", r#"{"id":"a"}"#]);
+    assert_eq!(other.ok(&["push"]).line()["pushed"], 1);
+    refused(&["insert", "todo", "{}"]);
+    assert_eq!(run(&["query", "todo"]).expect(0).lines().len(), 1);
 }
 
 #[cfg(unix)]

@@ -23,7 +23,7 @@ mod tables;
 
 pub use admin::backup::backup_store;
 pub use admin::copy::{CopyReport, copy_store};
-pub use admin::examine::{Examination, ExaminedTable, StoreRole, examine};
+pub use admin::examine::{Examination, ExaminedTable, StoreRole, examine, store_role};
 pub use admin::inspect::{
     Finding, Inspection, PullToken, TableStatus, UnknownValue, UnknownValues,
 };

@@ -16,6 +16,8 @@ use crate::timestamp::Timestamp;
 
 /// Records that are read at once.
 const PAGE: u32 = 500;
+/// The table of a server with the last commit time of each of its tables.
+const SEQUENCES: &str = "__server_sequences";
 /// The rows of settings have ids that begin so.
 const SETTING: &str = "setting|";
 
@@ -82,21 +84,14 @@ pub struct ExaminedTable {
 
 /// Looks at a store that no context need have opened: reads only, and makes nothing that is missing.
 pub async fn examine(store: &dyn LocalStore) -> Result<Examination, Error> {
-    let mut found = Examination::default();
-    if copy::is_unfinished(store).await? {
-        found.role = StoreRole::HalfCopy;
-        return Ok(found);
-    }
-    let sequences = TableName::system("__server_sequences");
-    if !rows(store, &sequences).await?.is_empty() {
-        found.role = StoreRole::Server;
+    let mut found = Examination {
+        role: store_role(store).await?,
+        ..Examination::default()
+    };
+    if found.role != StoreRole::Device {
         return Ok(found);
     }
     let meta = rows(store, &META).await?;
-    if meta_text(&meta, "store")?.is_none() {
-        return Ok(found);
-    }
-    found.role = StoreRole::Device;
     let schema = match meta_text(&meta, "schema")? {
         Some(schema) => Schema::from_json(&schema)?,
         None => Schema::new(),
@@ -128,6 +123,42 @@ pub async fn examine(store: &dyn LocalStore) -> Result<Examination, Error> {
         });
     }
     Ok(found)
+}
+
+/// Who uses a store: some rows are read, whatever is in it, and nothing is written.
+///
+/// A device and a server tell each other's store from the time on when they first opened it, also where neither has written a record.
+pub async fn store_role(store: &dyn LocalStore) -> Result<StoreRole, Error> {
+    if copy::is_unfinished(store).await? {
+        return Ok(StoreRole::HalfCopy);
+    }
+    let sequences = TableName::system(SEQUENCES);
+    if has_rows(store, &sequences).await? {
+        return Ok(StoreRole::Server);
+    }
+    let served = store.schema().await?.table(&sequences).is_some();
+    let opened = copy::identity(store).await?.is_some();
+    // Whoever looks into a server's store as a device does leaves an identity in it and nothing else; and earlier releases let a server
+    // begin in a device's store.
+    let used = opened
+        && (store
+            .get_one(&META, &RecordId::system("schema"))
+            .await?
+            .is_some()
+            || has_rows(store, &OPERATIONS).await?
+            || has_rows(store, &DELTA).await?);
+    Ok(match (served, opened) {
+        (true, _) if !used => StoreRole::Server,
+        (_, true) => StoreRole::Device,
+        _ => StoreRole::New,
+    })
+}
+
+async fn has_rows(store: &dyn LocalStore, table: &TableName) -> Result<bool, StoreError> {
+    match store.query(table, &Query::all().top(1)).await {
+        Err(error) if error.kind() == StoreErrorKind::UnknownTable => Ok(false),
+        page => Ok(!page?.records.is_empty()),
+    }
 }
 
 impl Examination {
