@@ -117,6 +117,13 @@ fn a_backup_that_is_killed_is_not_there() {
     assert!(cuts > 0, "no backup was cut");
     device.ok(&["backup", "backup.db"]);
     assert_eq!(drafts(device.folder()), 0);
+    // What is left goes with the next backup to whatever name in that folder.
+    for left in ["monday.db.new-1-0", "monday.db.new-1-0-journal"] {
+        fs::write(device.folder().join(left), "half").unwrap();
+    }
+    fs::write(device.folder().join("monday.db.new-1-0.lock"), "").unwrap();
+    device.ok(&["backup", "tuesday.db"]);
+    assert_eq!(drafts(device.folder()), 0);
     let restored = on(&device, "sqlite:backup.db", &["export", "todoitem"]);
     assert!(restored.out == device.export("todoitem"));
 }
@@ -237,4 +244,12 @@ fn nothing_is_replaced_and_no_other_kind_is_made() {
     let memory = device.run(&["--store", "memory:", "backup", "x"]).expect(1);
     assert!(memory.err.contains("no files"), "{memory:?}");
     assert!(!device.folder().join("x").exists());
+    let same = [
+        "--store",
+        "sqlite:synctable.db",
+        "backup",
+        "sqlite:synctable.db",
+        "x",
+    ];
+    device.ok(&same);
 }

@@ -48,6 +48,7 @@ pub(crate) fn backup(
 ) -> Result<(), StoreError> {
     let path = std::path::absolute(path).map_err(|error| io_error(path, error))?;
     files::check_vacant(&path)?;
+    files::remove_dead_drafts_around(&path);
     let draft = Draft::new(&path)?;
     let copy = KvStore::open(backend.copy_to(draft.path())?)?;
     let marked = if mark.writes().is_empty() {

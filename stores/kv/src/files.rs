@@ -13,7 +13,7 @@ pub use access::{
     create_private, create_private_folder, create_private_folders, exposure, make_private, private,
     warn_if_exposed,
 };
-pub use draft::{Draft, Taken, remove_dead_drafts, with_suffix};
+pub use draft::{Draft, Taken, remove_dead_drafts, remove_dead_drafts_around, with_suffix};
 
 /// What is said where the process may open no more files.
 pub const TOO_MANY_FILES: &str =

@@ -34,6 +34,7 @@ pub(crate) fn start(
 fn backup(mut options: Options, target: &Path, mark: &WriteBatch) -> Result<(), StoreError> {
     let target = std::path::absolute(target).map_err(|error| io_error(target, error))?;
     files::check_vacant(&target)?;
+    files::remove_dead_drafts_around(&target);
     let draft = Draft::of_file(&target)?;
     {
         // One statement of a connection of its own sees one moment, and nobody waits for it.

@@ -165,6 +165,36 @@ pub fn remove_dead_drafts(target: &Path) {
     }
 }
 
+/// Removes the drafts of whatever name in the folder of `target` that no living process makes: those of a backup, which is given another
+/// name each time, would stay for ever else. Only those go whose maker left its file for the lock, empty as it makes it, beside them. Best effort.
+pub fn remove_dead_drafts_around(target: &Path) {
+    let folder = match target.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let Ok(entries) = fs::read_dir(folder) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let Some(target) = target_of(&name) else {
+            continue;
+        };
+        let is_empty = |meta: fs::Metadata| meta.is_file() && meta.len() == 0;
+        if entry.metadata().is_ok_and(is_empty) {
+            remove_dead_drafts(&folder.join(target));
+        }
+    }
+}
+
+/// The name of what `lock`, the name of a file, is to become, if it is the lock of a draft.
+fn target_of(lock: &OsStr) -> Option<&str> {
+    let name = lock.to_str()?.strip_suffix(LOCK)?;
+    let ends = name.match_indices(NEW).map(|(at, _)| name.get(..at));
+    ends.flatten()
+        .find(|target| !target.is_empty() && draft_in(lock, OsStr::new(target)).is_some())
+}
+
 /// The name of the draft that the file `name` belongs to, if it is one of the store `of`.
 fn draft_in(name: &OsStr, of: &OsStr) -> Option<OsString> {
     let behind = name
@@ -177,9 +207,13 @@ fn draft_in(name: &OsStr, of: &OsStr) -> Option<OsString> {
         .chain([&LOCK])
         .rev()
         .find_map(|side| behind.strip_suffix(side))?;
-    let (process, number) = numbers.split_once('-')?;
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|it| it.is_ascii_digit());
-    if !is_number(process) || !is_number(number) {
+    let is_draft = |numbers: &str| {
+        let pair = numbers.split_once('-');
+        pair.is_some_and(|(process, number)| is_number(process) && is_number(number))
+    };
+    // An engine that makes its file under the name of a draft makes a draft of that.
+    if !numbers.split(NEW).all(is_draft) {
         return None;
     }
     let mut draft = of.to_owned();
@@ -278,6 +312,9 @@ mod tests {
             "a.db.new-1-0.lock",
             "a.db.new-22-3-journal",
             "a.db.new-4-4.lock",
+            "a.db.new-6-6.new-6-7",
+            "a.db.new-6-6.new-6-7-wal",
+            "a.db.new-6-6.new-6-7.lock",
         ] {
             fs::write(folder.0.join(dead), "x").unwrap();
         }
@@ -287,6 +324,7 @@ mod tests {
             "a.db",
             "a.db.new-1",
             "a.db.new-x-1",
+            "a.db.new-1-1.new-1",
             "a.db.new-1-0.bak",
             "b.a.db.new-1-0",
         ];
@@ -301,6 +339,35 @@ mod tests {
         assert_eq!(folder.names(), left);
         drop(living);
         assert_eq!(folder.names().len(), others.len());
+    }
+
+    #[test]
+    fn drafts_of_another_name_go_where_their_maker_left_its_lock() {
+        let folder = Folder::new("around");
+        let living = Draft::of_file(&folder.0.join("c.db")).unwrap();
+        for dead in ["a.db.new-1-0", "a.db.new-1-0-journal", "b.new-2-1.new-2-2"] {
+            fs::write(folder.0.join(dead), "x").unwrap();
+        }
+        for lock in ["a.db.new-1-0.lock", "b.new-2-1.new-2-2.lock"] {
+            fs::write(folder.0.join(lock), "").unwrap();
+        }
+        // Not ours: no lock, a lock with something in it, a name of another form.
+        let others = [
+            "d.new-1-0",
+            "e.new-1-0",
+            "e.new-1-0.lock",
+            "f.lock",
+            "g.new-1.lock",
+        ];
+        for other in others {
+            fs::write(folder.0.join(other), "x").unwrap();
+        }
+        remove_dead_drafts_around(&folder.0.join("z.db"));
+        let name = living.path().file_name().unwrap().to_str().unwrap();
+        let mut left: Vec<String> = others.map(String::from).to_vec();
+        left.extend([name.to_owned(), format!("{name}.lock")]);
+        left.sort();
+        assert_eq!(folder.names(), left);
     }
 
     #[test]
