@@ -11,7 +11,7 @@ use crate::store::{LocalStore, StoreError, StoreErrorKind};
 #[cfg(feature = "encrypted")]
 use crate::encrypted::{Anchor, Sealed};
 #[cfg(feature = "encrypted")]
-use crate::kv::{KvBackend, KvStore};
+use crate::kv::{KvBackend, KvStore, files};
 
 /// A store as a URL names it: `memory:`, `sqlite:PATH`, `redb:PATH`, `sled:PATH`, and `encrypted+sqlite:PATH`, `encrypted+redb:PATH`,
 /// `encrypted+sled:PATH`.
@@ -290,19 +290,52 @@ impl StoreUrl {
         };
         // What was there is not made anew.
         let create = missing == Missing::Make && known == Anchor::default();
-        // Before the engine makes a file that no store comes into.
         if create && !self.path.exists() {
+            // Before the engine makes a file that no store comes into.
             key.check_new()?;
+            self.make_sealed(&key)?;
         }
-        let sealed = Sealed::builder(self.engine(create)?)
-            .secret(key)
-            .create(create)
-            .at_least(known)
-            .open()?;
+        let engine = self.engine(&self.path, false)?;
+        if known == Anchor::default() {
+            self.check_holds_something(&engine)?;
+        }
+        let sealed = Sealed::builder(engine).secret(key).at_least(known).open()?;
         Ok(OpenedStore {
             store: Arc::new(KvStore::open(sealed.clone())?),
             sealed: Some(sealed),
         })
+    }
+
+    /// Makes a file or folder that has its name only with the store in it.
+    #[cfg(feature = "encrypted")]
+    fn make_sealed(&self, key: &StoreKey) -> Result<(), StoreError> {
+        files::folder_of(&self.path)?;
+        // The engine, which looks for the log of a file that is gone, does not see this name.
+        if self.kind == StoreKind::Sqlite
+            && let Some(stray) = files::stray(&self.path)?
+            // Unless another process has just made the file, and its log.
+            && !self.path.exists()
+        {
+            return Err(stray);
+        }
+        files::make_folder(&self.path, |draft| {
+            Sealed::make(self.engine(draft, true)?, key)
+        })
+    }
+
+    /// A file comes with its store in it, so one that holds nothing was emptied. A new store in it would look like one that was never used.
+    #[cfg(feature = "encrypted")]
+    fn check_holds_something(&self, engine: &Arc<dyn KvBackend>) -> Result<(), StoreError> {
+        let snapshot = engine.snapshot()?;
+        if snapshot.scan(&[][..]..&[u8::MAX; 64][..], 1)?.is_empty() {
+            let message = format!(
+                "{} holds nothing, so its store was taken out of it; put a backup in its place, or remove it if it is known that it never \
+                 held one",
+                files::shown(&self.path)
+            );
+            return Err(StoreError::new(StoreErrorKind::Tampered, message));
+        }
+        Ok(())
     }
 
     #[cfg(not(feature = "encrypted"))]
@@ -348,23 +381,19 @@ impl StoreUrl {
     /// The engine under an encrypted store.
     #[cfg(feature = "encrypted")]
     #[allow(unused_variables, reason = "without features there is nothing to make")]
-    fn engine(&self, create: bool) -> Result<Arc<dyn KvBackend>, StoreError> {
+    fn engine(&self, path: &Path, create: bool) -> Result<Arc<dyn KvBackend>, StoreError> {
         match self.kind {
             #[cfg(feature = "sqlite")]
             StoreKind::Sqlite => Ok(Arc::new(
-                crate::SqliteKv::builder(&self.path).create(create).open()?,
+                crate::SqliteKv::builder(path).create(create).open()?,
             )),
             #[cfg(feature = "redb")]
             StoreKind::Redb => Ok(Arc::new(
-                crate::RedbStore::builder(&self.path)
-                    .create(create)
-                    .backend()?,
+                crate::RedbStore::builder(path).create(create).backend()?,
             )),
             #[cfg(feature = "sled")]
             StoreKind::Sled => Ok(Arc::new(
-                crate::SledStore::builder(&self.path)
-                    .create(create)
-                    .backend()?,
+                crate::SledStore::builder(path).create(create).backend()?,
             )),
             #[cfg(not(all(feature = "sqlite", feature = "redb", feature = "sled")))]
             kind if kind != StoreKind::Memory => Err(feature_off(kind.as_str())),

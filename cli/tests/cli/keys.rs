@@ -2,11 +2,12 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
-use synctable::RedbStore;
 use synctable::kv::{KvBackend, KvBatch};
 use synctable::store::Durability;
+use synctable::{RedbStore, SledStore, SqliteKv};
 
 use crate::kit::{Device, Ran, command};
 
@@ -221,6 +222,54 @@ fn an_emptied_store_is_told() {
         assert!(refused.expect(1).err.contains("redb:a.redb holds nothing"));
     }
     assert_eq!(names(device.folder()), ["a.redb", "app.key"]);
+}
+
+/// Opens the engine under a store.
+type Open<'a> = &'a dyn Fn() -> Arc<dyn KvBackend>;
+
+/// The file of a sealed store comes with the store in it: one that holds nothing is not filled anew, and no key that is open to others
+/// gets into it.
+#[test]
+fn nothing_is_made_in_a_file_that_was_emptied() {
+    let device = Device::new();
+    device.ok(&["keygen", "app.key"]);
+    let path = |name: &str| device.folder().join(name);
+    let engines: [(&str, Open<'_>); 3] = [
+        ("sqlite", &|| {
+            Arc::new(SqliteKv::open(path("a.sqlite")).unwrap())
+        }),
+        ("redb", &|| {
+            let engine = RedbStore::builder(path("a.redb")).backend();
+            Arc::new(engine.unwrap())
+        }),
+        ("sled", &|| {
+            let engine = SledStore::builder(path("a.sled")).backend();
+            Arc::new(engine.unwrap())
+        }),
+    ];
+    for (name, engine) in engines {
+        let url = format!("encrypted+{name}:a.{name}");
+        let store = ["--store", &url, "--key-file", "app.key"];
+        let run = |verb: &[&str]| device.run(&[&store[..], verb].concat());
+        run(&["insert", "todo", r#"{"id":"a"}"#]).expect(0);
+        let emptied = engine();
+        let all = emptied
+            .snapshot()
+            .unwrap()
+            .scan(&[]..&[u8::MAX; 64], usize::MAX);
+        let mut batch = KvBatch::new(Durability::Immediate);
+        for (key, _) in all.unwrap() {
+            batch.delete(key);
+        }
+        emptied.write(&batch).unwrap();
+        emptied.close().unwrap();
+        for verb in READS.iter().copied().chain([&["insert", "todo", "{}"][..]]) {
+            let refused = run(verb).expect(1);
+            assert!(refused.err.contains("holds nothing"), "{name}: {refused:?}");
+        }
+        let told = run(&["doctor"]);
+        assert!(told.out.contains("go back to a backup"), "{told:?}");
+    }
 }
 
 #[test]

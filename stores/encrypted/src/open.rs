@@ -164,6 +164,28 @@ impl<B: KvBackend> SealedBuilder<B> {
     }
 }
 
+impl<B: KvBackend> Sealed<B> {
+    /// Makes a new store in an engine that holds nothing, and closes the engine. For whoever makes files under another name and gives them
+    /// theirs when the store is in them: then an engine that holds nothing has lost its store, whatever ended the making of it.
+    ///
+    /// # Errors
+    /// As those of [`SealedBuilder::open`]; [`NotAStore`](StoreErrorKind::NotAStore) if the engine holds something.
+    pub fn make(backend: B, secret: &Secret) -> Result<(), StoreError> {
+        let builder = SealedBuilder::new(backend);
+        let is_new = {
+            let snapshot = builder.backend.snapshot()?;
+            snapshot.scan(&[][..]..&[u8::MAX; 64][..], 1)?.is_empty()
+        };
+        let made = if is_new {
+            builder.made(secret).map(drop)
+        } else {
+            let message = "a new store cannot be made here: something is here already";
+            Err(StoreError::new(StoreErrorKind::NotAStore, message))
+        };
+        made.and(builder.backend.close())
+    }
+}
+
 /// What an engine holds, opened and compared.
 enum Found {
     Nothing,
