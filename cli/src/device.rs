@@ -1,6 +1,5 @@
 //! The device that a verb works on: the store, the queue in it, and the way to the server.
 
-use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +12,7 @@ use synctable::{Missing, OpenedStore, Schema, StoreUrl};
 
 use crate::args::Globals;
 use crate::errors::{Failure, NO_REMOTE, say};
+use crate::given::{self, WHOLE_FILE};
 use crate::key_options::KeyOptions;
 use crate::way::TOLD;
 
@@ -148,6 +148,7 @@ impl Globals {
         KeyOptions {
             file: self.key_file.as_deref(),
             passphrase_env: self.passphrase_env.as_deref(),
+            quiet: self.quiet,
         }
     }
 
@@ -250,9 +251,9 @@ impl Globals {
             return Ok(Schema::new());
         };
         let shown = path.display();
-        let text = fs::read_to_string(path).map_err(|error| {
-            Failure::bad_input(format!("the schema {shown} cannot be read: {error}"))
-        })?;
+        let bytes = given::read(path, WHOLE_FILE, "the schema ")?;
+        let text = String::from_utf8(bytes)
+            .map_err(|_| Failure::bad_input(format!("the schema {shown} is not UTF-8 text")))?;
         let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
         Schema::from_json(text).map_err(|error| Failure::from(error).within(&shown.to_string()))
     }

@@ -8,6 +8,7 @@ use clap::Args;
 use synctable::server::{BearerToken, HostName, Origin, TableServerBuilder, Tls};
 
 use crate::errors::Failure;
+use crate::given::{self, WHOLE_FILE};
 
 /// Options of `serve`.
 #[derive(Debug, Default, Args)]
@@ -95,6 +96,7 @@ pub(crate) struct Secrets {
 }
 
 fn tls(certificate: &Path, key: &Path) -> Result<Tls, Failure> {
+    let read = |path| given::read(path, WHOLE_FILE, "");
     Tls::from_pem(&read(certificate)?, &read(key)?).map_err(|error| {
         let of = format!("{} and {}", certificate.display(), key.display());
         Failure::bad_input(format!("{of}: {error}"))
@@ -102,19 +104,10 @@ fn tls(certificate: &Path, key: &Path) -> Result<Tls, Failure> {
 }
 
 fn token(variable: &str) -> Result<BearerToken, Failure> {
-    let token = std::env::var(variable).map_err(|_| {
-        Failure::bad_input(format!(
-            "the environment variable {variable} of --token-env is not set"
-        ))
-    })?;
+    let token = given::variable(variable, "of --token-env")?;
     BearerToken::new(&token).map_err(|error| {
         Failure::bad_input(format!("the environment variable {variable}: {error}"))
     })
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, Failure> {
-    std::fs::read(path)
-        .map_err(|error| Failure::bad_input(format!("{} cannot be read: {error}", path.display())))
 }
 
 #[cfg(test)]

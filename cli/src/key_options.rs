@@ -9,13 +9,19 @@ use synctable::kv::files::sync_folder;
 use synctable::{Missing, OpenedStore, StoreUrl};
 
 use crate::errors::{Failure, say};
+use crate::given;
 use crate::log;
+
+/// The most bytes that are read of a key file: a key has 66 at most, and what is longer is told to be no key.
+const KEY_FILE: u64 = 4096;
 
 /// The options that name a key.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct KeyOptions<'a> {
     pub(crate) file: Option<&'a Path>,
     pub(crate) passphrase_env: Option<&'a str>,
+    /// Nobody wants to hear warnings.
+    pub(crate) quiet: bool,
 }
 
 impl KeyOptions<'_> {
@@ -23,9 +29,7 @@ impl KeyOptions<'_> {
     pub(crate) fn secret(self) -> Result<Option<Secret>, Failure> {
         if let Some(path) = self.file {
             let shown = path.display();
-            let bytes = fs::read(path).map_err(|error| {
-                Failure::bad_input(format!("the key file {shown} cannot be read: {error}"))
-            })?;
+            let bytes = given::read(path, KEY_FILE, "the key file ")?;
             let key = RawKey::parse(&bytes)
                 .map_err(|error| Failure::bad_input(format!("the key file {shown}: {error}")))?;
             return Ok(Some(Secret::Raw(key)));
@@ -33,11 +37,7 @@ impl KeyOptions<'_> {
         let Some(variable) = self.passphrase_env else {
             return Ok(None);
         };
-        let text = std::env::var(variable).map_err(|_| {
-            Failure::bad_input(format!(
-                "the environment variable {variable} with the passphrase is not set"
-            ))
-        })?;
+        let text = given::variable(variable, "with the passphrase")?;
         let passphrase = Passphrase::new(text)
             .map_err(|error| Failure::bad_input(format!("{variable}: {error}")))?;
         Ok(Some(Secret::Passphrase(passphrase)))
@@ -84,7 +84,7 @@ impl KeyOptions<'_> {
             if missing == Missing::Make && !url.path().exists() {
                 secret = self.new_secret()?;
             } else if let Some(words) = self.exposed() {
-                say(&format!("warning: {words}"));
+                self.warn(&words);
             }
         }
         let opened = match known {
@@ -95,9 +95,15 @@ impl KeyOptions<'_> {
         if !log::shows_warnings()
             && let Some(exposure) = exposure
         {
-            say(&format!("warning: {exposure}"));
+            self.warn(&exposure);
         }
         Ok(opened)
+    }
+
+    fn warn(self, words: &str) {
+        if !self.quiet {
+            say(&format!("warning: {words}"));
+        }
     }
 
     /// What is to be said of a key file that others on this machine can read or change.

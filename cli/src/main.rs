@@ -5,6 +5,7 @@ mod device;
 mod door;
 mod errors;
 mod filters;
+mod given;
 mod identity;
 mod key_options;
 mod log;

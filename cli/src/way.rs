@@ -1,13 +1,13 @@
 //! The way to the server: what goes with each request, and where secrets may go.
 
-use std::path::{Path, PathBuf};
-use std::{env, fs};
+use std::path::PathBuf;
 
 use clap::Args;
 use synctable::http::{AuthHeader, Dialect, HttpTransport, HttpTransportBuilder, is_secret_header};
 use synctable::sync::SyncContext;
 
 use crate::errors::{Failure, say};
+use crate::given::{self, WHOLE_FILE};
 
 /// The setting under which a store remembers which secrets were told to go to which server: its URL, and behind it, line by line, where
 /// they come from.
@@ -49,14 +49,14 @@ impl Way {
             builder = builder.header(name, value);
         }
         for (name, variable) in &self.header_env {
-            builder = builder.secret_header(name, secret(variable, "--header-env")?);
+            builder = builder.secret_header(name, given::variable(variable, "of --header-env")?);
         }
         if let Some(variable) = &self.auth_env {
             let header = match dialect {
                 Dialect::Zumo2 | Dialect::Zumo3 => AuthHeader::XZumoAuth,
                 _ => AuthHeader::Bearer,
             };
-            builder = builder.token(secret(variable, "--auth-env")?, header);
+            builder = builder.token(given::variable(variable, "of --auth-env")?, header);
         }
         if !self.insecure && builder.would_expose_secrets() {
             return Err(Failure::bad_input(format!(
@@ -65,11 +65,14 @@ impl Way {
             )));
         }
         if let Some(path) = &self.ca_file {
-            builder = builder.trust_also(read(path)?);
+            builder = builder.trust_also(given::read(path, WHOLE_FILE, "")?);
         }
         match (&self.client_cert, &self.client_key) {
             (Some(certificate), Some(key)) => {
-                builder = builder.client_certificate(read(certificate)?, read(key)?);
+                builder = builder.client_certificate(
+                    given::read(certificate, WHOLE_FILE, "")?,
+                    given::read(key, WHOLE_FILE, "")?,
+                );
             }
             (None, None) => {}
             _ => {
@@ -150,19 +153,6 @@ impl Way {
         lines.extend(self.untold(url, told));
         lines.join("\n")
     }
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, Failure> {
-    fs::read(path)
-        .map_err(|error| Failure::bad_input(format!("{} cannot be read: {error}", path.display())))
-}
-
-fn secret(variable: &str, option: &str) -> Result<String, Failure> {
-    env::var(variable).map_err(|_| {
-        Failure::bad_input(format!(
-            "the environment variable {variable} of {option} is not set"
-        ))
-    })
 }
 
 fn header(text: &str) -> Result<(String, String), &'static str> {

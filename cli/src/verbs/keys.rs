@@ -37,6 +37,7 @@ pub(crate) async fn copy(
     let keys = KeyOptions {
         file: args.to_key_file.as_deref(),
         passphrase_env: args.to_passphrase_env.as_deref(),
+        quiet: globals.quiet,
     };
     // A bad key for the target is told before the source is opened.
     keys.secret_of(&args.to)?;
@@ -74,6 +75,7 @@ pub(crate) async fn rekey(
     let new = KeyOptions {
         file: args.new_key_file.as_deref(),
         passphrase_env: args.new_passphrase_env.as_deref(),
+        quiet: globals.quiet,
     };
     let new = new
         .new_secret()?

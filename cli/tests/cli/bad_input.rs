@@ -304,3 +304,44 @@ fn a_filter_by_the_present_says_what_to_write() {
     let ran = device.run(&pull).expect(2);
     assert!(ran.err.contains("write the time as a constant"), "{ran:?}");
 }
+
+/// A file without an end is given up at its bound, whichever option names it.
+#[cfg(unix)]
+#[test]
+fn files_that_never_end_are_refused() {
+    let device = Device::new();
+    fs::write(device.folder().join("key.pem"), "").unwrap();
+    let zero = "/dev/zero";
+    for options in [
+        &["--store", "encrypted+sqlite:e.db", "--key-file", zero][..],
+        &["--schema", zero],
+        &["--remote", "https://127.0.0.1:1", "--ca-file", zero],
+    ] {
+        let refused = device.run(&[options, &["sync"]].concat()).expect(2);
+        assert!(refused.err.contains("is larger than"), "{refused:?}");
+    }
+    let serve = [
+        "serve",
+        "--any-table",
+        "--tls-cert",
+        zero,
+        "--tls-key",
+        "key.pem",
+    ];
+    let refused = device.run(&serve).expect(2);
+    assert!(refused.err.contains("is larger than 16 MiB"), "{refused:?}");
+    assert_eq!(fs::read_dir(device.folder()).unwrap().count(), 1);
+}
+
+#[test]
+fn messages_name_what_is_wanted() {
+    let device = Device::new();
+    let at_least = ["--store", "encrypted+redb:a", "--at-least", "x", "pending"];
+    let refused = device.run(&at_least).expect(2);
+    assert!(
+        refused.err.contains("synctable inspect says"),
+        "{refused:?}"
+    );
+    let refused = device.run(&["query", "todo", "cast(n,Edm.Int32) eq 1"]);
+    assert!(refused.expect(2).err.contains("Edm.String"));
+}

@@ -153,6 +153,7 @@ fn a_store_that_others_may_read_is_told_once_and_used() {
         assert_eq!(said.line()["id"], "a");
         assert_eq!(said.err.lines().count(), 1, "{said:?}");
         assert!(said.err.starts_with("warning: "), "{said:?}");
+        assert_eq!(device.ok(&[&get[..], &["--quiet"]].concat()).err, "");
         let logged = Ran::of(
             command(device.folder())
                 .args(&get)

@@ -110,6 +110,8 @@ fn a_key_that_others_can_read_makes_no_store_and_opens_one_with_a_warning() {
             .starts_with("warning: the key file app.key is open to others")
     );
     assert_eq!(found.err.lines().count(), 1);
+    let quiet = run(&device, &["get", "todo", "a", "--quiet"]).expect(0);
+    assert_eq!(quiet.err, "");
 }
 
 #[test]

@@ -241,3 +241,35 @@ fn a_secret_that_is_not_there_is_told_before_anything_is_sent() {
     assert_eq!(server.requests(), 0);
     assert!(!device.store().exists());
 }
+
+#[cfg(unix)]
+#[test]
+fn a_variable_that_is_no_text_is_not_told_to_be_missing() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt as _;
+    let device = Device::new();
+    for options in [
+        &[
+            "--auth-env",
+            "SYNCTABLE_TEST_ODD",
+            "--remote",
+            "https://127.0.0.1:1",
+        ][..],
+        &[
+            "--passphrase-env",
+            "SYNCTABLE_TEST_ODD",
+            "--store",
+            "encrypted+sqlite:e.db",
+        ],
+    ] {
+        let odd = OsStr::from_bytes(b"secret\xff");
+        let mut command = command(device.folder());
+        command
+            .args(options)
+            .arg("sync")
+            .env("SYNCTABLE_TEST_ODD", odd);
+        let refused = Ran::of(&mut command).expect(2);
+        assert!(refused.err.contains("is not UTF-8 text"), "{refused:?}");
+        assert!(!refused.err.contains("secret"), "{refused:?}");
+    }
+}
