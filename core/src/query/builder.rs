@@ -327,7 +327,7 @@ literals! {
     i32 => |value| Literal::Int(value.into());
     u32 => |value| Literal::Int(value.into());
     i64 => |value| Literal::Int(value);
-    f64 => |value| if value.is_finite() { Literal::Float(value) } else { Literal::Null };
+    f64 => |value| if value.is_nan() { Literal::Null } else { Literal::Float(value) };
     &str => |value| Literal::String(value.to_owned());
     String => |value| Literal::String(value);
     &String => |value| Literal::String(value.clone());

@@ -61,7 +61,7 @@ pub enum Literal {
     Bool(bool),
     /// An integer.
     Int(i64),
-    /// Any other number; always finite.
+    /// Any other number, perhaps infinite, never NaN.
     Float(f64),
     /// Text.
     String(String),

@@ -13,13 +13,18 @@ const ERRORS: &[(&str, usize, &str)] = &[
     ("ä eq 'ö' ) ", 9, "expected an operator, found ')'"),
     ("a b", 2, "expected an operator, found 'b'"),
     ("a EQ 1", 2, "expected an operator, found 'EQ'"),
+    (
+        "a eq NaN",
+        5,
+        "there is no NaN here: what has no result is null, so write eq null",
+    ),
     ("nosuch(text) eq 1", 0, "unknown function 'nosuch'"),
     ("due lt now(1)", 7, "now takes no arguments, found 1"),
     ("due lt mindatetime(1)", 19, "expected ')', found '1'"),
     (
         "cast(a,Edm.Int32) eq 1",
         5,
-        "cannot cast to 'Edm.Int32'; known are Edm.DateTimeOffset, Edm.Date, Edm.TimeOfDay and Edm.Guid",
+        "cannot cast to 'Edm.Int32'; known are Edm.String for anything, and Edm.DateTimeOffset, Edm.Date, Edm.TimeOfDay and Edm.Guid for constants",
     ),
     (
         "cast(a eq b,Edm.Date) eq 1",
@@ -126,7 +131,7 @@ const ERRORS: &[(&str, usize, &str)] = &[
     (
         "a eq cast(1,Edm.Int32)",
         10,
-        "cannot cast to 'Edm.Int32'; known are Edm.DateTimeOffset, Edm.Date, Edm.TimeOfDay and Edm.Guid",
+        "cannot cast to 'Edm.Int32'; known are Edm.String for anything, and Edm.DateTimeOffset, Edm.Date, Edm.TimeOfDay and Edm.Guid for constants",
     ),
     (
         "a eq cast(1,Edm.Date)",

@@ -283,7 +283,7 @@ fn the_writer_names_what_it_cannot_say() {
         latitude: 0.0,
     };
     let guid = "af9619ff-8b86-d011-b42d-00cf4fc964ff";
-    let cases: [(Expr, Spelling, &str); 12] = [
+    let cases: [(Expr, Spelling, &str); 14] = [
         (
             parse_filter("geo.distance(a,b) lt 1").unwrap(),
             Spelling::V2,
@@ -298,6 +298,8 @@ fn the_writer_names_what_it_cannot_say() {
         (field("a/0").eq(1), Spelling::V4, "'0'"),
         (field("null").eq(1), Spelling::V2, "'null'"),
         (field("not").eq(1), Spelling::V2, "'not'"),
+        (field("INF").eq(1), Spelling::V4, "'INF'"),
+        (field("NaN").eq(1), Spelling::V4, "'NaN'"),
         (field(guid).eq(1), Spelling::V2, "'af9619ff"),
         (
             Expr::Call(Function::Replace, vec![1.into()]),

@@ -26,8 +26,8 @@ fn path() -> impl Strategy<Value = FieldPath> {
 }
 
 fn literal() -> impl Strategy<Value = Literal> {
-    use proptest::num::f64::{NEGATIVE, NORMAL, POSITIVE, SUBNORMAL, ZERO};
-    let float = POSITIVE | NEGATIVE | NORMAL | SUBNORMAL | ZERO;
+    use proptest::num::f64::{INFINITE, NEGATIVE, NORMAL, POSITIVE, SUBNORMAL, ZERO};
+    let float = POSITIVE | NEGATIVE | NORMAL | SUBNORMAL | ZERO | INFINITE;
     prop_oneof![
         Just(Literal::Null),
         any::<bool>().prop_map(Literal::Bool),

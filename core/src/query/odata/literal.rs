@@ -26,10 +26,31 @@ pub(super) fn cast(text: &str, kind: &str) -> Result<Literal, String> {
         "Edm.TimeOfDay" => time(text),
         "Edm.Guid" => guid(text),
         _ => Err(format!(
-            "cannot cast to {}; known are Edm.DateTimeOffset, Edm.Date, Edm.TimeOfDay and Edm.Guid",
+            "cannot cast to {}; known are Edm.String for anything, and Edm.DateTimeOffset, Edm.Date, Edm.TimeOfDay and Edm.Guid for \
+             constants",
             shown(kind)
         )),
     }
+}
+
+/// The number that is larger than all others, as a filter has it.
+pub(super) const INFINITY: &str = "INF";
+
+/// A word that is a constant, and never the name of a member.
+pub(super) fn word(word: &str) -> Option<Result<Literal, String>> {
+    Some(Ok(match word {
+        "null" => Literal::Null,
+        "true" => Literal::Bool(true),
+        "false" => Literal::Bool(false),
+        INFINITY => Literal::Float(f64::INFINITY),
+        // It equals nothing, so a filter that compares with it would find nothing without a word.
+        "NaN" => {
+            let message = "there is no NaN here: what has no result is null, so write eq null";
+            return Some(Err(message.to_owned()));
+        }
+        _ if is_guid(word) => Literal::Guid(word.to_owned()),
+        _ => return None,
+    }))
 }
 
 /// A word that starts with a digit.

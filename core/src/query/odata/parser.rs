@@ -2,7 +2,7 @@
 
 use super::error::{Limits, ODataError, Source, shown};
 use super::lexer::{Lexer, Token, is_name};
-use super::literal;
+use super::literal::{self, INFINITY};
 use crate::query::{BinaryOp, Direction, Expr, FieldPath, Function, Literal, OrderBy};
 use crate::timestamp::Timestamp;
 
@@ -333,6 +333,10 @@ impl<'a> Parser<'a> {
                     self.advance()?;
                     return self.literal(at, literal::number(&format!("-{word}")));
                 }
+                if self.token == Token::Word(INFINITY) {
+                    self.advance()?;
+                    return self.leaf(Literal::Float(f64::NEG_INFINITY));
+                }
                 let operand = self.unary(below)?;
                 // Two levels: the sign and the parentheses that keep it off a number.
                 self.node(Expr::Negate(Box::new(operand.expr)), operand.height, 2)
@@ -358,16 +362,13 @@ impl<'a> Parser<'a> {
             Token::Typed(prefix, text) => self.literal(at, literal::typed(prefix, &text)),
             Token::Number(word) => self.literal(at, literal::bare(word)),
             Token::Word(name) if self.token == Token::Symbol('(') => self.call(at, name, depth),
-            Token::Word("null") => self.leaf(Literal::Null),
-            Token::Word("true") => self.leaf(true),
-            Token::Word("false") => self.leaf(false),
-            Token::Word(word) if literal::is_guid(word) => {
-                self.leaf(Literal::Guid(word.to_owned()))
-            }
-            Token::Word(word) => {
-                let path = self.member(at, word)?;
-                self.leaf(Expr::Field(path))
-            }
+            Token::Word(word) => match literal::word(word) {
+                Some(literal) => self.literal(at, literal),
+                None => {
+                    let path = self.member(at, word)?;
+                    self.leaf(Expr::Field(path))
+                }
+            },
             token => Err(self.not_expected(at, "a value", &token)),
         }
     }

@@ -2,7 +2,7 @@
 
 use super::error::{Limits, WriteError, shown};
 use super::lexer::is_name;
-use super::literal::{is_guid, on_globe};
+use super::literal::{self, INFINITY, is_guid, on_globe};
 use crate::query::{BinaryOp, Direction, Expr, FieldPath, Function, Literal, OrderBy};
 use crate::timestamp::Timestamp;
 
@@ -235,7 +235,7 @@ impl Writer {
 
     fn field(&mut self, path: &FieldPath) -> Result<(), WriteError> {
         let text = member(path)?;
-        if matches!(text.as_str(), "null" | "true" | "false" | "not") || is_guid(&text) {
+        if text == "not" || literal::word(&text).is_some() {
             return Err(not_a_name(&text));
         }
         self.out.push_str(&text);
@@ -250,7 +250,11 @@ impl Writer {
             Literal::Int(value) => value.to_string(),
             // With a point or an exponent, so that it stays what it is.
             Literal::Float(value) if value.is_finite() => format!("{value:?}"),
-            Literal::Float(_) => return Err(WriteError::new("a number that is not finite")),
+            Literal::Float(value) if value.is_nan() => {
+                return Err(WriteError::new("a number that is not finite"));
+            }
+            Literal::Float(value) if *value > 0.0 => INFINITY.to_owned(),
+            Literal::Float(_) => format!("-{INFINITY}"),
             Literal::String(value) => quoted(value),
             Literal::DateTime(value) if older => older_date_time(*value),
             Literal::DateTime(value) => format!("cast({value},Edm.DateTimeOffset)"),
