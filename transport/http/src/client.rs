@@ -337,8 +337,8 @@ fn failure(
         let message = format!("cannot reach {place}: {refused}");
         return TransportError::new(Kind::Unreachable, message);
     } else if connecting {
-        let why = if cause::<rustls::Error>(&error).is_some() {
-            "no secure connection can be made; check its certificate"
+        let why = if let Some(error) = cause::<rustls::Error>(&error) {
+            insecure(error)
         } else {
             match io {
                 Some(io::ErrorKind::ConnectionRefused) => "it refuses connections; is it running?",
@@ -364,6 +364,34 @@ fn failure(
         (Kind::Broken, message)
     };
     TransportError::new(kind, message).with_source(error)
+}
+
+/// What is wrong with the way that a server secures its connections, and what to do.
+fn insecure(error: &rustls::Error) -> &'static str {
+    use rustls::CertificateError as Wrong;
+    let rustls::Error::InvalidCertificate(wrong) = error else {
+        return "no secure connection can be made; check its certificate";
+    };
+    match wrong {
+        Wrong::UnknownIssuer => {
+            "its certificate is signed by none that is trusted here; give the root certificate above it"
+        }
+        Wrong::NotValidForName | Wrong::NotValidForNameContext { .. } => {
+            "its certificate is for another name; ask for a name that is in it"
+        }
+        Wrong::Expired
+        | Wrong::ExpiredContext { .. }
+        | Wrong::NotValidYet
+        | Wrong::NotValidYetContext { .. } => {
+            "its certificate does not count at this time; renew it, or set the clock of this machine"
+        }
+        // The error behind it is of a type that has no name here.
+        Wrong::Other(other) if format!("{other:?}").contains("CaUsedAsEndEntity") => {
+            "its certificate is one for signing others (CA:TRUE), as openssl req -x509 makes it; give the server one that it has signed \
+             (CA:FALSE), and this side the root"
+        }
+        _ => "no secure connection can be made; check its certificate",
+    }
 }
 
 /// What a server finds wrong with a client's certificate, or with there being none.

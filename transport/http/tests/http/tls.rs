@@ -72,6 +72,40 @@ async fn asking() -> Server {
     Server::secured_by(tls, Reply::json(200, "[]")).await
 }
 
+/// What is wrong with the certificate of a server is told with what to do.
+#[tokio::test]
+async fn a_certificate_that_does_not_do_is_told_with_the_way_out() {
+    let ca = include_bytes!("../tls/ca.pem");
+    let tls = ServerConfig::builder_with_provider(default_provider().into())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(
+            vec![CertificateDer::from_pem_slice(ca).unwrap()],
+            PrivateKeyDer::from_pem_slice(include_bytes!("../tls/ca_key.pem")).unwrap(),
+        )
+        .unwrap();
+    let signer = Server::secured_by(tls, Reply::json(200, "[]")).await;
+    let elsewhere = other_server(Reply::json(200, "[]")).await;
+    let usual = Server::secure(Reply::json(200, "[]")).await;
+    for (server, root, words) in [
+        (&signer, ca.to_vec(), "(CA:TRUE)"),
+        (&elsewhere, OTHER.to_vec(), "for another name"),
+        (
+            &usual,
+            OTHER.to_vec(),
+            "signed by none that is trusted here",
+        ),
+    ] {
+        let builder = HttpTransport::builder(server.url()).trust_also(root);
+        let transport = builder.build().unwrap();
+        let page = transport.page(&todo(), &Query::all(), None).await;
+        let error = page.unwrap_err();
+        assert_eq!(error.kind(), Kind::Unreachable, "{error}");
+        assert!(error.to_string().contains(words), "{words}: {error}");
+    }
+}
+
 #[tokio::test]
 async fn roots_are_trusted_beside_others() {
     let server = Server::secure(Reply::json(200, "[]")).await;
