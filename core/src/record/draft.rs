@@ -67,6 +67,7 @@ impl Draft {
             id: self.id.unwrap_or_else(id),
             system: self.system,
             body: self.body,
+            revision: None,
         }
     }
 
@@ -77,6 +78,7 @@ impl Draft {
                 id,
                 system: self.system,
                 body: self.body,
+                revision: None,
             }),
             None => Err(RecordError::NoId),
         }

@@ -3,6 +3,7 @@
 mod draft;
 mod json;
 mod members;
+mod revision;
 mod shortest;
 
 use std::borrow::Cow;
@@ -19,6 +20,7 @@ pub use draft::Draft;
 pub(crate) use members::{
     Member, Places, body_text, members_of, push_json_str, same_object, same_value,
 };
+pub use revision::Revision;
 
 use shortest::shortest;
 
@@ -81,12 +83,22 @@ impl RecordError {
 /// assert_eq!(record.id().as_str(), "a");
 /// assert_eq!(record.body(), r#"{"title":"Milk","price":1.50}"#);
 /// ```
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Record {
     id: RecordId,
     system: SystemProperties,
     body: Arc<str>,
+    /// No part of what the record says: two that say the same are equal.
+    revision: Option<Revision>,
 }
+
+impl PartialEq for Record {
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id && self.system == other.system && self.body == other.body
+    }
+}
+
+impl Eq for Record {}
 
 /// The system properties other than the id.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -109,6 +121,7 @@ impl Record {
             id,
             system: draft.system,
             body: draft.body,
+            revision: None,
         })
     }
 
@@ -123,7 +136,21 @@ impl Record {
             id,
             system,
             body: body.into(),
+            revision: None,
         }
+    }
+
+    /// This record as a store has it, at that revision.
+    #[must_use]
+    pub fn at(mut self, revision: Revision) -> Self {
+        self.revision = Some(revision);
+        self
+    }
+
+    /// What the store that the record was read from calls this state of it; `None` on a record that was not read from a store, or was
+    /// changed since. It is no part of the record: it does not count when records are compared, and is not in their JSON.
+    pub fn revision(&self) -> Option<&Revision> {
+        self.revision.as_ref()
     }
 
     /// The id.
@@ -179,6 +206,7 @@ impl Record {
     #[must_use]
     pub fn with_system(mut self, system: SystemProperties) -> Self {
         self.system = system;
+        self.revision = None;
         self
     }
 
@@ -186,6 +214,7 @@ impl Record {
     #[must_use]
     pub fn with_id(mut self, id: RecordId) -> Self {
         self.id = id;
+        self.revision = None;
         self
     }
 
@@ -193,6 +222,7 @@ impl Record {
     #[must_use]
     pub fn with_body_of(mut self, other: &Self) -> Self {
         self.body = Arc::clone(&other.body);
+        self.revision = None;
         self
     }
 
@@ -274,6 +304,7 @@ impl Record {
             id: self.id.clone(),
             system: self.system.clone(),
             body: body_text(&members).into(),
+            revision: None,
         }
     }
 

@@ -1,7 +1,7 @@
 //! A batch of checks and writes: the only way to change a store.
 
 use crate::name::{RecordId, TableName};
-use crate::record::Record;
+use crate::record::{Record, Revision};
 
 /// Checks and writes that a store takes whole or not at all.
 ///
@@ -41,8 +41,24 @@ pub enum Expect {
     Absent,
     /// There is such a record.
     Present,
-    /// The record equals this one: system properties and body text alike.
+    /// The record is at this revision, which the same open store gave: nobody has written it since.
+    At(Revision),
+    /// The record equals this one: system properties and body text alike. For rows of a few bytes that the caller wrote itself, and need
+    /// not read first.
     Same(Box<Record>),
+}
+
+impl Expect {
+    /// That the record still is as it was read; `None` for one that was not there.
+    pub fn as_read(record: Option<&Record>) -> Self {
+        match record {
+            None => Self::Absent,
+            Some(record) => match record.revision() {
+                Some(revision) => Self::At(revision.clone()),
+                None => Self::Same(Box::new(record.clone())),
+            },
+        }
+    }
 }
 
 /// One change. The enum is exhaustive so that a new kind of write breaks stores that would miss it.
@@ -96,6 +112,13 @@ impl WriteBatch {
     #[must_use]
     pub fn expect_absent(mut self, table: &TableName, id: &RecordId) -> Self {
         self.check(table, id, Expect::Absent);
+        self
+    }
+
+    /// Demands that the record still is as `record` was read from this store.
+    #[must_use]
+    pub fn expect_as_read(mut self, table: &TableName, record: &Record) -> Self {
+        self.check(table, record.id(), Expect::as_read(Some(record)));
         self
     }
 

@@ -12,14 +12,18 @@ use crate::scan::Entries;
 
 /// What the entry [`Key::Format`] holds, before the number of the format.
 const FORMAT_NAME: &str = "synctable kv ";
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
+/// That of release 0.1: records have no revision.
+const FIRST: u32 = 1;
 /// What the same entry of a sealed store begins with.
 const SEALED_NAME: &[u8] = b"synctable sealed ";
 
 /// Declared tables and the state of their indexes.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Catalogue {
     pub(crate) schema: Schema,
+    /// The format that the store is known to have.
+    format: u32,
     /// Indexes whose entries are written with every record; others are declared at most.
     kept: BTreeMap<(TableName, String), State>,
 }
@@ -58,7 +62,31 @@ impl State {
     }
 }
 
+impl Default for Catalogue {
+    fn default() -> Self {
+        Self {
+            schema: Schema::default(),
+            format: FORMAT,
+            kept: BTreeMap::new(),
+        }
+    }
+}
+
 impl Catalogue {
+    /// True where an earlier release wrote the store, and this one has not yet.
+    pub(crate) fn is_older(&self) -> bool {
+        self.format < FORMAT
+    }
+
+    /// Notes this release's format, here and in a batch. That is all there is to an upgrade: the batch is the first with a record in
+    /// this release's layout, and records are read in each.
+    pub(crate) fn bring_forward(&mut self, batch: &mut KvBatch) {
+        if self.is_older() {
+            batch.put(Key::Format.encode(), format_entry());
+            self.format = FORMAT;
+        }
+    }
+
     pub(crate) fn table(&self, table: &TableName) -> Result<&TableSchema, StoreError> {
         self.schema
             .table(table)
@@ -155,11 +183,9 @@ impl Catalogue {
     }
 
     /// Notes the format and the declarations that `old` lacks.
-    pub(crate) fn declare(&self, old: &Schema, batch: &mut KvBatch) -> Result<(), StoreError> {
-        batch.put(
-            Key::Format.encode(),
-            format!("{FORMAT_NAME}{FORMAT}").into_bytes(),
-        );
+    pub(crate) fn declare(&mut self, old: &Schema, batch: &mut KvBatch) -> Result<(), StoreError> {
+        batch.put(Key::Format.encode(), format_entry());
+        self.format = FORMAT;
         for (table, declared) in self.schema.tables() {
             if old.table(table) != Some(declared) {
                 let text = serde_json::to_vec(declared).map_err(|error| {
@@ -182,9 +208,12 @@ impl Catalogue {
                 Some(_) => Err(not_a_store()),
             };
         };
-        check_format(&format)?;
+        let format = format_of(&format)?;
         let damaged = || StoreError::corrupt("the stored declaration of a table is damaged");
-        let mut catalogue = Self::default();
+        let mut catalogue = Self {
+            format,
+            ..Self::default()
+        };
         for entry in Entries::new(snapshot, all_tables()) {
             let (key, text) = entry?;
             let Some(Key::Table(table)) = Key::decode(&key) else {
@@ -208,7 +237,11 @@ impl Catalogue {
     }
 }
 
-fn check_format(format: &[u8]) -> Result<(), StoreError> {
+fn format_entry() -> Vec<u8> {
+    format!("{FORMAT_NAME}{FORMAT}").into_bytes()
+}
+
+fn format_of(format: &[u8]) -> Result<u32, StoreError> {
     if format.starts_with(SEALED_NAME) {
         let message = "the store is encrypted; open it with its key";
         return Err(StoreError::new(StoreErrorKind::KeyNeeded, message));
@@ -217,7 +250,7 @@ fn check_format(format: &[u8]) -> Result<(), StoreError> {
         .ok()
         .and_then(|text| text.strip_prefix(FORMAT_NAME)?.parse::<u32>().ok());
     match number {
-        Some(FORMAT) => Ok(()),
+        Some(known @ FIRST..=FORMAT) => Ok(known),
         Some(newer) => {
             let message = format!(
                 "the store has format {newer}, this release reads up to {FORMAT}; update the program"

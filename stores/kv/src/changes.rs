@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use synctable_core::store::{Durability, StoreError};
+use synctable_core::store::{Durability, Revisions, StoreError};
 use synctable_core::{Record, RecordId, TableName};
 
 use crate::backend::{KvBatch, KvSnapshot};
@@ -18,6 +18,7 @@ pub(crate) struct Changes<'a> {
     snapshot: &'a dyn KvSnapshot,
     catalogue: &'a Catalogue,
     keeps_indexes: bool,
+    revisions: &'a mut Revisions,
     /// Records of indexed tables as this batch leaves them so far.
     changed: BTreeMap<(TableName, RecordId), Option<Record>>,
     cleared: Vec<TableName>,
@@ -29,12 +30,14 @@ impl<'a> Changes<'a> {
         snapshot: &'a dyn KvSnapshot,
         catalogue: &'a Catalogue,
         keeps_indexes: bool,
+        revisions: &'a mut Revisions,
         durability: Durability,
     ) -> Self {
         Self {
             snapshot,
             catalogue,
             keeps_indexes,
+            revisions,
             changed: BTreeMap::new(),
             cleared: Vec::new(),
             batch: KvBatch::new(durability),
@@ -44,7 +47,8 @@ impl<'a> Changes<'a> {
     pub(crate) fn put(&mut self, table: &TableName, record: &Record) -> Result<(), StoreError> {
         self.move_entries(table, record.id(), Some(record))?;
         let key = Key::record(table, record.id()).encode();
-        self.batch.put(key, value::encode(record));
+        let revision = self.revisions.next_number();
+        self.batch.put(key, value::encode(record, revision));
         Ok(())
     }
 

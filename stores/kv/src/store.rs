@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use async_trait::async_trait;
 use synctable_core::query::{Judge, Query, Window, page_of};
 use synctable_core::store::{
-    Access, Check, Durability, Expect, LocalStore, Page, Plan as Explained, StoreCapabilities,
-    StoreError, StoreErrorKind, Write, WriteBatch,
+    Access, Check, Durability, Expect, LocalStore, Page, Plan as Explained, Revisions,
+    StoreCapabilities, StoreError, StoreErrorKind, Write, WriteBatch,
 };
 use synctable_core::{IndexSpec, Record, RecordId, Schema, TableName, TableSchema};
 
@@ -43,12 +43,12 @@ pub struct KvStore<B> {
     writer: Mutex<Writer>,
 }
 
-/// Whether writes are taken.
-#[derive(Debug, PartialEq, Eq)]
-enum Writer {
-    Ready,
-    /// The outcome of a write is not known.
-    Broken,
+/// What writes go through, one at a time.
+#[derive(Debug, Default)]
+struct Writer {
+    revisions: Revisions,
+    /// The outcome of a write is not known: no more are taken.
+    broken: bool,
 }
 
 impl<B: KvBackend> KvStore<B> {
@@ -73,7 +73,7 @@ impl<B: KvBackend> KvStore<B> {
         Self {
             backend,
             catalogue: RwLock::new(Some(Arc::new(catalogue))),
-            writer: Mutex::new(Writer::Ready),
+            writer: Mutex::default(),
         }
     }
 
@@ -100,13 +100,13 @@ impl<B: KvBackend> KvStore<B> {
     }
 
     fn write(&self, writer: &mut Writer, batch: &KvBatch) -> Result<(), StoreError> {
-        if *writer == Writer::Broken {
+        if writer.broken {
             let message = "it is not known whether an earlier write was done; open the store again";
             return Err(StoreError::new(StoreErrorKind::Unknown, message));
         }
         self.backend.write(batch).inspect_err(|error| {
             if error.kind() == StoreErrorKind::Unknown {
-                *writer = Writer::Broken;
+                writer.broken = true;
             }
         })
     }
@@ -312,12 +312,16 @@ impl<B: KvBackend> KvStore<B> {
     pub(crate) fn commit_now(&self, batch: &WriteBatch) -> Result<(), StoreError> {
         let mut writer = self.writer();
         let mut catalogue = self.catalogue()?;
-        let mut plan = self.judged(&catalogue, batch)?;
-        if self.backend.indexes() == Indexes::None && catalogue.keeps_any() {
-            // From this write on they would miss records.
-            let mut forgetful = (*catalogue).clone();
-            forgetful.forget_indexes(&mut plan);
-            catalogue = Arc::new(forgetful);
+        let mut plan = self.judged(&catalogue, batch, &mut writer.revisions)?;
+        let forgets = self.backend.indexes() == Indexes::None && catalogue.keeps_any();
+        if forgets || catalogue.is_older() {
+            let mut changed = (*catalogue).clone();
+            changed.bring_forward(&mut plan);
+            if forgets {
+                // From this write on they would miss records.
+                changed.forget_indexes(&mut plan);
+            }
+            catalogue = Arc::new(changed);
         }
         self.write(&mut writer, &plan)?;
         self.set_catalogue(Some(catalogue));
@@ -325,7 +329,12 @@ impl<B: KvBackend> KvStore<B> {
     }
 
     /// Judges the checks and says what to write. The snapshot is gone when it returns.
-    fn judged(&self, catalogue: &Catalogue, batch: &WriteBatch) -> Result<KvBatch, StoreError> {
+    fn judged(
+        &self,
+        catalogue: &Catalogue,
+        batch: &WriteBatch,
+        revisions: &mut Revisions,
+    ) -> Result<KvBatch, StoreError> {
         let checked = batch.checks().iter().map(|check| &check.table);
         for table in checked.chain(batch.writes().iter().map(Write::table)) {
             catalogue.table(table)?;
@@ -335,7 +344,8 @@ impl<B: KvBackend> KvStore<B> {
             judge(&*snapshot, check)?;
         }
         let keeps = self.backend.indexes() != Indexes::None;
-        let mut changes = Changes::new(&*snapshot, catalogue, keeps, batch.get_durability());
+        let durability = batch.get_durability();
+        let mut changes = Changes::new(&*snapshot, catalogue, keeps, revisions, durability);
         for write in batch.writes() {
             match write {
                 Write::Put { table, record } => changes.put(table, record)?,
@@ -431,6 +441,7 @@ fn judge(snapshot: &dyn KvSnapshot, check: &Check) -> Result<(), StoreError> {
     let holds = match &check.expect {
         Expect::Absent => stored.is_none(),
         Expect::Present => stored.is_some(),
+        Expect::At(revision) => stored.as_ref().and_then(Record::revision) == Some(revision),
         Expect::Same(record) => stored.as_ref() == Some(&**record),
     };
     if holds {

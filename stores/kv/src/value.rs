@@ -1,21 +1,24 @@
-//! The layout of a record's value: a layout byte, the system properties, then the body text as it is.
+//! The layout of a record's value: a layout byte, the revision, the system properties, then the body text as it is.
 
-use synctable_core::store::{StoreError, StoreErrorKind};
+use synctable_core::store::{Revision, StoreError, StoreErrorKind};
 use synctable_core::{Record, RecordId, SystemProperties, TableName, Timestamp, Version};
 
-const LAYOUT: u8 = 1;
+const LAYOUT: u8 = 2;
+/// That of release 0.1, without a revision.
+const FIRST: u8 = 1;
 const HAS_VERSION: u8 = 1;
 const HAS_CREATED: u8 = 2;
 const HAS_UPDATED: u8 = 4;
 const DELETED: u8 = 8;
 const ALL_FLAGS: u8 = HAS_VERSION | HAS_CREATED | HAS_UPDATED | DELETED;
 
-/// `layout, flags, [version length u64, version], [created i64], [updated i64], body`; integers little-endian.
-pub(crate) fn encode(record: &Record) -> Vec<u8> {
+/// `layout, revision u64, flags, [version length u64, version], [created i64], [updated i64], body`; integers little-endian.
+pub(crate) fn encode(record: &Record, revision: u64) -> Vec<u8> {
     let system = record.system();
     let flag = |set: bool, flag: u8| if set { flag } else { 0 };
     let mut out = Vec::with_capacity(record.body().len() + 64);
     out.push(LAYOUT);
+    out.extend(revision.to_le_bytes());
     out.push(
         flag(system.version.is_some(), HAS_VERSION)
             | flag(system.created_at.is_some(), HAS_CREATED)
@@ -35,8 +38,10 @@ pub(crate) fn encode(record: &Record) -> Vec<u8> {
 
 /// The record that [`encode`] wrote.
 pub(crate) fn decode(table: &TableName, id: RecordId, bytes: &[u8]) -> Result<Record, StoreError> {
-    let parts = match bytes.split_first() {
-        Some((&LAYOUT, rest)) => parts(rest),
+    let found = match bytes.split_first() {
+        Some((&LAYOUT, mut rest)) => take::<8>(&mut rest)
+            .and_then(|revision| Some((parts(rest)?, Some(Revision::from_bytes(&revision))))),
+        Some((&FIRST, rest)) => parts(rest).map(|parts| (parts, None)),
         Some((&layout, _)) if layout > LAYOUT => {
             let message = format!(
                 "table {table}, id {id}: a newer release wrote this record; update the program"
@@ -45,8 +50,12 @@ pub(crate) fn decode(table: &TableName, id: RecordId, bytes: &[u8]) -> Result<Re
         }
         _ => None,
     };
-    match parts {
-        Some((system, body)) => Ok(Record::from_stored(id, system, body)),
+    match found {
+        Some(((system, body), revision)) => {
+            let record = Record::from_stored(id, system, body);
+            let revision = revision.unwrap_or_else(|| Revision::of_content(&record));
+            Ok(record.at(revision))
+        }
         None => Err(StoreError::corrupt(format!(
             "table {table}, id {id}: the stored record is damaged"
         ))),
@@ -127,13 +136,13 @@ mod tests {
             SystemProperties::default(),
             body,
         );
-        assert_eq!(read(&encode(&record)).unwrap().body(), body);
+        assert_eq!(read(&encode(&record, 1)).unwrap().body(), body);
     }
 
     #[test]
     fn newer_layouts_and_empty_values_are_told_apart() {
         assert_eq!(
-            read(&[2, 0, b'{', b'}']).unwrap_err().kind(),
+            read(&[3, 0, b'{', b'}']).unwrap_err().kind(),
             StoreErrorKind::FormatTooNew
         );
         for damaged in [
@@ -143,6 +152,9 @@ mod tests {
             &[1, 0],
             &[1, 16, b'{', b'}'],
             &[1, 1, 9],
+            &[2],
+            &[2, 1, 2, 3, 4, 5, 6, 7, 8],
+            &[2, 1, 2, 3, 4, 5, 6, 7, 8, 0, b'{'],
         ] {
             assert_eq!(read(damaged).unwrap_err().kind(), StoreErrorKind::Corrupt);
         }
@@ -150,13 +162,26 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_record_survives_exactly(record in record()) {
-            prop_assert_eq!(read(&encode(&record)).unwrap(), record);
+        fn every_record_survives_exactly(record in record(), revision: u64) {
+            let found = read(&encode(&record, revision)).unwrap();
+            prop_assert_eq!(found.revision(), Some(&Revision::from_number(revision)));
+            prop_assert_eq!(found, record);
+        }
+
+        #[test]
+        fn what_was_stored_without_a_revision_has_that_of_its_content(record in record(), other in record()) {
+            let first = |record: &Record| {
+                let bytes = encode(record, 0);
+                [&[FIRST], &bytes[9..]].concat()
+            };
+            let (found, changed) = (read(&first(&record)).unwrap(), read(&first(&other)).unwrap());
+            prop_assert_eq!(found.revision() == changed.revision(), record == other);
+            prop_assert_eq!(found, record);
         }
 
         #[test]
         fn cut_values_are_refused(record in record(), cut: prop::sample::Index) {
-            let bytes = encode(&record);
+            let bytes = encode(&record, u64::MAX);
             prop_assert!(read(&bytes[..cut.index(bytes.len())]).is_err());
         }
 

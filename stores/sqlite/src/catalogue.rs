@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use rusqlite::Connection;
-use synctable_core::store::{StoreError, StoreErrorKind};
+use synctable_core::store::{Revisions, StoreError, StoreErrorKind};
 use synctable_core::{Schema, TableName, TableSchema};
 
 use crate::error::{corrupt, from_sqlite};
@@ -14,11 +14,11 @@ use crate::rows;
 /// Makes the catalogue's own tables in a new store.
 pub(crate) const CREATE: &str = "
     CREATE TABLE _synctable_catalogue (name TEXT PRIMARY KEY NOT NULL, declaration TEXT NOT NULL);
-    CREATE TABLE _synctable_generation (number INTEGER NOT NULL);
-    INSERT INTO _synctable_generation VALUES (1);";
+    CREATE TABLE _synctable_catalogue_changes (number INTEGER NOT NULL);
+    INSERT INTO _synctable_catalogue_changes VALUES (1);";
 
 /// The number that every change of the catalogue raises.
-pub(crate) const GENERATION: &str = "SELECT number FROM _synctable_generation";
+pub(crate) const GENERATION: &str = "SELECT number FROM _synctable_catalogue_changes";
 
 /// How many rows one step of a rewrite holds in memory.
 const REWRITE: usize = 500;
@@ -88,6 +88,7 @@ pub(crate) fn define(
     conn: &Connection,
     current: &Catalogue,
     schema: &Schema,
+    revisions: &mut Revisions,
 ) -> Result<Option<Catalogue>, StoreError> {
     let Some(merged) = grown(&current.schema(), schema)? else {
         return Ok(None);
@@ -96,7 +97,7 @@ pub(crate) fn define(
         let layout = TableLayout::new(name.clone(), table.clone());
         match current.tables.get(name) {
             Some(old) if old.schema == *table => continue,
-            Some(old) => alter(conn, old, &layout)?,
+            Some(old) => alter(conn, old, &layout, revisions)?,
             None => create(conn, &layout)?,
         }
         let declaration = serde_json::to_string(table).map_err(|_| corrupt())?;
@@ -106,14 +107,20 @@ pub(crate) fn define(
         )
         .map_err(from_sqlite)?;
     }
-    conn.execute("UPDATE _synctable_generation SET number = number + 1", [])
-        .map_err(from_sqlite)?;
+    conn.execute(
+        "UPDATE _synctable_catalogue_changes SET number = number + 1",
+        [],
+    )
+    .map_err(from_sqlite)?;
     Catalogue::load(conn).map(Some)
 }
 
 fn create(conn: &Connection, layout: &TableLayout) -> Result<(), StoreError> {
     let run = |sql: String| conn.execute_batch(&sql).map_err(from_sqlite);
     run(layout::create_table(layout))?;
+    if let Some(trigger) = layout::create_trigger(&layout.name) {
+        run(trigger)?;
+    }
     if !layout.columns.is_empty() {
         run(layout::create_odd_index(&layout.name))?;
     }
@@ -123,7 +130,12 @@ fn create(conn: &Connection, layout: &TableLayout) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn alter(conn: &Connection, old: &TableLayout, new: &TableLayout) -> Result<(), StoreError> {
+fn alter(
+    conn: &Connection,
+    old: &TableLayout,
+    new: &TableLayout,
+    revisions: &mut Revisions,
+) -> Result<(), StoreError> {
     let run = |sql: String| conn.execute_batch(&sql).map_err(from_sqlite);
     for column in new.columns.get(old.columns.len()..).unwrap_or_default() {
         run(layout::add_column(&new.name, column))?;
@@ -132,7 +144,7 @@ fn alter(conn: &Connection, old: &TableLayout, new: &TableLayout) -> Result<(), 
         run(layout::create_odd_index(&new.name))?;
     }
     if old.schema.fields != new.schema.fields {
-        rewrite(conn, old, new)?;
+        rewrite(conn, old, new, revisions)?;
     }
     for index in &new.schema.indexes {
         if !old.schema.indexes.contains(index) {
@@ -143,7 +155,12 @@ fn alter(conn: &Connection, old: &TableLayout, new: &TableLayout) -> Result<(), 
 }
 
 /// Writes again the rows whose text holds more than the old columns: their members may have a column now.
-fn rewrite(conn: &Connection, old: &TableLayout, new: &TableLayout) -> Result<(), StoreError> {
+fn rewrite(
+    conn: &Connection,
+    old: &TableLayout,
+    new: &TableLayout,
+    revisions: &mut Revisions,
+) -> Result<(), StoreError> {
     let select = format!(
         "{} WHERE t.\"{}\" IS NOT NULL AND t.\"id\" > ?1 ORDER BY t.\"id\" LIMIT {REWRITE}",
         old.statements.select,
@@ -159,7 +176,7 @@ fn rewrite(conn: &Connection, old: &TableLayout, new: &TableLayout) -> Result<()
             records.push(rows::decode(old, row)?);
         }
         for record in &records {
-            rows::bind(&mut put, new, record)
+            rows::bind(&mut put, new, record, revisions.next_number())
                 .and_then(|()| put.raw_execute())
                 .map_err(from_sqlite)?;
         }

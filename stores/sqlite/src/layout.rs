@@ -6,14 +6,29 @@ use std::fmt::Write as _;
 
 use synctable_core::{FieldType, IndexSpec, TableName, TableSchema};
 
+use crate::catalogue::GENERATION;
+
 /// The columns in front of the declared fields, in the order of every select list.
-pub(crate) const LEADING: [&str; 6] = ["id", "version", "createdAt", "updatedAt", "deleted", JSON];
+pub(crate) const LEADING: [&str; 7] = [
+    "id",
+    "version",
+    "createdAt",
+    "updatedAt",
+    "deleted",
+    JSON,
+    REVISION,
+];
 
 /// The column that keeps the body text of a row whose columns do not print it exactly.
 ///
 /// `NULL`: the columns print the body, fields that are `NULL` being left out. Empty: the same, fields that
 /// are `NULL` being printed as `null`. Otherwise: the body.
 pub(crate) const JSON: &str = "__json";
+
+/// The column that keeps the revision of a row.
+///
+/// `NULL`: the revision is that of the content. So it is in rows of release 0.1, and in those that another program inserted.
+pub(crate) const REVISION: &str = "__rev";
 
 /// The column that is 1 where a member does not fit its declared type, else `NULL`.
 pub(crate) const ODD: &str = "__odd";
@@ -46,6 +61,7 @@ pub(crate) struct Statements {
     pub(crate) select: String,
     /// Generation of the catalogue and the row with an id.
     pub(crate) get: String,
+    pub(crate) revision: String,
     pub(crate) exists: String,
     pub(crate) put: String,
     /// As `put`, but a row that is there stays, and none counts as changed.
@@ -117,11 +133,10 @@ impl Statements {
             .join(",");
         Self {
             select: format!("SELECT {list} FROM {table} AS t"),
-            get: format!(
-                "SELECT {list},(SELECT number FROM _synctable_generation) FROM {table} AS t WHERE t.\"id\"=?1"
-            ),
+            get: format!("SELECT {list},({GENERATION}) FROM {table} AS t WHERE t.\"id\"=?1"),
+            revision: format!("SELECT \"{REVISION}\" FROM {table} WHERE \"id\"=?1"),
             exists: format!("SELECT 1 FROM {table} WHERE \"id\"=?1"),
-            put: put(&table, columns, &names),
+            put: put(&table, &names),
             insert: format!("{} ON CONFLICT (\"id\") DO NOTHING", insert(&table, &names)),
             delete: format!("DELETE FROM {table} WHERE \"id\"=?1"),
             clear: format!("DELETE FROM {table}"),
@@ -143,33 +158,16 @@ fn insert(table: &str, names: &[String]) -> String {
     )
 }
 
-/// The upsert. A row that is the same already stays untouched.
-fn put(table: &str, columns: &[Column], names: &[String]) -> String {
-    let odd = quoted(ODD);
+/// The upsert. A row that says the same already is written all the same, as it gets a new revision.
+fn put(table: &str, names: &[String]) -> String {
     let insert = insert(table, names);
-    let names: Vec<&String> = names.iter().chain([&odd]).collect();
-    let changes = names.get(1..).unwrap_or_default();
-    let set = changes
-        .iter()
+    let odd = quoted(ODD);
+    let changed = names.iter().skip(1).chain([&odd]);
+    let set = changed
         .map(|name| format!("{name}=excluded.{name}"))
         .collect::<Vec<_>>()
         .join(",");
-    let mut differs = changes
-        .iter()
-        .map(|name| format!("t.{name} IS NOT excluded.{name}"))
-        .collect::<Vec<_>>()
-        .join(" OR ");
-    // 1 and 1.0 are equal to SQL but not the same text.
-    for column in columns {
-        if column.ty == FieldType::Number {
-            let name = quoted(&column.name);
-            let _ = write!(
-                differs,
-                " OR typeof(t.{name}) IS NOT typeof(excluded.{name})"
-            );
-        }
-    }
-    format!("{insert} ON CONFLICT (\"id\") DO UPDATE SET {set} WHERE {differs}")
+    format!("{insert} ON CONFLICT (\"id\") DO UPDATE SET {set}")
 }
 
 /// The statements that make the SQL table of `layout` from nothing.
@@ -177,7 +175,7 @@ pub(crate) fn create_table(layout: &TableLayout) -> String {
     let table = quoted(&sql_table(&layout.name));
     let mut sql = format!(
         "CREATE TABLE {table} (\"id\" TEXT PRIMARY KEY NOT NULL, \"version\" TEXT, \"createdAt\" INTEGER, \
-         \"updatedAt\" INTEGER, \"deleted\" INTEGER NOT NULL"
+         \"updatedAt\" INTEGER, \"deleted\" INTEGER NOT NULL, \"{REVISION}\" INTEGER"
     );
     for column in &layout.columns {
         let _ = write!(sql, ", {}", column_definition(column));
@@ -189,6 +187,28 @@ pub(crate) fn create_table(layout: &TableLayout) -> String {
         sql.push_str(" WITHOUT ROWID");
     }
     sql
+}
+
+/// Gives a row a new revision that another program changes with SQL. None for the engine's own tables, where that has no business.
+pub(crate) fn create_trigger(table: &TableName) -> Option<String> {
+    if table.is_system() {
+        return None;
+    }
+    let sql_name = sql_table(table);
+    let (name, table) = (
+        quoted(&format!("tr_{sql_name}/{REVISION}")),
+        quoted(&sql_name),
+    );
+    Some(format!(
+        "CREATE TRIGGER {name} AFTER UPDATE ON {table} WHEN NEW.\"{REVISION}\" IS OLD.\"{REVISION}\" \
+         BEGIN UPDATE {table} SET \"{REVISION}\" = random() WHERE \"id\" = NEW.\"id\"; END"
+    ))
+}
+
+/// Adds the revisions to a table of release 0.1.
+pub(crate) fn add_revisions(table: &TableName) -> String {
+    let name = quoted(&sql_table(table));
+    format!("ALTER TABLE {name} ADD COLUMN \"{REVISION}\" INTEGER")
 }
 
 /// Makes the small index that finds odd rows.

@@ -23,6 +23,7 @@ mod rows;
 mod scan;
 mod sql;
 mod store;
+mod upgrade;
 mod writer;
 
 pub use kv::{SqliteKv, SqliteKvBuilder};

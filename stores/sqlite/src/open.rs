@@ -12,8 +12,8 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use synctable_core::store::{StoreError, StoreErrorKind};
 use synctable_kv::files::{self, io_error, not_ours, shown};
 
-use crate::catalogue;
 use crate::error::describe;
+use crate::{catalogue, upgrade};
 
 /// What a file of ours is for, and how it is told from others.
 struct Kind {
@@ -28,7 +28,7 @@ struct Kind {
 /// Files with tables of columns; "sync" in ASCII.
 const STORE: Kind = Kind {
     application: 0x7379_6e63,
-    format: 1,
+    format: upgrade::FORMAT,
     create: catalogue::CREATE,
 };
 /// Files with one table of bytes; "synk" in ASCII.
@@ -55,6 +55,7 @@ pub(crate) struct Options {
 /// Opens the store's first connection, the one that writes; makes the file where it is missing and wanted.
 pub(crate) fn open(options: &Options) -> Result<Connection, StoreError> {
     open_file(&STORE, options, |conn| {
+        upgrade::bring_forward(conn)?;
         // Opens the log.
         conn.query_row(catalogue::GENERATION, [], |_| Ok(()))
     })

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use rusqlite::types::{ToSqlOutput, Value, ValueRef};
 use rusqlite::{Row, Statement, ToSql};
 use serde_json::Number;
-use synctable_core::store::StoreError;
+use synctable_core::store::{Revision, StoreError};
 use synctable_core::{
     Date, FieldType, Record, RecordId, SystemProperties, TimeOfDay, Timestamp, Version,
 };
@@ -34,11 +34,12 @@ impl ToSql for Slot<'_> {
     }
 }
 
-/// Binds `record` to the parameters of the table's upsert.
+/// Binds `record` with its new revision to the parameters of the table's upsert.
 pub(crate) fn bind(
     statement: &mut Statement<'_>,
     layout: &TableLayout,
     record: &Record,
+    revision: u64,
 ) -> rusqlite::Result<()> {
     let row = encode(layout, record);
     let system = record.system();
@@ -48,6 +49,7 @@ pub(crate) fn bind(
     statement.raw_bind_parameter(4, system.updated_at.map(Timestamp::ticks))?;
     statement.raw_bind_parameter(5, system.deleted)?;
     statement.raw_bind_parameter(6, row.json)?;
+    statement.raw_bind_parameter(7, revision.cast_signed())?;
     let mut at = LEADING.len();
     for slot in &row.slots {
         at += 1;
@@ -208,11 +210,16 @@ pub(crate) fn decode(layout: &TableLayout, row: &Row<'_>) -> Result<Record, Stor
         updated_at: integer(value(3)?)?.map(Timestamp::from_ticks),
         deleted: integer(value(4)?)? == Some(1),
     };
-    match text(value(5)?)? {
-        None => Ok(Record::from_stored(id, system, print(layout, row, false)?)),
-        Some("") => Ok(Record::from_stored(id, system, print(layout, row, true)?)),
-        Some(body) => Ok(Record::from_stored(id, system, body)),
-    }
+    let record = match text(value(5)?)? {
+        None => Record::from_stored(id, system, print(layout, row, false)?),
+        Some("") => Record::from_stored(id, system, print(layout, row, true)?),
+        Some(body) => Record::from_stored(id, system, body),
+    };
+    let revision = match integer(value(6)?)? {
+        Some(number) => Revision::from_number(number.cast_unsigned()),
+        None => Revision::of_content(&record),
+    };
+    Ok(record.at(revision))
 }
 
 /// The body that the columns print.
@@ -314,10 +321,10 @@ mod tests {
         (conn, layout)
     }
 
-    fn put(conn: &Connection, layout: &TableLayout, record: &Record) -> usize {
+    fn put(conn: &Connection, layout: &TableLayout, record: &Record) {
         let mut put = conn.prepare(&layout.statements.put).unwrap();
-        bind(&mut put, layout, record).unwrap();
-        put.raw_execute().unwrap()
+        bind(&mut put, layout, record, 1).unwrap();
+        put.raw_execute().unwrap();
     }
 
     fn get(conn: &Connection, layout: &TableLayout) -> Record {
@@ -388,26 +395,6 @@ mod tests {
                 (Some(body.to_owned()), odd),
                 "{body}"
             );
-        }
-    }
-
-    #[test]
-    fn a_row_that_stays_the_same_is_not_written_again() {
-        let (conn, layout) = table(&schema());
-        let bodies = [
-            r#"{"score":1}"#,
-            r#"{"score":1.0}"#,
-            r#"{"score":0.0}"#,
-            r#"{"score":-0.0}"#,
-            r#"{"title":"a"}"#,
-            r#"{"title":"a","score":null}"#,
-        ];
-        for body in bodies {
-            let id = RecordId::new("a").unwrap();
-            let record = Record::from_stored(id, SystemProperties::default(), body);
-            assert_eq!(put(&conn, &layout, &record), 1, "{body}");
-            assert_eq!(put(&conn, &layout, &record), 0, "{body}");
-            assert_eq!(get(&conn, &layout), record);
         }
     }
 

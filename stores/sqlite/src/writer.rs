@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{CachedStatement, Connection};
+use rusqlite::{CachedStatement, Connection, OptionalExtension as _};
 use synctable_core::store::{
-    Check, Durability, Expect, StoreError, StoreErrorKind, Write, WriteBatch,
+    Check, Durability, Expect, Revision, Revisions, StoreError, StoreErrorKind, Write, WriteBatch,
 };
 use synctable_core::{RecordId, Schema, TableName};
 use synctable_kv::OpenFile;
@@ -29,6 +29,7 @@ pub(crate) struct Writer {
     conn: Connection,
     file: OpenFile,
     shared: Arc<Shared>,
+    revisions: Revisions,
     /// What `PRAGMA synchronous` is set to: `FULL` or `NORMAL`.
     durability: Durability,
     poisoned: bool,
@@ -51,6 +52,7 @@ impl Writer {
             conn,
             file,
             shared,
+            revisions: Revisions::default(),
             durability: Durability::Immediate,
             poisoned: false,
             wait,
@@ -108,7 +110,12 @@ impl Writer {
                 let result = if batches.len() > 1 {
                     writer.apply_in_savepoint(&catalogue, batch)?
                 } else {
-                    Ok(apply(&writer.conn, &catalogue, batch)?)
+                    Ok(apply(
+                        &writer.conn,
+                        &catalogue,
+                        batch,
+                        &mut writer.revisions,
+                    )?)
                 };
                 results.push(result);
             }
@@ -120,12 +127,12 @@ impl Writer {
 
     /// The outer error is one that ended the whole transaction.
     fn apply_in_savepoint(
-        &self,
+        &mut self,
         catalogue: &Catalogue,
         batch: &WriteBatch,
     ) -> Result<Result<(), StoreError>, StoreError> {
         run(&self.conn, "SAVEPOINT batch")?;
-        let result = apply(&self.conn, catalogue, batch);
+        let result = apply(&self.conn, catalogue, batch, &mut self.revisions);
         match result {
             Err(error) if self.conn.is_autocommit() || error.kind() == StoreErrorKind::Io => {
                 return Err(error);
@@ -141,7 +148,7 @@ impl Writer {
         self.begin(Durability::Immediate)?;
         let work = |writer: &mut Self| {
             let current = writer.shared.catalogue(&writer.conn)?;
-            catalogue::define(&writer.conn, &current, schema)
+            catalogue::define(&writer.conn, &current, schema, &mut writer.revisions)
         };
         let done = work(self);
         if let Some(newer) = self.end(done)? {
@@ -265,7 +272,7 @@ impl Writer {
             self.begin(Durability::Immediate)?;
             let touched = run(
                 &self.conn,
-                "UPDATE _synctable_generation SET number = number",
+                "UPDATE _synctable_catalogue_changes SET number = number",
             );
             self.end(touched)?;
         }
@@ -311,7 +318,12 @@ fn for_all(error: StoreError, batches: usize) -> Vec<Result<(), StoreError>> {
 }
 
 /// Judges the checks of a batch and does its writes, inside the caller's transaction.
-fn apply(conn: &Connection, catalogue: &Catalogue, batch: &WriteBatch) -> Result<(), StoreError> {
+fn apply(
+    conn: &Connection,
+    catalogue: &Catalogue,
+    batch: &WriteBatch,
+    revisions: &mut Revisions,
+) -> Result<(), StoreError> {
     // Where every record that is put must be new, its own insert tells.
     let all_new = puts_only_new(batch);
     for check in batch.checks() {
@@ -339,8 +351,8 @@ fn apply(conn: &Connection, catalogue: &Catalogue, batch: &WriteBatch) -> Result
                         &mut other.insert((table, statement)).1
                     }
                 };
-                let done =
-                    rows::bind(statement, layout, record).and_then(|()| statement.raw_execute());
+                let done = rows::bind(statement, layout, record, revisions.next_number())
+                    .and_then(|()| statement.raw_execute());
                 if all_new && matches!(done, Ok(0)) {
                     return Err(StoreError::check_failed(table, record.id()));
                 }
@@ -385,6 +397,7 @@ fn judge(conn: &Connection, catalogue: &Catalogue, check: &Check) -> Result<(), 
     let holds = match &check.expect {
         Expect::Absent => !exists(conn, layout, &check.id)?,
         Expect::Present => exists(conn, layout, &check.id)?,
+        Expect::At(revision) => is_at(conn, layout, &check.id, revision)?,
         Expect::Same(record) => {
             read::row(conn, layout, &check.id)?.is_some_and(|(stored, _)| stored == **record)
         }
@@ -393,6 +406,31 @@ fn judge(conn: &Connection, catalogue: &Catalogue, check: &Check) -> Result<(), 
         Ok(())
     } else {
         Err(StoreError::check_failed(&check.table, &check.id))
+    }
+}
+
+/// Whether the row with an id is at a revision.
+fn is_at(
+    conn: &Connection,
+    layout: &TableLayout,
+    id: &RecordId,
+    revision: &Revision,
+) -> Result<bool, StoreError> {
+    let mut statement = conn
+        .prepare_cached(&layout.statements.revision)
+        .map_err(from_sqlite)?;
+    let found = statement
+        .query_row([id.as_str()], |row| row.get::<_, Option<i64>>(0))
+        .optional()
+        .map_err(from_sqlite)?;
+    match found {
+        None => Ok(false),
+        Some(Some(number)) => Ok(*revision == Revision::from_number(number.cast_unsigned())),
+        // It is that of the content.
+        Some(None) => {
+            let stored = read::row(conn, layout, id)?;
+            Ok(stored.is_some_and(|(record, _)| record.revision() == Some(revision)))
+        }
     }
 }
 

@@ -127,7 +127,11 @@ async fn who_only_reads_writes_nothing_and_waits_for_nobody() {
     first.close().await.unwrap();
     let other = Connection::open(&path).unwrap();
     // In the log, so that there is one to be copied.
-    other.pragma_update(None, "user_version", 1).unwrap();
+    let format = |row: &rusqlite::Row<'_>| row.get::<_, i64>(0);
+    let format = other
+        .pragma_query_value(None, "user_version", format)
+        .unwrap();
+    other.pragma_update(None, "user_version", format).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     let before = (seen(&other, &path), contents(folder.path()));
     let reading = context().await;

@@ -114,6 +114,28 @@ pub async fn no_commit_is_lost<H: Harness>(harness: &H) {
 
 /// Tasks add one to a counter by reading it and demanding that it is unchanged: no addition is lost.
 pub async fn compare_and_set_reaches_the_exact_total<H: Harness>(harness: &H) {
+    count_up(harness, |batch, todo, counter| {
+        batch.expect_same(todo, counter)
+    })
+    .await;
+}
+
+/// The same, by the revision that was read.
+pub async fn compare_and_set_by_revision_reaches_the_exact_total<H: Harness>(harness: &H) {
+    count_up(harness, |batch, todo, counter| {
+        assert!(
+            counter.revision().is_some(),
+            "a record that is read has a revision"
+        );
+        batch.expect_as_read(todo, &counter)
+    })
+    .await;
+}
+
+/// Adds to a batch the check that the counter is as it was read.
+type Unchanged = fn(WriteBatch, &TableName, Record) -> WriteBatch;
+
+async fn count_up<H: Harness>(harness: &H, unchanged: Unchanged) {
     let todo = table("todo");
     let store = store_with(harness, &[&todo]).await;
     put(&store, &todo, &[numbered("counter", 0)]).await;
@@ -121,7 +143,7 @@ pub async fn compare_and_set_reaches_the_exact_total<H: Harness>(harness: &H) {
         let (store, todo) = (Arc::clone(&store), todo.clone());
         tokio::spawn(async move {
             for _ in 0..ADDITIONS {
-                add_one(&store, &todo).await;
+                add_one(&store, &todo, unchanged).await;
             }
         })
     });
@@ -129,7 +151,7 @@ pub async fn compare_and_set_reaches_the_exact_total<H: Harness>(harness: &H) {
     assert_holds(&store, &todo, &[numbered("counter", TASKS * ADDITIONS)]).await;
 }
 
-async fn add_one(store: &Store, todo: &TableName) {
+async fn add_one(store: &Store, todo: &TableName, unchanged: Unchanged) {
     // Every refusal means that another addition was done since the read.
     for _ in 0..=TASKS * ADDITIONS {
         let counter = get(store, todo, &id("counter"))
@@ -137,9 +159,8 @@ async fn add_one(store: &Store, todo: &TableName) {
             .expect("the counter is there");
         let number = u32::try_from(number_of(&counter)).expect("a small number");
         tokio::task::yield_now().await;
-        let batch = WriteBatch::new()
-            .expect_same(todo, counter)
-            .put(todo, numbered("counter", number + 1));
+        let batch = unchanged(WriteBatch::new(), todo, counter);
+        let batch = batch.put(todo, numbered("counter", number + 1));
         match store.commit(batch).await {
             Ok(()) => return,
             Err(error) => assert_eq!(error.kind(), StoreErrorKind::CheckFailed, "{error}"),

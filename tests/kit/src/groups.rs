@@ -54,6 +54,10 @@ macro_rules! __store_group {
             expect_absent_is_judged
             expect_present_is_judged
             expect_same_is_judged_on_text_and_system_properties
+            expect_at_is_judged
+            every_read_tells_the_revision
+            a_revision_is_never_given_twice
+            refused_batches_move_no_revision
             checks_see_the_state_before_the_batch
             checks_alone_write_nothing
             empty_batch_is_taken
@@ -80,6 +84,7 @@ macro_rules! __store_group {
             no_torn_batch_is_ever_seen
             no_commit_is_lost
             compare_and_set_reaches_the_exact_total
+            compare_and_set_by_revision_reaches_the_exact_total
             acknowledged_commit_is_seen_by_every_task
             commits_are_done_in_order_where_claimed
         }
@@ -89,6 +94,7 @@ macro_rules! __store_group {
             reopened_store_has_every_record
             reopened_store_has_every_declaration
             cursor_outlives_the_store
+            another_opening_gives_other_revisions
             closed_store_refuses_every_call
         }
     };

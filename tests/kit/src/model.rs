@@ -4,14 +4,14 @@
     reason = "random strategies stay on their thread; a behaviour is run by `block_on`"
 )]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use proptest::prelude::*;
 use proptest::sample::select;
 use synctable_core::query::Query;
 use synctable_core::store::{
-    Durability, Expect, LocalStore, LocalStoreExt, StoreErrorKind, Write, WriteBatch,
+    Durability, Expect, LocalStore, LocalStoreExt, Revision, StoreErrorKind, Write, WriteBatch,
 };
 use synctable_core::{Record, RecordId, Schema, TableName, TableSchema};
 
@@ -105,6 +105,10 @@ enum Expected {
     Present,
     /// What the map holds: this check holds, unless there is nothing.
     AsStored,
+    /// The same, by its revision.
+    AtStored,
+    /// A revision that the record had before, or else that it is there.
+    AtFormer,
     Same(Shown),
 }
 
@@ -139,6 +143,8 @@ fn step(schema: &TableSchema) -> BoxedStrategy<Step> {
     let record = arb::record(schema).prop_map(Shown);
     let expected = prop_oneof![
         3 => Just(Expected::AsStored),
+        3 => Just(Expected::AtStored),
+        1 => Just(Expected::AtFormer),
         1 => Just(Expected::Absent),
         1 => Just(Expected::Present),
         1 => record.clone().prop_map(Expected::Same),
@@ -165,6 +171,12 @@ fn step(schema: &TableSchema) -> BoxedStrategy<Step> {
 struct Model {
     schemas: [TableSchema; 2],
     records: [BTreeMap<RecordId, Record>; 2],
+    /// What the store calls the records that it holds.
+    revisions: [BTreeMap<RecordId, Revision>; 2],
+    /// What it ever called a record, the last one last.
+    given: Vec<(usize, RecordId, Revision)>,
+    /// What the last step put.
+    written: BTreeSet<(usize, RecordId)>,
 }
 
 impl Model {
@@ -181,6 +193,7 @@ impl Model {
     }
 
     async fn step(&mut self, store: &dyn LocalStore, step: &Step) -> Result<(), String> {
+        self.written.clear();
         match step {
             Step::Define(one) => self.define(store, one).await?,
             Step::Commit(checks, changes, durability) => {
@@ -210,15 +223,43 @@ impl Model {
                     .await;
             }
         }
-        for (table, records) in tables().iter().zip(&self.records) {
+        for (at, table) in tables().iter().enumerate() {
             let found = store
                 .query_all(table, &Query::all())
                 .await
                 .map_err(|error| error.to_string())?;
+            self.note_revisions(at, &found, step)?;
             let found: Vec<_> = found.into_iter().map(Some).collect();
-            let expected: Vec<_> = records.values().cloned().map(Some).collect();
+            let expected: Vec<_> = self.records[at].values().cloned().map(Some).collect();
             same(&found, &expected).map_err(|error| format!("table {table}: {error}"))?;
         }
+        Ok(())
+    }
+
+    /// A record that was written has a revision that it never had; another one keeps its own, unless declarations changed.
+    fn note_revisions(&mut self, at: usize, found: &[Record], step: &Step) -> Result<(), String> {
+        let mut revisions = BTreeMap::new();
+        for record in found {
+            let id = record.id();
+            let revision = record.revision().ok_or("a record without a revision")?;
+            let changed = self.revisions[at].get(id) != Some(revision);
+            let written = self.written.contains(&(at, id.clone()));
+            let given = (at, id.clone(), revision.clone());
+            if written && !changed {
+                return Err(format!("{id} was written and keeps its revision"));
+            }
+            if changed && !written && !matches!(step, Step::Define(_)) {
+                return Err(format!("{id} was not written and has another revision"));
+            }
+            if changed && self.given.contains(&given) {
+                return Err(format!("{id} has a revision again that it had before"));
+            }
+            if changed {
+                self.given.push(given);
+            }
+            revisions.insert(id.clone(), revision.clone());
+        }
+        self.revisions[at] = revisions;
         Ok(())
     }
 
@@ -233,8 +274,12 @@ impl Model {
         for (at, id, expected) in checks {
             let stored = self.records[*at].get(id);
             let expect = match (expected, stored) {
-                (Expected::Absent, _) | (Expected::AsStored, None) => Expect::Absent,
+                (Expected::Absent, _) | (Expected::AsStored | Expected::AtStored, None) => {
+                    Expect::Absent
+                }
                 (Expected::Present, _) => Expect::Present,
+                (Expected::AtStored, Some(_)) => Expect::At(self.revisions[*at][id].clone()),
+                (Expected::AtFormer, _) => self.former(*at, id),
                 (Expected::AsStored, Some(record)) => Expect::Same(Box::new(record.clone())),
                 (Expected::Same(Shown(record)), _) => {
                     Expect::Same(Box::new(record.clone().with_id(id.clone())))
@@ -243,6 +288,7 @@ impl Model {
             holds &= match &expect {
                 Expect::Absent => stored.is_none(),
                 Expect::Present => stored.is_some(),
+                Expect::At(revision) => self.revisions[*at].get(id) == Some(revision),
                 Expect::Same(record) => stored == Some(&**record),
             };
             batch.check(&tables()[*at], id, expect);
@@ -264,11 +310,22 @@ impl Model {
         (batch, holds)
     }
 
+    fn former(&self, at: usize, id: &RecordId) -> Expect {
+        let mut given = self.given.iter();
+        let former = given.find(|(table, record, revision)| {
+            *table == at && record == id && self.revisions[at].get(id) != Some(revision)
+        });
+        former.map_or(Expect::Present, |(_, _, revision)| {
+            Expect::At(revision.clone())
+        })
+    }
+
     fn change(&mut self, changes: &[(usize, Change)]) {
         for (at, change) in changes {
             let records = &mut self.records[*at];
             match change {
                 Change::Put(Shown(record)) => {
+                    self.written.insert((*at, record.id().clone()));
                     records.insert(record.id().clone(), record.clone());
                 }
                 Change::Delete(id) => {

@@ -15,7 +15,8 @@ use std::sync::{Arc, Mutex};
 
 use synctable_core::query::{Cursor, DEFAULT_PAGE, Direction, Query};
 use synctable_core::store::{
-    Expect, LocalStore, LocalStoreExt, Page, StoreCapabilities, StoreError, Write, WriteBatch,
+    Expect, LocalStore, LocalStoreExt, Page, Revision, StoreCapabilities, StoreError, Write,
+    WriteBatch,
 };
 use synctable_core::{Record, RecordId, Schema, TableName};
 use synctable_kv::KvStore;
@@ -136,6 +137,9 @@ caught! {
     split_batch: SplitsBatch by cancel::dropped_commit_is_whole_or_absent, concurrent::no_torn_batch_is_ever_seen;
     ignored_check: IgnoresChecks by base::failing_check_undoes_the_whole_batch, concurrent::compare_and_set_reaches_the_exact_total;
     check_without_text: ComparesVersionsOnly by base::expect_same_is_judged_on_text_and_system_properties;
+    ignored_revision: TakesAnyRevision by base::expect_at_is_judged, concurrent::compare_and_set_by_revision_reaches_the_exact_total;
+    revision_of_content: NamesContents by base::a_revision_is_never_given_twice, base::expect_at_is_judged, model::random_histories_match_a_map;
+    missing_revision: LosesRevisions by base::every_read_tells_the_revision;
     wrong_cursor: SkipsARecord by base::pages_follow_each_other_without_gap, model::random_queries_match_the_reference;
     offset_cursor: CountsRows by base::cursor_stays_good_when_records_come_and_go;
     stale_read: ReadsStale by concurrent::acknowledged_commit_is_seen_by_every_task, base::put_inserts_and_replaces_whole;
@@ -275,6 +279,107 @@ impl Bug for ComparesVersionsOnly {
             lax.push(write);
         }
         store.commit(lax).await
+    }
+}
+
+/// A record may be at any revision, if it is there.
+#[derive(Debug, Default)]
+struct TakesAnyRevision;
+
+#[async_trait]
+impl Bug for TakesAnyRevision {
+    async fn commit(&self, store: &Store, batch: WriteBatch) -> Result<(), StoreError> {
+        let (checks, writes, _) = batch.into_parts();
+        let mut lax = WriteBatch::new();
+        for check in checks {
+            let expect = match check.expect {
+                Expect::At(_) => Expect::Present,
+                expect => expect,
+            };
+            lax.check(&check.table, &check.id, expect);
+        }
+        for write in writes {
+            lax.push(write);
+        }
+        store.commit(lax).await
+    }
+}
+
+/// A revision is what the record holds: one that comes back has the revision it had.
+#[derive(Debug, Default)]
+struct NamesContents;
+
+impl NamesContents {
+    fn named(record: Record) -> Record {
+        let revision = Revision::of_content(&record);
+        record.at(revision)
+    }
+}
+
+#[async_trait]
+impl Bug for NamesContents {
+    async fn get(
+        &self,
+        store: &Store,
+        table: &TableName,
+        ids: &[RecordId],
+    ) -> Result<Vec<Option<Record>>, StoreError> {
+        let found = store.get(table, ids).await?.into_iter();
+        Ok(found.map(|record| record.map(Self::named)).collect())
+    }
+    async fn query(
+        &self,
+        store: &Store,
+        table: &TableName,
+        query: &Query,
+    ) -> Result<Page, StoreError> {
+        let page = store.query(table, query).await?;
+        let records = page.records.into_iter().map(Self::named).collect();
+        Ok(Page::new(records, page.next))
+    }
+    async fn commit(&self, store: &Store, batch: WriteBatch) -> Result<(), StoreError> {
+        let (checks, writes, _) = batch.into_parts();
+        let mut judged = WriteBatch::new();
+        for check in checks {
+            let stored = store.get_one(&check.table, &check.id).await?;
+            let expect = match (check.expect, stored) {
+                (Expect::At(revision), Some(stored))
+                    if Self::named(stored.clone()).revision() == Some(&revision) =>
+                {
+                    Expect::as_read(Some(&stored))
+                }
+                (expect, _) => expect,
+            };
+            judged.check(&check.table, &check.id, expect);
+        }
+        for write in writes {
+            judged.push(write);
+        }
+        store.commit(judged).await
+    }
+}
+
+/// Queries tell no revision.
+#[derive(Debug, Default)]
+struct LosesRevisions;
+
+#[async_trait]
+impl Bug for LosesRevisions {
+    async fn query(
+        &self,
+        store: &Store,
+        table: &TableName,
+        query: &Query,
+    ) -> Result<Page, StoreError> {
+        let page = store.query(table, query).await?;
+        let lost = |record: Record| {
+            let system = record.system().clone();
+            record.with_system(system)
+        };
+        Ok(Page::new(
+            page.records.into_iter().map(lost).collect(),
+            page.next,
+        ))
     }
 }
 

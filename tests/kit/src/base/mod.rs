@@ -5,9 +5,11 @@ mod batch;
 mod define;
 mod query;
 mod records;
+mod revisions;
 
 pub use answers::*;
 pub use batch::*;
 pub use define::*;
 pub use query::*;
 pub use records::*;
+pub use revisions::*;
