@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::name::{QueryId, RecordId, TableName};
 use crate::record::{Record, SystemProperties};
 use crate::schema::{Schema, TableSchema};
-use crate::store::StoreError;
-use crate::sync::queue::operation::Operation;
+use crate::store::{Expect, StoreError};
+use crate::sync::queue::operation::{Operation, Seen};
 use crate::timestamp::Timestamp;
 
 /// How often a call plans anew because others change the same rows, before it gives up.
@@ -70,7 +70,16 @@ impl Operation {
         operation.seq = record.id().as_str().parse().map_err(|_| {
             StoreError::corrupt(format!("the operation {} has no valid number", record.id()))
         })?;
+        operation.row = Seen(record.revision().cloned());
         Ok(operation)
+    }
+
+    /// That its row is as it was read.
+    pub(crate) fn as_read(&self) -> Result<Expect, StoreError> {
+        match &self.row.0 {
+            Some(revision) => Ok(Expect::At(revision.clone())),
+            None => Ok(Expect::Same(Box::new(self.to_row()?))),
+        }
     }
 }
 

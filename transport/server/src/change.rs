@@ -176,10 +176,7 @@ impl Change<'_> {
                 deleted,
             })
         };
-        let expect = match &stored {
-            Some(stored) => Expect::Same(Box::new(stored.clone())),
-            None => Expect::Absent,
-        };
+        let expect = Expect::as_read(stored.as_ref());
         let time = table.sequence.commit(&*core.store, &*core.clock, |time| {
             let record = stamped(time);
             let mut batch = WriteBatch::new();
@@ -196,7 +193,7 @@ impl Change<'_> {
         let core = self.call.core;
         let table = &self.call.table.name;
         let batch = WriteBatch::new()
-            .expect_same(table, stored.clone())
+            .expect_as_read(table, &stored)
             .delete(table, &self.id);
         let batch = self.remember(claims.add_to(batch, core.clock.now()), &stored)?;
         self.call.effect.begins();

@@ -167,7 +167,7 @@ impl Portion<'_> {
             let filled = self.schema.filled(old.clone());
             let changed = filled.body() != old.body();
             if changed || !declared.unique.is_empty() {
-                batch.check(self.table, old.id(), Expect::Same(Box::new(old.clone())));
+                batch.check(self.table, old.id(), Expect::as_read(Some(&old)));
             }
             if changed {
                 batch.push(Write::Put {

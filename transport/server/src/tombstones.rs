@@ -125,7 +125,7 @@ async fn remove_old(
     for tombstone in &oldest {
         // One that was brought back meanwhile stays.
         batch = batch
-            .expect_same(table, tombstone.clone())
+            .expect_as_read(table, tombstone)
             .delete(table, tombstone.id());
     }
     let marks = TableName::system(MARKS);

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use crate::error::Error;
 use crate::name::{RecordId, TableName};
 use crate::record::Record;
-use crate::store::{Durability, Expect, Write, WriteBatch};
+use crate::store::{Durability, Write, WriteBatch};
 use crate::sync::event::{Event, Origin, RecordChange};
 use crate::sync::inner::Inner;
 use crate::sync::local::write::CommitError;
@@ -151,11 +151,8 @@ impl Inner {
             if is_row(&operation.base) || is_row(&operation.shadow) {
                 continue;
             }
-            plan.batch.check(
-                &OPERATIONS,
-                &seq_id(seq),
-                Expect::Same(Box::new(operation.to_row()?)),
-            );
+            plan.batch
+                .check(&OPERATIONS, &seq_id(seq), operation.as_read()?);
             let parked = operation.state == OperationState::Conflict;
             if parked && operation.kind == OperationKind::Delete && row.is_deleted() {
                 // Both sides deleted it by now: nothing is left to decide.

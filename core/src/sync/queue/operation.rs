@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::name::{RecordId, TableName};
-use crate::record::Record;
+use crate::record::{Record, Revision};
 use crate::timestamp::Timestamp;
 
 /// A local change that waits to be pushed.
@@ -83,7 +83,23 @@ pub struct Operation {
     /// The id under which the server keeps the record instead. It is never sent again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub other_id: Option<RecordId>,
+    /// The row that it was read from.
+    #[serde(skip)]
+    pub(crate) row: Seen,
 }
+
+/// The revision of the row that an operation was read from; `None` for a new one. It is no part of the operation: it does not count when
+/// operations are compared.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Seen(pub(crate) Option<Revision>);
+
+impl PartialEq for Seen {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Seen {}
 
 /// Why an operation was left aside: a failure that may be its own or everybody's.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -179,6 +195,7 @@ impl Operation {
             gone: false,
             unanswered: false,
             other_id: None,
+            row: Seen::default(),
         }
     }
 

@@ -361,10 +361,7 @@ impl Slot {
     /// before still stands.
     pub(crate) fn write_into(&self, batch: &mut WriteBatch) -> Result<(), StoreError> {
         if self.was_record != self.record {
-            let expect = match &self.was_record {
-                Some(record) => Expect::Same(Box::new(record.clone())),
-                None => Expect::Absent,
-            };
+            let expect = Expect::as_read(self.was_record.as_ref());
             batch.check(&self.table, &self.id, expect);
             batch.push(match &self.record {
                 Some(record) => Write::Put {
@@ -385,11 +382,7 @@ impl Slot {
             if new == Some(old) {
                 continue;
             }
-            batch.check(
-                &OPERATIONS,
-                &seq_id(old.seq),
-                Expect::Same(Box::new(old.to_row()?)),
-            );
+            batch.check(&OPERATIONS, &seq_id(old.seq), old.as_read()?);
             if new.is_none() {
                 batch.push(Write::Delete {
                     table: OPERATIONS.clone(),
