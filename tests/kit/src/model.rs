@@ -115,6 +115,8 @@ enum Expected {
 #[derive(Debug, Clone)]
 enum Change {
     Put(Shown),
+    /// Puts the record as it is, if it is there.
+    PutAgain(RecordId),
     Delete(RecordId),
     Clear,
 }
@@ -151,6 +153,7 @@ fn step(schema: &TableSchema) -> BoxedStrategy<Step> {
     ];
     let change = prop_oneof![
         8 => record.prop_map(Change::Put),
+        2 => arb::id().prop_map(Change::PutAgain),
         3 => arb::id().prop_map(Change::Delete),
         1 => Just(Change::Clear),
     ];
@@ -197,9 +200,10 @@ impl Model {
         match step {
             Step::Define(one) => self.define(store, one).await?,
             Step::Commit(checks, changes, durability) => {
-                let (batch, holds) = self.batch(checks, changes, *durability);
+                let changes = self.named(changes);
+                let (batch, holds) = self.batch(checks, &changes, *durability);
                 match store.commit(batch).await {
-                    Ok(()) if holds => self.change(changes),
+                    Ok(()) if holds => self.change(&changes),
                     Err(error) if !holds && error.kind() == StoreErrorKind::CheckFailed => {}
                     outcome => {
                         return Err(format!("the checks hold: {holds}, commit: {outcome:?}"));
@@ -296,6 +300,8 @@ impl Model {
         for (at, change) in changes {
             let table = tables()[*at].clone();
             batch.push(match change {
+                // `named` has put the record in the place of its id.
+                Change::PutAgain(_) => continue,
                 Change::Put(Shown(record)) => Write::Put {
                     table,
                     record: record.clone(),
@@ -308,6 +314,16 @@ impl Model {
             });
         }
         (batch, holds)
+    }
+
+    /// The changes with the records that are to be put again.
+    fn named(&self, changes: &[(usize, Change)]) -> Vec<(usize, Change)> {
+        let again = |at: usize, id| self.records[at].get(id).cloned().map(Shown);
+        let changes = changes.iter().filter_map(|(at, change)| match change {
+            Change::PutAgain(id) => Some((*at, Change::Put(again(*at, id)?))),
+            change => Some((*at, change.clone())),
+        });
+        changes.collect()
     }
 
     fn former(&self, at: usize, id: &RecordId) -> Expect {
@@ -328,6 +344,7 @@ impl Model {
                     self.written.insert((*at, record.id().clone()));
                     records.insert(record.id().clone(), record.clone());
                 }
+                Change::PutAgain(_) => {}
                 Change::Delete(id) => {
                     records.remove(id);
                 }

@@ -12,7 +12,7 @@ use synctable::{Missing, Schema, StoreKey, StoreUrl};
 use tempfile::TempDir;
 
 /// The releases that have fixtures, a folder each; a release that writes another format adds its own.
-pub(crate) const RELEASES: [&str; 2] = ["0.1", "before-0.2"];
+pub(crate) const RELEASES: [&str; 3] = ["0.1", "before-0.2", "0.2-dev"];
 
 /// The stores that a release has, by the names of their folders, with the scheme of their URL; a new kind of store adds itself, plain and sealed.
 pub(crate) const STORES: [(&str, &str); 6] = [

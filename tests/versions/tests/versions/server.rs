@@ -97,6 +97,11 @@ impl Server {
         format!("http://{}", self.address)
     }
 
+    /// What else may be run over its store.
+    pub(crate) fn device(&self) -> &Device {
+        &self.device
+    }
+
     /// The folder of its store.
     pub(crate) fn folder(&self) -> &Path {
         self.device.folder()

@@ -1,11 +1,11 @@
-//! A server that is upgraded, rolled back and upgraded again over the same records, at one address.
+//! A server that is upgraded over the same records, at one address, and stores that 0.1 wrote.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use serde_json::json;
 
-use crate::device::Device;
+use crate::device::{Device, id};
 use crate::far_side::{FarSide, pass};
 use crate::releases::Release;
 use crate::server::Server;
@@ -13,7 +13,7 @@ use crate::together::{TABLE, agree};
 
 #[test]
 #[ignore = "needs the command of release 0.1"]
-fn a_server_is_upgraded_and_rolled_back_and_nobody_notices() {
+fn a_server_is_upgraded_and_nobody_notices() {
     let mut server = Server::new(Release::First, &[TABLE]);
     let address = Arc::new(Mutex::new(server.address.clone()));
     let current = Arc::clone(&address);
@@ -25,15 +25,7 @@ fn a_server_is_upgraded_and_rolled_back_and_nobody_notices() {
         .map(|release| gate.device(release))
         .into();
     let mut expected = BTreeMap::new();
-    for (turn, release) in [
-        Release::First,
-        Release::Today,
-        Release::First,
-        Release::Today,
-    ]
-    .into_iter()
-    .enumerate()
-    {
+    for (turn, release) in Release::BOTH.into_iter().enumerate() {
         if turn > 0 {
             server = server.again(release);
             address.lock().unwrap().clone_from(&server.address);
@@ -51,4 +43,39 @@ fn a_server_is_upgraded_and_rolled_back_and_nobody_notices() {
         }
         agree(&devices, &expected);
     }
+}
+
+#[test]
+#[ignore = "needs the command of release 0.1"]
+fn the_first_release_refuses_a_store_that_was_brought_forward() {
+    for store in ["sqlite:a.db", "redb:a.redb", "sled:a"] {
+        let device = Device::with(Release::First, &["--store", store]);
+        device.insert(TABLE, &["a"]);
+        let today = device.after(Release::Today);
+        today.insert(TABLE, &["b"]);
+        for verb in [&["export", TABLE][..], &["insert", TABLE, "{}"], &["push"]] {
+            let refused = device.run(verb);
+            assert_ne!(refused.code, 0, "{store}");
+            assert!(refused.err.contains("update"), "{refused:?}");
+        }
+        assert_eq!(today.ids(TABLE), ["a", "b"]);
+        assert_eq!(today.pending().len(), 2);
+    }
+}
+
+#[test]
+#[ignore = "needs the command of release 0.1"]
+fn a_process_of_the_first_release_writes_nothing_to_a_store_that_was_brought_forward() {
+    let server = Server::new(Release::First, &[TABLE]);
+    assert_eq!(server.post(TABLE, &json!({"id": "a"})).unwrap().status, 201);
+    let store = server.device().after(Release::Today);
+    store.run(&["inspect"]);
+    let said = server.post(TABLE, &json!({"id": "b"})).unwrap();
+    assert!(said.status >= 500, "{said:?}");
+    let said = server.get(&format!("/tables/{TABLE}")).unwrap();
+    assert!(said.status >= 500, "{said:?}");
+    let server = server.again(Release::Today);
+    let said = server.get(&format!("/tables/{TABLE}")).unwrap();
+    let ids: Vec<String> = said.items().iter().map(id).collect();
+    assert_eq!(ids, ["a"]);
 }
