@@ -186,8 +186,13 @@ pub(crate) fn attacks() -> Vec<Attack> {
         query("half of an escape", "$filter=%4", 400),
         query(
             "many orders",
-            &format!("$orderby=n{}", ",n".repeat(1000)),
+            &format!("$orderby=n{}", ",n".repeat(31)),
             200,
+        ),
+        query(
+            "too many orders",
+            &format!("$orderby=n{}", ",n".repeat(1000)),
+            400,
         ),
         query(
             "orders that are none",
