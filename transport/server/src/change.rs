@@ -37,9 +37,9 @@ struct Put {
 pub(crate) enum Refused {
     Failure(Failure),
     /// It is answered with this status and the stored record.
-    Conflict(StatusCode, Record),
+    Conflict(StatusCode, Box<Record>),
     /// The same, where nothing was done under the operation's id, and would be known since this time.
-    Unknown(StatusCode, Record, Timestamp),
+    Unknown(StatusCode, Box<Record>, Timestamp),
 }
 
 /// A change of one record.
@@ -138,7 +138,7 @@ impl Change<'_> {
 
     /// A conflict with the stored record, unless this operation made that record. Its first request may have been given up and
     /// done all the same, by this server or another, since its outcome was looked for.
-    async fn conflict(&self, status: StatusCode, stored: Record) -> Result<Record, Refused> {
+    async fn conflict(&self, status: StatusCode, stored: Box<Record>) -> Result<Record, Refused> {
         let core = self.call.core;
         if let Some(done) = self.outcome().await? {
             return Ok(done);

@@ -54,7 +54,7 @@ pub(crate) async fn create(call: &Call<'_>, new: NewRecord) -> Result<Response, 
                 deleted: false,
             }),
             Some(stored) if call.may_see(&stored) => {
-                Err(Refused::Conflict(StatusCode::CONFLICT, stored))
+                Err(Refused::Conflict(StatusCode::CONFLICT, Box::new(stored)))
             }
             Some(_) => Err(Failure::bad_request(
                 "the record cannot be stored under this id; choose another",
@@ -221,7 +221,7 @@ fn check_conditions(conditions: &Conditions, stored: &Record) -> Result<(), Refu
         Verdict::Proceed => Ok(()),
         Verdict::NotModified | Verdict::Failed => Err(Refused::Conflict(
             StatusCode::PRECONDITION_FAILED,
-            stored.clone(),
+            Box::new(stored.clone()),
         )),
     }
 }
@@ -234,7 +234,10 @@ fn check_version(call: &Call<'_>, given: Option<&Version>, stored: &Record) -> R
     }
     match call.dialect {
         Dialect::Zumo2 if call.headers.contains_key(IF_MATCH) => Ok(()),
-        Dialect::Zumo2 => Err(Refused::Conflict(StatusCode::CONFLICT, stored.clone())),
+        Dialect::Zumo2 => Err(Refused::Conflict(
+            StatusCode::CONFLICT,
+            Box::new(stored.clone()),
+        )),
         Dialect::Zumo3 | Dialect::Toolkit => Err(Failure::bad_request(
             "the 'version' cannot be changed; leave it out, or send it as 'if-match'",
         )
