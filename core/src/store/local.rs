@@ -19,6 +19,11 @@ use crate::schema::Schema;
 /// future is always safe: a dropped `commit` leaves its batch whole or not done, even if it is done later.
 /// Names of tables that start with `__` are the engine's own; a store treats them like any other.
 ///
+/// *Revisions*: every record that [`get`](Self::get) and [`query`](Self::query) answer carries a [`Revision`](super::Revision)
+/// ([`Record::at`]). Each [`Put`](super::Write::Put) gives its record another one, also where it changes nothing, and none that this record
+/// ever had: not after a delete, not after opening again, not where an older copy of the files was put back. Reading and refused batches
+/// change none. [`Revisions`](super::Revisions) makes such numbers.
+///
 /// Wrappers should forward every method, the provided ones too, under
 /// `#[deny(clippy::missing_trait_methods)]`.
 #[async_trait]
