@@ -71,7 +71,7 @@ fn a_sealed_store_needs_its_key() {
 
 #[test]
 fn newer_format_is_refused() {
-    let backend = holding(Key::Format.encode(), b"synctable kv 2");
+    let backend = holding(Key::Format.encode(), b"synctable kv 9999");
     assert_eq!(open_error(backend), StoreErrorKind::FormatTooNew);
 }
 

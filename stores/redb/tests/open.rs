@@ -61,7 +61,7 @@ async fn a_newer_format_is_refused() {
     write
         .open_table(entries)
         .unwrap()
-        .insert(&*format, &b"synctable kv 2"[..])
+        .insert(&*format, &b"synctable kv 9999"[..])
         .unwrap();
     write.commit().unwrap();
     drop(newer);

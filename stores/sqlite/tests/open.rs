@@ -73,7 +73,7 @@ async fn truncated_and_newer_stores_are_refused_and_stay_as_they_are() {
     }
     fs::write(&path, &whole).unwrap();
     let newer = Connection::open(&path).unwrap();
-    newer.pragma_update(None, "user_version", 2).unwrap();
+    newer.pragma_update(None, "user_version", 9999).unwrap();
     // First while the change is only in the write-ahead log, then in the file.
     let error = SqliteStore::open(&path).unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::FormatTooNew);
