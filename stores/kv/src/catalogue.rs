@@ -81,10 +81,9 @@ impl Catalogue {
     /// Notes this release's format, here and in a batch. That is all there is to an upgrade: the batch is the first with a record in
     /// this release's layout, and records are read in each.
     pub(crate) fn bring_forward(&mut self, batch: &mut KvBatch) {
-        if self.is_older() {
-            batch.put(Key::Format.encode(), format_entry());
-            self.format = FORMAT;
-        }
+        let entry = format!("{FORMAT_NAME}{FORMAT}").into_bytes();
+        batch.put(Key::Format.encode(), entry);
+        self.format = FORMAT;
     }
 
     pub(crate) fn table(&self, table: &TableName) -> Result<&TableSchema, StoreError> {
@@ -184,8 +183,7 @@ impl Catalogue {
 
     /// Notes the format and the declarations that `old` lacks.
     pub(crate) fn declare(&mut self, old: &Schema, batch: &mut KvBatch) -> Result<(), StoreError> {
-        batch.put(Key::Format.encode(), format_entry());
-        self.format = FORMAT;
+        self.bring_forward(batch);
         for (table, declared) in self.schema.tables() {
             if old.table(table) != Some(declared) {
                 let text = serde_json::to_vec(declared).map_err(|error| {
@@ -235,10 +233,6 @@ impl Catalogue {
         }
         Ok(catalogue)
     }
-}
-
-fn format_entry() -> Vec<u8> {
-    format!("{FORMAT_NAME}{FORMAT}").into_bytes()
 }
 
 fn format_of(format: &[u8]) -> Result<u32, StoreError> {

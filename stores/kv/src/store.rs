@@ -316,7 +316,9 @@ impl<B: KvBackend> KvStore<B> {
         let forgets = self.backend.indexes() == Indexes::None && catalogue.keeps_any();
         if forgets || catalogue.is_older() {
             let mut changed = (*catalogue).clone();
-            changed.bring_forward(&mut plan);
+            if catalogue.is_older() {
+                changed.bring_forward(&mut plan);
+            }
             if forgets {
                 // From this write on they would miss records.
                 changed.forget_indexes(&mut plan);

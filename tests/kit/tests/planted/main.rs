@@ -6,6 +6,8 @@
     reason = "tests fail by panicking"
 )]
 
+mod checks;
+
 use std::collections::HashMap;
 use std::fmt::Debug;
 use std::marker::PhantomData;
@@ -15,8 +17,7 @@ use std::sync::{Arc, Mutex};
 
 use synctable_core::query::{Cursor, DEFAULT_PAGE, Direction, Query};
 use synctable_core::store::{
-    Expect, LocalStore, LocalStoreExt, Page, Revision, StoreCapabilities, StoreError, Write,
-    WriteBatch,
+    LocalStore, LocalStoreExt, Page, StoreCapabilities, StoreError, Write, WriteBatch,
 };
 use synctable_core::{Record, RecordId, Schema, TableName};
 use synctable_kv::KvStore;
@@ -24,6 +25,10 @@ use synctable_memory::MemoryBackend;
 use synctable_testkit::report::{Report, StoreReport, Verdict};
 use synctable_testkit::{
     Harness, Lab, assert_groups, async_trait, base, cancel, concurrent, model, persistent, run,
+};
+
+use checks::{
+    ComparesVersionsOnly, IgnoresChecks, LosesRevisions, NamesContents, TakesAnyRevision,
 };
 
 type Store = KvStore<MemoryBackend>;
@@ -238,148 +243,6 @@ impl Bug for SplitsBatch {
             tokio::task::yield_now().await;
         }
         Ok(())
-    }
-}
-
-/// Every check holds.
-#[derive(Debug, Default)]
-struct IgnoresChecks;
-
-#[async_trait]
-impl Bug for IgnoresChecks {
-    async fn commit(&self, store: &Store, batch: WriteBatch) -> Result<(), StoreError> {
-        let mut unchecked = WriteBatch::new();
-        for write in batch.writes() {
-            unchecked.push(write.clone());
-        }
-        store.commit(unchecked).await
-    }
-}
-
-/// Records of one version are taken for the same.
-#[derive(Debug, Default)]
-struct ComparesVersionsOnly;
-
-#[async_trait]
-impl Bug for ComparesVersionsOnly {
-    async fn commit(&self, store: &Store, batch: WriteBatch) -> Result<(), StoreError> {
-        let (checks, writes, _) = batch.into_parts();
-        let mut lax = WriteBatch::new();
-        for check in checks {
-            let stored = store.get_one(&check.table, &check.id).await?;
-            let expect = match (check.expect, stored) {
-                (Expect::Same(record), Some(stored)) if record.version() == stored.version() => {
-                    Expect::Same(Box::new(stored))
-                }
-                (expect, _) => expect,
-            };
-            lax.check(&check.table, &check.id, expect);
-        }
-        for write in writes {
-            lax.push(write);
-        }
-        store.commit(lax).await
-    }
-}
-
-/// A record may be at any revision, if it is there.
-#[derive(Debug, Default)]
-struct TakesAnyRevision;
-
-#[async_trait]
-impl Bug for TakesAnyRevision {
-    async fn commit(&self, store: &Store, batch: WriteBatch) -> Result<(), StoreError> {
-        let (checks, writes, _) = batch.into_parts();
-        let mut lax = WriteBatch::new();
-        for check in checks {
-            let expect = match check.expect {
-                Expect::At(_) => Expect::Present,
-                expect => expect,
-            };
-            lax.check(&check.table, &check.id, expect);
-        }
-        for write in writes {
-            lax.push(write);
-        }
-        store.commit(lax).await
-    }
-}
-
-/// A revision is what the record holds: one that comes back has the revision it had.
-#[derive(Debug, Default)]
-struct NamesContents;
-
-impl NamesContents {
-    fn named(record: Record) -> Record {
-        let revision = Revision::of_content(&record);
-        record.at(revision)
-    }
-}
-
-#[async_trait]
-impl Bug for NamesContents {
-    async fn get(
-        &self,
-        store: &Store,
-        table: &TableName,
-        ids: &[RecordId],
-    ) -> Result<Vec<Option<Record>>, StoreError> {
-        let found = store.get(table, ids).await?.into_iter();
-        Ok(found.map(|record| record.map(Self::named)).collect())
-    }
-    async fn query(
-        &self,
-        store: &Store,
-        table: &TableName,
-        query: &Query,
-    ) -> Result<Page, StoreError> {
-        let page = store.query(table, query).await?;
-        let records = page.records.into_iter().map(Self::named).collect();
-        Ok(Page::new(records, page.next))
-    }
-    async fn commit(&self, store: &Store, batch: WriteBatch) -> Result<(), StoreError> {
-        let (checks, writes, _) = batch.into_parts();
-        let mut judged = WriteBatch::new();
-        for check in checks {
-            let stored = store.get_one(&check.table, &check.id).await?;
-            let expect = match (check.expect, stored) {
-                (Expect::At(revision), Some(stored))
-                    if Self::named(stored.clone()).revision() == Some(&revision) =>
-                {
-                    Expect::as_read(Some(&stored))
-                }
-                (expect, _) => expect,
-            };
-            judged.check(&check.table, &check.id, expect);
-        }
-        for write in writes {
-            judged.push(write);
-        }
-        store.commit(judged).await
-    }
-}
-
-/// Queries tell no revision.
-#[derive(Debug, Default)]
-struct LosesRevisions;
-
-#[async_trait]
-impl Bug for LosesRevisions {
-    async fn query(
-        &self,
-        store: &Store,
-        table: &TableName,
-        query: &Query,
-    ) -> Result<Page, StoreError> {
-        let page = store.query(table, query).await?;
-        let lost = |record: Record| {
-            let system = record.system().clone();
-            record.with_system(system)
-        };
-        Ok(Page::new(
-            page.records.into_iter().map(lost).collect(),
-            page.next,
-        ))
     }
 }
 
