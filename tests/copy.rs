@@ -15,8 +15,8 @@ use serde_json::{Value, json};
 use synctable::encrypted::{RawKey, Secret};
 use synctable::query::Query;
 use synctable::store::{
-    LocalStore, LocalStoreExt, Page, Plan, StoreCapabilities, StoreError, StoreErrorKind,
-    WriteBatch,
+    Changes, LocalStore, LocalStoreExt, Page, Plan, Position, StoreCapabilities, StoreError,
+    StoreErrorKind, WriteBatch,
 };
 use synctable::sync::{SyncContext, copy_store};
 use synctable::testkit::engine::TestServer;
@@ -152,9 +152,15 @@ impl LocalStore for Stopping {
     async fn query(&self, table: &TableName, query: &Query) -> Result<Page, StoreError> {
         self.store.query(table, query).await
     }
-    async fn commit(&self, batch: WriteBatch) -> Result<(), StoreError> {
+    async fn commit(&self, batch: WriteBatch) -> Result<Position, StoreError> {
         self.step()?;
         self.store.commit(batch).await
+    }
+    async fn position(&self) -> Result<Position, StoreError> {
+        self.store.position().await
+    }
+    async fn changes_since(&self, since: Position, limit: usize) -> Result<Changes, StoreError> {
+        self.store.changes_since(since, limit).await
     }
     fn capabilities(&self) -> StoreCapabilities {
         self.store.capabilities()
@@ -218,7 +224,7 @@ async fn a_copy_that_was_cut_off_goes_on() {
 }
 
 #[tokio::test]
-async fn whose_turn_it_is_at_the_queue_stays_with_the_source() {
+async fn a_claim_of_an_earlier_release_is_not_copied() {
     let folder = tempfile::tempdir().unwrap();
     let source: Arc<dyn LocalStore> =
         Arc::new(SqliteStore::open(folder.path().join("a.db")).unwrap());
@@ -228,10 +234,12 @@ async fn whose_turn_it_is_at_the_queue_stays_with_the_source() {
         .unwrap();
     let todos = sync.table::<Value>(TODO).unwrap();
     todos.insert(&json!({"id": "a"})).await.unwrap();
+    let (meta, claim) = (TableName::system("__meta"), RecordId::system("claim"));
+    let row = Record::new(claim.clone(), r#"{"value":"1","by":"x"}"#).unwrap();
+    let batch = WriteBatch::new().put(&meta, row);
+    source.commit(batch).await.unwrap();
     let target = MemoryStore::new();
     copy_store(&*source, &target, |_| ()).await.unwrap();
-    let (meta, claim) = (TableName::system("__meta"), RecordId::system("claim"));
-    assert!(source.get_one(&meta, &claim).await.unwrap().is_some());
     assert!(target.get_one(&meta, &claim).await.unwrap().is_none());
 }
 

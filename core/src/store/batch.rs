@@ -1,5 +1,6 @@
 //! A batch of checks and writes: the only way to change a store.
 
+use super::{Author, Position};
 use crate::name::{RecordId, TableName};
 use crate::record::{Record, Revision};
 
@@ -19,8 +20,10 @@ use crate::record::{Record, Revision};
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct WriteBatch {
     checks: Vec<Check>,
+    unchanged: Vec<Unchanged>,
     writes: Vec<Write>,
     durability: Durability,
+    author: Option<Author>,
 }
 
 /// A condition on one record as it is before the batch.
@@ -32,6 +35,15 @@ pub struct Check {
     pub id: RecordId,
     /// What must hold.
     pub expect: Expect,
+}
+
+/// A condition on a whole table: nobody but the author of the batch has changed it since a position.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Unchanged {
+    /// The table.
+    pub table: TableName,
+    /// A position that the same open store gave.
+    pub since: Position,
 }
 
 /// What a check demands.
@@ -129,6 +141,24 @@ impl WriteBatch {
         self
     }
 
+    /// Says who makes the batch: a later batch of the same author may rely on a table that this one changes.
+    #[must_use]
+    pub fn author(mut self, author: Author) -> Self {
+        self.author = Some(author);
+        self
+    }
+
+    /// Demands that nobody but the batch's own [`author`](Self::author) has changed a table since a position. It does not hold where the
+    /// store does not know any more.
+    #[must_use]
+    pub fn expect_unchanged(mut self, table: &TableName, since: Position) -> Self {
+        self.unchanged.push(Unchanged {
+            table: table.clone(),
+            since,
+        });
+        self
+    }
+
     /// Inserts or replaces a record.
     #[must_use]
     pub fn put(mut self, table: &TableName, record: Record) -> Self {
@@ -158,6 +188,20 @@ impl WriteBatch {
         self
     }
 
+    /// With other checks of records, for stores that pass batches on.
+    #[must_use]
+    pub fn with_checks(mut self, checks: Vec<Check>) -> Self {
+        self.checks = checks;
+        self
+    }
+
+    /// With other writes, for stores that pass batches on.
+    #[must_use]
+    pub fn with_writes(mut self, writes: Vec<Write>) -> Self {
+        self.writes = writes;
+        self
+    }
+
     /// Adds a check.
     pub fn check(&mut self, table: &TableName, id: &RecordId, expect: Expect) {
         self.checks.push(Check {
@@ -172,19 +216,24 @@ impl WriteBatch {
         self.writes.push(write);
     }
 
-    /// The checks.
+    /// The checks of records.
     pub fn checks(&self) -> &[Check] {
         &self.checks
+    }
+
+    /// The checks of whole tables.
+    pub fn unchanged(&self) -> &[Unchanged] {
+        &self.unchanged
+    }
+
+    /// Who makes the batch.
+    pub fn get_author(&self) -> Option<Author> {
+        self.author
     }
 
     /// The writes in order.
     pub fn writes(&self) -> &[Write] {
         &self.writes
-    }
-
-    /// Checks, writes and durability, for stores that take the batch apart.
-    pub fn into_parts(self) -> (Vec<Check>, Vec<Write>, Durability) {
-        (self.checks, self.writes, self.durability)
     }
 
     /// When the batch is durable.
@@ -194,7 +243,7 @@ impl WriteBatch {
 
     /// True without checks and writes.
     pub fn is_empty(&self) -> bool {
-        self.checks.is_empty() && self.writes.is_empty()
+        self.checks.is_empty() && self.unchanged.is_empty() && self.writes.is_empty()
     }
 }
 

@@ -86,6 +86,14 @@ impl StoreError {
         error
     }
 
+    /// A table that somebody else has changed.
+    pub fn table_changed(table: &TableName) -> Self {
+        Self::new(
+            StoreErrorKind::CheckFailed,
+            format!("table {table} was changed by someone else meanwhile"),
+        )
+    }
+
     /// A table that was never defined.
     pub fn unknown_table(table: &TableName) -> Self {
         Self::new(

@@ -7,13 +7,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::{Access, Plan, StoreError, StoreErrorKind, WriteBatch};
+use super::{Access, Changes, Plan, Position, StoreError, StoreErrorKind, WriteBatch};
 use crate::name::{RecordId, TableName};
 use crate::query::{Cursor, Query};
 use crate::record::Record;
 use crate::schema::Schema;
 
-/// A place that keeps records: five required methods.
+/// A place that keeps records: seven required methods.
 ///
 /// *Reads* answer from one snapshot each. *Writes* go through [`commit`](Self::commit) only. Dropping a
 /// future is always safe: a dropped `commit` leaves its batch whole or not done, even if it is done later.
@@ -23,6 +23,10 @@ use crate::schema::Schema;
 /// ([`Record::at`]). Each [`Put`](super::Write::Put) gives its record another one, also where it changes nothing, and none that this record
 /// ever had: not after a delete, not after opening again, not where an older copy of the files was put back. Reading and refused batches
 /// change none. [`Revisions`](super::Revisions) makes such numbers.
+///
+/// *Changes*: a store knows which records were changed lately, by whatever handle and process, at least the last
+/// [10,000](super::KNOWN_CHANGES). Every [`Write`](super::Write) counts, also one that changes nothing. A name too many is harmless, one that is missing
+/// is not: whoever relies on it keeps what is old. [`ChangeLog`](super::ChangeLog) is such a log for a store that one process has open.
 ///
 /// Wrappers should forward every method, the provided ones too, under
 /// `#[deny(clippy::missing_trait_methods)]`.
@@ -58,8 +62,20 @@ pub trait LocalStore: Debug + Send + Sync + 'static {
     ///
     /// After `Ok` every later read sees all of it, and it is durable as [`WriteBatch::durability`] says. After an
     /// error nothing of it is seen (but see [`Unknown`](super::StoreErrorKind::Unknown)). A check that does not hold is
-    /// [`CheckFailed`](super::StoreErrorKind::CheckFailed).
-    async fn commit(&self, batch: WriteBatch) -> Result<(), StoreError>;
+    /// [`CheckFailed`](super::StoreErrorKind::CheckFailed). All checks hold as if batches were done one by one.
+    ///
+    /// Returns the [`Position`] behind the batch.
+    async fn commit(&self, batch: WriteBatch) -> Result<Position, StoreError>;
+
+    /// Where the change log ends. That is behind each commit that this handle answered before the call, and behind those of other handles and
+    /// processes within a second of their answer. Whatever read begins afterwards shows all that was changed up to it.
+    async fn position(&self) -> Result<Position, StoreError>;
+
+    /// What was changed behind `since`, at most `limit` names, at least one. Where `more` is known, ask again from `next`. A read that begins
+    /// afterwards shows all of it, and perhaps changes behind it.
+    ///
+    /// It is no check: what one relies on is checked by [`WriteBatch::expect_unchanged`].
+    async fn changes_since(&self, since: Position, limit: usize) -> Result<Changes, StoreError>;
 
     /// What the store promises beyond the base contract.
     fn capabilities(&self) -> StoreCapabilities {
@@ -242,8 +258,14 @@ impl<S: LocalStore + ?Sized> LocalStore for Arc<S> {
     async fn query(&self, table: &TableName, query: &Query) -> Result<Page, StoreError> {
         (**self).query(table, query).await
     }
-    async fn commit(&self, batch: WriteBatch) -> Result<(), StoreError> {
+    async fn commit(&self, batch: WriteBatch) -> Result<Position, StoreError> {
         (**self).commit(batch).await
+    }
+    async fn position(&self) -> Result<Position, StoreError> {
+        (**self).position().await
+    }
+    async fn changes_since(&self, since: Position, limit: usize) -> Result<Changes, StoreError> {
+        (**self).changes_since(since, limit).await
     }
     fn capabilities(&self) -> StoreCapabilities {
         (**self).capabilities()

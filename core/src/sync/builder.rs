@@ -145,7 +145,7 @@ impl ContextBuilder {
         let inner = Inner {
             store_id,
             tables,
-            queue: Queue::new(Arc::clone(store), Arc::clone(ids)),
+            queue: Queue::new(Arc::clone(store)),
             guards: Guards::default(),
             lease: Lease::new(Arc::clone(store), Arc::clone(clock), Arc::clone(ids)),
             server: Server::new(self.transport, self.settings.server_name.clone()),
@@ -162,8 +162,6 @@ impl ContextBuilder {
             Ok(_) | Err(Error::AccountChanged { .. }) => {}
             Err(error) => return Err(error),
         }
-        // Read only so far: the first change claims the queue and reads it anew.
-        inner.queue.mark_suspect();
         Ok(SyncContext {
             inner: Arc::new(inner),
         })

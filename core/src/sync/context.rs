@@ -59,11 +59,9 @@ impl SyncContext {
     /// Keeps a small value in the store, such as the server's address.
     pub async fn set_setting(&self, name: &str, value: &str) -> Result<(), Error> {
         let row = meta_row(&format!("setting|{name}"), value)?;
-        Ok(self
-            .inner
-            .store
-            .commit(WriteBatch::new().put(&META, row))
-            .await?)
+        let batch = WriteBatch::new().put(&META, row);
+        self.inner.store.commit(batch).await?;
+        Ok(())
     }
 
     /// Makes everything durable and closes the store. Contexts that share it fail from then on.

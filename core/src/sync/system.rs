@@ -38,6 +38,12 @@ pub(crate) fn seq_id(seq: u64) -> RecordId {
     RecordId::system(&format!("{seq:020}"))
 }
 
+/// The sequence number that an id stands for, if it is such a one.
+pub(crate) fn seq_of(id: &RecordId) -> Option<u64> {
+    let seq = id.as_str().parse().ok()?;
+    (seq_id(seq) == *id).then_some(seq)
+}
+
 pub(crate) fn row<T: Serialize>(id: RecordId, value: &T) -> Result<Record, StoreError> {
     let text = serde_json::to_string(value).map_err(|error| {
         StoreError::corrupt("a row of the engine cannot be written").with_source(error)
@@ -181,16 +187,6 @@ pub(crate) fn meta_row(name: &str, value: &str) -> Result<Record, StoreError> {
     row(
         RecordId::system(name),
         &serde_json::json!({ "value": value }),
-    )
-}
-
-/// The row that stands while no other context has changed the queue. The number is for people; what tells claims apart is the
-/// random part, as one that was dropped may come late.
-pub(crate) fn claim_row(number: u64, random: &RecordId) -> Result<Record, StoreError> {
-    let value = number.to_string();
-    row(
-        RecordId::system("claim"),
-        &serde_json::json!({ "value": value, "by": random.as_str() }),
     )
 }
 

@@ -122,7 +122,7 @@ async fn declare(store: &dyn LocalStore, addition: &Schema) -> Result<(Schema, S
         };
         let batch = batch.put(&META, meta_row("schema", &schema.to_json())?);
         match store.commit(batch).await {
-            Ok(()) => return Ok((stored, schema)),
+            Ok(_) => return Ok((stored, schema)),
             Err(error) if error.kind() == StoreErrorKind::CheckFailed => {}
             Err(error) => return Err(error.into()),
         }

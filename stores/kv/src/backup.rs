@@ -54,7 +54,7 @@ pub(crate) fn backup(
     let marked = if mark.writes().is_empty() {
         Ok(())
     } else {
-        copy.commit_now(mark)
+        copy.commit_now(mark).map(|_| ())
     };
     marked.and(copy.close_now())?;
     draft.place(Taken::Refused)

@@ -44,8 +44,20 @@ macro_rules! local_store {
             async fn commit(
                 &self,
                 batch: $crate::delegate::WriteBatch,
-            ) -> Result<(), $crate::delegate::StoreError> {
+            ) -> Result<$crate::delegate::Position, $crate::delegate::StoreError> {
                 $crate::delegate::LocalStore::commit(&self.0, batch).await
+            }
+            async fn position(
+                &self,
+            ) -> Result<$crate::delegate::Position, $crate::delegate::StoreError> {
+                $crate::delegate::LocalStore::position(&self.0).await
+            }
+            async fn changes_since(
+                &self,
+                since: $crate::delegate::Position,
+                limit: usize,
+            ) -> Result<$crate::delegate::Changes, $crate::delegate::StoreError> {
+                $crate::delegate::LocalStore::changes_since(&self.0, since, limit).await
             }
             fn capabilities(&self) -> $crate::delegate::StoreCapabilities {
                 $crate::delegate::LocalStore::capabilities(&self.0)
@@ -90,6 +102,7 @@ macro_rules! local_store {
 pub use async_trait::async_trait;
 pub use synctable_core::query::Query;
 pub use synctable_core::store::{
-    LocalStore, Page, Plan, ProcessLock, StoreCapabilities, StoreError, WriteBatch,
+    Changes, LocalStore, Page, Plan, Position, ProcessLock, StoreCapabilities, StoreError,
+    WriteBatch,
 };
 pub use synctable_core::{Record, RecordId, Schema, TableName};

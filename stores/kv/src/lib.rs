@@ -59,8 +59,8 @@
 mod backend;
 mod backup;
 mod catalogue;
-mod changes;
 mod condition;
+mod define;
 #[doc(hidden)]
 pub mod delegate;
 pub mod files;
@@ -72,6 +72,7 @@ mod scan;
 mod store;
 mod value;
 mod values;
+mod writes;
 
 pub use backend::{Entry, Indexes, KvBackend, KvBatch, KvSnapshot, Promises};
 pub use backup::copy_entries;

@@ -6,23 +6,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use async_trait::async_trait;
 use synctable_core::query::{Judge, Query, Window, page_of};
 use synctable_core::store::{
-    Access, Check, Durability, Expect, LocalStore, Page, Plan as Explained, Revisions,
-    StoreCapabilities, StoreError, StoreErrorKind, Write, WriteBatch,
+    Access, ChangeLog, Changed, Changes, Check, Expect, LocalStore, Page, Plan as Explained,
+    Position, Revisions, StoreCapabilities, StoreError, StoreErrorKind, Write, WriteBatch,
 };
-use synctable_core::{IndexSpec, Record, RecordId, Schema, TableName, TableSchema};
+use synctable_core::{Record, RecordId, Schema, TableName, TableSchema};
 
 use crate::backend::{Indexes, KvBackend, KvBatch, KvSnapshot};
 use crate::backup::backup;
-use crate::catalogue::{Catalogue, State};
-use crate::changes::Changes;
-use crate::index::{self, PageOf, Walker};
-use crate::key::{Key, all_entries, all_records, behind};
+use crate::catalogue::Catalogue;
+use crate::index::{PageOf, Walker};
+use crate::key::{Key, all_records, behind};
 use crate::plan::{Plan, plan};
 use crate::scan::{Entries, records};
 use crate::value;
-
-/// Records of which index entries are written in one batch while an index is built.
-const BUILD: usize = 500;
+use crate::writes::Writes;
 
 /// A [`LocalStore`] over a [`KvBackend`].
 ///
@@ -36,16 +33,18 @@ const BUILD: usize = 500;
 /// The work is done in the first poll of each call, on the thread that polls.
 #[derive(Debug)]
 pub struct KvStore<B> {
-    backend: B,
+    pub(crate) backend: B,
     /// The declared tables; `None` once the store is closed.
     catalogue: RwLock<Option<Arc<Catalogue>>>,
     /// Held from the checks of a batch to the end of its write.
     writer: Mutex<Writer>,
+    /// What was committed, noted under the writer's lock once it can be read.
+    log: Mutex<ChangeLog>,
 }
 
 /// What writes go through, one at a time.
 #[derive(Debug, Default)]
-struct Writer {
+pub(crate) struct Writer {
     revisions: Revisions,
     /// The outcome of a write is not known: no more are taken.
     broken: bool,
@@ -74,10 +73,11 @@ impl<B: KvBackend> KvStore<B> {
             backend,
             catalogue: RwLock::new(Some(Arc::new(catalogue))),
             writer: Mutex::default(),
+            log: Mutex::default(),
         }
     }
 
-    fn catalogue(&self) -> Result<Arc<Catalogue>, StoreError> {
+    pub(crate) fn catalogue(&self) -> Result<Arc<Catalogue>, StoreError> {
         let catalogue = self
             .catalogue
             .read()
@@ -88,18 +88,18 @@ impl<B: KvBackend> KvStore<B> {
         })
     }
 
-    fn set_catalogue(&self, catalogue: Option<Arc<Catalogue>>) {
+    pub(crate) fn set_catalogue(&self, catalogue: Option<Arc<Catalogue>>) {
         *self
             .catalogue
             .write()
             .unwrap_or_else(PoisonError::into_inner) = catalogue;
     }
 
-    fn writer(&self) -> MutexGuard<'_, Writer> {
+    pub(crate) fn writer(&self) -> MutexGuard<'_, Writer> {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self, writer: &mut Writer, batch: &KvBatch) -> Result<(), StoreError> {
+    pub(crate) fn write(&self, writer: &mut Writer, batch: &KvBatch) -> Result<(), StoreError> {
         if writer.broken {
             let message = "it is not known whether an earlier write was done; open the store again";
             return Err(StoreError::new(StoreErrorKind::Unknown, message));
@@ -109,100 +109,6 @@ impl<B: KvBackend> KvStore<B> {
                 writer.broken = true;
             }
         })
-    }
-
-    fn define_now(&self, schema: &Schema) -> Result<(), StoreError> {
-        let mut writer = self.writer();
-        let old = self.catalogue()?;
-        let merged = old
-            .schema
-            .merged(schema)
-            .map_err(|error| StoreError::new(StoreErrorKind::Schema, error.to_string()))?;
-        let mut new = (*old).clone();
-        new.schema = merged;
-        let mut batch = KvBatch::new(Durability::Immediate);
-        new.forget_outgrown(&old.schema, &mut batch);
-        let keeps = self.backend.indexes() != Indexes::None;
-        let unready = if keeps { new.unready() } else { Vec::new() };
-        if new.schema == old.schema && unready.is_empty() {
-            return Ok(());
-        }
-        new.declare(&old.schema, &mut batch)?;
-        for (table, spec, state) in &unready {
-            if state.is_none() {
-                let keys = all_records(table);
-                let snapshot = self.backend.snapshot()?;
-                let empty = snapshot.scan(&keys.start..&keys.end, 1)?.is_empty();
-                let state = if empty {
-                    State::Ready
-                } else {
-                    State::Building(None)
-                };
-                // Entries of an earlier life of this index, when it was not written for a while, are of no use.
-                let entries = all_entries(table.as_str(), &index::name(spec));
-                for entry in Entries::new(&*snapshot, entries) {
-                    batch.delete(entry?.0);
-                }
-                new.set(&mut batch, table, spec, state);
-            }
-        }
-        self.write(&mut writer, &batch)?;
-        self.set_catalogue(Some(Arc::new(new.clone())));
-        for (table, spec, _) in new.unready().iter().filter(|_| keeps) {
-            self.build(&mut writer, &mut new, table, spec)?;
-        }
-        Ok(())
-    }
-
-    /// Writes the missing entries of an index, some in each batch together with how far it got. A cut leaves an index that is
-    /// kept but not used; the next `define` goes on behind the last batch.
-    fn build(
-        &self,
-        writer: &mut Writer,
-        catalogue: &mut Catalogue,
-        table: &TableName,
-        spec: &IndexSpec,
-    ) -> Result<(), StoreError> {
-        let mut after =
-            catalogue
-                .unready()
-                .into_iter()
-                .find_map(|(name, other, state)| {
-                    match state.filter(|_| name == *table && other == *spec) {
-                        Some(State::Building(after)) => after,
-                        _ => None,
-                    }
-                });
-        loop {
-            let mut batch = KvBatch::new(Durability::Eventual);
-            let mut count = 0;
-            {
-                let snapshot = self.backend.snapshot()?;
-                let schema = catalogue.table(table)?;
-                let mut keys = all_records(table);
-                if let Some(after) = &after {
-                    keys.start = behind(Key::record(table, after).encode());
-                }
-                for record in records(&*snapshot, table, keys).take(BUILD) {
-                    let record = record?;
-                    batch.put(index::entry(table, schema, spec, &record), Vec::new());
-                    after = Some(record.id().clone());
-                    count += 1;
-                }
-            }
-            let done = count < BUILD;
-            let state = if done {
-                State::Ready
-            } else {
-                State::Building(after.clone())
-            };
-            catalogue.set(&mut batch, table, spec, state);
-            self.write(writer, &batch)?;
-            self.set_catalogue(Some(Arc::new(catalogue.clone())));
-            if done {
-                return Ok(());
-            }
-        }
     }
 
     fn get_now(
@@ -309,7 +215,21 @@ impl<B: KvBackend> KvStore<B> {
         }
     }
 
-    pub(crate) fn commit_now(&self, batch: &WriteBatch) -> Result<(), StoreError> {
+    fn log(&self) -> MutexGuard<'_, ChangeLog> {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn position_now(&self) -> Result<Position, StoreError> {
+        self.catalogue()?;
+        Ok(self.log().position())
+    }
+
+    fn changes_now(&self, since: Position, limit: usize) -> Result<Changes, StoreError> {
+        self.catalogue()?;
+        Ok(self.log().since(since, limit))
+    }
+
+    pub(crate) fn commit_now(&self, batch: &WriteBatch) -> Result<Position, StoreError> {
         let mut writer = self.writer();
         let mut catalogue = self.catalogue()?;
         let mut plan = self.judged(&catalogue, batch, &mut writer.revisions)?;
@@ -325,9 +245,19 @@ impl<B: KvBackend> KvStore<B> {
             }
             catalogue = Arc::new(changed);
         }
-        self.write(&mut writer, &plan)?;
-        self.set_catalogue(Some(catalogue));
-        Ok(())
+        let done = self.write(&mut writer, &plan);
+        if done.is_ok() {
+            self.set_catalogue(Some(catalogue));
+        }
+        let mut log = self.log();
+        if done.is_ok() || writer.broken {
+            // Where it is not known whether it was done, it is noted: a name too many does no harm.
+            log.append(
+                batch.get_author(),
+                batch.writes().iter().map(Changed::by).collect(),
+            );
+        }
+        done.map(|()| log.position())
     }
 
     /// Judges the checks and says what to write. The snapshot is gone when it returns.
@@ -341,21 +271,28 @@ impl<B: KvBackend> KvStore<B> {
         for table in checked.chain(batch.writes().iter().map(Write::table)) {
             catalogue.table(table)?;
         }
+        for unchanged in batch.unchanged() {
+            let (table, since) = (&unchanged.table, unchanged.since);
+            catalogue.table(table)?;
+            if !self.log().is_unchanged(table, since, batch.get_author()) {
+                return Err(StoreError::table_changed(table));
+            }
+        }
         let snapshot = self.backend.snapshot()?;
         for check in batch.checks() {
             judge(&*snapshot, check)?;
         }
         let keeps = self.backend.indexes() != Indexes::None;
         let durability = batch.get_durability();
-        let mut changes = Changes::new(&*snapshot, catalogue, keeps, revisions, durability);
+        let mut writes = Writes::new(&*snapshot, catalogue, keeps, revisions, durability);
         for write in batch.writes() {
             match write {
-                Write::Put { table, record } => changes.put(table, record)?,
-                Write::Delete { table, id } => changes.delete(table, id)?,
-                Write::Clear { table } => changes.clear(table)?,
+                Write::Put { table, record } => writes.put(table, record)?,
+                Write::Delete { table, id } => writes.delete(table, id)?,
+                Write::Clear { table } => writes.clear(table)?,
             }
         }
-        Ok(changes.batch)
+        Ok(writes.batch)
     }
 
     pub(crate) fn close_now(&self) -> Result<(), StoreError> {
@@ -390,8 +327,16 @@ impl<B: KvBackend> LocalStore for KvStore<B> {
         self.query_now(table, query)
     }
 
-    async fn commit(&self, batch: WriteBatch) -> Result<(), StoreError> {
+    async fn commit(&self, batch: WriteBatch) -> Result<Position, StoreError> {
         self.commit_now(&batch)
+    }
+
+    async fn position(&self) -> Result<Position, StoreError> {
+        self.position_now()
+    }
+
+    async fn changes_since(&self, since: Position, limit: usize) -> Result<Changes, StoreError> {
+        self.changes_now(since, limit)
     }
 
     fn capabilities(&self) -> StoreCapabilities {

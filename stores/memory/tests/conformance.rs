@@ -22,4 +22,4 @@ impl Harness for Memory {
     }
 }
 
-store_tests!(Memory; base, model, concurrent, cancel);
+store_tests!(Memory; base, changes, model, concurrent, cancel);

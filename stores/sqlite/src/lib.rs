@@ -8,6 +8,7 @@
 
 mod backup;
 mod catalogue;
+mod checks;
 mod error;
 mod explain;
 mod gauge;

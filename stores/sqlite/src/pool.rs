@@ -7,7 +7,7 @@ use std::thread::{self, JoinHandle};
 
 use rusqlite::Connection;
 use synctable_core::query::{Stop, StopOnDrop};
-use synctable_core::store::StoreError;
+use synctable_core::store::{ChangeLog, StoreError};
 use tokio::sync::oneshot;
 
 use crate::catalogue::{self, Catalogue};
@@ -28,6 +28,7 @@ const LONG_READS: usize = 2;
 #[derive(Debug)]
 pub(crate) struct Shared {
     catalogue: RwLock<Arc<Catalogue>>,
+    log: Mutex<ChangeLog>,
     closed: AtomicBool,
 }
 
@@ -35,6 +36,7 @@ impl Shared {
     pub(crate) fn new(catalogue: Catalogue) -> Self {
         Self {
             catalogue: RwLock::new(Arc::new(catalogue)),
+            log: Mutex::default(),
             closed: AtomicBool::new(false),
         }
     }
@@ -69,6 +71,11 @@ impl Shared {
         if catalogue.generation > last.generation {
             *last = catalogue;
         }
+    }
+
+    /// What was committed, as this handle knows it.
+    pub(crate) fn log(&self) -> MutexGuard<'_, ChangeLog> {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn check_open(&self) -> Result<(), StoreError> {

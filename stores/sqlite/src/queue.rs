@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread::{self, JoinHandle};
 
 use synctable_core::Schema;
-use synctable_core::store::{StoreError, Write, WriteBatch};
+use synctable_core::store::{Position, StoreError, Write, WriteBatch};
 use tokio::sync::oneshot;
 
 use crate::error::{closed, no_threads};
@@ -17,16 +17,16 @@ const GROUP: usize = 256;
 /// The most checks and writes of a batch that is committed by its caller.
 const SMALL: usize = 8;
 
-type Reply = oneshot::Sender<Result<(), StoreError>>;
+type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 /// Empty once the store is closed.
 type Cell = Mutex<Option<Writer>>;
 
 /// What the thread is asked to do.
 enum Job {
-    Commit(WriteBatch, Ticket, Reply),
-    Define(Schema, Reply),
+    Commit(WriteBatch, Ticket, Reply<Position>),
+    Define(Schema, Reply<()>),
     Checkpoint,
-    Close(Reply),
+    Close(Reply<()>),
 }
 
 /// Requests are done in the order in which they are made.
@@ -68,7 +68,7 @@ impl Queue {
         })
     }
 
-    pub(crate) async fn commit(&self, batch: WriteBatch) -> Result<(), StoreError> {
+    pub(crate) async fn commit(&self, batch: WriteBatch) -> Result<Position, StoreError> {
         let alone = self.batches.fetch_add(1, Ordering::AcqRel) == 0;
         let ticket = Ticket(Arc::clone(&self.batches));
         if alone
@@ -83,7 +83,7 @@ impl Queue {
     }
 
     /// Commits here and now; `None` where that would mean to wait, and then nothing was done.
-    fn commit_inline(&self, batch: &WriteBatch) -> Option<Result<(), StoreError>> {
+    fn commit_inline(&self, batch: &WriteBatch) -> Option<Result<Position, StoreError>> {
         let mut cell = match self.writer.try_lock() {
             Ok(cell) => cell,
             Err(TryLockError::Poisoned(error)) => error.into_inner(),
@@ -107,7 +107,7 @@ impl Queue {
         self.ask(Job::Close).await
     }
 
-    async fn ask(&self, job: impl FnOnce(Reply) -> Job) -> Result<(), StoreError> {
+    async fn ask<T>(&self, job: impl FnOnce(Reply<T>) -> Job) -> Result<T, StoreError> {
         let (reply, answer) = oneshot::channel();
         let jobs = self.jobs.as_ref().ok_or_else(closed)?;
         jobs.send(job(reply)).map_err(|_| closed())?;
@@ -175,7 +175,7 @@ fn work(cell: &Cell, inbox: &Receiver<Job>, crowded: &AtomicBool) {
     }
 }
 
-fn commit(cell: &Cell, group: Vec<(WriteBatch, Ticket, Reply)>) {
+fn commit(cell: &Cell, group: Vec<(WriteBatch, Ticket, Reply<Position>)>) {
     if group.is_empty() {
         return;
     }

@@ -9,7 +9,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use synctable_core::query::Query;
 use synctable_core::store::{
-    LocalStore, Page, Plan, ProcessLock, StoreCapabilities, StoreError, WriteBatch,
+    Changes, LocalStore, Page, Plan, Position, ProcessLock, StoreCapabilities, StoreError,
+    WriteBatch,
 };
 use synctable_core::{Record, RecordId, Schema, TableName};
 use synctable_kv::files::io_error;
@@ -225,9 +226,19 @@ impl LocalStore for SqliteStore {
         self.read(read::query, table, query).await
     }
 
-    async fn commit(&self, batch: WriteBatch) -> Result<(), StoreError> {
+    async fn commit(&self, batch: WriteBatch) -> Result<Position, StoreError> {
         self.shared.check_open()?;
         self.queue.commit(batch).await
+    }
+
+    async fn position(&self) -> Result<Position, StoreError> {
+        self.shared.check_open()?;
+        Ok(self.shared.log().position())
+    }
+
+    async fn changes_since(&self, since: Position, limit: usize) -> Result<Changes, StoreError> {
+        self.shared.check_open()?;
+        Ok(self.shared.log().since(since, limit))
     }
 
     async fn count(&self, table: &TableName, query: &Query) -> Result<u64, StoreError> {

@@ -5,18 +5,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{CachedStatement, Connection, OptionalExtension as _};
+use rusqlite::{CachedStatement, Connection};
 use synctable_core::store::{
-    Check, Durability, Expect, Revision, Revisions, StoreError, StoreErrorKind, Write, WriteBatch,
+    ChangeLog, Changed, Durability, Expect, Position, Revisions, StoreError, StoreErrorKind, Write,
+    WriteBatch,
 };
-use synctable_core::{RecordId, Schema, TableName};
+use synctable_core::{Schema, TableName};
 use synctable_kv::OpenFile;
 
 use crate::catalogue::{self, Catalogue};
+use crate::checks::judge;
 use crate::error::{describe, from_sqlite, lost, unknown};
-use crate::layout::TableLayout;
 use crate::pool::Shared;
-use crate::{read, rows};
+use crate::rows;
 
 /// After about how many written pages the length of the write-ahead log is measured.
 const MEASURE: usize = 500;
@@ -30,6 +31,8 @@ pub(crate) struct Writer {
     file: OpenFile,
     shared: Arc<Shared>,
     revisions: Revisions,
+    /// What `PRAGMA data_version` was when this connection looked last: another number says that others have committed.
+    seen: Option<i64>,
     /// What `PRAGMA synchronous` is set to: `FULL` or `NORMAL`.
     durability: Durability,
     poisoned: bool,
@@ -53,6 +56,7 @@ impl Writer {
             file,
             shared,
             revisions: Revisions::default(),
+            seen: None,
             durability: Durability::Immediate,
             poisoned: false,
             wait,
@@ -62,7 +66,7 @@ impl Writer {
     }
 
     /// Commits batches in one transaction; one answer a batch, in their order.
-    pub(crate) fn commit(&mut self, batches: &[WriteBatch]) -> Vec<Result<(), StoreError>> {
+    pub(crate) fn commit(&mut self, batches: &[WriteBatch]) -> Vec<Result<Position, StoreError>> {
         if let Err(error) = self.begin(durability(batches)) {
             return for_all(error, batches.len());
         }
@@ -78,12 +82,15 @@ impl Writer {
     }
 
     /// Commits one batch if that can be done without waiting for another process; else does nothing.
-    pub(crate) fn commit_at_once(&mut self, batch: &WriteBatch) -> Option<Result<(), StoreError>> {
+    pub(crate) fn commit_at_once(
+        &mut self,
+        batch: &WriteBatch,
+    ) -> Option<Result<Position, StoreError>> {
         let batches = std::slice::from_ref(batch);
         match self.without_waiting(|writer| writer.begin(durability(batches))) {
             Err(error) if error.kind() == StoreErrorKind::Locked => None,
             Err(error) => Some(Err(error)),
-            Ok(()) => Some(self.group(batches).map(|_| ())),
+            Ok(()) => Some(self.group(batches).and_then(only)),
         }
     }
 
@@ -101,7 +108,10 @@ impl Writer {
 
     /// Does the batches in the transaction that has begun, and ends it. After an error none of them is done, or the
     /// store is poisoned.
-    fn group(&mut self, batches: &[WriteBatch]) -> Result<Vec<Result<(), StoreError>>, StoreError> {
+    fn group(
+        &mut self,
+        batches: &[WriteBatch],
+    ) -> Result<Vec<Result<Position, StoreError>>, StoreError> {
         self.written += batches.iter().map(size).sum::<usize>();
         let work = |writer: &mut Self| {
             let catalogue = writer.shared.catalogue(&writer.conn)?;
@@ -110,19 +120,48 @@ impl Writer {
                 let result = if batches.len() > 1 {
                     writer.apply_in_savepoint(&catalogue, batch)?
                 } else {
-                    Ok(apply(
-                        &writer.conn,
-                        &catalogue,
-                        batch,
-                        &mut writer.revisions,
-                    )?)
+                    Ok(writer.apply(&catalogue, batch)?)
                 };
                 results.push(result);
             }
             Ok(results)
         };
-        let done = work(self);
-        self.end(done)
+        let done = self.take_in_others().and_then(|()| work(self));
+        let done = self.end(done);
+        self.shared.log().publish();
+        done
+    }
+
+    /// Does a batch, and notes it as one that cannot be read yet.
+    fn apply(&mut self, catalogue: &Catalogue, batch: &WriteBatch) -> Result<Position, StoreError> {
+        for unchanged in batch.unchanged() {
+            let (table, since) = (&unchanged.table, unchanged.since);
+            catalogue.table(table)?;
+            let holds = self
+                .shared
+                .log()
+                .is_unchanged(table, since, batch.get_author());
+            if !holds {
+                return Err(StoreError::table_changed(table));
+            }
+        }
+        apply(&self.conn, catalogue, batch, &mut self.revisions)?;
+        let changed = batch.writes().iter().map(Changed::by).collect();
+        Ok(self.shared.log().stage(batch.get_author(), changed))
+    }
+
+    /// Learns under the lock of the transaction that others have committed since the last one.
+    fn take_in_others(&mut self) -> Result<(), StoreError> {
+        let seen = self
+            .conn
+            .prepare_cached("PRAGMA data_version")
+            .and_then(|mut version| version.query_row([], |row| row.get(0)))
+            .map_err(from_sqlite)?;
+        if self.seen != Some(seen) {
+            self.seen = Some(seen);
+            *self.shared.log() = ChangeLog::new();
+        }
+        Ok(())
     }
 
     /// The outer error is one that ended the whole transaction.
@@ -130,15 +169,15 @@ impl Writer {
         &mut self,
         catalogue: &Catalogue,
         batch: &WriteBatch,
-    ) -> Result<Result<(), StoreError>, StoreError> {
+    ) -> Result<Result<Position, StoreError>, StoreError> {
         run(&self.conn, "SAVEPOINT batch")?;
-        let result = apply(&self.conn, catalogue, batch, &mut self.revisions);
+        let result = self.apply(catalogue, batch);
         match result {
             Err(error) if self.conn.is_autocommit() || error.kind() == StoreErrorKind::Io => {
                 return Err(error);
             }
             Err(_) => run(&self.conn, "ROLLBACK TO batch")?,
-            Ok(()) => {}
+            Ok(_) => {}
         }
         run(&self.conn, "RELEASE batch")?;
         Ok(result)
@@ -153,6 +192,10 @@ impl Writer {
         let done = work(self);
         if let Some(newer) = self.end(done)? {
             self.shared.publish(Arc::new(newer));
+            // Rows may have been written again.
+            let tables = schema.tables().map(|(table, _)| table.clone());
+            let whole = tables.map(|table| Changed::Table { table }).collect();
+            self.shared.log().append(None, whole);
         }
         Ok(())
     }
@@ -310,8 +353,13 @@ fn size(batch: &WriteBatch) -> usize {
     batch.writes().iter().map(pages).sum()
 }
 
+/// The only result of a group of one batch.
+fn only<T>(results: Vec<Result<T, StoreError>>) -> Result<T, StoreError> {
+    results.into_iter().next().unwrap_or_else(|| Err(unknown()))
+}
+
 /// One error for each of several batches.
-fn for_all(error: StoreError, batches: usize) -> Vec<Result<(), StoreError>> {
+fn for_all<T>(error: StoreError, batches: usize) -> Vec<Result<T, StoreError>> {
     let (kind, message) = (error.kind(), error.to_string());
     let copies = (1..batches).map(|_| Err(StoreError::new(kind, message.clone())));
     std::iter::once(Err(error)).chain(copies).collect()
@@ -390,54 +438,6 @@ fn puts_only_new(batch: &WriteBatch) -> bool {
             _ => false,
         });
     fits && absent.next().is_none()
-}
-
-fn judge(conn: &Connection, catalogue: &Catalogue, check: &Check) -> Result<(), StoreError> {
-    let layout = catalogue.table(&check.table)?;
-    let holds = match &check.expect {
-        Expect::Absent => !exists(conn, layout, &check.id)?,
-        Expect::Present => exists(conn, layout, &check.id)?,
-        Expect::At(revision) => is_at(conn, layout, &check.id, revision)?,
-        Expect::Same(record) => {
-            read::row(conn, layout, &check.id)?.is_some_and(|(stored, _)| stored == **record)
-        }
-    };
-    if holds {
-        Ok(())
-    } else {
-        Err(StoreError::check_failed(&check.table, &check.id))
-    }
-}
-
-/// Whether the row with an id is at a revision.
-fn is_at(
-    conn: &Connection,
-    layout: &TableLayout,
-    id: &RecordId,
-    revision: &Revision,
-) -> Result<bool, StoreError> {
-    let mut statement = conn
-        .prepare_cached(&layout.statements.revision)
-        .map_err(from_sqlite)?;
-    let found = statement
-        .query_row([id.as_str()], |row| row.get::<_, Option<i64>>(0))
-        .optional()
-        .map_err(from_sqlite)?;
-    match found {
-        None => Ok(false),
-        Some(Some(number)) => Ok(*revision == Revision::from_number(number.cast_unsigned())),
-        // It is that of the content.
-        Some(None) => {
-            let stored = read::row(conn, layout, id)?;
-            Ok(stored.is_some_and(|(record, _)| record.revision() == Some(revision)))
-        }
-    }
-}
-
-fn exists(conn: &Connection, layout: &TableLayout, id: &RecordId) -> Result<bool, StoreError> {
-    conn.prepare_cached(&layout.statements.exists)
-        .and_then(|mut statement| statement.exists([id.as_str()]))
-        .map_err(from_sqlite)
 }
 
 /// Runs a statement that is used again and again and answers nothing.

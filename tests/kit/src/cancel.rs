@@ -6,7 +6,7 @@ use std::task::Poll;
 
 use futures_util::future::join_all;
 use synctable_core::query::Query;
-use synctable_core::store::{LocalStore, StoreError, WriteBatch};
+use synctable_core::store::{LocalStore, Position, StoreError, WriteBatch};
 use synctable_core::{Record, RecordId, TableSchema};
 
 use crate::Harness;
@@ -95,7 +95,7 @@ pub async fn dropped_commits_do_not_disturb_others<H: Harness>(harness: &H) {
             let times = if number % 2 == 0 { usize::MAX } else { polls };
             polled(store.commit(batch), times)
         });
-        let outcomes: Vec<Option<Result<(), StoreError>>> =
+        let outcomes: Vec<Option<Result<Position, StoreError>>> =
             join_all(commits.collect::<Vec<_>>()).await;
         let found = all(&store, &todo).await;
         let holds = |id: String| found.iter().any(|record| record.id().as_str() == id);

@@ -162,7 +162,7 @@ async fn add_one(store: &Store, todo: &TableName, unchanged: Unchanged) {
         let batch = unchanged(WriteBatch::new(), todo, counter);
         let batch = batch.put(todo, numbered("counter", number + 1));
         match store.commit(batch).await {
-            Ok(()) => return,
+            Ok(_) => return,
             Err(error) => assert_eq!(error.kind(), StoreErrorKind::CheckFailed, "{error}"),
         }
     }

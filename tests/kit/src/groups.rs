@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::Harness;
 use crate::report::Case;
 
-/// Makes the tests of a store: `store_tests!(MyHarness; base, model, concurrent, persistent, cancel);`.
+/// Makes the tests of a store: `store_tests!(MyHarness; base, changes, model, concurrent, persistent, cancel);`.
 ///
 /// Use it once in a module. See the [crate's page](crate) for the groups.
 #[macro_export]
@@ -73,6 +73,17 @@ macro_rules! __store_group {
             empty_table_has_one_empty_page
         }
     };
+    ($emit:ident, $harness:ty, changes) => {
+        $crate::$emit! { $harness, changes:
+            every_write_is_named
+            a_commit_is_followed_in_pages
+            ten_thousand_changes_are_known
+            strange_positions_are_not_known
+            expect_unchanged_is_judged
+            crossing_batches_do_not_both_land
+            who_follows_the_changes_has_all
+        }
+    };
     ($emit:ident, $harness:ty, model) => {
         $crate::$emit! { $harness, model:
             random_histories_match_a_map
@@ -95,6 +106,7 @@ macro_rules! __store_group {
             reopened_store_has_every_declaration
             cursor_outlives_the_store
             another_opening_gives_other_revisions
+            another_opening_passes_over_no_change
             closed_store_refuses_every_call
         }
     };
@@ -204,7 +216,8 @@ pub(crate) fn cases<H: Harness>() -> Vec<Case<H>> {
             [$(crate::__store_group! { __store_cases, H, $group }),+]
         };
     }
-    let groups = of! { base model concurrent cancel persistent kill fault power_cut processes };
+    let groups =
+        of! { base changes model concurrent cancel persistent kill fault power_cut processes };
     groups.into_iter().flatten().collect()
 }
 
@@ -213,7 +226,7 @@ pub(crate) async fn claimed<H: Harness>() -> Vec<&'static str> {
     let harness = H::default();
     let store = harness.open().await.expect("the store opens");
     let promises = store.capabilities();
-    let mut claimed = vec!["base", "model", "concurrent", "cancel"];
+    let mut claimed = vec!["base", "changes", "model", "concurrent", "cancel"];
     if promises.persistent {
         claimed.extend(["persistent", "kill", "fault"]);
     }

@@ -54,7 +54,7 @@ pub trait Harness: Default + Send + Sync + 'static {
 ///     }
 /// }
 ///
-/// // store_tests!(InFolder<Mine>; base, model, concurrent, cancel, persistent, kill, fault);
+/// // store_tests!(InFolder<Mine>; base, changes, model, concurrent, cancel, persistent, kill, fault);
 /// # let _ = InFolder::<Mine>::default();
 /// ```
 #[async_trait]

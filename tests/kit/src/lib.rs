@@ -21,7 +21,7 @@
 //!     }
 //! }
 //!
-//! store_tests!(Memory; base, model, concurrent, cancel);
+//! store_tests!(Memory; base, changes, model, concurrent, cancel);
 //! # }
 //! ```
 //!
@@ -30,6 +30,7 @@
 //! | group | for | what |
 //! |---|---|---|
 //! | [`base`] | every store | declarations, records kept exactly, batches, checks, queries |
+//! | [`changes`] | every store | what was changed since a position, and the check that a table was not |
 //! | [`model`] | every store | random histories against a plain map, shrunk when they fail |
 //! | [`concurrent`] | every store | many tasks at once: no torn batch, no lost update |
 //! | [`cancel`] | every store | futures dropped at every poll |
@@ -62,6 +63,7 @@
 pub mod arb;
 pub mod base;
 pub mod cancel;
+pub mod changes;
 pub mod concurrent;
 pub mod engine;
 pub mod fault;

@@ -203,7 +203,7 @@ impl Model {
                 let changes = self.named(changes);
                 let (batch, holds) = self.batch(checks, &changes, *durability);
                 match store.commit(batch).await {
-                    Ok(()) if holds => self.change(&changes),
+                    Ok(_) if holds => self.change(&changes),
                     Err(error) if !holds && error.kind() == StoreErrorKind::CheckFailed => {}
                     outcome => {
                         return Err(format!("the checks hold: {holds}, commit: {outcome:?}"));

@@ -4,7 +4,8 @@ use std::collections::HashSet;
 
 use synctable_core::query::Query;
 use synctable_core::store::{
-    Durability, LocalStore, LocalStoreExt, StoreError, StoreErrorKind, WriteBatch,
+    Author, Changed, Changes, Durability, LocalStore, LocalStoreExt, StoreError, StoreErrorKind,
+    WriteBatch,
 };
 use synctable_core::{FieldType, Record, RecordId, TableName, TableSchema};
 
@@ -142,6 +143,7 @@ pub async fn another_opening_gives_other_revisions<H: Harness>(harness: &H) {
 pub async fn closed_store_refuses_every_call<H: Harness>(harness: &H) {
     let todo = table("todo");
     let store = store_with(harness, &[&todo]).await;
+    let here = store.position().await.expect("position answers");
     store.close().await.expect("the store closes");
     store.close().await.expect("closing again does nothing");
     let refused = |error: Option<StoreError>| {
@@ -158,7 +160,37 @@ pub async fn closed_store_refuses_every_call<H: Harness>(harness: &H) {
     refused(store.query(&todo, &Query::all()).await.err());
     refused(store.count(&todo, &Query::all()).await.err());
     refused(store.commit(WriteBatch::new().put(&todo, a)).await.err());
+    refused(store.position().await.err());
+    refused(store.changes_since(here, 10).await.err());
     drop(store);
     let store = harness.reopen().await.expect("the store opens again");
     assert_holds(&store, &todo, &[]).await;
+}
+
+/// A position of an earlier opening is not known, or everything since is named; no check passes over what happened since.
+pub async fn another_opening_passes_over_no_change<H: Harness>(harness: &H) {
+    let todo = table("todo");
+    let me = Author::random();
+    let store = store_with(harness, &[&todo]).await;
+    put(&store, &todo, &[record(r#"{"id":"a"}"#)]).await;
+    let before = store.position().await.expect("position answers");
+    let store = reopen(harness, store).await;
+    let late = WriteBatch::new()
+        .author(me)
+        .put(&todo, record(r#"{"id":"b"}"#));
+    commit(&store, late).await;
+    let changes = store.changes_since(before, 100).await.expect("an answer");
+    if let Changes::Known { changed, .. } = changes {
+        let id = record(r#"{"id":"b"}"#).id().clone();
+        let b = Changed::Record {
+            table: todo.clone(),
+            id,
+        };
+        assert!(changed.contains(&b), "{changed:?}");
+    }
+    let relies = WriteBatch::new().expect_unchanged(&todo, before);
+    let error = store.commit(relies).await.expect_err(
+        "the table was changed since, which a store must not pass over (WriteBatch::expect_unchanged)",
+    );
+    assert_eq!(error.kind(), StoreErrorKind::CheckFailed);
 }

@@ -15,7 +15,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use synctable_core::query::Query;
-use synctable_core::store::{LocalStore, Page, StoreCapabilities, StoreError, WriteBatch};
+use synctable_core::store::{
+    Changes, LocalStore, Page, Position, StoreCapabilities, StoreError, WriteBatch,
+};
 use synctable_core::{Record, RecordId, Schema, TableName};
 use synctable_kv::KvStore;
 use synctable_testkit::{
@@ -80,8 +82,14 @@ impl<S: LocalStore> LocalStore for Claiming<S> {
     async fn query(&self, table: &TableName, query: &Query) -> Result<Page, StoreError> {
         self.0.query(table, query).await
     }
-    async fn commit(&self, batch: WriteBatch) -> Result<(), StoreError> {
+    async fn commit(&self, batch: WriteBatch) -> Result<Position, StoreError> {
         self.0.commit(batch).await
+    }
+    async fn position(&self) -> Result<Position, StoreError> {
+        self.0.position().await
+    }
+    async fn changes_since(&self, since: Position, limit: usize) -> Result<Changes, StoreError> {
+        self.0.changes_since(since, limit).await
     }
     fn capabilities(&self) -> StoreCapabilities {
         self.0.capabilities().with_multi_process(true)

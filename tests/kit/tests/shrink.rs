@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use synctable_core::query::Query;
-use synctable_core::store::{LocalStore, Page, StoreCapabilities, StoreError, WriteBatch};
+use synctable_core::store::{
+    Changes, LocalStore, Page, Position, StoreCapabilities, StoreError, WriteBatch,
+};
 use synctable_core::transport::{
     Change, Outcome, PageCursor, RemotePage, Transport, TransportCapabilities, TransportError,
 };
@@ -36,13 +38,17 @@ impl LocalStore for Unchecked {
     async fn query(&self, table: &TableName, query: &Query) -> Result<Page, StoreError> {
         self.0.query(table, query).await
     }
-    async fn commit(&self, batch: WriteBatch) -> Result<(), StoreError> {
-        let (_, writes, durability) = batch.into_parts();
-        let mut unchecked = WriteBatch::new().durability(durability);
-        for write in writes {
-            unchecked.push(write);
-        }
-        self.0.commit(unchecked).await
+    async fn commit(&self, batch: WriteBatch) -> Result<Position, StoreError> {
+        let unchecked = WriteBatch::new().durability(batch.get_durability());
+        self.0
+            .commit(unchecked.with_writes(batch.writes().to_vec()))
+            .await
+    }
+    async fn position(&self) -> Result<Position, StoreError> {
+        self.0.position().await
+    }
+    async fn changes_since(&self, since: Position, limit: usize) -> Result<Changes, StoreError> {
+        self.0.changes_since(since, limit).await
     }
     fn capabilities(&self) -> StoreCapabilities {
         self.0.capabilities()

@@ -130,7 +130,8 @@ pub(crate) async fn forget(store: &dyn LocalStore, table: &TableName) -> Result<
     if store.get_one(&marks, &id).await?.is_none() {
         return Ok(());
     }
-    store.commit(WriteBatch::new().delete(&marks, &id)).await
+    let batch = WriteBatch::new().delete(&marks, &id);
+    store.commit(batch).await.map(|_| ())
 }
 
 struct Portion<'a> {
@@ -186,7 +187,8 @@ impl Portion<'_> {
             &marks,
             Record::from_stored(id, SystemProperties::default(), body),
         );
-        self.store.commit(claims.add_to(batch, self.now)).await
+        let batch = claims.add_to(batch, self.now);
+        self.store.commit(batch).await.map(|_| ())
     }
 
     /// Takes the unique values of these rows.

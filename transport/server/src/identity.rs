@@ -27,7 +27,7 @@ pub(crate) async fn begin(store: &dyn LocalStore) -> Result<HeaderValue, StoreEr
         let row = Record::from_stored(id.clone(), SystemProperties::default(), body);
         let batch = WriteBatch::new().expect_absent(&table, &id);
         match store.commit(batch.put(&table, row.clone())).await {
-            Ok(()) => return read(&row),
+            Ok(_) => return read(&row),
             // Another server was first: its id is the store's.
             Err(error) if error.kind() == StoreErrorKind::CheckFailed => {}
             Err(error) => return Err(error),

@@ -80,7 +80,7 @@ pub(crate) async fn begin(store: &dyn LocalStore, now: Timestamp) -> Result<(), 
     match store.commit(batch).await {
         // Another server was first.
         Err(error) if error.kind() == StoreErrorKind::CheckFailed => Ok(()),
-        result => result,
+        result => result.map(|_| ()),
     }
 }
 

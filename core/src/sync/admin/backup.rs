@@ -73,7 +73,7 @@ pub(crate) async fn settle(store: &dyn LocalStore, ids: &dyn IdSource) -> Result
         match store.commit(settled(store, ids, mark).await?).await {
             // Another context was faster, or changes the queue.
             Err(error) if error.kind() == StoreErrorKind::CheckFailed => {}
-            result => return Ok(result?),
+            result => return Ok(result.map(|_| ())?),
         }
     }
     Err(Error::Contended)

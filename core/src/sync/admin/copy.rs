@@ -16,7 +16,7 @@ use crate::sync::system::{LeaseRow, META, OPERATIONS, meta_value};
 const PAGE: u32 = 500;
 /// The row that is in the target while it is not a whole copy.
 const STATE: &str = "state";
-/// The row by which contexts take turns at a queue.
+/// The row by which contexts of earlier releases took turns at a queue.
 pub(crate) const CLAIM: &str = "claim";
 
 /// What was copied.
@@ -254,8 +254,8 @@ async fn start_over<T>(
     Err(StoreError::new(StoreErrorKind::Other, message).into())
 }
 
-/// False for what belongs to a running process: whose turn it is at the queue, and who pushes. No process runs over the copy, so nobody would
-/// give either back, and a lease would keep the first push of the copy waiting.
+/// False for what belongs to a running process, such as who pushes. No process runs over the copy, so nobody would give it back: a lease would
+/// keep the first push of the copy waiting.
 fn is_copied(table: &TableName, record: &Record) -> bool {
     *table != *META || record.id().as_str() != CLAIM && *record.id() != LeaseRow::id()
 }

@@ -9,7 +9,7 @@ use crate::record::Record;
 use crate::store::{LocalStoreExt, StoreErrorKind};
 use crate::sync::context::SyncContext;
 use crate::sync::queue::operation::{Operation, OperationKind, OperationState};
-use crate::sync::system::{DELTA, DeltaToken, FAILURES, FailureRow, OPERATIONS, seq_id};
+use crate::sync::system::{DELTA, DeltaToken, FAILURES, FailureRow, OPERATIONS, seq_of};
 use crate::timestamp::Timestamp;
 
 /// Unknown values that are listed.
@@ -255,11 +255,7 @@ impl SyncContext {
         }
         for row in store.query_all(&FAILURES, &Query::all()).await? {
             let known = FailureRow::from_row(&row).is_ok()
-                && row
-                    .id()
-                    .as_str()
-                    .parse()
-                    .is_ok_and(|seq: u64| seq_id(seq) == *row.id())
+                && seq_of(row.id()).is_some()
                 && store.get_one(&OPERATIONS, row.id()).await?.is_some();
             if !known {
                 findings.push(finding(

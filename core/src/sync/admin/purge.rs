@@ -77,7 +77,7 @@ impl SyncContext {
         let _push = inner.guards.push.lock().await;
         loop {
             let _queue = inner.guards.queue.write().await;
-            // Under the guard of the queue: a change that is dropped before it is ours may be done later, unless the queue is claimed anew.
+            // Under the guard of the queue: what was dropped before it was ours is done by now, or never.
             inner.queue.reload().await?;
             match self.try_purge(table, purge).await {
                 Ok(report) => {
@@ -146,7 +146,7 @@ impl SyncContext {
                 concerned.map(|operation| operation.seq).collect()
             }
         };
-        // The claim, which every batch of the queue demands, says that nobody has changed these operations.
+        // Every batch of the queue demands that nobody else has changed it.
         if dropped.len() as u64 == inner.queue.len() {
             for table in [&OPERATIONS, &FAILURES] {
                 batch.push(Write::Clear {

@@ -214,7 +214,7 @@ impl Inner {
     /// False when a check of the batch did not hold.
     pub(crate) async fn committed(&self, batch: WriteBatch) -> Result<bool, Error> {
         match self.store.commit(batch).await {
-            Ok(()) => Ok(true),
+            Ok(_) => Ok(true),
             Err(error) if error.kind() == StoreErrorKind::CheckFailed => Ok(false),
             Err(error) => Err(error.into()),
         }

@@ -377,7 +377,9 @@ impl Run<'_> {
                 match self.inner.store.commit(batch).await {
                     // Another process pulls: it has seen the server after this audit did.
                     Err(error) if error.kind() == StoreErrorKind::CheckFailed => {}
-                    done => done?,
+                    done => {
+                        done?;
+                    }
                 }
             }
         }

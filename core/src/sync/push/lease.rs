@@ -243,7 +243,7 @@ impl Lease {
     /// False when a check of the batch did not hold.
     async fn done(&self, batch: WriteBatch) -> Result<bool, Error> {
         match self.store.commit(batch).await {
-            Ok(()) => Ok(true),
+            Ok(_) => Ok(true),
             Err(error) if error.kind() == StoreErrorKind::CheckFailed => Ok(false),
             Err(error) => Err(error.into()),
         }

@@ -1,28 +1,23 @@
 //! The queue's index in memory: which records have operations, in which order.
 //!
-//! The store is the truth; the index saves a lookup per change. It can be behind when another process
-//! writes to the same store or when a commit was dropped half-way. Every batch that relies on it therefore checks rows
-//! which would differ then, and a failed check reloads it. Above all that is the claim: whoever changes the queue after another context,
-//! or after a commit of its own that was dropped, does so only after it put a new claim and read the queue anew.
+//! The store is the truth; the index saves a lookup per change. It can be behind when another context or process
+//! writes to the same store or when a commit was dropped half-way: `catch_up` sees to both.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::clock::IdSource;
 use crate::name::{RecordId, TableName};
-use crate::record::Record;
-use crate::store::{LocalStore, StoreError, StoreErrorKind};
+use crate::store::{Author, LocalStore, Position, StoreError, StoreErrorKind};
 use crate::sync::queue::operation::{Operation, OperationState};
 use crate::timestamp::Timestamp;
 
 /// The queue: its index, and the store that holds it.
 pub(crate) struct Queue {
     pub(super) store: Arc<dyn LocalStore>,
-    pub(super) ids: Arc<dyn IdSource>,
     index: Mutex<Index>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Index {
     /// The last sequence number that was given away.
     last: u64,
@@ -30,7 +25,10 @@ struct Index {
     by_record: HashMap<(TableName, RecordId), Vec<u64>>,
     /// A commit was dropped or failed in an unknown way: reload before relying on the index.
     suspect: bool,
-    claim: Option<Record>,
+    /// As whom this context changes the queue.
+    author: Author,
+    /// What others have changed up to here is in the index. `None` until it was read.
+    known: Option<Position>,
 }
 
 /// One queued operation as the index knows it.
@@ -44,11 +42,17 @@ pub(crate) struct Entry {
 }
 
 impl Queue {
-    pub(crate) fn new(store: Arc<dyn LocalStore>, ids: Arc<dyn IdSource>) -> Self {
+    pub(crate) fn new(store: Arc<dyn LocalStore>) -> Self {
         Self {
             store,
-            ids,
-            index: Mutex::default(),
+            index: Mutex::new(Index {
+                last: 0,
+                operations: BTreeMap::new(),
+                by_record: HashMap::new(),
+                suspect: false,
+                author: Author::random(),
+                known: None,
+            }),
         }
     }
 
@@ -64,16 +68,33 @@ impl Queue {
         index.last
     }
 
-    /// The row that stands while no other context has changed the queue: see [`reload`](Self::reload).
-    pub(crate) fn claim(&self) -> Option<Record> {
-        self.index().claim.clone()
+    /// As whom this context changes the queue, and up to where the index knows what others did.
+    pub(super) fn standing(&self) -> (Author, Option<Position>) {
+        let index = self.index();
+        (index.author, index.known)
     }
 
-    /// A new claim was put. The index is behind until the queue was read after it: should that be dropped or fail, the next call reads it.
-    pub(crate) fn set_claim(&self, row: Record) {
+    /// This context changes the queue as somebody else from now on. The index is behind until it has caught up.
+    pub(super) fn becomes(&self, author: Author) {
         let mut index = self.index();
-        index.claim = Some(row);
+        index.author = author;
         index.suspect = true;
+    }
+
+    /// A commit of `author` says that nobody else has changed the queue up to here.
+    pub(super) fn knows(&self, author: Author, position: Position) {
+        let mut index = self.index();
+        if index.author == author && index.known.is_some_and(|known| known < position) {
+            index.known = Some(position);
+        }
+    }
+
+    /// The index is what the store holds, up to here at least.
+    pub(super) fn caught_up(&self, known: Position, floor: u64) {
+        let mut index = self.index();
+        index.known = Some(known);
+        index.last = index.last.max(floor);
+        index.suspect = false;
     }
 
     /// The operations on a record, oldest first.
@@ -174,16 +195,7 @@ impl Queue {
     pub(crate) fn removed(&self, operations: &[u64]) {
         let mut index = self.index();
         for seq in operations {
-            let Some(entry) = index.operations.remove(seq) else {
-                continue;
-            };
-            let key = (entry.table, entry.id);
-            if let Some(seqs) = index.by_record.get_mut(&key) {
-                seqs.retain(|other| other != seq);
-                if seqs.is_empty() {
-                    index.by_record.remove(&key);
-                }
-            }
+            index.remove(*seq);
         }
     }
 
@@ -194,16 +206,23 @@ impl Queue {
         removed.contains(highest).then_some(index.last)
     }
 
+    /// Takes over one operation as the store holds it.
+    pub(super) fn replace(&self, seq: u64, operation: Option<&Operation>) {
+        let mut index = self.index();
+        index.remove(seq);
+        if let Some(operation) = operation {
+            index.insert(operation);
+        }
+    }
+
     /// Replaces everything by what the store holds.
-    pub(crate) fn replace_all(&self, operations: impl IntoIterator<Item = Operation>, floor: u64) {
+    pub(super) fn replace_all(&self, operations: impl IntoIterator<Item = Operation>) {
         let mut index = self.index();
         index.operations.clear();
         index.by_record.clear();
-        index.last = index.last.max(floor);
         for operation in operations {
             index.insert(&operation);
         }
-        index.suspect = false;
     }
 
     pub(crate) fn is_suspect(&self) -> bool {
@@ -216,6 +235,19 @@ impl Queue {
 }
 
 impl Index {
+    fn remove(&mut self, seq: u64) {
+        let Some(entry) = self.operations.remove(&seq) else {
+            return;
+        };
+        let key = (entry.table, entry.id);
+        if let Some(seqs) = self.by_record.get_mut(&key) {
+            seqs.retain(|other| *other != seq);
+            if seqs.is_empty() {
+                self.by_record.remove(&key);
+            }
+        }
+    }
+
     fn insert(&mut self, operation: &Operation) {
         let entry = Entry {
             table: operation.table.clone(),
@@ -247,7 +279,7 @@ impl<'a> InFlight<'a> {
     }
 
     /// The commit has ended like this.
-    pub(super) fn ended(mut self, result: &Result<(), StoreError>) {
+    pub(super) fn ended<T>(mut self, result: &Result<T, StoreError>) {
         let unknown = |error: &StoreError| error.kind() == StoreErrorKind::Unknown;
         self.armed = result.as_ref().is_err_and(unknown);
     }

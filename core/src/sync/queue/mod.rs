@@ -1,6 +1,6 @@
 //! The operation queue: operations, how they join, the index in memory, and who may change it.
 
-pub(crate) mod claim;
+pub(crate) mod catch_up;
 pub(crate) mod collapse;
 pub(crate) mod index;
 pub(crate) mod operation;

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use synctable_core::query::Query;
 use synctable_core::store::{
-    LocalStore, Page, Plan, ProcessLock, StoreCapabilities, StoreError, StoreErrorKind, WriteBatch,
+    Changes, LocalStore, Page, Plan, Position, ProcessLock, StoreCapabilities, StoreError,
+    StoreErrorKind, WriteBatch,
 };
 use synctable_core::{Record, RecordId, Schema, TableName};
 
@@ -158,7 +159,7 @@ impl LocalStore for Faulty {
         self.fails(Call::Read)?;
         self.inner.query(table, query).await
     }
-    async fn commit(&self, batch: WriteBatch) -> Result<(), StoreError> {
+    async fn commit(&self, batch: WriteBatch) -> Result<Position, StoreError> {
         match self.verdict(Call::Commit) {
             None => self.inner.commit(batch).await,
             Some((error, false)) => Err(error),
@@ -167,6 +168,14 @@ impl LocalStore for Faulty {
                 Err(error)
             }
         }
+    }
+    async fn position(&self) -> Result<Position, StoreError> {
+        self.fails(Call::Read)?;
+        self.inner.position().await
+    }
+    async fn changes_since(&self, since: Position, limit: usize) -> Result<Changes, StoreError> {
+        self.fails(Call::Read)?;
+        self.inner.changes_since(since, limit).await
     }
     fn capabilities(&self) -> StoreCapabilities {
         self.inner.capabilities()

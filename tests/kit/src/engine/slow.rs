@@ -8,7 +8,8 @@ use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 use synctable_core::query::Query;
 use synctable_core::store::{
-    LocalStore, Page, Plan, ProcessLock, StoreCapabilities, StoreError, WriteBatch,
+    Changes, LocalStore, Page, Plan, Position, ProcessLock, StoreCapabilities, StoreError,
+    WriteBatch,
 };
 use synctable_core::{Record, RecordId, Schema, TableName};
 use tokio::task::yield_now;
@@ -155,7 +156,7 @@ impl LocalStore for Slow {
         yield_now().await;
         self.inner.query(table, query).await
     }
-    async fn commit(&self, batch: WriteBatch) -> Result<(), StoreError> {
+    async fn commit(&self, batch: WriteBatch) -> Result<Position, StoreError> {
         let _turn = self.turn.lock().await;
         if matches!(self.dropped, Dropped::Ordered | Dropped::BeforeNext) {
             self.land_late().await;
@@ -174,6 +175,12 @@ impl LocalStore for Slow {
         yield_now().await;
         yield_now().await;
         result
+    }
+    async fn position(&self) -> Result<Position, StoreError> {
+        self.inner.position().await
+    }
+    async fn changes_since(&self, since: Position, limit: usize) -> Result<Changes, StoreError> {
+        self.inner.changes_since(since, limit).await
     }
     fn capabilities(&self) -> StoreCapabilities {
         let ordered = self.dropped == Dropped::Ordered || self.dropped == Dropped::Undone;

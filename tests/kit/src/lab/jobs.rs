@@ -148,7 +148,7 @@ async fn write<H: Harness>(folder: &Path, seed: u64, round: u64) -> Result<(), S
         let (batch, holds) = state.batch(seed, number);
         let after = state.after(&batch);
         match store.commit(batch).await {
-            Ok(()) if holds => {
+            Ok(_) if holds => {
                 state = after;
                 say(&Said::Acknowledged { number });
             }
@@ -217,7 +217,7 @@ async fn count<H: Harness>(folder: &Path, times: u64) -> Result<(), String> {
             let next = Record::new(id.clone(), &format!(r#"{{"n":{number}}}"#));
             let batch = batch.put(&table, next.expect("a record"));
             match store.commit(batch).await {
-                Ok(()) => {
+                Ok(_) => {
                     say(&Said::Acknowledged { number });
                     break;
                 }
@@ -326,8 +326,8 @@ async fn commits(
         let number = ledger.next();
         let (batch, holds) = ledger.batch();
         let (said, failed) = match store.commit(batch).await {
-            Ok(()) if holds => (Said::Acknowledged { number }, None),
-            Ok(()) => return Err(format!("batch {number} was taken, its checks do not hold")),
+            Ok(_) if holds => (Said::Acknowledged { number }, None),
+            Ok(_) => return Err(format!("batch {number} was taken, its checks do not hold")),
             Err(error) if error.kind() == StoreErrorKind::CheckFailed && !holds => {
                 (Said::Refused { number }, None)
             }

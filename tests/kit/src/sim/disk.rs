@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use synctable_core::query::Query;
 use synctable_core::store::{
-    LocalStore, Page, Plan, ProcessLock, StoreCapabilities, StoreError, StoreErrorKind, WriteBatch,
+    Changes, LocalStore, Page, Plan, Position, ProcessLock, StoreCapabilities, StoreError,
+    StoreErrorKind, WriteBatch,
 };
 use synctable_core::{Record, RecordId, Schema, TableName};
 use tokio::task::yield_now;
@@ -96,7 +97,7 @@ impl Disk {
     }
 
     /// Does one of the commits that were dropped; one whose checks no longer hold is not done. `None` if there is none at `place`.
-    pub(crate) fn land(&self, place: usize) -> Option<Result<(), StoreError>> {
+    pub(crate) fn land(&self, place: usize) -> Option<Result<Position, StoreError>> {
         let batch = {
             let mut late = self.late.as_ref()?.lock();
             let late = late.as_mut().unwrap_or_else(|poisoned| poisoned.get_mut());
@@ -111,14 +112,14 @@ impl Disk {
     }
 
     /// Does a commit, under the eyes of the witness.
-    async fn done(&self, batch: WriteBatch) -> Result<(), StoreError> {
+    async fn done(&self, batch: WriteBatch) -> Result<Position, StoreError> {
         let Some(witness) = &self.witness else {
             return self.inner.commit(batch).await;
         };
         let lost = witness.before(&self.inner, &batch).await?;
-        self.inner.commit(batch.clone()).await?;
+        let position = self.inner.commit(batch.clone()).await?;
         witness.after(&batch, lost);
-        Ok(())
+        Ok(position)
     }
 
     async fn turn(&self) -> Ending {
@@ -179,7 +180,7 @@ impl LocalStore for Disk {
         self.read().await?;
         self.inner.query(table, query).await
     }
-    async fn commit(&self, batch: WriteBatch) -> Result<(), StoreError> {
+    async fn commit(&self, batch: WriteBatch) -> Result<Position, StoreError> {
         if self.is_broken() {
             return Err(unknown());
         }
@@ -203,6 +204,14 @@ impl LocalStore for Disk {
                 Err(unknown())
             }
         }
+    }
+    async fn position(&self) -> Result<Position, StoreError> {
+        self.read().await?;
+        self.inner.position().await
+    }
+    async fn changes_since(&self, since: Position, limit: usize) -> Result<Changes, StoreError> {
+        self.read().await?;
+        self.inner.changes_since(since, limit).await
     }
     fn capabilities(&self) -> StoreCapabilities {
         // A commit waits for its turn, so that two may change places.

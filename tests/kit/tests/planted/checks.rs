@@ -2,7 +2,7 @@
 
 use synctable_core::query::Query;
 use synctable_core::store::{
-    Expect, LocalStore, LocalStoreExt, Page, Revision, StoreError, WriteBatch,
+    Expect, LocalStore, LocalStoreExt, Page, Position, Revision, StoreError, WriteBatch,
 };
 use synctable_core::{Record, RecordId, TableName};
 use synctable_testkit::async_trait;
@@ -15,7 +15,7 @@ pub(crate) struct IgnoresChecks;
 
 #[async_trait]
 impl Bug for IgnoresChecks {
-    async fn commit(&self, store: &Store, batch: WriteBatch) -> Result<(), StoreError> {
+    async fn commit(&self, store: &Store, batch: WriteBatch) -> Result<Position, StoreError> {
         let mut unchecked = WriteBatch::new();
         for write in batch.writes() {
             unchecked.push(write.clone());
@@ -30,7 +30,7 @@ pub(crate) struct ComparesVersionsOnly;
 
 #[async_trait]
 impl Bug for ComparesVersionsOnly {
-    async fn commit(&self, store: &Store, batch: WriteBatch) -> Result<(), StoreError> {
+    async fn commit(&self, store: &Store, batch: WriteBatch) -> Result<Position, StoreError> {
         let lax = |expect, stored: Option<Record>| match (expect, stored) {
             (Expect::Same(record), Some(stored)) if record.version() == stored.version() => {
                 Expect::Same(Box::new(stored))
@@ -47,7 +47,7 @@ pub(crate) struct TakesAnyRevision;
 
 #[async_trait]
 impl Bug for TakesAnyRevision {
-    async fn commit(&self, store: &Store, batch: WriteBatch) -> Result<(), StoreError> {
+    async fn commit(&self, store: &Store, batch: WriteBatch) -> Result<Position, StoreError> {
         let lax = |expect, _| match expect {
             Expect::At(_) => Expect::Present,
             expect => expect,
@@ -88,7 +88,7 @@ impl Bug for NamesContents {
         let records = page.records.into_iter().map(Self::named).collect();
         Ok(Page::new(records, page.next))
     }
-    async fn commit(&self, store: &Store, batch: WriteBatch) -> Result<(), StoreError> {
+    async fn commit(&self, store: &Store, batch: WriteBatch) -> Result<Position, StoreError> {
         let named = |expect, stored: Option<Record>| match (expect, stored) {
             (Expect::At(revision), Some(stored))
                 if Self::named(stored.clone()).revision() == Some(&revision) =>
@@ -130,15 +130,12 @@ async fn checked(
     store: &Store,
     batch: WriteBatch,
     other: impl Fn(Expect, Option<Record>) -> Expect + Send,
-) -> Result<(), StoreError> {
-    let (checks, writes, durability) = batch.into_parts();
-    let mut changed = WriteBatch::new().durability(durability);
-    for check in checks {
+) -> Result<Position, StoreError> {
+    let mut checks = Vec::new();
+    for mut check in batch.checks().iter().cloned() {
         let stored = store.get_one(&check.table, &check.id).await?;
-        changed.check(&check.table, &check.id, other(check.expect, stored));
+        check.expect = other(check.expect, stored);
+        checks.push(check);
     }
-    for write in writes {
-        changed.push(write);
-    }
-    store.commit(changed).await
+    store.commit(batch.with_checks(checks)).await
 }

@@ -17,7 +17,8 @@ use std::sync::{Arc, Mutex};
 
 use synctable_core::query::{Cursor, DEFAULT_PAGE, Direction, Query};
 use synctable_core::store::{
-    LocalStore, LocalStoreExt, Page, StoreCapabilities, StoreError, Write, WriteBatch,
+    Changes, LocalStore, LocalStoreExt, Page, Position, StoreCapabilities, StoreError, Write,
+    WriteBatch,
 };
 use synctable_core::{Record, RecordId, Schema, TableName};
 use synctable_kv::KvStore;
@@ -55,7 +56,7 @@ trait Bug: Debug + Default + Send + Sync + 'static {
     ) -> Result<Page, StoreError> {
         store.query(table, query).await
     }
-    async fn commit(&self, store: &Store, batch: WriteBatch) -> Result<(), StoreError> {
+    async fn commit(&self, store: &Store, batch: WriteBatch) -> Result<Position, StoreError> {
         store.commit(batch).await
     }
     fn capabilities(&self, store: &Store) -> StoreCapabilities {
@@ -91,8 +92,14 @@ impl<B: Bug> LocalStore for Broken<B> {
     async fn query(&self, table: &TableName, query: &Query) -> Result<Page, StoreError> {
         self.bug.query(&self.store, table, query).await
     }
-    async fn commit(&self, batch: WriteBatch) -> Result<(), StoreError> {
+    async fn commit(&self, batch: WriteBatch) -> Result<Position, StoreError> {
         self.bug.commit(&self.store, batch).await
+    }
+    async fn position(&self) -> Result<Position, StoreError> {
+        self.store.position().await
+    }
+    async fn changes_since(&self, since: Position, limit: usize) -> Result<Changes, StoreError> {
+        self.store.changes_since(since, limit).await
     }
     fn capabilities(&self) -> StoreCapabilities {
         self.bug.capabilities(&self.store)
@@ -217,7 +224,7 @@ struct LosesLastWrite;
 
 #[async_trait]
 impl Bug for LosesLastWrite {
-    async fn commit(&self, store: &Store, batch: WriteBatch) -> Result<(), StoreError> {
+    async fn commit(&self, store: &Store, batch: WriteBatch) -> Result<Position, StoreError> {
         let several = batch.writes().len() > 1;
         let last = batch.writes().len() - usize::from(several);
         store
@@ -234,15 +241,16 @@ struct SplitsBatch;
 
 #[async_trait]
 impl Bug for SplitsBatch {
-    async fn commit(&self, store: &Store, batch: WriteBatch) -> Result<(), StoreError> {
-        store.commit(rewritten(batch.clone(), |_, _| None)).await?;
+    async fn commit(&self, store: &Store, batch: WriteBatch) -> Result<Position, StoreError> {
+        let checks = rewritten(batch.clone(), |_, _| None);
+        let mut position = store.commit(checks).await?;
         for write in batch.writes() {
             let mut single = WriteBatch::new();
             single.push(write.clone());
-            store.commit(single).await?;
+            position = store.commit(single).await?;
             tokio::task::yield_now().await;
         }
-        Ok(())
+        Ok(position)
     }
 }
 
@@ -316,7 +324,7 @@ struct FoldsIds;
 
 #[async_trait]
 impl Bug for FoldsIds {
-    async fn commit(&self, store: &Store, batch: WriteBatch) -> Result<(), StoreError> {
+    async fn commit(&self, store: &Store, batch: WriteBatch) -> Result<Position, StoreError> {
         let folded = |id: &RecordId| RecordId::system(&id.as_str().to_lowercase());
         let batch = rewritten(batch, |_, write| {
             Some(match write {
@@ -344,7 +352,7 @@ struct ForgetsDelete;
 
 #[async_trait]
 impl Bug for ForgetsDelete {
-    async fn commit(&self, store: &Store, batch: WriteBatch) -> Result<(), StoreError> {
+    async fn commit(&self, store: &Store, batch: WriteBatch) -> Result<Position, StoreError> {
         let kept = |_, write| (!matches!(write, Write::Delete { .. })).then_some(write);
         store.commit(rewritten(batch, kept)).await
     }
@@ -356,7 +364,7 @@ struct ParsesBodies;
 
 #[async_trait]
 impl Bug for ParsesBodies {
-    async fn commit(&self, store: &Store, batch: WriteBatch) -> Result<(), StoreError> {
+    async fn commit(&self, store: &Store, batch: WriteBatch) -> Result<Position, StoreError> {
         let batch = rewritten(batch, |_, write| {
             Some(match write {
                 Write::Put { table, record } => {
@@ -398,7 +406,7 @@ struct CommitsOutOfOrder(AtomicUsize);
 
 #[async_trait]
 impl Bug for CommitsOutOfOrder {
-    async fn commit(&self, store: &Store, batch: WriteBatch) -> Result<(), StoreError> {
+    async fn commit(&self, store: &Store, batch: WriteBatch) -> Result<Position, StoreError> {
         if self.0.fetch_add(1, Ordering::Relaxed) % 2 == 1 {
             tokio::task::yield_now().await;
         }
@@ -426,7 +434,7 @@ struct Resurrects(Mutex<WriteBatch>);
 
 #[async_trait]
 impl Bug for Resurrects {
-    async fn commit(&self, store: &Store, batch: WriteBatch) -> Result<(), StoreError> {
+    async fn commit(&self, store: &Store, batch: WriteBatch) -> Result<Position, StoreError> {
         for write in batch.writes() {
             if let Write::Delete { table, id } = write
                 && let Some(record) = store.get_one(table, id).await?
@@ -451,15 +459,8 @@ fn rewritten(
     batch: WriteBatch,
     mut change: impl FnMut(usize, Write) -> Option<Write>,
 ) -> WriteBatch {
-    let (checks, writes, durability) = batch.into_parts();
-    let mut rewritten = WriteBatch::new().durability(durability);
-    for check in checks {
-        rewritten.check(&check.table, &check.id, check.expect);
-    }
-    for (index, write) in writes.into_iter().enumerate() {
-        if let Some(write) = change(index, write) {
-            rewritten.push(write);
-        }
-    }
-    rewritten
+    let writes = batch.writes().iter().cloned().enumerate();
+    let changed = writes.filter_map(|(index, write)| change(index, write));
+    let changed = changed.collect();
+    batch.with_writes(changed)
 }

@@ -11,7 +11,8 @@ use http::{HeaderMap, Method, Request, StatusCode};
 use serde_json::Value;
 use synctable_core::query::Query;
 use synctable_core::store::{
-    LocalStore, Page, StoreCapabilities, StoreError, StoreErrorKind, Write, WriteBatch,
+    Changes, LocalStore, Page, Position, StoreCapabilities, StoreError, StoreErrorKind, Write,
+    WriteBatch,
 };
 use synctable_core::{Clock, Record, RecordId, Schema, TableName, TableSchema, Timestamp};
 use synctable_memory::MemoryStore;
@@ -242,7 +243,7 @@ impl TestStore {
         self.commit_now(batch).await
     }
 
-    async fn commit_now(&self, batch: WriteBatch) -> Result<(), StoreError> {
+    async fn commit_now(&self, batch: WriteBatch) -> Result<Position, StoreError> {
         let rival = self.rivals.lock().unwrap().pop_front();
         if let Some(rival) = rival {
             self.inner.commit(rival).await?;
@@ -260,11 +261,11 @@ impl TestStore {
                 _ => None,
             })
             .collect();
-        self.inner.commit(batch).await?;
+        let position = self.inner.commit(batch).await?;
         self.log.lock().unwrap().extend(times);
         match self.late_fault.lock().unwrap().take() {
             Some(kind) => Err(StoreError::new(kind, "disk /dev/secret is broken")),
-            None => Ok(()),
+            None => Ok(position),
         }
     }
 
@@ -321,7 +322,7 @@ impl LocalStore for TestStore {
         self.readers.lock().unwrap().push(thread::current().id());
         self.inner.query(table, query).await
     }
-    async fn commit(&self, batch: WriteBatch) -> Result<(), StoreError> {
+    async fn commit(&self, batch: WriteBatch) -> Result<Position, StoreError> {
         if is_start(&batch) {
             return self.inner.commit(batch).await;
         }
@@ -343,6 +344,12 @@ impl LocalStore for TestStore {
             self.pause().await;
             self.commit_now(batch).await
         }
+    }
+    async fn position(&self) -> Result<Position, StoreError> {
+        self.inner.position().await
+    }
+    async fn changes_since(&self, since: Position, limit: usize) -> Result<Changes, StoreError> {
+        self.inner.changes_since(since, limit).await
     }
     fn capabilities(&self) -> StoreCapabilities {
         self.inner.capabilities().with_ordered_commits(self.ordered)

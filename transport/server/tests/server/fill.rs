@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 use synctable_core::query::Query;
 use synctable_core::store::{
-    LocalStore, Page, StoreCapabilities, StoreError, StoreErrorKind, WriteBatch,
+    Changes, LocalStore, Page, Position, StoreCapabilities, StoreError, StoreErrorKind, WriteBatch,
 };
 use synctable_core::{Record, RecordId, Schema, TableName};
 use synctable_memory::MemoryStore;
@@ -117,7 +117,7 @@ impl LocalStore for Dying {
     async fn query(&self, table: &TableName, query: &Query) -> Result<Page, StoreError> {
         self.inner.query(table, query).await
     }
-    async fn commit(&self, batch: WriteBatch) -> Result<(), StoreError> {
+    async fn commit(&self, batch: WriteBatch) -> Result<Position, StoreError> {
         let next = |left: usize| left.checked_sub(1);
         if self
             .left
@@ -127,6 +127,12 @@ impl LocalStore for Dying {
             return Err(StoreError::new(StoreErrorKind::Io, "the process is gone"));
         }
         self.inner.commit(batch).await
+    }
+    async fn position(&self) -> Result<Position, StoreError> {
+        self.inner.position().await
+    }
+    async fn changes_since(&self, since: Position, limit: usize) -> Result<Changes, StoreError> {
+        self.inner.changes_since(since, limit).await
     }
     fn capabilities(&self) -> StoreCapabilities {
         self.inner.capabilities()

@@ -14,7 +14,7 @@ use crate::store::get;
 use crate::value;
 
 /// The writes of a batch on the state that a snapshot shows.
-pub(crate) struct Changes<'a> {
+pub(crate) struct Writes<'a> {
     snapshot: &'a dyn KvSnapshot,
     catalogue: &'a Catalogue,
     keeps_indexes: bool,
@@ -25,7 +25,7 @@ pub(crate) struct Changes<'a> {
     pub(crate) batch: KvBatch,
 }
 
-impl<'a> Changes<'a> {
+impl<'a> Writes<'a> {
     pub(crate) fn new(
         snapshot: &'a dyn KvSnapshot,
         catalogue: &'a Catalogue,

@@ -1,0 +1,112 @@
+//! Declaring tables, and building the indexes of records that are there.
+
+use std::sync::Arc;
+
+use synctable_core::store::{Durability, StoreError, StoreErrorKind};
+use synctable_core::{IndexSpec, Schema, TableName};
+
+use crate::backend::{Indexes, KvBackend, KvBatch};
+use crate::catalogue::{Catalogue, State};
+use crate::index;
+use crate::key::{Key, all_entries, all_records, behind};
+use crate::scan::{Entries, records};
+use crate::store::{KvStore, Writer};
+
+/// Records of which index entries are written in one batch while an index is built.
+const BUILD: usize = 500;
+
+impl<B: KvBackend> KvStore<B> {
+    pub(crate) fn define_now(&self, schema: &Schema) -> Result<(), StoreError> {
+        let mut writer = self.writer();
+        let old = self.catalogue()?;
+        let merged = old
+            .schema
+            .merged(schema)
+            .map_err(|error| StoreError::new(StoreErrorKind::Schema, error.to_string()))?;
+        let mut new = (*old).clone();
+        new.schema = merged;
+        let mut batch = KvBatch::new(Durability::Immediate);
+        new.forget_outgrown(&old.schema, &mut batch);
+        let keeps = self.backend.indexes() != Indexes::None;
+        let unready = if keeps { new.unready() } else { Vec::new() };
+        if new.schema == old.schema && unready.is_empty() {
+            return Ok(());
+        }
+        new.declare(&old.schema, &mut batch)?;
+        for (table, spec, state) in &unready {
+            if state.is_none() {
+                let keys = all_records(table);
+                let snapshot = self.backend.snapshot()?;
+                let empty = snapshot.scan(&keys.start..&keys.end, 1)?.is_empty();
+                let state = if empty {
+                    State::Ready
+                } else {
+                    State::Building(None)
+                };
+                // Entries of an earlier life of this index, when it was not written for a while, are of no use.
+                let entries = all_entries(table.as_str(), &index::name(spec));
+                for entry in Entries::new(&*snapshot, entries) {
+                    batch.delete(entry?.0);
+                }
+                new.set(&mut batch, table, spec, state);
+            }
+        }
+        self.write(&mut writer, &batch)?;
+        self.set_catalogue(Some(Arc::new(new.clone())));
+        for (table, spec, _) in new.unready().iter().filter(|_| keeps) {
+            self.build(&mut writer, &mut new, table, spec)?;
+        }
+        Ok(())
+    }
+
+    /// Writes the missing entries of an index, some in each batch together with how far it got. A cut leaves an index that is
+    /// kept but not used; the next `define` goes on behind the last batch.
+    fn build(
+        &self,
+        writer: &mut Writer,
+        catalogue: &mut Catalogue,
+        table: &TableName,
+        spec: &IndexSpec,
+    ) -> Result<(), StoreError> {
+        let mut after =
+            catalogue
+                .unready()
+                .into_iter()
+                .find_map(|(name, other, state)| {
+                    match state.filter(|_| name == *table && other == *spec) {
+                        Some(State::Building(after)) => after,
+                        _ => None,
+                    }
+                });
+        loop {
+            let mut batch = KvBatch::new(Durability::Eventual);
+            let mut count = 0;
+            {
+                let snapshot = self.backend.snapshot()?;
+                let schema = catalogue.table(table)?;
+                let mut keys = all_records(table);
+                if let Some(after) = &after {
+                    keys.start = behind(Key::record(table, after).encode());
+                }
+                for record in records(&*snapshot, table, keys).take(BUILD) {
+                    let record = record?;
+                    batch.put(index::entry(table, schema, spec, &record), Vec::new());
+                    after = Some(record.id().clone());
+                    count += 1;
+                }
+            }
+            let done = count < BUILD;
+            let state = if done {
+                State::Ready
+            } else {
+                State::Building(after.clone())
+            };
+            catalogue.set(&mut batch, table, spec, state);
+            self.write(writer, &batch)?;
+            self.set_catalogue(Some(Arc::new(catalogue.clone())));
+            if done {
+                return Ok(());
+            }
+        }
+    }
+}
