@@ -6,23 +6,25 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::name::RecordId;
+use crate::threads::{MaybeSend, MaybeSync};
 use crate::timestamp::Timestamp;
 
 /// Tells the time.
-pub trait Clock: Debug + Send + Sync + 'static {
+pub trait Clock: Debug + MaybeSend + MaybeSync + 'static {
     /// The time now.
     fn now(&self) -> Timestamp;
 }
 
 /// Makes ids for records that come without one.
-pub trait IdSource: Debug + Send + Sync + 'static {
+pub trait IdSource: Debug + MaybeSend + MaybeSync + 'static {
     /// An id that was never given before.
     fn next_id(&self) -> RecordId;
 }
 
 /// Waits. Injected, so that the engine sets no timers of its own and tests need not wait.
-#[async_trait]
-pub trait Sleep: Debug + Send + Sync + 'static {
+#[cfg_attr(not(synctable_single_threaded), async_trait)]
+#[cfg_attr(synctable_single_threaded, async_trait(?Send))]
+pub trait Sleep: Debug + MaybeSend + MaybeSync + 'static {
     /// Returns after `duration`. Dropping the future ends the wait.
     async fn sleep(&self, duration: Duration);
 }

@@ -12,6 +12,7 @@ mod record;
 mod schema;
 pub mod store;
 pub mod sync;
+pub mod threads;
 mod timestamp;
 pub mod transport;
 mod words;

@@ -12,6 +12,7 @@ use crate::name::{RecordId, TableName};
 use crate::query::{Cursor, Query};
 use crate::record::Record;
 use crate::schema::Schema;
+use crate::threads::{MaybeSend, MaybeSync};
 
 /// A place that keeps records: seven required methods.
 ///
@@ -30,8 +31,9 @@ use crate::schema::Schema;
 ///
 /// Wrappers should forward every method, the provided ones too, under
 /// `#[deny(clippy::missing_trait_methods)]`.
-#[async_trait]
-pub trait LocalStore: Debug + Send + Sync + 'static {
+#[cfg_attr(not(synctable_single_threaded), async_trait)]
+#[cfg_attr(synctable_single_threaded, async_trait(?Send))]
+pub trait LocalStore: Debug + MaybeSend + MaybeSync + 'static {
     /// Makes sure that the tables of `schema` exist with their fields and indexes.
     ///
     /// Idempotent. Adds what is missing, keeps what is there; a field that was declared with another type is
@@ -240,7 +242,8 @@ impl StoreCapabilities {
 }
 
 #[deny(clippy::missing_trait_methods)]
-#[async_trait]
+#[cfg_attr(not(synctable_single_threaded), async_trait)]
+#[cfg_attr(synctable_single_threaded, async_trait(?Send))]
 impl<S: LocalStore + ?Sized> LocalStore for Arc<S> {
     async fn define(&self, schema: &Schema) -> Result<(), StoreError> {
         (**self).define(schema).await
@@ -292,7 +295,8 @@ impl<S: LocalStore + ?Sized> LocalStore for Arc<S> {
 }
 
 /// Conveniences over any store. Implemented for all of them; not to be implemented by hand.
-#[async_trait]
+#[cfg_attr(not(synctable_single_threaded), async_trait)]
+#[cfg_attr(synctable_single_threaded, async_trait(?Send))]
 pub trait LocalStoreExt: LocalStore {
     /// The record with this id, if any.
     async fn get_one(

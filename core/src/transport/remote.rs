@@ -11,6 +11,7 @@ use crate::clock::Sleep;
 use crate::name::{RecordId, TableName, Version};
 use crate::query::Query;
 use crate::record::Record;
+use crate::threads::{MaybeSend, MaybeSync};
 use crate::timestamp::Timestamp;
 use crate::words;
 
@@ -18,8 +19,9 @@ use crate::words;
 ///
 /// Outcomes are values. An `Err` means that it is *not known* whether the request took effect. Dropping a future
 /// is always safe and means the same as an `Err`.
-#[async_trait]
-pub trait Transport: Debug + Send + Sync + 'static {
+#[cfg_attr(not(synctable_single_threaded), async_trait)]
+#[cfg_attr(synctable_single_threaded, async_trait(?Send))]
+pub trait Transport: Debug + MaybeSend + MaybeSync + 'static {
     /// Sends one change. It is sent at most once by this call, unless the transport knows that an attempt never left.
     async fn apply(&self, table: &TableName, change: &Change) -> Result<Outcome, TransportError>;
 
@@ -317,7 +319,8 @@ pub struct TransportCapabilities {
 }
 
 #[deny(clippy::missing_trait_methods)]
-#[async_trait]
+#[cfg_attr(not(synctable_single_threaded), async_trait)]
+#[cfg_attr(synctable_single_threaded, async_trait(?Send))]
 impl<T: Transport + ?Sized> Transport for Arc<T> {
     async fn apply(&self, table: &TableName, change: &Change) -> Result<Outcome, TransportError> {
         (**self).apply(table, change).await

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use synctable_core::store::{Durability, StoreError, StoreErrorKind};
+use synctable_core::threads::{MaybeSend, MaybeSync};
 
 /// A key and its value.
 pub type Entry = (Vec<u8>, Vec<u8>);
@@ -17,7 +18,7 @@ pub type Entry = (Vec<u8>, Vec<u8>);
 /// [`KvStore`](crate::KvStore) never writes from two threads at once and drops its snapshot before it writes.
 /// The keys it uses are those of [`Key`](crate::Key); an engine may keep other data only outside of what
 /// it shows here.
-pub trait KvBackend: Debug + Send + Sync + 'static {
+pub trait KvBackend: Debug + MaybeSend + MaybeSync + 'static {
     /// What is stored now: later writes do not show in it.
     ///
     /// An engine without snapshots returns a view that holds writers off until it is dropped.

@@ -13,8 +13,8 @@
 #[macro_export]
 macro_rules! local_store {
     ($store:ty) => {
+        $crate::__asynchronous! {
         #[deny(clippy::missing_trait_methods)]
-        #[$crate::delegate::async_trait]
         impl $crate::delegate::LocalStore for $store {
             async fn define(
                 &self,
@@ -95,6 +95,29 @@ macro_rules! local_store {
                 $crate::delegate::LocalStore::close(&self.0).await
             }
         }
+        }
+    };
+}
+
+/// What `async_trait` makes of an implementation: as this crate is built, whatever the crate that names the macro is built with.
+#[cfg(not(synctable_single_threaded))]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __asynchronous {
+    ($($implementation:tt)*) => {
+        #[$crate::delegate::async_trait]
+        $($implementation)*
+    };
+}
+
+/// The same for one thread.
+#[cfg(synctable_single_threaded)]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __asynchronous {
+    ($($implementation:tt)*) => {
+        #[$crate::delegate::async_trait(?Send)]
+        $($implementation)*
     };
 }
 

@@ -305,7 +305,8 @@ impl<B: KvBackend> KvStore<B> {
     }
 }
 
-#[async_trait]
+#[cfg_attr(not(synctable_single_threaded), async_trait)]
+#[cfg_attr(synctable_single_threaded, async_trait(?Send))]
 impl<B: KvBackend> LocalStore for KvStore<B> {
     async fn define(&self, schema: &Schema) -> Result<(), StoreError> {
         self.define_now(schema)

@@ -11,6 +11,7 @@ use crate::store::{
     Durability, LocalStore, LocalStoreExt, StoreError, StoreErrorKind, Write, WriteBatch,
 };
 use crate::sync::system::{LeaseRow, META, OPERATIONS, meta_value};
+use crate::threads::MaybeSend;
 
 /// Records that are copied in one commit.
 const PAGE: u32 = 500;
@@ -80,7 +81,7 @@ fn state() -> RecordId {
 pub async fn copy_store(
     from: &dyn LocalStore,
     to: &dyn LocalStore,
-    mut progress: impl FnMut(u64) + Send,
+    mut progress: impl FnMut(u64) + MaybeSend,
 ) -> Result<CopyReport, Error> {
     if is_unfinished(from).await? {
         return Err(unfinished().into());

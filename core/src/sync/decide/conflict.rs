@@ -7,6 +7,7 @@ use async_trait::async_trait;
 
 use crate::record::Record;
 use crate::sync::queue::operation::Operation;
+use crate::threads::{MaybeSend, MaybeSync};
 
 /// How a push treats conflicts.
 #[derive(Clone, Default)]
@@ -108,8 +109,9 @@ pub type HandlerError = Box<dyn std::error::Error + Send + Sync>;
 ///     }
 /// }
 /// ```
-#[async_trait]
-pub trait ConflictHandler: Send + Sync + 'static {
+#[cfg_attr(not(synctable_single_threaded), async_trait)]
+#[cfg_attr(synctable_single_threaded, async_trait(?Send))]
+pub trait ConflictHandler: MaybeSend + MaybeSync + 'static {
     /// Decides one conflict.
     async fn resolve(&self, conflict: &ConflictDetails) -> Result<ConflictDecision, HandlerError>;
 }

@@ -12,6 +12,7 @@ use crate::sync::event::Origin;
 use crate::sync::queue::operation::{Operation, OperationState};
 use crate::sync::queue::slot::Slot;
 use crate::sync::system::{FAILURES, FailureRow, OPERATIONS, seq_id};
+use crate::threads::{MaybeSend, MaybeSync};
 use crate::transport::Rejection;
 
 /// An operation that waits for a decision.
@@ -232,7 +233,7 @@ impl SyncContext {
         &self,
         seq: u64,
         listed: Option<&ConflictDetails>,
-        choose: &(dyn Fn(&Operation, &ConflictDetails) -> Result<ConflictDecision, Error> + Sync),
+        choose: &(impl Fn(&Operation, &ConflictDetails) -> Result<ConflictDecision, Error> + MaybeSync),
         refusal: &Rejection,
     ) -> Result<Option<Record>, Error> {
         let failure = self.failure(seq).await?;
@@ -280,7 +281,7 @@ impl SyncContext {
     async fn change(
         &self,
         seq: u64,
-        mut plan: impl FnMut(&mut Slot, &mut WriteBatch, &Operation) -> Result<(), Error> + Send,
+        mut plan: impl FnMut(&mut Slot, &mut WriteBatch, &Operation) -> Result<(), Error> + MaybeSend,
     ) -> Result<Option<Record>, Error> {
         let operation = self.operation(seq).await?;
         let known = self.inner.queue.of_record(&operation.table, &operation.id);

@@ -15,6 +15,7 @@ use crate::sync::identity::rule::ServerIdentity;
 use crate::sync::identity::session::{Home, replacing};
 use crate::sync::inner::Inner;
 use crate::sync::system::{ATTEMPTS, DELTA, FAILURES, META, OPERATIONS, meta_row, meta_value};
+use crate::threads::MaybeSend;
 
 /// What to make of a server that is not the one that the store belongs to; see [`SyncContext::accept_server`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,7 +97,7 @@ impl SyncContext {
     /// Gives the store to somebody else. `discard` says what is removed: nothing, all but queued operations, or these, too.
     async fn change_home(
         &self,
-        change: impl Fn(&mut Home) + Send,
+        change: impl Fn(&mut Home) + MaybeSend,
         discard: Option<bool>,
     ) -> Result<(), Error> {
         let inner = &self.inner;
@@ -126,7 +127,7 @@ impl Inner {
     /// The commit of a change, tried again while other contexts change the queue. Returns how many records of which tables went.
     async fn give_away(
         &self,
-        change: impl Fn(&mut Home) + Send,
+        change: impl Fn(&mut Home) + MaybeSend,
         discard: Option<bool>,
     ) -> Result<Vec<(TableName, u64)>, Error> {
         for _ in 0..ATTEMPTS {

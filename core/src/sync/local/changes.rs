@@ -7,10 +7,11 @@ use crate::error::Error;
 use crate::record::Record;
 use crate::sync::local::table::SyncTable;
 use crate::sync::local::typed::typed;
+use crate::threads::{MaybeSend, MaybeSync};
 
 impl<T> SyncTable<T> {
     /// Removes a record.
-    pub async fn delete(&self, id: impl AsRef<str> + Send) -> Result<(), Error> {
+    pub async fn delete(&self, id: impl AsRef<str> + MaybeSend) -> Result<(), Error> {
         self.context
             .transaction()
             .only(|transaction| transaction.delete(self, id))
@@ -42,9 +43,9 @@ impl<T: Serialize + DeserializeOwned + Send + Sync> SyncTable<T> {
 
     /// Puts the members of `changes` (any type that serialises as an object) over those of a record. An id in them must
     /// be the record's.
-    pub async fn update<C: Serialize + Sync + ?Sized>(
+    pub async fn update<C: Serialize + MaybeSync + ?Sized>(
         &self,
-        id: impl AsRef<str> + Send,
+        id: impl AsRef<str> + MaybeSend,
         changes: &C,
     ) -> Result<T, Error> {
         let stored = self
@@ -59,8 +60,8 @@ impl<T: Serialize + DeserializeOwned + Send + Sync> SyncTable<T> {
     /// counter loses no step. `changes` may be called several times.
     pub async fn modify<C: Serialize>(
         &self,
-        id: impl AsRef<str> + Send,
-        changes: impl Fn(T) -> C + Send + Sync + 'static,
+        id: impl AsRef<str> + MaybeSend,
+        changes: impl Fn(T) -> C + MaybeSend + MaybeSync + 'static,
     ) -> Result<T, Error> {
         let stored = self
             .context

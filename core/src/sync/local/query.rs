@@ -4,8 +4,6 @@ use std::fmt;
 use std::future::IntoFuture;
 use std::marker::PhantomData;
 
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use serde::de::DeserializeOwned;
 
 use crate::error::Error;
@@ -16,6 +14,7 @@ use crate::sync::context::SyncContext;
 use crate::sync::inner::Inner;
 use crate::sync::local::typed::{Typed, typed};
 use crate::sync::tables::or_nothing;
+use crate::threads::{BoxFuture, MaybeSend, boxed};
 
 /// A query on a local table. Await it: with [`page`](Self::page) for one page, otherwise for everything it describes.
 ///
@@ -143,12 +142,12 @@ impl<T: DeserializeOwned> TableQuery<T> {
     }
 }
 
-impl<T: DeserializeOwned + Send + 'static> IntoFuture for TableQuery<T> {
+impl<T: DeserializeOwned + MaybeSend + 'static> IntoFuture for TableQuery<T> {
     type Output = Result<QueryPage<T>, Error>;
     type IntoFuture = BoxFuture<'static, Self::Output>;
 
     fn into_future(self) -> Self::IntoFuture {
-        self.run().boxed()
+        boxed(self.run())
     }
 }
 

@@ -17,6 +17,7 @@ use crate::sync::local::typed::{Typed, typed};
 use crate::sync::pull::Pull;
 use crate::sync::pull::audit::Audit;
 use crate::sync::tables::or_nothing;
+use crate::threads::MaybeSend;
 
 /// A handle on a table whose records are of type `T`. Made by [`SyncContext::table`]; cheap to clone.
 ///
@@ -89,7 +90,7 @@ impl<T> SyncTable<T> {
     }
 
     /// True when a record with this id is here.
-    pub async fn contains(&self, id: impl AsRef<str> + Send) -> Result<bool, Error> {
+    pub async fn contains(&self, id: impl AsRef<str> + MaybeSend) -> Result<bool, Error> {
         Ok(self
             .get_record(&RecordId::new(id.as_ref())?)
             .await?
@@ -104,7 +105,7 @@ impl<T> SyncTable<T> {
 
 impl<T: DeserializeOwned> SyncTable<T> {
     /// The record with this id, if it is here.
-    pub async fn get(&self, id: impl AsRef<str> + Send) -> Result<Option<T>, Error> {
+    pub async fn get(&self, id: impl AsRef<str> + MaybeSend) -> Result<Option<T>, Error> {
         let record = self.get_record(&RecordId::new(id.as_ref())?).await?;
         record.map(|record| typed(&self.name, &record)).transpose()
     }

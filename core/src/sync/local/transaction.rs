@@ -11,6 +11,7 @@ use crate::sync::local::table::SyncTable;
 use crate::sync::local::typed::typed;
 use crate::sync::local::write::Staged;
 use crate::sync::queue::slot::{Intent, Modify};
+use crate::threads::{MaybeSend, MaybeSync};
 
 /// Local changes that are stored together, with their operations, or not at all.
 ///
@@ -111,7 +112,7 @@ impl Transaction {
         &mut self,
         table: &SyncTable<T>,
         id: impl AsRef<str>,
-        changes: impl Fn(T) -> C + Send + Sync + 'static,
+        changes: impl Fn(T) -> C + MaybeSend + MaybeSync + 'static,
     ) -> Result<RecordId, Error> {
         let name = table.name().clone();
         let modify =
@@ -183,7 +184,7 @@ impl Transaction {
     /// Stages one change and commits it.
     pub(crate) async fn only(
         mut self,
-        stage: impl FnOnce(&mut Self) -> Result<RecordId, Error> + Send,
+        stage: impl FnOnce(&mut Self) -> Result<RecordId, Error> + MaybeSend,
     ) -> Result<Option<Record>, Error> {
         stage(&mut self)?;
         Ok(self.commit().await?.pop().flatten())

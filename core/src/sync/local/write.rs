@@ -11,6 +11,7 @@ use crate::sync::inner::Inner;
 use crate::sync::queue::operation::Operation;
 use crate::sync::queue::slot::{Intent, Slot};
 use crate::sync::system::{ATTEMPTS, META, OPERATIONS, meta_row, seq_id};
+use crate::threads::{MaybeSend, MaybeSync};
 
 /// A change to one record.
 #[derive(Debug, Clone)]
@@ -275,13 +276,13 @@ impl Inner {
     /// Plans for each item on the slot of its record, and commits what came of it: all in one commit, unless others change the queue all
     /// the time. Then the items go in smaller portions, each of which takes less time to plan; a crash in between leaves the rest as it
     /// was. `plan` may run several times.
-    pub(crate) async fn each_slot<I: Sync, T: Send>(
+    pub(crate) async fn each_slot<I: MaybeSync, T: MaybeSend>(
         &self,
         items: &[I],
-        key: impl Fn(&I) -> (&TableName, &RecordId) + Sync,
+        key: impl Fn(&I) -> (&TableName, &RecordId) + MaybeSync,
         durability: Durability,
         origin: Origin,
-        mut plan: impl FnMut(&I, &mut Slot, &mut WriteBatch) -> Result<T, Error> + Send,
+        mut plan: impl FnMut(&I, &mut Slot, &mut WriteBatch) -> Result<T, Error> + MaybeSend,
     ) -> Result<Vec<T>, Error> {
         let mut results = Vec::with_capacity(items.len());
         let (mut rest, mut portion, mut attempt) = (items, items.len().max(1), 0);
@@ -322,13 +323,13 @@ impl Inner {
         Ok(())
     }
 
-    async fn try_slots<I: Sync, T: Send>(
+    async fn try_slots<I: MaybeSync, T: MaybeSend>(
         &self,
         items: &[I],
-        key: &(impl Fn(&I) -> (&TableName, &RecordId) + Sync),
+        key: &(impl Fn(&I) -> (&TableName, &RecordId) + MaybeSync),
         durability: Durability,
         origin: Origin,
-        plan: &mut (impl FnMut(&I, &mut Slot, &mut WriteBatch) -> Result<T, Error> + Send),
+        plan: &mut (impl FnMut(&I, &mut Slot, &mut WriteBatch) -> Result<T, Error> + MaybeSend),
     ) -> Result<Vec<T>, CommitError> {
         let _queue = self.guards.queue.read().await;
         let _locks = self.guards.records.lock(items.iter().map(key)).await;

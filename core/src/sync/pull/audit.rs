@@ -5,9 +5,6 @@ use std::future::IntoFuture;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
-
 use crate::error::Error;
 use crate::name::{RecordId, TableName};
 use crate::query::Query;
@@ -23,6 +20,7 @@ use crate::sync::pull::stamp::{Stamp, anew};
 use crate::sync::pull::walk::{Then, Walk, safe_time};
 use crate::sync::remote::Remote;
 use crate::sync::system::{ATTEMPTS, DELTA, DeltaToken, META};
+use crate::threads::{BoxFuture, boxed};
 use crate::timestamp::Timestamp;
 
 /// Differences that a report lists.
@@ -182,7 +180,7 @@ impl IntoFuture for Audit {
     type IntoFuture = BoxFuture<'static, Self::Output>;
 
     fn into_future(self) -> Self::IntoFuture {
-        self.run().boxed()
+        boxed(self.run())
     }
 }
 

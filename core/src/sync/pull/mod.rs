@@ -14,8 +14,7 @@ pub(crate) mod walk;
 
 use std::future::IntoFuture;
 
-use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, Either, select};
+use futures_util::future::{Either, select};
 use tokio::sync::RwLockReadGuard;
 
 use crate::error::Error;
@@ -36,6 +35,7 @@ use crate::sync::pull::stamp::Stamp;
 use crate::sync::pull::walk::{Then, Walk};
 use crate::sync::remote::Remote;
 use crate::sync::system::ATTEMPTS;
+use crate::threads::{BoxFuture, boxed};
 use crate::transport::RemotePage;
 
 /// Pages that may wait while others are stored.
@@ -182,7 +182,7 @@ impl IntoFuture for Pull {
     type IntoFuture = BoxFuture<'static, Self::Output>;
 
     fn into_future(self) -> Self::IntoFuture {
-        self.run().boxed()
+        boxed(self.run())
     }
 }
 
@@ -302,7 +302,7 @@ impl<'a> Pipeline<'a> {
                 .await??;
             Ok((share, page))
         };
-        Ok(fetch.boxed())
+        Ok(boxed(fetch))
     }
 
     fn store(&self, waiting: Waiting<'a>) -> Storing<'a> {
@@ -325,7 +325,7 @@ impl<'a> Pipeline<'a> {
             drop(waiting.shares);
             Ok(report)
         };
-        store.boxed()
+        boxed(store)
     }
 
     fn stored(&mut self, stored: &PullReport) {

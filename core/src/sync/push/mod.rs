@@ -18,9 +18,6 @@ pub(crate) mod settle;
 use std::collections::HashMap;
 use std::future::IntoFuture;
 
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
-
 use crate::error::Error;
 use crate::name::TableName;
 use crate::sync::cancel::CancelToken;
@@ -29,6 +26,7 @@ use crate::sync::event::Event;
 use crate::sync::push::report::PushReport;
 use crate::sync::push::run::{Orders, Run};
 use crate::sync::queue::operation::OperationState;
+use crate::threads::{BoxFuture, boxed};
 
 /// A push to be awaited. Made by [`SyncContext::push`].
 ///
@@ -120,6 +118,6 @@ impl IntoFuture for Push {
     type IntoFuture = BoxFuture<'static, Self::Output>;
 
     fn into_future(self) -> Self::IntoFuture {
-        self.run().boxed()
+        boxed(self.run())
     }
 }

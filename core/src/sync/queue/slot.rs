@@ -11,6 +11,7 @@ use crate::sync::event::RecordChange;
 use crate::sync::queue::collapse::{Collapse, collapse};
 use crate::sync::queue::operation::{Operation, OperationKind, OperationState};
 use crate::sync::system::{FAILURES, OPERATIONS, seq_id};
+use crate::threads::{MaybeSend, MaybeSync};
 use crate::timestamp::Timestamp;
 
 /// A local change as the application asks for it.
@@ -36,13 +37,21 @@ pub(crate) enum Intent {
 
 /// Makes changes from a record. It is called again when the record changed before they were stored.
 #[derive(Clone)]
-pub(crate) struct Modify(Arc<ChangesOf>);
+pub(crate) struct Modify(Arc<dyn ChangesOf>);
 
-type ChangesOf = dyn Fn(&Record) -> Result<Draft, Error> + Send + Sync;
+trait ChangesOf: MaybeSend + MaybeSync {
+    fn of(&self, record: &Record) -> Result<Draft, Error>;
+}
+
+impl<F: Fn(&Record) -> Result<Draft, Error> + MaybeSend + MaybeSync> ChangesOf for F {
+    fn of(&self, record: &Record) -> Result<Draft, Error> {
+        self(record)
+    }
+}
 
 impl Modify {
     pub(crate) fn new(
-        changes: impl Fn(&Record) -> Result<Draft, Error> + Send + Sync + 'static,
+        changes: impl Fn(&Record) -> Result<Draft, Error> + MaybeSend + MaybeSync + 'static,
     ) -> Self {
         Self(Arc::new(changes))
     }
@@ -133,7 +142,7 @@ impl Slot {
                 self.change(OperationKind::Replace, Some(old.patched(changes)), next_seq)
             }
             (Intent::Modify(modify), Some(old)) => {
-                let changes = (modify.0)(old)?;
+                let changes = modify.0.of(old)?;
                 changes.check_id(&self.id)?;
                 let new = old.patched(&changes);
                 self.change(OperationKind::Replace, Some(new), next_seq)
