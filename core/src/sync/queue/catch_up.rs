@@ -26,7 +26,7 @@ impl Queue {
         let in_flight = InFlight::new(self);
         let result = self.store.commit(batch).await;
         in_flight.ended(&result);
-        // Up to here nobody else has changed the queue: the check says so.
+        // Up to here nobody else has changed the queue: the check says so. What we changed is in the index, unless it was dropped.
         self.knows(author, result?);
         Ok(())
     }
@@ -35,6 +35,8 @@ impl Queue {
     pub(crate) async fn reload(&self) -> Result<(), Error> {
         if self.is_suspect() {
             self.fence().await?;
+            // What was dropped may lie before what is known: later commits of ours have moved that on.
+            return self.read().await;
         }
         self.catch_up().await
     }

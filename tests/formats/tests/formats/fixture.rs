@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use flate2::read::GzDecoder;
 use synctable::encrypted::{Passphrase, RawKey};
-use synctable::store::LocalStore;
+use synctable::store::{LocalStore, StoreError};
 use synctable::{Missing, Schema, StoreKey, StoreUrl};
 use tempfile::TempDir;
 
@@ -39,7 +39,9 @@ pub(crate) struct Fixture {
     pub(crate) name: String,
     scheme: &'static str,
     packed: PathBuf,
-    folder: TempDir,
+    folder: PathBuf,
+    /// Removed with the fixture.
+    _temporary: Option<TempDir>,
 }
 
 impl Fixture {
@@ -50,23 +52,37 @@ impl Fixture {
     }
 
     fn unpacked(release: &str, (store, scheme): (&str, &'static str)) -> Self {
-        let name = format!("{release}/{store}");
-        let packed = fixtures().join(&name);
-        let folder = tempfile::tempdir().unwrap();
-        for file in text(&packed.join("listing")).lines() {
-            unpack(&packed, file, folder.path());
+        let temporary = tempfile::tempdir().unwrap();
+        let fixture = Self {
+            folder: temporary.path().canonicalize().unwrap(),
+            _temporary: Some(temporary),
+            ..Self::left_in(PathBuf::new(), &format!("{release}/{store}"), scheme)
+        };
+        for file in text(&fixture.packed.join("listing")).lines() {
+            unpack(&fixture.packed, file, &fixture.folder);
         }
+        fixture
+    }
+
+    /// The one of this name, as it is by now in a folder where it was unpacked.
+    pub(crate) fn left_in(folder: PathBuf, name: &str, scheme: &'static str) -> Self {
         Self {
-            name,
+            name: name.to_owned(),
             scheme,
-            packed,
+            packed: fixtures().join(name),
             folder,
+            _temporary: None,
         }
+    }
+
+    /// Where it was unpacked.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     fn path(&self, of: &str) -> PathBuf {
         let engine = self.scheme.trim_start_matches("encrypted+");
-        self.folder.path().join(format!("{of}.{engine}"))
+        self.folder.join(format!("{of}.{engine}"))
     }
 
     /// The file or folder of the device's store.
@@ -80,6 +96,12 @@ impl Fixture {
 
     /// Opens the device's store. One that said how far it had come has to be as far.
     pub(crate) fn device(&self) -> Arc<dyn LocalStore> {
+        self.try_device()
+            .unwrap_or_else(|error| panic!("{}: {error}", self.name))
+    }
+
+    /// As [`device`](Self::device), where that may fail.
+    pub(crate) fn try_device(&self) -> Result<Arc<dyn LocalStore>, StoreError> {
         let url: StoreUrl = format!("{}:{}", self.scheme, self.device_path().display())
             .parse()
             .unwrap();
@@ -91,9 +113,7 @@ impl Fixture {
             }
             Err(_) => url.open(self.secret(), Missing::Refuse),
         };
-        opened
-            .unwrap_or_else(|error| panic!("{}: {error}", self.name))
-            .store
+        Ok(opened?.store)
     }
 
     /// Opens the store of the server that the device had met.

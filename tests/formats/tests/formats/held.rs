@@ -23,7 +23,7 @@ pub(crate) async fn exported(sync: &SyncContext, table: &str) -> Vec<String> {
 }
 
 /// An operation as `pending` prints it.
-fn line(operation: &Operation, parked: Option<&ParkedOperation>) -> Value {
+pub(crate) fn line(operation: &Operation, parked: Option<&ParkedOperation>) -> Value {
     let aside = operation.aside.as_ref().map(|aside| {
         json!({
             "reason": aside.kind,

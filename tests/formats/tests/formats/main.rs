@@ -7,6 +7,7 @@
 )]
 
 mod complete;
+mod cut;
 mod fixture;
 mod goes_on;
 mod held;

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use synctable_core::store::LocalStore;
 
-use self::shim::{Calls, Fault, Shim};
+pub use self::shim::{Calls, Fault, Shim};
 use crate::Harness;
 use crate::lab::{End, Faults, Job, Lab, Ledger, Said, State, declared};
 

@@ -4,7 +4,7 @@
  * SYNCTABLE_FAULT_CALL    which calls: write, sync, open, resize, rename
  * SYNCTABLE_FAULT_AT      the how manieth of them fails, from 1; 0 for none
  * SYNCTABLE_FAULT_STICKY  1: all later ones fail, too
- * SYNCTABLE_FAULT_ERROR   EIO, ENOSPC; short: half of the bytes are written; lost: the sync fails with EIO and what was
+ * SYNCTABLE_FAULT_ERROR   EIO, ENOSPC; kill: the process ends before the call, by SIGKILL; short: half of the bytes are written; lost: the sync fails with EIO and what was
  *                         written since the last sync is gone, as on file systems that drop pages they cannot write
  * SYNCTABLE_FAULT_REPORT  a file: "hit" when the first call fails, and the number of calls of each kind at the end
  */
@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,7 +40,7 @@ struct undo {
 
 static pthread_mutex_t lock = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
 static char folder[PATH_MAX], report[PATH_MAX];
-static int wanted = CALLS, sticky, is_short, is_lost, number;
+static int wanted = CALLS, sticky, is_short, is_lost, is_kill, number;
 static long at, counts[CALLS];
 static struct undo *undos;
 
@@ -72,6 +73,7 @@ __attribute__((constructor)) static void begin(void) {
     sticky = atoi(all);
     is_short = !strcmp(error, "short");
     is_lost = !strcmp(error, "lost");
+    is_kill = !strcmp(error, "kill");
     number = strcmp(error, "ENOSPC") ? EIO : ENOSPC;
 }
 
@@ -119,6 +121,7 @@ static int fails(enum call kind) {
     long count = ++counts[kind];
     int now = (int)kind == wanted && at && (count == at || (sticky && count > at));
     if (now && count == at) say("hit\n");
+    if (now && is_kill) raise(SIGKILL);
     pthread_mutex_unlock(&lock);
     if (now) errno = number;
     return now;

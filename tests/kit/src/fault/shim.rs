@@ -14,22 +14,27 @@ const REPORT: &str = "report";
 
 /// The library and the file in which it says what it saw.
 #[derive(Debug)]
-pub(super) struct Shim(TempDir);
+pub struct Shim(TempDir);
 
 /// A call that fails.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Fault {
-    pub(super) call: &'static str,
-    pub(super) error: &'static str,
+pub struct Fault {
+    /// `write`, `sync`, `open`, `resize` or `rename`.
+    pub call: &'static str,
+    /// `EIO`, `ENOSPC`, `short`, `lost`, or `kill`, which ends the process before the call.
+    pub error: &'static str,
     /// The how manieth call fails, from 1; 0 for none.
-    pub(super) at: u64,
+    pub at: u64,
     /// Whether all later ones fail, too.
-    pub(super) sticky: bool,
+    pub sticky: bool,
 }
 
 impl Shim {
-    /// Builds the library; `Err` says why there is none.
-    pub(super) fn build() -> Result<Self, String> {
+    /// Builds the library.
+    ///
+    /// # Errors
+    /// Why there is none: it takes Linux and a C compiler.
+    pub fn build() -> Result<Self, String> {
         if !cfg!(target_os = "linux") {
             return Err("calls are made to fail on Linux only".to_owned());
         }
@@ -52,7 +57,7 @@ impl Shim {
     }
 
     /// The environment of a process in whose folder `fault` strikes.
-    pub(super) fn environment(&self, folder: &Path, fault: Fault) -> [(&'static str, OsString); 7] {
+    pub fn environment(&self, folder: &Path, fault: Fault) -> [(&'static str, OsString); 7] {
         let report = self.0.path().join(REPORT);
         fs::write(&report, "").expect("a file in a temporary folder");
         [
@@ -70,7 +75,7 @@ impl Shim {
     }
 
     /// Whether the fault struck, and how many calls the process made.
-    pub(super) fn report(&self) -> (bool, Calls) {
+    pub fn report(&self) -> (bool, Calls) {
         let text = fs::read_to_string(self.0.path().join(REPORT)).unwrap_or_default();
         let counted = text.lines().filter_map(|line| {
             let (call, count) = line.split_once(' ')?;
@@ -82,10 +87,12 @@ impl Shim {
 
 /// How many calls of each kind a process made on the files of its store.
 #[derive(Debug)]
-pub(super) struct Calls(BTreeMap<String, u64>);
+pub struct Calls(BTreeMap<String, u64>);
 
 impl Calls {
-    pub(super) fn of(&self, call: &str) -> u64 {
+    /// How many of this kind.
+    #[must_use]
+    pub fn of(&self, call: &str) -> u64 {
         self.0.get(call).copied().unwrap_or(0)
     }
 }
