@@ -11,8 +11,8 @@ use crate::sync::identity::session::Session;
 use crate::sync::push::patience::RetryPolicy;
 use crate::sync::push::policy::{Evidence, Verdict, judge_read};
 use crate::transport::{
-    Change, Outcome, PageCursor, RemotePage, ServerRecord, Transport, TransportCapabilities,
-    TransportError, TransportErrorKind,
+    Change, FeedAnswer, FeedChange, FeedToken, Outcome, PageCursor, RemotePage, ServerRecord,
+    Transport, TransportCapabilities, TransportError, TransportErrorKind,
 };
 
 /// A row of the server. One with neither a version nor a time is marked by an empty version, so that a later change of it is not
@@ -158,6 +158,45 @@ impl Remote {
                     page.records = page.records.into_iter().map(known).collect();
                     return Ok(page);
                 }
+                Err(error) => self.again(tries, error).await?,
+            }
+        }
+    }
+
+    /// Whether the server tells the changes of a table by itself.
+    pub(crate) fn has_feed(&self, table: &TableName) -> bool {
+        self.transport.feed(table).is_some()
+    }
+
+    /// Reads one page of the server's own feed.
+    pub(crate) async fn changes(
+        &self,
+        table: &TableName,
+        query: &Query,
+        from: Option<&FeedToken>,
+    ) -> Result<FeedAnswer, TransportError> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let Some(feed) = self.transport.feed(table) else {
+                let message = format!("the server has no changes of {table} to tell any more");
+                return Err(TransportError::new(TransportErrorKind::Protocol, message));
+            };
+            let answer = feed.changes(table, query, from).await;
+            let id = match &answer {
+                Ok(FeedAnswer::Page(page)) => page.server_id.clone(),
+                Ok(FeedAnswer::Expired) | Err(_) => self.announced(),
+            };
+            match self.noted(answer, id) {
+                Ok(FeedAnswer::Page(mut page)) => {
+                    for change in &mut page.changes {
+                        if let FeedChange::Row(row) = change {
+                            *row = known(row.clone());
+                        }
+                    }
+                    return Ok(FeedAnswer::Page(page));
+                }
+                Ok(FeedAnswer::Expired) => return Ok(FeedAnswer::Expired),
                 Err(error) => self.again(tries, error).await?,
             }
         }

@@ -165,9 +165,46 @@ pub(crate) struct DeltaToken {
     /// What the server had forgotten when the pull began at the start: none of its records was deleted before that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) forgotten: Option<Timestamp>,
+    /// Where the server tells changes by itself: every change up to this place in its feed has been seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) position: Option<String>,
+    /// A place in the middle of a walk through that feed, which the server may refuse later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) resume: Option<String>,
 }
 
 impl DeltaToken {
+    /// The position of a pull that has not begun.
+    pub(crate) fn new(table: TableName, query: QueryId, filter: String) -> Self {
+        Self {
+            table,
+            query,
+            filter,
+            time: None,
+            ordered: false,
+            leaving: false,
+            forgotten: None,
+            position: None,
+            resume: None,
+        }
+    }
+
+    /// Takes the position back: the next pull begins at the start.
+    pub(crate) fn begin_anew(&mut self) {
+        (self.time, self.ordered) = (None, false);
+        (self.position, self.resume) = (None, None);
+    }
+
+    /// Whether a pull has got anywhere.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.time.is_some() || self.is_of_feed()
+    }
+
+    /// Whether it is a place in a server's own feed, and no time.
+    pub(crate) fn is_of_feed(&self) -> bool {
+        self.position.is_some() || self.resume.is_some()
+    }
+
     pub(crate) fn id(table: &TableName, query: &QueryId) -> RecordId {
         // No table name contains `|`, so the pair can be told apart.
         RecordId::system(&format!("{table}|{query}"))

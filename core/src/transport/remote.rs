@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::TransportError;
+use super::{ChangeFeed, TransportError};
 use crate::clock::Sleep;
 use crate::name::{RecordId, TableName, Version};
 use crate::query::Query;
@@ -39,6 +39,15 @@ pub trait Transport: Debug + MaybeSend + MaybeSync + 'static {
         query: &Query,
         cursor: Option<&PageCursor>,
     ) -> Result<RemotePage, TransportError>;
+
+    /// The server's own feed of the changes of a table, where it has one: pulls with a name follow it. Without one they walk through
+    /// [`page`](Self::page) by `updatedAt` and `id`, as table servers have no other position.
+    ///
+    /// Where a table begins or ceases to have a feed, its named pulls begin at the start.
+    fn feed(&self, table: &TableName) -> Option<&dyn ChangeFeed> {
+        let _ = table;
+        None
+    }
 
     /// What the server announced since [`begin_push`](Self::begin_push), or since the transport was made.
     fn capabilities(&self) -> TransportCapabilities {
@@ -339,6 +348,9 @@ impl<T: Transport + ?Sized> Transport for Arc<T> {
         cursor: Option<&PageCursor>,
     ) -> Result<RemotePage, TransportError> {
         (**self).page(table, query, cursor).await
+    }
+    fn feed(&self, table: &TableName) -> Option<&dyn ChangeFeed> {
+        (**self).feed(table)
     }
     fn capabilities(&self) -> TransportCapabilities {
         (**self).capabilities()

@@ -21,8 +21,8 @@ use synctable_core::query::Query;
 use synctable_core::store::LocalStoreExt;
 use synctable_core::sync::{ConflictPolicy, ParkedOperation, Resolution, SyncContext, SyncTable};
 use synctable_core::transport::{
-    Change, Outcome, PageCursor, RemotePage, Transport, TransportCapabilities, TransportError,
-    TransportErrorKind,
+    Change, ChangeFeed, Outcome, PageCursor, RemotePage, Transport, TransportCapabilities,
+    TransportError, TransportErrorKind,
 };
 use synctable_core::{
     Draft, Error, MergeRule, Record, RecordId, Schema, Sleep, TableName, TableSchema,
@@ -113,6 +113,11 @@ impl Transport for Gated {
         cursor: Option<&PageCursor>,
     ) -> Result<RemotePage, TransportError> {
         self.server.page(table, query, cursor).await
+    }
+
+    fn feed(&self, _: &TableName) -> Option<&dyn ChangeFeed> {
+        // The simulated servers are table servers.
+        None
     }
 
     fn capabilities(&self) -> TransportCapabilities {

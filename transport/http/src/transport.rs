@@ -11,8 +11,8 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE, IF_MATCH};
 use http::{HeaderMap, HeaderValue, Request};
 use synctable_core::query::Query;
 use synctable_core::transport::{
-    Change, Conflict, Outcome, PageCursor, Rejection, RemotePage, ServerRecord, Transport,
-    TransportCapabilities, TransportError, TransportErrorKind as Kind,
+    Change, ChangeFeed, Conflict, Outcome, PageCursor, Rejection, RemotePage, ServerRecord,
+    Transport, TransportCapabilities, TransportError, TransportErrorKind as Kind,
 };
 use synctable_core::{Record, RecordId, Sleep, TableName, Version};
 use synctable_wire::TABLES;
@@ -256,6 +256,11 @@ impl Transport for HttpTransport {
         cursor: Option<&PageCursor>,
     ) -> Result<RemotePage, TransportError> {
         self.read(table, query, cursor).await
+    }
+
+    fn feed(&self, _: &TableName) -> Option<&dyn ChangeFeed> {
+        // Table servers have times, and no position of their own.
+        None
     }
 
     fn capabilities(&self) -> TransportCapabilities {

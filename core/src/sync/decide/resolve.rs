@@ -347,6 +347,10 @@ fn details(operation: Operation, local: Option<Record>, server: Option<Record>) 
 /// What the server was last seen to hold: by the push that met the conflict, or by a later pull.
 fn newest<'a>(failure: Option<&'a Record>, operation: &'a Operation) -> Option<&'a Record> {
     match (failure, operation.shadow.as_ref()) {
+        // A tombstone without a time is what a later read found: the server has no such record any more.
+        (Some(_), Some(shadow)) if shadow.is_deleted() && shadow.updated_at().is_none() => {
+            Some(shadow)
+        }
         (Some(failure), Some(shadow)) if shadow.updated_at() < failure.updated_at() => {
             Some(failure)
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::error::Error;
-use crate::name::TableName;
+use crate::name::{RecordId, TableName};
 use crate::query::Query;
 use crate::record::Record;
 use crate::store::{Durability, LocalStoreExt, StoreErrorKind, WriteBatch};
@@ -12,7 +12,9 @@ use crate::sync::identity::session::{Home, Session, as_found, replacing};
 use crate::sync::inner::Inner;
 use crate::sync::remote::Remote;
 use crate::sync::system::{ATTEMPTS, META, read};
-use crate::transport::{PageCursor, RemotePage, TransportError, TransportErrorKind};
+use crate::transport::{
+    FeedAnswer, FeedToken, PageCursor, RemotePage, TransportError, TransportErrorKind,
+};
 
 /// Tables that are asked who the server is while the server fails at them.
 const TABLES_ASKED: usize = 3;
@@ -142,6 +144,33 @@ impl Inner {
         let page = page?;
         self.remember_server(remote).await?;
         Ok(page)
+    }
+
+    /// As [`page_of_home`](Self::page_of_home), of the server's own feed.
+    pub(crate) async fn changes_of_home(
+        &self,
+        remote: &Remote,
+        table: &TableName,
+        query: &Query,
+        from: Option<&FeedToken>,
+    ) -> Result<FeedAnswer, Error> {
+        let answer = remote.changes(table, query, from).await;
+        self.check_home(remote, answer.is_ok())?;
+        let answer = answer?;
+        self.remember_server(remote).await?;
+        Ok(answer)
+    }
+
+    /// As [`page_of_home`](Self::page_of_home), one record.
+    pub(crate) async fn get_of_home(
+        &self,
+        remote: &Remote,
+        table: &TableName,
+        id: &RecordId,
+    ) -> Result<Option<Record>, Error> {
+        let found = remote.get(table, id).await;
+        self.check_home(remote, found.is_ok())?;
+        Ok(found?)
     }
 
     /// How a push ends: another server that answered on the way is why it stopped, and what was learned is kept.

@@ -69,8 +69,14 @@ impl Named<'_> {
             _ => return Ok(left),
         }
         // Nothing leaves for a filter that the server does not take, or while what leaves by mistake cannot come back.
-        let ask = self.query.clone().include_deleted().top(1);
-        remote.page(self.table, &ask, None).await?;
+        if remote.has_feed(self.table) {
+            remote
+                .changes(self.table, &self.query.clone().page(1), None)
+                .await?;
+        } else {
+            let ask = self.query.clone().include_deleted().top(1);
+            remote.page(self.table, &ask, None).await?;
+        }
         left.requests += 1;
         self.mark(inner, &text).await?;
         let Some(filter) = &self.query.filter else {
@@ -120,7 +126,7 @@ impl Named<'_> {
             token.leaving = self.query.filter.is_some()
                 && (token.leaving || !has_filter(&token.filter, self.query.filter.as_ref()));
             text.clone_into(&mut token.filter);
-            (token.time, token.ordered) = (None, false);
+            token.begin_anew();
             // What else the new filter describes here may have missed any of them.
             token.forgotten = None;
             let batch = WriteBatch::new()
@@ -201,8 +207,8 @@ impl Named<'_> {
         }
         if !leaving.is_empty() {
             batch = batch.put(&META, stamp::anew(inner.ids.as_ref(), self.table)?);
-            for (row, mut token) in others.into_iter().filter(|(_, t)| t.time.is_some()) {
-                (token.time, token.ordered) = (None, false);
+            for (row, mut token) in others.into_iter().filter(|(_, t)| t.has_begun()) {
+                token.begin_anew();
                 batch = batch.expect_same(&DELTA, row).put(&DELTA, token.to_row()?);
             }
         }

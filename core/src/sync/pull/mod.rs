@@ -5,20 +5,25 @@ pub(crate) mod audit;
 pub(crate) mod came;
 pub(crate) mod delta;
 pub(crate) mod filter;
+mod follow;
+mod left;
+mod position;
 pub(crate) mod query;
 pub(crate) mod report;
 pub(crate) mod seen;
 pub(crate) mod stamp;
 mod sweep;
 pub(crate) mod walk;
+mod way;
 
+use std::collections::HashSet;
 use std::future::IntoFuture;
 
 use futures_util::future::{Either, select};
 use tokio::sync::RwLockReadGuard;
 
 use crate::error::Error;
-use crate::name::{NameError, QueryId, TableName};
+use crate::name::{NameError, QueryId, RecordId, TableName};
 use crate::query::Query;
 use crate::record::Record;
 use crate::sync::cancel::CancelToken;
@@ -28,15 +33,16 @@ use crate::sync::inner::Inner;
 use crate::sync::pull::apply::Target;
 use crate::sync::pull::came::Came;
 use crate::sync::pull::filter::Named;
+use crate::sync::pull::left::Asking;
 use crate::sync::pull::query::{MAX_REQUESTS, check_query, is_windowed};
 use crate::sync::pull::report::{MAX_INVALID, PullReport};
 use crate::sync::pull::seen::Sweep;
 use crate::sync::pull::stamp::Stamp;
-use crate::sync::pull::walk::{Then, Walk};
+use crate::sync::pull::walk::Then;
+use crate::sync::pull::way::{Answer, Request, Way};
 use crate::sync::remote::Remote;
 use crate::sync::system::ATTEMPTS;
 use crate::threads::{BoxFuture, boxed};
-use crate::transport::RemotePage;
 
 /// Pages that may wait while others are stored.
 const AHEAD: usize = 4;
@@ -99,6 +105,19 @@ impl Pull {
         !is_windowed(&self.query) && self.query.parameters.is_empty()
     }
 
+    /// Asks about single records.
+    fn asking<'a>(&'a self, inner: &'a Inner, remote: &'a Remote) -> Asking<'a> {
+        Asking {
+            inner,
+            remote,
+            cancel: &self.cancel,
+            table: &self.table,
+            name: self.name.as_ref().and_then(|name| name.as_ref().ok()),
+            query: &self.query,
+            requests: 0,
+        }
+    }
+
     async fn run(self) -> Result<PullReport, Error> {
         let inner = &self.context.inner;
         let name = self.name.clone().transpose()?;
@@ -137,7 +156,8 @@ impl Pull {
             }
             // Before the position and the rows: what changes them from here on is noticed.
             let stamp = Stamp::read(inner.store.as_ref(), &self.table).await?;
-            let walk = Walk::of(inner, &self.table, &self.query, name.clone()).await?;
+            let has_feed = remote.has_feed(&self.table);
+            let way = Way::of(inner, has_feed, &self.table, &self.query, name.clone()).await?;
             let mut pipeline = Pipeline {
                 inner,
                 remote: &remote,
@@ -147,7 +167,7 @@ impl Pull {
                 stamp: &stamp,
                 came: (name.is_none() && self.wants_all()).then(Came::default),
             };
-            let done = match pipeline.run(walk).await {
+            let done = match pipeline.run(way).await {
                 Ok(Some(sweep)) => pipeline.sweep(sweep).await,
                 done => done.map(drop),
             };
@@ -203,18 +223,34 @@ struct Pipeline<'a> {
 #[derive(Default)]
 struct Waiting<'a> {
     rows: Vec<Record>,
+    /// Rows that are tombstones of what may only have left the query.
+    left: HashSet<RecordId>,
     token: Option<Record>,
     shares: Vec<RwLockReadGuard<'a, ()>>,
 }
 
-type Fetching<'a> = BoxFuture<'a, Result<(RwLockReadGuard<'a, ()>, RemotePage), Error>>;
+impl Waiting<'_> {
+    /// Takes the rows of one more answer.
+    fn take(&mut self, rows: Vec<Record>, left: HashSet<RecordId>) {
+        if !self.left.is_empty() {
+            for row in &rows {
+                self.left.remove(row.id());
+            }
+        }
+        self.rows.extend(rows);
+        self.left.extend(left);
+    }
+}
+
+type Fetched<'a> = Result<(RwLockReadGuard<'a, ()>, Answer), Error>;
+type Fetching<'a> = BoxFuture<'a, Fetched<'a>>;
 type Storing<'a> = BoxFuture<'a, Result<PullReport, Error>>;
 
 impl<'a> Pipeline<'a> {
     /// What is to be swept afterwards, if anything.
-    async fn run(&mut self, mut walk: Walk) -> Result<Option<Sweep>, Error> {
+    async fn run(&mut self, mut way: Way) -> Result<Option<Sweep>, Error> {
         let mut waiting = Waiting::default();
-        let mut fetching = Some(self.fetch(&walk)?);
+        let mut fetching = Some(self.fetch(&way)?);
         let mut storing: Option<Storing<'a>> = None;
         let mut failure = None;
         loop {
@@ -228,7 +264,7 @@ impl<'a> Pipeline<'a> {
                     Some(fetch) => match select(fetch, store).await {
                         Either::Left((page, store)) => {
                             storing = Some(store);
-                            fetching = self.fetched(&mut walk, page, &mut waiting, &mut failure);
+                            fetching = self.fetched(&mut way, page, &mut waiting, &mut failure);
                         }
                         Either::Right((report, fetch)) => {
                             fetching = Some(fetch);
@@ -237,9 +273,9 @@ impl<'a> Pipeline<'a> {
                     },
                 }
             } else if let Some(fetch) = fetching.take() {
-                fetching = self.fetched(&mut walk, fetch.await, &mut waiting, &mut failure);
+                fetching = self.fetched(&mut way, fetch.await, &mut waiting, &mut failure);
             } else {
-                return failure.map_or(Ok(walk.into_sweep()), Err);
+                return failure.map_or(Ok(way.into_sweep()), Err);
             }
         }
     }
@@ -247,30 +283,31 @@ impl<'a> Pipeline<'a> {
     /// Takes a page in and starts the next request, if there is one. After a failure what came before is still stored.
     fn fetched(
         &mut self,
-        walk: &mut Walk,
-        page: Result<(RwLockReadGuard<'a, ()>, RemotePage), Error>,
+        way: &mut Way,
+        answer: Fetched<'a>,
         waiting: &mut Waiting<'a>,
         failure: &mut Option<Error>,
     ) -> Option<Fetching<'a>> {
-        let next = page.and_then(|(share, page)| {
+        let next = answer.and_then(|(share, answer)| {
             if self.report.requests == 0 {
-                self.total = page.total;
+                self.total = answer.total();
             }
             self.report.requests += 1;
-            self.report.left_out += page.invalid.len() as u64;
+            let invalid = answer.invalid();
+            self.report.left_out += invalid.len() as u64;
             let room = MAX_INVALID.saturating_sub(self.report.invalid.len());
             self.report
                 .invalid
-                .extend(page.invalid.iter().take(room).cloned());
-            if let Some(came) = &mut self.came {
-                came.note(&page);
+                .extend(invalid.iter().take(room).cloned());
+            if let (Some(came), Answer::Page(page)) = (&mut self.came, &answer) {
+                came.note(page);
             }
-            let effect = walk.take(page)?;
-            waiting.rows.extend(effect.rows);
+            let effect = way.take(answer)?;
+            waiting.take(effect.rows, effect.left);
             waiting.token = effect.token.or(waiting.token.take());
             waiting.shares.push(share);
             match effect.then {
-                Then::More => Ok(Some(self.fetch(walk)?)),
+                Then::More => Ok(Some(self.fetch(way)?)),
                 Then::Done => Ok(None),
                 Then::NoProgress => Err(Error::NoProgress {
                     table: self.pull.table.clone(),
@@ -283,29 +320,36 @@ impl<'a> Pipeline<'a> {
         })
     }
 
-    fn fetch(&self, walk: &Walk) -> Result<Fetching<'a>, Error> {
+    fn fetch(&self, way: &Way) -> Result<Fetching<'a>, Error> {
         let (inner, remote, pull) = (self.inner, self.remote, self.pull);
         if self.report.requests >= MAX_REQUESTS {
             return Err(Error::NoProgress {
                 table: pull.table.clone(),
             });
         }
-        let (mut query, cursor) = walk.request(&pull.query);
-        query.page = Some(pull.page.or(query.page).unwrap_or(inner.settings.pull_page));
+        let page = pull.page.or(pull.query.page);
+        let page = page.unwrap_or(inner.settings.pull_page);
         // The first page tells listeners how much there is.
-        query.total = self.report.requests == 0;
+        let request = way.request(&pull.query, page, self.report.requests == 0);
         let fetch = async move {
             let share = inner.guards.exchange.read().await;
-            let page = pull
-                .cancel
-                .run(inner.page_of_home(remote, &pull.table, &query, cursor.as_ref()))
-                .await??;
-            Ok((share, page))
+            let table = &pull.table;
+            let answer = match &request {
+                Request::Page(query, cursor) => {
+                    let ask = inner.page_of_home(remote, table, query, cursor.as_ref());
+                    Answer::Page(pull.cancel.run(ask).await??)
+                }
+                Request::Changes(query, from) => {
+                    let ask = inner.changes_of_home(remote, table, query, from.as_ref());
+                    Answer::Changes(pull.cancel.run(ask).await??)
+                }
+            };
+            Ok((share, answer))
         };
         Ok(boxed(fetch))
     }
 
-    fn store(&self, waiting: Waiting<'a>) -> Storing<'a> {
+    fn store(&self, mut waiting: Waiting<'a>) -> Storing<'a> {
         let (inner, pull) = (self.inner, self.pull);
         let target = Target {
             remote: self.remote,
@@ -317,6 +361,11 @@ impl<'a> Pipeline<'a> {
                 fetched: waiting.rows.len() as u64,
                 ..PullReport::default()
             };
+            if !waiting.left.is_empty() {
+                let mut asking = pull.asking(inner, target.remote);
+                asking.settle(&mut waiting.rows, &waiting.left).await?;
+                report.requests = asking.requests;
+            }
             if !waiting.rows.is_empty() || waiting.token.is_some() {
                 inner
                     .apply_page(&target, &waiting.rows, waiting.token, &mut report)
@@ -330,6 +379,7 @@ impl<'a> Pipeline<'a> {
 
     fn stored(&mut self, stored: &PullReport) {
         self.report.add(stored);
+        self.report.requests += stored.requests;
         let (table, fetched) = (self.pull.table.clone(), self.report.fetched);
         self.inner.listeners.emit(Event::PullProgress {
             table,

@@ -22,7 +22,12 @@ impl Sweep {
     pub(crate) fn see(&mut self, page: &RemotePage) {
         let records = page.records.iter().map(|record| record.id().as_str());
         let invalid = page.invalid.iter().filter_map(|row| row.id.as_deref());
-        for id in records.chain(invalid) {
+        self.see_ids(records.chain(invalid));
+    }
+
+    /// Takes note of rows that are there.
+    pub(super) fn see_ids<'a>(&mut self, ids: impl IntoIterator<Item = &'a str>) {
+        for id in ids {
             self.seen.insert(self.hasher.hash_one(id));
         }
     }

@@ -1,7 +1,7 @@
 //! Deletions that the server knows no more.
 //!
-//! A server may remove tombstones after a time, and says up to which deletion it has. A pull whose position is older may have missed
-//! some. It begins anew, notes which rows there are, and at its end asks about those of its records that were not among them: what the server does
+//! A server may remove tombstones after a time, and says up to which deletion it has; one with a feed of changes refuses a position that is
+//! too old. A pull whose position is older may have missed some. It begins anew, notes which rows there are, and at its end asks about those of its records that were not among them: what the server does
 //! not have leaves. Its position stays where it was until that is done, so a pull that is cut off begins anew again. Records with
 //! operations stay, and so do those that were never at the server.
 
@@ -33,6 +33,7 @@ impl Pipeline<'_> {
         let mut here = Query::all().order_by("id").page(LOCAL_PAGE);
         here.filter.clone_from(&pull.query.filter);
         here = inner.asked(&pull.table, here);
+        let by_id = self.remote.has_feed(&pull.table);
         loop {
             let _exchange = inner.guards.exchange.read().await;
             let page = inner.store.query(&pull.table, &here).await?;
@@ -49,7 +50,11 @@ impl Pipeline<'_> {
                 .collect();
             let mut rows = Vec::new();
             for ids in missed.chunks(ASKED_AT_ONCE) {
-                rows.extend(self.ask(ids).await?);
+                rows.extend(if by_id {
+                    self.ask_one_by_one(ids).await?
+                } else {
+                    self.ask(ids).await?
+                });
             }
             let token = sweep.token.clone().filter(|_| page.next.is_none());
             if !rows.is_empty() || token.is_some() {
@@ -62,6 +67,17 @@ impl Pipeline<'_> {
                 None => return Ok(()),
             }
         }
+    }
+
+    /// As [`ask`](Self::ask), for a server that may know no filter by id.
+    async fn ask_one_by_one(&mut self, ids: &[RecordId]) -> Result<Vec<Record>, Error> {
+        if self.report.requests >= MAX_REQUESTS {
+            return Err(self.no_progress());
+        }
+        let mut asking = self.pull.asking(self.inner, self.remote);
+        let rows = asking.look_for(ids).await;
+        self.report.requests += asking.requests;
+        rows
     }
 
     /// The server's rows with these ids; tombstones for those that it does not have.

@@ -7,12 +7,12 @@ use crate::error::Error;
 use crate::name::{QueryId, RecordId, TableName, Version};
 use crate::query::Query;
 use crate::record::Record;
-use crate::store::LocalStoreExt;
 use crate::sync::inner::Inner;
 use crate::sync::pull::delta::{Next, Seen, Step, next_step};
-use crate::sync::pull::query::{is_same, is_windowed, text_of};
+use crate::sync::pull::position::{is_empty, stored_position};
+use crate::sync::pull::query::is_windowed;
 use crate::sync::pull::seen::Sweep;
-use crate::sync::system::{DELTA, DeltaToken};
+use crate::sync::system::DeltaToken;
 use crate::timestamp::Timestamp;
 use crate::transport::{PageCursor, RemotePage};
 
@@ -226,31 +226,12 @@ impl Changes {
         query: &Query,
         name: QueryId,
     ) -> Result<Self, Error> {
-        let filter = text_of(query)?;
-        let stored = inner
-            .store
-            .get_one(&DELTA, &DeltaToken::id(table, &name))
-            .await?;
-        let token = match stored.as_ref().map(DeltaToken::from_row).transpose()? {
-            // Another context has changed it since this pull began.
-            Some(token) if token.leaving || !is_same(&token.filter, &filter) => {
-                return Err(Error::Contended);
-            }
-            Some(token) => token,
-            None => DeltaToken {
-                table: table.clone(),
-                query: name,
-                filter,
-                time: None,
-                ordered: false,
-                leaving: false,
-                forgotten: None,
-            },
-        };
-        let empty = token.time.is_none() && {
-            let any = inner.store.query(table, &Query::all().top(1)).await?;
-            any.records.is_empty()
-        };
+        let (stored, mut token) = stored_position(inner, table, query, name).await?;
+        if token.is_of_feed() {
+            // The server had a feed: a place in one is no time.
+            token.begin_anew();
+        }
+        let empty = token.time.is_none() && is_empty(inner, table).await?;
         let overlap_millis = inner.settings.overlap_millis;
         let step = match token.time {
             Some(time) if token.ordered => Step::Range {

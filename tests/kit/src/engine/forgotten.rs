@@ -10,7 +10,7 @@ use synctable_core::query::{Query, field};
 use synctable_core::sync::{ConflictPolicy, Resolution};
 
 use super::device::{Device, changes, shown, todo};
-use super::{Fault, TestServer};
+use super::{Fault, FeedMake, TestServer};
 use crate::{Harness, for_all};
 
 /// A device that has the server's rows `r0` to `r9`.
@@ -171,18 +171,27 @@ fn step() -> impl Strategy<Value = Step> {
 pub async fn random_absences_end_equal<H: Harness>(_: &H) {
     let history = (1_u32..4, vec(step(), 0..40));
     for_all(60, history, async |(page, steps)| {
-        run::<H>(page, &steps).await
+        run::<H>(&TestServer::new(), page, &steps).await
     })
     .await;
 }
 
-async fn run<H: Harness>(page: u32, steps: &[Step]) -> Result<(), String> {
-    let server = TestServer::new();
+/// As [`random_absences_end_equal`], with servers that tell changes by themselves.
+pub async fn random_absences_from_a_feed_end_equal<H: Harness>(_: &H) {
+    let make = prop_oneof![Just(FeedMake::Positions), Just(FeedMake::Walks)];
+    let history = (make, 1_u32..4, vec(step(), 0..40));
+    for_all(60, history, async |(make, page, steps)| {
+        run::<H>(&TestServer::with_feed(make), page, &steps).await
+    })
+    .await;
+}
+
+async fn run<H: Harness>(server: &TestServer, page: u32, steps: &[Step]) -> Result<(), String> {
     server.configure(|options| options.page = page);
     let places = [H::default(), H::default()];
     let mut devices = Vec::new();
     for place in &places {
-        devices.push(Device::with(place, &server, ConflictPolicy::ServerWins).await);
+        devices.push(Device::with(place, server, ConflictPolicy::ServerWins).await);
     }
     let (mut n, mut made) = (0, Vec::new());
     for step in steps {

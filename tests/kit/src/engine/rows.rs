@@ -10,6 +10,7 @@ use synctable_core::transport::{
 };
 use synctable_core::{Record, RecordId, TableName, TableSchema, Timestamp, Version};
 
+use super::log::Log;
 use super::server::ServerOptions;
 use super::typed::normal;
 use crate::typed::{Flavour, Model};
@@ -27,6 +28,7 @@ pub(super) struct Rows {
     versions: u64,
     /// Tombstones up to here are removed.
     forgotten: BTreeMap<TableName, Timestamp>,
+    pub(super) log: Log,
 }
 
 impl Rows {
@@ -38,6 +40,7 @@ impl Rows {
             models: BTreeMap::new(),
             versions: 0,
             forgotten: BTreeMap::new(),
+            log: Log::default(),
         }
     }
 
@@ -76,6 +79,7 @@ impl Rows {
             .filter_map(Record::updated_at)
             .max();
         rows.retain(|_, row| !gone(row));
+        self.forget_in_log(table);
         if let Some(last) = last {
             let forgotten = self.forgotten.entry(table.clone()).or_insert(last);
             *forgotten = last.max(*forgotten);
@@ -136,6 +140,7 @@ impl Rows {
         } else {
             row
         };
+        self.log.note(table, row.id());
         let rows = self.tables.entry(table.clone()).or_default();
         rows.insert(row.id().clone(), row);
     }
@@ -147,6 +152,7 @@ impl Rows {
             self.put(table, row, at, true);
         } else if let Some(rows) = self.tables.get_mut(table) {
             rows.remove(row.id());
+            self.log.note(table, row.id());
         }
     }
 

@@ -224,6 +224,24 @@ macro_rules! engine_tests {
             a_delete_of_what_is_forgotten_leaves_nothing
             rows_of_other_pulls_stay
             random_absences_end_equal
+            random_absences_from_a_feed_end_equal
+        }
+        $crate::__engine_tests! { $harness, $run, feed:
+            a_feed_brings_changes_once
+            t1_a_walk_that_is_cut_off_goes_on
+            t1_a_refused_resume_falls_back_to_the_position
+            t1_rows_of_a_refused_first_walk_are_asked_about
+            t1_an_expired_position_hides_no_deletion
+            t1_a_return_that_is_cut_off_begins_anew
+            t1_a_missing_table_deletes_nothing
+            t1_what_left_the_query_leaves
+            t1_what_another_pull_wants_stays
+            t1_a_change_of_what_left_is_not_lost
+            t1_a_delete_of_what_left_reaches_the_server
+            t1_a_conflict_over_what_was_deleted_ends_in_its_deletion
+            t1_empty_pages_lead_on_and_circles_end
+            t1_another_kind_of_position_begins_at_the_start
+            t1_a_filter_of_a_feed_may_change
         }
         $crate::__engine_tests! { $harness, $run, audit:
             audit_of_an_equal_table_is_clean
@@ -372,6 +390,7 @@ mod guard {
             include_str!("merging.rs"),
             include_str!("declared.rs"),
             include_str!("pull.rs"),
+            include_str!("feed.rs"),
             include_str!("filters.rs"),
             include_str!("forgotten.rs"),
             include_str!("spelling.rs"),

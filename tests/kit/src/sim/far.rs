@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use futures_util::FutureExt;
 use synctable_core::query::Query;
 use synctable_core::transport::{
-    Change, ChangeKind, Conflict, Outcome, PageCursor, RemotePage, ServerRecord, Transport,
-    TransportCapabilities, TransportError,
+    Change, ChangeFeed, ChangeKind, Conflict, Outcome, PageCursor, RemotePage, ServerRecord,
+    Transport, TransportCapabilities, TransportError,
 };
 use synctable_core::{Record, RecordId, Sleep, TableName};
 
@@ -115,6 +115,11 @@ impl Transport for Way {
             async move { server.page(&table, &query, cursor.as_ref()).await }.boxed()
         };
         self.line.carry(Errand::Read, serve).await
+    }
+
+    fn feed(&self, _: &TableName) -> Option<&dyn ChangeFeed> {
+        // The simulated servers are table servers.
+        None
     }
 
     fn capabilities(&self) -> TransportCapabilities {

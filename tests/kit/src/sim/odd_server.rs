@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use futures_util::FutureExt;
 use synctable_core::query::Query;
 use synctable_core::transport::{
-    Change, ChangeKind, Outcome, PageCursor, Rejection, RemotePage, Transport,
+    Change, ChangeFeed, ChangeKind, Outcome, PageCursor, Rejection, RemotePage, Transport,
     TransportCapabilities, TransportError, TransportErrorKind,
 };
 use synctable_core::{Record, RecordId, Sleep, TableName};
@@ -302,6 +302,11 @@ impl Transport for OddWay {
             .boxed()
         };
         self.line.carry(Errand::Read, serve).await
+    }
+
+    fn feed(&self, _: &TableName) -> Option<&dyn ChangeFeed> {
+        // The simulated servers are table servers.
+        None
     }
 
     fn capabilities(&self) -> TransportCapabilities {

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use synctable_core::query::Query;
 use synctable_core::transport::{
-    Change, Outcome, PageCursor, RemotePage, Transport, TransportCapabilities, TransportError,
-    TransportErrorKind,
+    Change, ChangeFeed, Outcome, PageCursor, RemotePage, Transport, TransportCapabilities,
+    TransportError, TransportErrorKind,
 };
 use synctable_core::{Record, RecordId, Sleep, TableName};
 
@@ -122,6 +122,11 @@ impl Transport for Signpost {
         let mut page = way.page(table, query, cursor).await?;
         page.server_id = self.realms.face(realm).id;
         Ok(self.noted(realm, page))
+    }
+
+    fn feed(&self, _: &TableName) -> Option<&dyn ChangeFeed> {
+        // The simulated servers are table servers.
+        None
     }
 
     fn capabilities(&self) -> TransportCapabilities {

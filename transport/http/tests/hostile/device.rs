@@ -9,7 +9,8 @@ use synctable_core::query::Query;
 use synctable_core::store::{LocalStore, LocalStoreExt};
 use synctable_core::sync::{Operation, SyncContext, SyncTable};
 use synctable_core::transport::{
-    Change, Outcome, PageCursor, RemotePage, Transport, TransportCapabilities, TransportError,
+    Change, ChangeFeed, Outcome, PageCursor, RemotePage, Transport, TransportCapabilities,
+    TransportError,
 };
 use synctable_core::{Record, RecordId, Sleep, TableName};
 use synctable_http::{AuthHeader, HttpTransport};
@@ -149,6 +150,9 @@ impl Transport for Switch {
         cursor: Option<&PageCursor>,
     ) -> Result<RemotePage, TransportError> {
         self.now().page(table, query, cursor).await
+    }
+    fn feed(&self, table: &TableName) -> Option<&dyn ChangeFeed> {
+        self.now().feed(table)
     }
     fn capabilities(&self) -> TransportCapabilities {
         self.now().capabilities()

@@ -10,13 +10,14 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use synctable_core::query::Query;
-use synctable_core::transport::Change;
+use synctable_core::transport::{Change, FeedToken};
 use synctable_core::{Record, RecordId, TableName, Timestamp};
 
 pub use fault::Fault;
 pub(crate) use fault::of_status;
 use state::State;
 
+use super::log::FeedMake;
 use crate::typed::{Flavour, Model};
 
 /// A table server in memory. Clones share one server, so a test keeps one and gives the other to a context.
@@ -81,6 +82,8 @@ pub struct ServerOptions {
     pub checks_versions: bool,
     /// It recognises repeated changes by their operation id and says so.
     pub operation_ids: bool,
+    /// It tells changes by itself, and how.
+    pub feed: Option<FeedMake>,
 }
 
 /// A request that arrived.
@@ -101,6 +104,8 @@ pub enum Call {
     Get(RecordId),
     /// A page.
     Page(Query),
+    /// What changed since a position, or since the start.
+    Changes(Option<FeedToken>),
 }
 
 impl TestServer {
@@ -118,6 +123,7 @@ impl TestServer {
             classes: None,
             checks_versions: true,
             operation_ids: false,
+            feed: None,
         })
     }
 
@@ -143,6 +149,13 @@ impl TestServer {
             options.typed = false;
             options.classes = Some(flavour);
         });
+        server
+    }
+
+    /// A server that tells changes by itself.
+    pub fn with_feed(make: FeedMake) -> Self {
+        let server = Self::new();
+        server.configure(|options| options.feed = Some(make));
         server
     }
 
@@ -191,7 +204,7 @@ impl TestServer {
         }
     }
 
-    /// Removes all tombstones of a table, and tells so with each page from now on.
+    /// Removes all tombstones of a table, tells so with each page from now on, and refuses older positions in its feed.
     pub fn forget_deletions(&self, table: &TableName) {
         self.state().rows.forget(table);
     }
@@ -248,7 +261,7 @@ impl TestServer {
         changes
             .filter_map(|call| match call {
                 Call::Apply(change) => Some(change),
-                Call::Get(_) | Call::Page(_) => None,
+                Call::Get(_) | Call::Page(_) | Call::Changes(_) => None,
             })
             .collect()
     }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures_util::future::BoxFuture;
 use synctable_core::transport::{
     Change, ChangeKind, Conflict, ConflictCause, InvalidRow, Outcome, Rejection, ServerRecord,
-    TransportError,
+    TransportError, TransportErrorKind,
 };
 use synctable_core::{Record, RecordId, SystemProperties, TableName, Version};
 
@@ -86,6 +86,15 @@ impl State {
             violations: Vec::new(),
             identity: Identity::default(),
         }
+    }
+
+    /// An error for a table that is not there.
+    pub(super) fn must_have(&self, table: &TableName) -> Result<(), TransportError> {
+        if !self.unmounted.contains(table) {
+            return Ok(());
+        }
+        let error = TransportError::new(TransportErrorKind::UnknownTable, "no such table");
+        Err(error.with_status(404))
     }
 
     pub(super) fn as_shown(&self, row: Record) -> Record {

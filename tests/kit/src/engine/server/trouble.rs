@@ -168,6 +168,26 @@ impl TestServer {
         self.state().outcomes.clear();
     }
 
+    /// Refuses the positions in the feed of a table that are not the newest.
+    pub fn expire_positions(&self, table: &TableName) {
+        self.state().rows.log.expire(table);
+    }
+
+    /// Refuses to go on with the walks through its feed that are under way.
+    pub fn end_walks(&self) {
+        self.state().rows.log.end_walks();
+    }
+
+    /// Leaves so many of the next pages of its feed empty, though others follow.
+    pub fn idle(&self, pages: u32) {
+        self.state().rows.log.idle = pages;
+    }
+
+    /// Answers each request of its feed with an empty page that leads to itself.
+    pub fn stall(&self, stalls: bool) {
+        self.state().rows.log.stalls = stalls;
+    }
+
     /// Adds a row to the next page that is no record.
     pub fn spoil(&self, row: InvalidRow) {
         self.state().invalid.push(row);

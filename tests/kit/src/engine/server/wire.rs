@@ -6,8 +6,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use synctable_core::query::Query;
 use synctable_core::transport::{
-    Change, Outcome, PageCursor, RemotePage, Transport, TransportCapabilities, TransportError,
-    TransportErrorKind,
+    Change, ChangeFeed, FeedAnswer, FeedChange, FeedToken, Outcome, PageCursor, RemotePage,
+    Transport, TransportCapabilities, TransportError, TransportErrorKind,
 };
 use synctable_core::{Record, RecordId, TableName};
 use tokio::task::yield_now;
@@ -34,7 +34,7 @@ impl TestServer {
             let about = match &request.call {
                 Call::Apply(change) => Some(&change.id),
                 Call::Get(id) => Some(id),
-                Call::Page(_) => None,
+                Call::Page(_) | Call::Changes(_) => None,
             };
             if let Some(id) = about {
                 *state.made_for.entry(id.clone()).or_default() += 1;
@@ -45,7 +45,7 @@ impl TestServer {
             };
             let orphan = match &request.call {
                 Call::Apply(change) => state.is_orphan(&request.table, change) == Some(500),
-                Call::Get(_) | Call::Page(_) => false,
+                Call::Get(_) | Call::Page(_) | Call::Changes(_) => false,
             };
             let by_rule = by_rule.or(orphan.then_some(Fault::Failure));
             let lasting = state.fails_from.filter(|(from, _)| *from <= number);
@@ -55,7 +55,7 @@ impl TestServer {
             let meanwhile = state.meanwhile.remove(&number);
             let hidden = match &request.call {
                 Call::Apply(_) => None,
-                Call::Get(_) | Call::Page(_) => {
+                Call::Get(_) | Call::Page(_) | Call::Changes(_) => {
                     let of_table = state.hidden.get(&request.table).copied();
                     state.hides.or(of_table)
                 }
@@ -124,10 +124,7 @@ impl Transport for TestServer {
             call: Call::Page(query.clone()),
         };
         let answer = |state: &mut State| {
-            if state.unmounted.contains(table) {
-                let error = TransportError::new(TransportErrorKind::UnknownTable, "no such table");
-                return Err(error.with_status(404));
-            }
+            state.must_have(table)?;
             let page = state.rows.page(table, query, cursor);
             let mut page = page.map_err(|error| {
                 TransportError::new(TransportErrorKind::BadQuery, error.to_string())
@@ -143,6 +140,11 @@ impl Transport for TestServer {
             Ok(page)
         };
         self.serve(request, answer).await
+    }
+
+    fn feed(&self, _: &TableName) -> Option<&dyn ChangeFeed> {
+        let has_feed = self.state().rows.options.feed.is_some();
+        has_feed.then_some(self as &dyn ChangeFeed)
     }
 
     fn capabilities(&self) -> TransportCapabilities {
@@ -170,5 +172,35 @@ impl Transport for TestServer {
     async fn renew_credentials(&self) -> Result<bool, TransportError> {
         self.state().renewals += 1;
         Ok(false)
+    }
+}
+
+#[async_trait]
+impl ChangeFeed for TestServer {
+    async fn changes(
+        &self,
+        table: &TableName,
+        query: &Query,
+        from: Option<&FeedToken>,
+    ) -> Result<FeedAnswer, TransportError> {
+        let request = Request {
+            table: table.clone(),
+            call: Call::Changes(from.cloned()),
+        };
+        let answer = |state: &mut State| {
+            state.must_have(table)?;
+            let mut answer = state.rows.changes(table, query, from)?;
+            if let FeedAnswer::Page(page) = &mut answer {
+                page.invalid = std::mem::take(&mut state.invalid);
+                page.server_id.clone_from(&state.identity.announces);
+                for change in &mut page.changes {
+                    if let FeedChange::Row(row) = change {
+                        *row = state.as_shown(row.clone());
+                    }
+                }
+            }
+            Ok(answer)
+        };
+        self.serve(request, answer).await
     }
 }
