@@ -89,6 +89,8 @@ pub mod guides {
     pub mod pull {}
     #[doc = include_str!("docs/stores.md")]
     pub mod stores {}
+    #[doc = include_str!("docs/transports.md")]
+    pub mod transports {}
     #[doc = include_str!("docs/encryption.md")]
     pub mod encryption {}
     #[doc = include_str!("docs/security.md")]
