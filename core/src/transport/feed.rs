@@ -26,7 +26,8 @@ use crate::threads::{MaybeSend, MaybeSync};
 /// * **From the start** (no token) come all rows that the query describes. What was deleted before need not come: the engine looks
 ///   after what is here and did not come by reading it by its id.
 /// * **No position hides a deletion.** A token behind which the server does not know all deletions any more is
-///   [`Expired`](FeedAnswer::Expired), and never answered as if nothing had been deleted.
+///   [`Expired`](FeedAnswer::Expired), and never answered as if nothing had been deleted. Those of a walk that began at the start since are none of
+///   these: it has nothing to tell of deletions from before.
 #[cfg_attr(not(synctable_single_threaded), async_trait)]
 #[cfg_attr(synctable_single_threaded, async_trait(?Send))]
 pub trait ChangeFeed: Debug + MaybeSend + MaybeSync {

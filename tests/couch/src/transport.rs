@@ -85,7 +85,7 @@ impl CouchTransport {
     async fn read(&self, path: &str) -> Result<Answer, TransportError> {
         let answer = self.send(Method::GET, path, "").await?;
         match answer.status.as_u16() {
-            200 | 410 => Ok(answer),
+            200 => Ok(answer),
             404 if !answer.is_about_the_database() => Ok(answer),
             _ => Err(answer.error()),
         }
@@ -243,9 +243,11 @@ impl ChangeFeed for CouchTransport {
         if let Some(limit) = query.page {
             path = format!("{path}&limit={limit}");
         }
-        let answer = self.read(&path).await?;
-        if answer.status == StatusCode::GONE {
-            return Ok(FeedAnswer::Expired);
+        let answer = self.send(Method::GET, &path, "").await?;
+        match answer.status {
+            StatusCode::OK => {}
+            StatusCode::GONE => return Ok(FeedAnswer::Expired),
+            _ => return Err(answer.error()),
         }
         let changes: Changes<'_> = answer.json()?;
         let token = changes.last_seq.get();
