@@ -2,7 +2,7 @@
 
 use synctable_core::Error;
 use synctable_core::query::{Query, field};
-use synctable_core::sync::{PullReport, Resolution};
+use synctable_core::sync::{PullReport, Purge, Resolution};
 
 use super::device::{Device, todo};
 use super::{Call, Fault, FeedMake, TestServer};
@@ -438,5 +438,32 @@ pub async fn t1_a_filter_of_a_feed_may_change<H: Harness>(_: &H) {
         pull(&device, Query::all().filter(field("n").lt(2)), "few").await;
         assert_eq!(asked(&device.server)[0], "start");
         device.is_sound().await;
+    }
+}
+
+/// A page that was read before another context stored a newer one is not stored over it.
+pub async fn t1_two_contexts_follow_one_feed<H: Harness>(_: &H) {
+    for make in MAKES {
+        let device = of_ten::<H>(make).await;
+        let other = device.again().await;
+        device.server.set("r1", 11);
+        device.server.meanwhile(async move {
+            other.server.set("r1", 12);
+            other.server.drop_row("r2");
+            other.pull_only().await;
+        });
+        device.pull_only().await;
+        device.is_in_sync().await;
+    }
+}
+
+/// A purge forgets the position in a feed: what it removed comes back.
+pub async fn t1_a_purge_forgets_the_position<H: Harness>(_: &H) {
+    for make in MAKES {
+        let device = of_ten::<H>(make).await;
+        let purge = device.todo.purge(Purge::all()).await;
+        assert_eq!(purge.expect("nothing waits").purged, 10);
+        assert_eq!(device.pull().await.added, 10);
+        device.is_in_sync().await;
     }
 }

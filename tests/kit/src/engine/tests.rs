@@ -242,6 +242,8 @@ macro_rules! engine_tests {
             t1_empty_pages_lead_on_and_circles_end
             t1_another_kind_of_position_begins_at_the_start
             t1_a_filter_of_a_feed_may_change
+            t1_two_contexts_follow_one_feed
+            t1_a_purge_forgets_the_position
         }
         $crate::__engine_tests! { $harness, $run, audit:
             audit_of_an_equal_table_is_clean
