@@ -15,7 +15,8 @@ use synctable_testkit::{Harness, async_trait, engine_tests};
 #[derive(Default)]
 struct Memory;
 
-#[async_trait]
+#[cfg_attr(not(synctable_single_threaded), async_trait)]
+#[cfg_attr(synctable_single_threaded, async_trait(?Send))]
 impl Harness for Memory {
     async fn open(&self) -> Result<Arc<dyn LocalStore>, StoreError> {
         Ok(Arc::new(MemoryStore::new()))

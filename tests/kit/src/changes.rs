@@ -256,7 +256,7 @@ pub async fn crossing_batches_do_not_both_land<H: Harness>(harness: &H) {
                 WriteBatch::new().expect_absent(relied, row.id())
             };
             let (store, batch) = (Arc::clone(&store), batch.put(changed, row.clone()));
-            tokio::spawn(async move { store.commit(batch).await })
+            crate::threads::spawn(async move { store.commit(batch).await })
         });
         let mut landed = 0;
         for done in join_all(crossing).await {
@@ -280,7 +280,7 @@ pub async fn who_follows_the_changes_has_all<H: Harness>(harness: &H) {
     let mut place = position(&store).await;
     let writers = (0..WRITERS).map(|writer| {
         let (store, one) = (Arc::clone(&store), one.clone());
-        tokio::spawn(async move {
+        crate::threads::spawn(async move {
             for number in 0..40 {
                 let row = record(&format!(
                     r#"{{"id":"{}","by":{writer},"n":{number}}}"#,

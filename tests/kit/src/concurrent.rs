@@ -39,7 +39,7 @@ pub async fn no_torn_batch_is_ever_seen<H: Harness>(harness: &H) {
     let ids: Vec<RecordId> = (0..8).map(|n| id(&format!("r{n}"))).collect();
     let writers = (0..3).map(|writer| {
         let (store, todo, ids) = (Arc::clone(&store), todo.clone(), ids.clone());
-        tokio::spawn(async move {
+        crate::threads::spawn(async move {
             for round in 0..ROUNDS {
                 let number = round * 3 + writer;
                 let batch = WriteBatch::new().durability(Durability::Eventual);
@@ -60,7 +60,7 @@ pub async fn no_torn_batch_is_ever_seen<H: Harness>(harness: &H) {
     let readers = (0..3).map(|_| {
         let (store, todo, ids) = (Arc::clone(&store), todo.clone(), ids.clone());
         let written = Arc::clone(&written);
-        tokio::spawn(async move {
+        crate::threads::spawn(async move {
             let whole = |found: &[&Record]| {
                 let alike = found
                     .iter()
@@ -94,7 +94,7 @@ pub async fn no_commit_is_lost<H: Harness>(harness: &H) {
     let store = store_with(harness, &[&todo]).await;
     let tasks = (0..8).map(|task| {
         let (store, todo) = (Arc::clone(&store), todo.clone());
-        tokio::spawn(async move {
+        crate::threads::spawn(async move {
             for number in 0..20 {
                 let next = numbered(&format!("{task}-{number:02}"), number);
                 let insert = WriteBatch::new()
@@ -141,7 +141,7 @@ async fn count_up<H: Harness>(harness: &H, unchanged: Unchanged) {
     put(&store, &todo, &[numbered("counter", 0)]).await;
     let tasks = (0..TASKS).map(|_| {
         let (store, todo) = (Arc::clone(&store), todo.clone());
-        tokio::spawn(async move {
+        crate::threads::spawn(async move {
             for _ in 0..ADDITIONS {
                 add_one(&store, &todo, unchanged).await;
             }
@@ -178,7 +178,7 @@ pub async fn acknowledged_commit_is_seen_by_every_task<H: Harness>(harness: &H) 
         put(&store, &todo, std::slice::from_ref(&next)).await;
         let tasks = (0..4).map(|_| {
             let (store, todo, next) = (Arc::clone(&store), todo.clone(), next.clone());
-            tokio::spawn(async move {
+            crate::threads::spawn(async move {
                 assert_eq!(get(&store, &todo, next.id()).await.as_ref(), Some(&next));
                 let found = store
                     .query_all(&todo, &Query::all())

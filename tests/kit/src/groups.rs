@@ -262,7 +262,8 @@ mod tests {
 
     struct Never;
 
-    #[async_trait]
+    #[cfg_attr(not(synctable_single_threaded), async_trait)]
+    #[cfg_attr(synctable_single_threaded, async_trait(?Send))]
     impl FolderHarness for Never {
         async fn open_in(_: &Path) -> Result<Arc<dyn LocalStore>, StoreError> {
             Err(StoreError::corrupt("never opened"))

@@ -3,6 +3,7 @@
 use std::marker::PhantomData;
 use std::path::Path;
 use std::sync::Arc;
+use synctable_core::threads::{MaybeSend, MaybeSync};
 
 use async_trait::async_trait;
 use synctable_core::store::{LocalStore, StoreError, StoreErrorKind};
@@ -11,8 +12,9 @@ use tempfile::TempDir;
 /// The place of one store. `default()` makes a new, empty place; dropping it cleans up.
 ///
 /// A store that lives in a folder says only how it is opened there, see [`FolderHarness`].
-#[async_trait]
-pub trait Harness: Default + Send + Sync + 'static {
+#[cfg_attr(not(synctable_single_threaded), async_trait)]
+#[cfg_attr(synctable_single_threaded, async_trait(?Send))]
+pub trait Harness: Default + MaybeSend + MaybeSync + 'static {
     /// Opens the store at this place for the first time: it is empty. Called once.
     async fn open(&self) -> Result<Arc<dyn LocalStore>, StoreError>;
 
@@ -57,8 +59,9 @@ pub trait Harness: Default + Send + Sync + 'static {
 /// // store_tests!(InFolder<Mine>; base, changes, model, concurrent, cancel, persistent, kill, fault);
 /// # let _ = InFolder::<Mine>::default();
 /// ```
-#[async_trait]
-pub trait FolderHarness: Send + Sync + 'static {
+#[cfg_attr(not(synctable_single_threaded), async_trait)]
+#[cfg_attr(synctable_single_threaded, async_trait(?Send))]
+pub trait FolderHarness: MaybeSend + MaybeSync + 'static {
     /// Opens the store in `folder`, which is there; makes it if the folder is empty.
     async fn open_in(folder: &Path) -> Result<Arc<dyn LocalStore>, StoreError>;
 }
@@ -79,7 +82,8 @@ impl<F> Default for InFolder<F> {
     }
 }
 
-#[async_trait]
+#[cfg_attr(not(synctable_single_threaded), async_trait)]
+#[cfg_attr(synctable_single_threaded, async_trait(?Send))]
 impl<F: FolderHarness> Harness for InFolder<F> {
     async fn open(&self) -> Result<Arc<dyn LocalStore>, StoreError> {
         F::open_in(self.folder.path()).await
@@ -104,12 +108,16 @@ pub fn run_typed(behaviour: impl Future<Output = ()>) {
     run(TYPED.scope((), behaviour));
 }
 
-/// Runs one behaviour to its end, on a runtime of its own with several threads.
+/// Runs one behaviour to its end, on a runtime of its own with several threads; with one where nothing is [`Send`].
 pub fn run(behaviour: impl Future<Output = ()>) {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(4)
-        .enable_all()
-        .build()
-        .expect("a runtime");
+    #[cfg(not(synctable_single_threaded))]
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    #[cfg(synctable_single_threaded)]
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.worker_threads(4).enable_all().build();
+    let runtime = runtime.expect("a runtime");
+    #[cfg(not(synctable_single_threaded))]
     runtime.block_on(behaviour);
+    #[cfg(synctable_single_threaded)]
+    tokio::task::LocalSet::new().block_on(&runtime, behaviour);
 }

@@ -81,6 +81,7 @@ pub mod processes;
 mod reference;
 pub mod report;
 pub mod sim;
+mod threads;
 pub mod typed;
 
 pub use async_trait::async_trait;

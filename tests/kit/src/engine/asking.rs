@@ -7,11 +7,11 @@ use std::task::{Context, Poll, Waker};
 
 use async_trait::async_trait;
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use synctable_core::query::Query;
 use synctable_core::sync::{
     ConflictDecision, ConflictDetails, ConflictHandler, ConflictPolicy, HandlerError, Resolution,
 };
+use synctable_core::threads::{BoxFuture, MaybeSend, MaybeSync};
 use synctable_core::{Clock, Timestamp};
 use tokio::sync::Notify;
 
@@ -19,14 +19,24 @@ use super::TestServer;
 use super::device::{Device, number, todo};
 use crate::Harness;
 use crate::fixture::record;
+use crate::threads::InABox;
 
 /// What a person sees (here and at the server) and does before they decide.
-type Person =
-    dyn Fn(usize, Option<i64>, Option<i64>) -> BoxFuture<'static, ConflictDecision> + Send + Sync;
+trait Person:
+    Fn(usize, Option<i64>, Option<i64>) -> BoxFuture<'static, ConflictDecision> + MaybeSend + MaybeSync
+{
+}
+
+impl<F> Person for F where
+    F: Fn(usize, Option<i64>, Option<i64>) -> BoxFuture<'static, ConflictDecision>
+        + MaybeSend
+        + MaybeSync
+{
+}
 
 /// A handler that asks a person.
 struct Asks {
-    person: Mutex<Option<Arc<Person>>>,
+    person: Mutex<Option<Arc<dyn Person>>>,
     questions: AtomicUsize,
 }
 
@@ -52,15 +62,16 @@ impl Asks {
     fn answered_by(
         &self,
         person: impl Fn(usize, Option<i64>, Option<i64>) -> BoxFuture<'static, ConflictDecision>
-        + Send
-        + Sync
+        + MaybeSend
+        + MaybeSync
         + 'static,
     ) {
         *self.person.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(person));
     }
 }
 
-#[async_trait]
+#[cfg_attr(not(synctable_single_threaded), async_trait)]
+#[cfg_attr(synctable_single_threaded, async_trait(?Send))]
 impl ConflictHandler for Asks {
     async fn resolve(&self, conflict: &ConflictDetails) -> Result<ConflictDecision, HandlerError> {
         let question = self.questions.fetch_add(1, Ordering::SeqCst);
@@ -137,7 +148,7 @@ pub async fn history_21_a_newer_row_is_asked_about_again<H: Harness>(harness: &H
             }
             ConflictDecision::Client
         }
-        .boxed()
+        .in_a_box()
     });
     assert_eq!(device.push().await.conflicts, 0);
     let shown = shown.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -161,7 +172,7 @@ pub async fn an_edit_while_it_is_decided_is_asked_about<H: Harness>(harness: &H)
             assert_eq!(here, Some(3));
             ConflictDecision::With(record(r#"{"id":"a","n":12}"#))
         }
-        .boxed()
+        .in_a_box()
     });
     device.push().await;
     assert_eq!((asks.questions(), device.server.n("a")), (2, Some(12)));
@@ -181,7 +192,7 @@ pub async fn history_22_a_handler_uses_the_context<H: Harness>(harness: &H) {
             assert_eq!(app.server.n("b"), Some(1), "others are not held up");
             ConflictDecision::Client
         }
-        .boxed()
+        .in_a_box()
     });
     device.push().await;
     assert_eq!((asks.questions(), device.server.n("a")), (1, Some(2)));
@@ -199,7 +210,7 @@ pub async fn history_23_one_question_at_a_time<H: Harness>(harness: &H) {
             waiting.notified().await;
             ConflictDecision::Client
         }
-        .boxed()
+        .in_a_box()
     });
     let mut push = device.sync.push().into_future();
     waits(&mut push, &asks, 1).await;
@@ -220,7 +231,7 @@ pub async fn history_23_one_question_at_a_time<H: Harness>(harness: &H) {
 /// A program that ends while a person decides asks again at the next push; an answer "later" is one, and is not asked for again.
 pub async fn open_questions_are_asked_again_and_answers_are_not<H: Harness>(harness: &H) {
     let (device, asks, _) = in_conflict(harness).await;
-    asks.answered_by(|_, _, _| std::future::pending().boxed());
+    asks.answered_by(|_, _, _| std::future::pending().in_a_box());
     let mut push = device.sync.push().into_future();
     waits(&mut push, &asks, 1).await;
     drop(push);
@@ -230,7 +241,7 @@ pub async fn open_questions_are_asked_again_and_answers_are_not<H: Harness>(harn
     let policy = ConflictPolicy::Custom(Arc::clone(&handler) as _);
     let store = Arc::clone(&device.store);
     let again = Device::over(store, &device.server, |b| b.conflicts(policy)).await;
-    handler.answered_by(|_, _, _| async { ConflictDecision::Park }.boxed());
+    handler.answered_by(|_, _, _| async { ConflictDecision::Park }.in_a_box());
     for _ in 0..3 {
         assert_eq!(again.push().await.conflicts, 1);
     }

@@ -363,7 +363,8 @@ struct Told {
     calls: AtomicUsize,
 }
 
-#[async_trait]
+#[cfg_attr(not(synctable_single_threaded), async_trait)]
+#[cfg_attr(synctable_single_threaded, async_trait(?Send))]
 impl ConflictHandler for Told {
     async fn resolve(&self, conflict: &ConflictDetails) -> Result<ConflictDecision, HandlerError> {
         self.calls.fetch_add(1, Ordering::Relaxed);

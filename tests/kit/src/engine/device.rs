@@ -4,20 +4,21 @@ use std::future::ready;
 use std::pin::pin;
 use std::sync::Arc;
 
-use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, Either, select};
+use futures_util::future::{Either, select};
 use serde_json::{Value, json};
 use synctable_core::query::Query;
 use synctable_core::sync::{
     ConflictPolicy, ContextBuilder, Event, Operation, PullReport, PushReport, SyncContext,
     SyncTable,
 };
+use synctable_core::threads::{BoxFuture, MaybeSend};
 use synctable_core::{Error, Record, TableName};
 use tokio::task::yield_now;
 
 use super::{Fault, TestServer};
 use crate::Harness;
 use crate::fixture::{Store, all, record, table};
+use crate::threads::InABox;
 
 /// A context with a table `todo` whose records are an id and a number.
 #[derive(Debug, Clone)]
@@ -74,7 +75,7 @@ impl Device {
     pub(crate) async fn built<H: Harness>(
         harness: &H,
         server: &TestServer,
-        settings: impl FnOnce(ContextBuilder) -> ContextBuilder + Send,
+        settings: impl FnOnce(ContextBuilder) -> ContextBuilder + MaybeSend,
     ) -> Self {
         let store = harness.open().await.expect("the store opens");
         Self::over(store, server, settings).await
@@ -84,7 +85,7 @@ impl Device {
     pub(crate) async fn over(
         store: Store,
         server: &TestServer,
-        settings: impl FnOnce(ContextBuilder) -> ContextBuilder + Send,
+        settings: impl FnOnce(ContextBuilder) -> ContextBuilder + MaybeSend,
     ) -> Self {
         let builder = SyncContext::builder(Arc::clone(&store)).transport(server.clone());
         let sync = settings(builder).open().await.expect("the context opens");
@@ -249,7 +250,7 @@ pub(crate) fn changes(events: &mut synctable_core::sync::Events) -> Vec<String> 
 }
 
 /// Gives `future` many turns while the caller waits, and hands it back, done or not.
-pub(crate) async fn take_turns<T: Send + 'static>(
+pub(crate) async fn take_turns<T: MaybeSend + 'static>(
     future: BoxFuture<'static, T>,
 ) -> BoxFuture<'static, T> {
     let turns = async {
@@ -258,7 +259,7 @@ pub(crate) async fn take_turns<T: Send + 'static>(
         }
     };
     match select(future, pin!(turns)).await {
-        Either::Left((output, _)) => ready(output).boxed(),
+        Either::Left((output, _)) => ready(output).in_a_box(),
         Either::Right(((), future)) => future,
     }
 }

@@ -137,7 +137,8 @@ impl Faulty {
 }
 
 #[deny(clippy::missing_trait_methods)]
-#[async_trait]
+#[cfg_attr(not(synctable_single_threaded), async_trait)]
+#[cfg_attr(synctable_single_threaded, async_trait(?Send))]
 impl LocalStore for Faulty {
     async fn define(&self, schema: &Schema) -> Result<(), StoreError> {
         self.fails(Call::Define)?;

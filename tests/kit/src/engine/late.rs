@@ -6,15 +6,16 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::task::Poll;
 
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use synctable_core::query::Query;
 use synctable_core::sync::Purge;
+use synctable_core::threads::BoxFuture;
 
 use super::TestServer;
 use super::device::{Device, todo};
 use super::slow::{Dropped, Slow};
 use crate::Harness;
 use crate::cancel::polled;
+use crate::threads::InABox;
 
 /// A future that needs more polls than this is not followed further.
 const MOST_POLLS: usize = 400;
@@ -82,7 +83,7 @@ pub async fn busy_contexts_do_not_starve_a_pull<H: Harness>(harness: &H) {
     let (app, written) = (other.clone(), Arc::clone(&writes));
     slow.meanwhile(move || {
         let (app, n) = (app.clone(), written.fetch_add(1, Ordering::SeqCst));
-        async move { app.insert(&format!("w{n}"), n).await }.boxed()
+        async move { app.insert(&format!("w{n}"), n).await }.in_a_box()
     });
     assert_eq!(one.pull_only().await.added, 100);
     slow.calm();
@@ -113,7 +114,7 @@ pub async fn pages_older_than_those_of_another_context<H: Harness>(_: &H) {
                     app.pull_only().await;
                 }
             }
-            .boxed()
+            .in_a_box()
         });
         if audits {
             one.todo.audit(Query::all()).await.expect("it ends");
@@ -141,7 +142,7 @@ pub async fn busy_contexts_do_not_starve_a_push<H: Harness>(harness: &H) {
     let (app, written) = (other.clone(), Arc::clone(&writes));
     slow.meanwhile(move || {
         let (app, n) = (app.clone(), written.fetch_add(1, Ordering::SeqCst));
-        async move { app.insert(&format!("w{n}"), n).await }.boxed()
+        async move { app.insert(&format!("w{n}"), n).await }.in_a_box()
     });
     let report = one.push().await;
     slow.calm();
@@ -286,7 +287,7 @@ pub async fn pushes_behind_a_dropped_edit_see_all_of_it<H: Harness>(_: &H) {
         one.set(&id, 2).await;
         let mut push = one.sync.push().into_future();
         let mut pushed = turns(&mut push, first).await;
-        let mut edit = one.set(&id, 5).boxed();
+        let mut edit = one.set(&id, 5).in_a_box();
         let mut done = false;
         for _ in 0..ahead {
             done = done || turns(&mut edit, 1).await;
@@ -313,9 +314,9 @@ pub async fn purges_behind_a_dropped_insert_see_all_of_it<H: Harness>(_: &H) {
     let (one, other, slow) = two(&place).await;
     for [first, ahead, behind] in points(8) {
         let id = format!("r{first}-{ahead}-{behind}");
-        let mut purge = one.todo.purge(Purge::all().discard_pending()).boxed();
+        let mut purge = one.todo.purge(Purge::all().discard_pending()).in_a_box();
         let mut purged = turns(&mut purge, first).await;
-        let mut insert = one.insert(&id, 5).boxed();
+        let mut insert = one.insert(&id, 5).in_a_box();
         let mut done = false;
         for _ in 0..ahead {
             done = done || turns(&mut insert, 1).await;

@@ -8,9 +8,10 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, join_all};
+use futures_util::future::join_all;
 use synctable_core::store::{LocalStore, ProcessLock};
 use synctable_core::sync::CancelToken;
+use synctable_core::threads::BoxFuture;
 use synctable_core::{Clock, Error, Record, Timestamp};
 
 use super::device::{Device, todo};
@@ -20,6 +21,7 @@ use crate::Harness;
 use crate::cancel::polled;
 use crate::fixture::{Store, get, id, table};
 use crate::sim::Dice;
+use crate::threads::InABox;
 use tokio::sync::Mutex;
 use tokio::task::yield_now;
 
@@ -364,11 +366,11 @@ async fn random_pushers(store: Store, seed: u64) {
                     device.insert(&id, 1).await;
                     Ok(())
                 };
-                tasks.push((false, insert.boxed()));
+                tasks.push((false, insert.in_a_box()));
             }
             3..6 if tasks.len() < 6 => {
                 let push = device.sync.push().parallel(1 + dice.below(3));
-                tasks.push((true, async { push.await.map(drop) }.boxed()));
+                tasks.push((true, async { push.await.map(drop) }.in_a_box()));
             }
             6 => {
                 let place = dice.below(tasks.len());

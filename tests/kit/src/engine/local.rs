@@ -266,7 +266,7 @@ pub async fn many_tasks_insert_at_once<H: Harness>(harness: &H) {
     let device = Device::new(harness, &TestServer::new()).await;
     let tasks = (0..64i64).map(|number| {
         let device = device.clone();
-        tokio::spawn(async move {
+        crate::threads::spawn(async move {
             device.insert(&format!("r{number:02}"), number).await;
             device.set(&format!("r{number:02}"), number + 100).await;
         })
@@ -289,7 +289,7 @@ pub async fn many_tasks_edit_one_record<H: Harness>(harness: &H) {
     let tasks = (1..=32i64).map(|number| {
         let device = device.clone();
         let changes = json!({format!("m{number}"): number});
-        tokio::spawn(async move { device.todo.update("a", &changes).await.map(|_| ()) })
+        crate::threads::spawn(async move { device.todo.update("a", &changes).await.map(|_| ()) })
     });
     for task in join_all(tasks.collect::<Vec<_>>()).await {
         task.expect("a task of this test fails")
@@ -311,7 +311,7 @@ pub async fn steps_of_a_counter_are_not_lost<H: Harness>(harness: &H) {
     let other = device.again().await;
     let tasks = (0..32).map(|task| {
         let device = if task % 2 == 0 { &device } else { &other }.clone();
-        tokio::spawn(async move {
+        crate::threads::spawn(async move {
             let step = |todo: Value| json!({"n": todo["n"].as_i64().unwrap_or_default() + 1});
             device.todo.modify("a", step).await.map(|_| ())
         })
@@ -413,7 +413,7 @@ pub async fn two_contexts_write_at_once<H: Harness>(harness: &H) {
     let other = one.again().await;
     one.insert("shared", 0).await;
     let writers = [(one.clone(), "x"), (other.clone(), "y")].map(|(device, name)| {
-        tokio::spawn(async move {
+        crate::threads::spawn(async move {
             for number in 0..20 {
                 device.insert(&format!("{name}{number}"), number).await;
                 let changes = json!({format!("{name}{number}"): number});

@@ -1,6 +1,5 @@
 //! Pull: everything that changed, page by page, whatever happens meanwhile.
 
-use futures_util::FutureExt;
 use serde_json::json;
 use synctable_core::Error;
 use synctable_core::query::{Query, field};
@@ -11,6 +10,7 @@ use super::device::{Device, changes, take_turns, todo};
 use super::{Fault, TestServer};
 use crate::Harness;
 use crate::fixture::record;
+use crate::threads::InABox;
 
 /// Puts `count` records at the server, `r000` and so on.
 pub(super) fn fill(server: &TestServer, count: i64) {
@@ -427,7 +427,7 @@ pub async fn pull_does_not_move_records_back<H: Harness>(harness: &H) {
     let (app, (sender, receiver)) = (device.clone(), tokio::sync::oneshot::channel());
     device.server.meanwhile(async move {
         let push = async move { app.push().await };
-        let _ = sender.send(take_turns(push.boxed()).await);
+        let _ = sender.send(take_turns(push.in_a_box()).await);
     });
     let mut events = device.sync.events();
     let full = device.todo.pull_full(Query::all()).without_push();

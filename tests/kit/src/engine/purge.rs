@@ -1,6 +1,5 @@
 //! Purge: records go, nothing is told to the server, nothing that waits is lost without being asked.
 
-use futures_util::FutureExt;
 use serde_json::{Value, json};
 use synctable_core::Error;
 use synctable_core::query::{Query, field};
@@ -10,6 +9,7 @@ use synctable_core::transport::Rejection;
 use super::TestServer;
 use super::device::{Device, take_turns};
 use crate::Harness;
+use crate::threads::InABox;
 
 /// A device that holds five records as the server does.
 async fn with_five<H: Harness>(harness: &H) -> Device {
@@ -172,7 +172,7 @@ pub async fn purge_during_a_pull<H: Harness>(harness: &H) {
     let (app, (sender, receiver)) = (device.clone(), tokio::sync::oneshot::channel());
     device.server.meanwhile_at(2, async move {
         let purge = async move { app.todo.purge(Purge::all()).await };
-        let _ = sender.send(take_turns(purge.boxed()).await);
+        let _ = sender.send(take_turns(purge.in_a_box()).await);
     });
     device.pull().await;
     let purge = receiver.await.expect("the purge was started");

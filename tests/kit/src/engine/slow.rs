@@ -5,12 +5,12 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use futures_util::future::BoxFuture;
 use synctable_core::query::Query;
 use synctable_core::store::{
     Changes, LocalStore, Page, Plan, Position, ProcessLock, StoreCapabilities, StoreError,
     WriteBatch,
 };
+use synctable_core::threads::{BoxFuture, MaybeSend, MaybeSync};
 use synctable_core::{Record, RecordId, Schema, TableName};
 use tokio::task::yield_now;
 
@@ -42,14 +42,16 @@ impl Dropped {
 }
 
 /// What others do while records are read.
-type Others = Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
+trait Others: Fn() -> BoxFuture<'static, ()> + MaybeSend + MaybeSync {}
+
+impl<F: Fn() -> BoxFuture<'static, ()> + MaybeSend + MaybeSync> Others for F {}
 
 /// The store under test with pauses before and after each commit.
 pub(crate) struct Slow {
     inner: Store,
     dropped: Dropped,
     late: Mutex<Vec<WriteBatch>>,
-    others: Mutex<Option<Others>>,
+    others: Mutex<Option<Arc<dyn Others>>>,
     turn: tokio::sync::Mutex<()>,
 }
 
@@ -67,7 +69,7 @@ impl Slow {
     /// While many records are read others do something: once for every eight of them.
     pub(crate) fn meanwhile(
         &self,
-        others: impl Fn() -> BoxFuture<'static, ()> + Send + Sync + 'static,
+        others: impl Fn() -> BoxFuture<'static, ()> + MaybeSend + MaybeSync + 'static,
     ) {
         *self.others.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(others));
     }
@@ -125,7 +127,8 @@ impl Drop for Waiting<'_> {
 }
 
 #[deny(clippy::missing_trait_methods)]
-#[async_trait]
+#[cfg_attr(not(synctable_single_threaded), async_trait)]
+#[cfg_attr(synctable_single_threaded, async_trait(?Send))]
 impl LocalStore for Slow {
     async fn define(&self, schema: &Schema) -> Result<(), StoreError> {
         self.inner.define(schema).await

@@ -311,7 +311,8 @@ pub async fn decisions_keep_unknown_values<H: Harness>(_: &H) {
 #[derive(Debug)]
 struct Decides;
 
-#[async_trait]
+#[cfg_attr(not(synctable_single_threaded), async_trait)]
+#[cfg_attr(synctable_single_threaded, async_trait(?Send))]
 impl ConflictHandler for Decides {
     async fn resolve(
         &self,

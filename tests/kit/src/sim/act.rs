@@ -3,8 +3,6 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 use synctable_core::query::Query;
 use synctable_core::store::StoreErrorKind;
@@ -12,6 +10,7 @@ use synctable_core::sync::{
     AcceptServer, ConflictDetails, OperationState, ParkedOperation, Purge, Resolution,
     SwitchAccount, SyncContext,
 };
+use synctable_core::threads::BoxFuture;
 use synctable_core::{Draft, Error, MergeRule, Schema, TableName, TableSchema};
 use tokio::task::yield_now;
 
@@ -22,6 +21,7 @@ use super::ledger::Ledger;
 use super::signpost::Signpost;
 use super::watch::watch;
 use crate::fixture::table;
+use crate::threads::InABox;
 
 /// The table whose changes all have to count: its records are never deleted.
 pub(crate) const KEPT: &str = "kept";
@@ -127,7 +127,7 @@ pub(crate) fn act(
             _ => Ok(()),
         }
     }
-    .boxed()
+    .in_a_box()
 }
 
 /// Errors that faults, conflicts and races explain.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use synctable_core::threads::{MaybeSend, MaybeSync};
 
 use async_trait::async_trait;
 use synctable_core::sync::{ConflictPolicy, ParkedOperation, Resolution, SyncContext};
@@ -73,8 +74,9 @@ use super::far::FarSide;
 /// let simulation = Simulation::new(|| Arc::new(MemoryStore::new())).application(Votes::default);
 /// simulation.steps(100).check(0..10);
 /// ```
-#[async_trait]
-pub trait Application: Send + Sync + 'static {
+#[cfg_attr(not(synctable_single_threaded), async_trait)]
+#[cfg_attr(synctable_single_threaded, async_trait(?Send))]
+pub trait Application: MaybeSend + MaybeSync + 'static {
     /// The tables, with their rules for merging.
     fn schema(&self) -> Schema;
 

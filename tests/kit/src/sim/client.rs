@@ -5,9 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use synctable_core::sync::{ConflictPolicy, SyncContext};
+use synctable_core::threads::BoxFuture;
 use synctable_core::transport::Transport;
 use synctable_core::{Clock, Error, IdSource, RecordId, Schema, Sleep, Timestamp};
 use tokio::task::yield_now;
@@ -19,6 +18,7 @@ use super::realms::{Face, Realms};
 use super::signpost::{Post, Signpost, pointed};
 use super::witness::Witness;
 use crate::fixture::Store;
+use crate::threads::InABox;
 
 /// A clock that jumps.
 #[derive(Debug, Default)]
@@ -55,7 +55,8 @@ impl IdSource for Ids {
 #[derive(Debug)]
 struct Nap(Arc<Mutex<Dice>>);
 
-#[async_trait]
+#[cfg_attr(not(synctable_single_threaded), async_trait)]
+#[cfg_attr(synctable_single_threaded, async_trait(?Send))]
 impl Sleep for Nap {
     async fn sleep(&self, _duration: Duration) {
         let turns = {
@@ -254,7 +255,7 @@ impl Client {
             let sync = opening.await?;
             Ok(Opened { sync, signpost })
         }
-        .boxed()
+        .in_a_box()
     }
 
     /// The realm that it is pointed at.

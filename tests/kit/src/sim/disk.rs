@@ -159,7 +159,8 @@ fn unknown() -> StoreError {
 }
 
 #[deny(clippy::missing_trait_methods)]
-#[async_trait]
+#[cfg_attr(not(synctable_single_threaded), async_trait)]
+#[cfg_attr(synctable_single_threaded, async_trait(?Send))]
 impl LocalStore for Disk {
     async fn define(&self, schema: &Schema) -> Result<(), StoreError> {
         self.read().await?;

@@ -2,9 +2,9 @@
 
 use std::fmt::Debug;
 use std::sync::Arc;
+use synctable_core::threads::{MaybeSend, MaybeSync};
 
 use async_trait::async_trait;
-use futures_util::FutureExt;
 use synctable_core::query::Query;
 use synctable_core::transport::{
     Change, ChangeFeed, ChangeKind, Conflict, Outcome, PageCursor, RemotePage, ServerRecord,
@@ -15,12 +15,14 @@ use synctable_core::{Record, RecordId, Sleep, TableName};
 use super::dice::Dice;
 use super::line::{Errand, Line};
 use crate::engine::TestServer;
+use crate::threads::InABox;
 use crate::typed::Flavour;
 
 /// A server under simulation. It runs in the thread of the simulation, as far as it is polled, and takes its time from a
 /// clock of its own.
-#[async_trait]
-pub trait FarSide: Debug + Send + Sync + 'static {
+#[cfg_attr(not(synctable_single_threaded), async_trait)]
+#[cfg_attr(synctable_single_threaded, async_trait(?Send))]
+pub trait FarSide: Debug + MaybeSend + MaybeSync + 'static {
     /// A client's way to the server: every request goes over `line`.
     fn connect(&self, line: Line) -> Arc<dyn Transport>;
 
@@ -46,7 +48,8 @@ pub trait FarSide: Debug + Send + Sync + 'static {
     }
 }
 
-#[async_trait]
+#[cfg_attr(not(synctable_single_threaded), async_trait)]
+#[cfg_attr(synctable_single_threaded, async_trait(?Send))]
 impl FarSide for TestServer {
     fn connect(&self, line: Line) -> Arc<dyn Transport> {
         Arc::new(Way {
@@ -76,7 +79,8 @@ struct Way {
 }
 
 #[deny(clippy::missing_trait_methods)]
-#[async_trait]
+#[cfg_attr(not(synctable_single_threaded), async_trait)]
+#[cfg_attr(synctable_single_threaded, async_trait(?Send))]
 impl Transport for Way {
     async fn apply(&self, table: &TableName, change: &Change) -> Result<Outcome, TransportError> {
         let errand = match change.kind {
@@ -86,7 +90,7 @@ impl Transport for Way {
         };
         let serve = || {
             let (server, table, change) = (self.server.clone(), table.clone(), change.clone());
-            async move { server.apply(&table, &change).await }.boxed()
+            async move { server.apply(&table, &change).await }.in_a_box()
         };
         self.line.carry(errand, serve).await
     }
@@ -98,7 +102,7 @@ impl Transport for Way {
     ) -> Result<Option<Record>, TransportError> {
         let serve = || {
             let (server, table, id) = (self.server.clone(), table.clone(), id.clone());
-            async move { server.get(&table, &id).await }.boxed()
+            async move { server.get(&table, &id).await }.in_a_box()
         };
         self.line.carry(Errand::Read, serve).await
     }
@@ -112,7 +116,7 @@ impl Transport for Way {
         let serve = || {
             let (server, table, query) = (self.server.clone(), table.clone(), query.clone());
             let cursor = cursor.cloned();
-            async move { server.page(&table, &query, cursor.as_ref()).await }.boxed()
+            async move { server.page(&table, &query, cursor.as_ref()).await }.in_a_box()
         };
         self.line.carry(Errand::Read, serve).await
     }

@@ -4,13 +4,14 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
+use synctable_core::threads::{BoxFuture, MaybeSend, MaybeSync};
 use synctable_core::transport::{TransportError, TransportErrorKind};
 use tokio::task::yield_now;
 
 use super::dice::Dice;
 use super::trouble::Trouble;
 use crate::engine::of_status;
+use crate::threads::InABox;
 
 /// What all clients of a simulation share.
 #[derive(Debug, Default)]
@@ -67,7 +68,7 @@ pub enum NoAnswer {
 }
 
 /// An answer that can go wrong on the way to the client.
-pub trait Answer: Send + Sized {
+pub trait Answer: MaybeSend + Sized {
     /// What the client gets in place of an answer.
     fn none(why: NoAnswer) -> Self;
 
@@ -92,7 +93,7 @@ impl NoAnswer {
 }
 
 /// Whole answers, for servers that are transports themselves.
-impl<T: Send> Answer for Result<T, TransportError> {
+impl<T: MaybeSend> Answer for Result<T, TransportError> {
     fn none(why: NoAnswer) -> Self {
         Err(why.error())
     }
@@ -126,12 +127,12 @@ impl Line {
     pub async fn carry<A: Answer + 'static>(
         &self,
         errand: Errand,
-        serve: impl Fn() -> BoxFuture<'static, A> + Send + Sync,
+        serve: impl Fn() -> BoxFuture<'static, A> + MaybeSend + MaybeSync,
     ) -> A {
         // The dice are thrown in any case, so that a history with one trouble less goes the same way up to where it counts.
         let late = self.dice().permille(30) && self.weather().troubles.contains(&Trouble::Late);
         if late && errand == Errand::ChangeEvenLate {
-            let arrival = serve().map(drop).boxed();
+            let arrival = serve().map(drop).in_a_box();
             self.weather().late.0.push(arrival);
             return A::none(NoAnswer::Timeout);
         }

@@ -234,7 +234,8 @@ fn is_wrong(server: &OddServer, operation: &Operation) -> bool {
     !rejected
 }
 
-#[async_trait]
+#[cfg_attr(not(synctable_single_threaded), async_trait)]
+#[cfg_attr(synctable_single_threaded, async_trait(?Send))]
 impl Application for OddTables {
     fn schema(&self) -> Schema {
         let with = |schema: Schema, name| schema.with_table(table(name), TableSchema::new());

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use futures_util::FutureExt;
 use synctable_core::query::Query;
 use synctable_core::transport::{
     Change, ChangeFeed, ChangeKind, Outcome, PageCursor, Rejection, RemotePage, Transport,
@@ -18,6 +17,7 @@ use super::far::FarSide;
 use super::line::{Errand, Line};
 use crate::engine::{Fault, TestServer};
 use crate::fixture::table;
+use crate::threads::InABox;
 
 /// The table of odd records: see [`OddServer`].
 pub(super) const ODD: &str = "odd";
@@ -191,7 +191,8 @@ impl OddServer {
     }
 }
 
-#[async_trait]
+#[cfg_attr(not(synctable_single_threaded), async_trait)]
+#[cfg_attr(synctable_single_threaded, async_trait(?Send))]
 impl FarSide for OddServer {
     fn connect(&self, line: Line) -> Arc<dyn Transport> {
         Arc::new(OddWay {
@@ -238,7 +239,8 @@ impl OddWay {
 }
 
 #[deny(clippy::missing_trait_methods)]
-#[async_trait]
+#[cfg_attr(not(synctable_single_threaded), async_trait)]
+#[cfg_attr(synctable_single_threaded, async_trait(?Send))]
 impl Transport for OddWay {
     async fn apply(&self, table: &TableName, change: &Change) -> Result<Outcome, TransportError> {
         let errand = match change.kind {
@@ -257,7 +259,7 @@ impl Transport for OddWay {
                 }
                 server.apply(&table, &change).await
             }
-            .boxed()
+            .in_a_box()
         };
         self.line.carry(errand, serve).await
     }
@@ -277,7 +279,7 @@ impl Transport for OddWay {
                 server.notes().unasked.remove(&id);
                 server.inner.get(&table, &id).await
             }
-            .boxed()
+            .in_a_box()
         };
         self.line.carry(Errand::Read, serve).await
     }
@@ -299,7 +301,7 @@ impl Transport for OddWay {
                 }
                 server.page(&table, &query, cursor.as_ref()).await
             }
-            .boxed()
+            .in_a_box()
         };
         self.line.carry(Errand::Read, serve).await
     }

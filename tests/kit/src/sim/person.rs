@@ -102,7 +102,8 @@ fn words(conflict: &ConflictDetails) -> String {
     )
 }
 
-#[async_trait]
+#[cfg_attr(not(synctable_single_threaded), async_trait)]
+#[cfg_attr(synctable_single_threaded, async_trait(?Send))]
 impl ConflictHandler for Person {
     async fn resolve(&self, conflict: &ConflictDetails) -> Result<ConflictDecision, HandlerError> {
         self.questions().open += 1;

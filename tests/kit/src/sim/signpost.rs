@@ -94,7 +94,8 @@ impl Signpost {
 }
 
 #[deny(clippy::missing_trait_methods)]
-#[async_trait]
+#[cfg_attr(not(synctable_single_threaded), async_trait)]
+#[cfg_attr(synctable_single_threaded, async_trait(?Send))]
 impl Transport for Signpost {
     async fn apply(&self, table: &TableName, change: &Change) -> Result<Outcome, TransportError> {
         let (realm, way) = self.way()?;

@@ -1,12 +1,13 @@
 //! Things that are under way.
 
+use crate::threads::InABox;
 use std::cmp::Ordering;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
+use synctable_core::threads::BoxFuture;
 
 use super::client::Seat;
 
@@ -33,7 +34,7 @@ impl Task {
         Self {
             of: None,
             asks: false,
-            work: request.map(Ok).boxed(),
+            work: request.map(Ok).in_a_box(),
         }
     }
 

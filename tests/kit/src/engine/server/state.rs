@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futures_util::future::BoxFuture;
+use synctable_core::threads::{BoxFuture, MaybeSend};
 use synctable_core::transport::{
     Change, ChangeKind, Conflict, ConflictCause, InvalidRow, Outcome, Rejection, ServerRecord,
     TransportError, TransportErrorKind,
@@ -15,7 +15,11 @@ use super::{Fault, Request, ServerOptions};
 use crate::engine::rows::Rows;
 use crate::typed::Flavour;
 
-pub(super) type Rule<T> = Box<dyn Fn(&TableName, &Change) -> Option<T> + Send>;
+pub(super) type Rule<T> = Box<dyn Judges<T>>;
+
+pub(super) trait Judges<T>: Fn(&TableName, &Change) -> Option<T> + MaybeSend {}
+
+impl<T, F: Fn(&TableName, &Change) -> Option<T> + MaybeSend> Judges<T> for F {}
 
 pub(super) struct State {
     pub(super) rows: Rows,

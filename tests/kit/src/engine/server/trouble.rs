@@ -1,6 +1,7 @@
 //! How a test makes the server misbehave.
 
-use futures_util::FutureExt;
+use crate::threads::InABox;
+use synctable_core::threads::MaybeSend;
 use synctable_core::transport::{Change, InvalidRow, Rejection};
 use synctable_core::{RecordId, TableName};
 
@@ -54,29 +55,39 @@ impl TestServer {
     }
 
     /// Runs `future` during the next request: its effect is done, or its page is read, but the answer is not out yet.
-    pub fn meanwhile(&self, future: impl Future<Output = ()> + Send + 'static) {
+    pub fn meanwhile(&self, future: impl Future<Output = ()> + MaybeSend + 'static) {
         self.meanwhile_at(0, future);
     }
 
     /// As [`meanwhile`](Self::meanwhile), during the request after `ahead` others.
-    pub fn meanwhile_at(&self, ahead: usize, future: impl Future<Output = ()> + Send + 'static) {
+    pub fn meanwhile_at(
+        &self,
+        ahead: usize,
+        future: impl Future<Output = ()> + MaybeSend + 'static,
+    ) {
         let mut state = self.state();
         let number = state.made + ahead;
-        state.meanwhile.insert(number, future.boxed());
+        state.meanwhile.insert(number, future.in_a_box());
     }
 
     /// Refuses the changes for which `rule` gives a reason.
-    pub fn reject(&self, rule: impl Fn(&TableName, &Change) -> Option<Rejection> + Send + 'static) {
+    pub fn reject(
+        &self,
+        rule: impl Fn(&TableName, &Change) -> Option<Rejection> + MaybeSend + 'static,
+    ) {
         self.state().rule = Some(Box::new(rule));
     }
 
     /// Something goes wrong with each change for which `rule` says so.
-    pub fn fail(&self, rule: impl Fn(&TableName, &Change) -> Option<Fault> + Send + 'static) {
+    pub fn fail(&self, rule: impl Fn(&TableName, &Change) -> Option<Fault> + MaybeSend + 'static) {
         self.state().fails = Some(Box::new(rule));
     }
 
     /// Answers the changes for which `rule` gives a reason with a conflict that is none of versions, as for a unique key.
-    pub fn clash(&self, rule: impl Fn(&TableName, &Change) -> Option<Rejection> + Send + 'static) {
+    pub fn clash(
+        &self,
+        rule: impl Fn(&TableName, &Change) -> Option<Rejection> + MaybeSend + 'static,
+    ) {
         self.state().clashes = Some(Box::new(rule));
     }
 
@@ -93,7 +104,7 @@ impl TestServer {
     /// As [`demand`](Self::demand), for each change for which `rule` names a record and a status.
     pub fn demand_by(
         &self,
-        rule: impl Fn(&TableName, &Change) -> Option<(TableName, RecordId, u16)> + Send + 'static,
+        rule: impl Fn(&TableName, &Change) -> Option<(TableName, RecordId, u16)> + MaybeSend + 'static,
     ) {
         self.state().demand = Some(Box::new(rule));
     }
@@ -104,7 +115,7 @@ impl TestServer {
     }
 
     /// As [`doubt_versions`](Self::doubt_versions), for the changes of records for which `rule` says so.
-    pub fn doubt(&self, rule: impl Fn(&TableName, &Change) -> bool + Send + 'static) {
+    pub fn doubt(&self, rule: impl Fn(&TableName, &Change) -> bool + MaybeSend + 'static) {
         self.state().doubts = Some(Box::new(move |table, change| {
             rule(table, change).then_some(())
         }));
@@ -119,7 +130,10 @@ impl TestServer {
     }
 
     /// Keeps the new records for which `rule` gives an id under that one.
-    pub fn rename(&self, rule: impl Fn(&TableName, &Change) -> Option<RecordId> + Send + 'static) {
+    pub fn rename(
+        &self,
+        rule: impl Fn(&TableName, &Change) -> Option<RecordId> + MaybeSend + 'static,
+    ) {
         self.state().renames = Some(Box::new(rule));
     }
 

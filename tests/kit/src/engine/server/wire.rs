@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::time::Duration;
+use synctable_core::threads::MaybeSend;
 
 use async_trait::async_trait;
 use synctable_core::query::Query;
@@ -23,7 +24,7 @@ impl TestServer {
     async fn serve<T>(
         &self,
         request: Request,
-        answer: impl FnOnce(&mut State) -> Result<T, TransportError> + Send,
+        answer: impl FnOnce(&mut State) -> Result<T, TransportError> + MaybeSend,
     ) -> Result<T, TransportError> {
         yield_now().await;
         let (answer, fault, meanwhile) = {
@@ -82,7 +83,8 @@ impl TestServer {
     }
 }
 
-#[async_trait]
+#[cfg_attr(not(synctable_single_threaded), async_trait)]
+#[cfg_attr(synctable_single_threaded, async_trait(?Send))]
 impl Transport for TestServer {
     async fn apply(&self, table: &TableName, change: &Change) -> Result<Outcome, TransportError> {
         let request = Request {
@@ -175,7 +177,8 @@ impl Transport for TestServer {
     }
 }
 
-#[async_trait]
+#[cfg_attr(not(synctable_single_threaded), async_trait)]
+#[cfg_attr(synctable_single_threaded, async_trait(?Send))]
 impl ChangeFeed for TestServer {
     async fn changes(
         &self,
