@@ -44,9 +44,10 @@ fn backup(mut options: Options, target: &Path, mark: &WriteBatch) -> Result<(), 
     draft.path().clone_into(&mut options.path);
     options.create = false;
     let conn = open::open(&options)?;
-    let shared = Arc::new(Shared::new(Catalogue::load(&conn)?));
+    let shared = Arc::new(Shared::new(Catalogue::load(&conn)?, None));
     let file = place::opened(&options.path)?;
-    let mut writer = Writer::new(conn, file, shared, options.wait);
+    let wal = place::beside(&options.path, "-wal");
+    let mut writer = Writer::new(conn, file, wal, shared, options.wait);
     if !mark.writes().is_empty() {
         for marked in writer.commit(slice::from_ref(mark)) {
             marked?;

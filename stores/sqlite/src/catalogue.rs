@@ -14,11 +14,17 @@ use crate::rows;
 /// Makes the catalogue's own tables in a new store.
 pub(crate) const CREATE: &str = "
     CREATE TABLE _synctable_catalogue (name TEXT PRIMARY KEY NOT NULL, declaration TEXT NOT NULL);
-    CREATE TABLE _synctable_catalogue_changes (number INTEGER NOT NULL);
-    INSERT INTO _synctable_catalogue_changes VALUES (1);";
+    CREATE TABLE _synctable_catalogue_changes (number INTEGER NOT NULL, log INTEGER NOT NULL DEFAULT 0);
+    INSERT INTO _synctable_catalogue_changes (number) VALUES (1);";
 
 /// The number that every change of the catalogue raises.
 pub(crate) const GENERATION: &str = "SELECT number FROM _synctable_catalogue_changes";
+
+/// The id of the change log that belongs to what is stored; 0 where nobody has written yet.
+pub(crate) const LOG: &str = "SELECT log FROM _synctable_catalogue_changes";
+
+/// Goes over to another change log.
+pub(crate) const SET_LOG: &str = "UPDATE _synctable_catalogue_changes SET log = ?1";
 
 /// How many rows one step of a rewrite holds in memory.
 const REWRITE: usize = 500;

@@ -15,6 +15,7 @@ mod gauge;
 mod kv;
 mod layout;
 mod lock;
+mod log;
 mod open;
 mod place;
 mod pool;

@@ -7,12 +7,13 @@ use std::thread::{self, JoinHandle};
 
 use rusqlite::Connection;
 use synctable_core::query::{Stop, StopOnDrop};
-use synctable_core::store::{ChangeLog, StoreError};
+use synctable_core::store::StoreError;
 use tokio::sync::oneshot;
 
 use crate::catalogue::{self, Catalogue};
 use crate::error::{closed, from_sqlite, no_threads};
 use crate::gauge::{Gauge, STEPS};
+use crate::log::Log;
 use crate::open::{self, Options};
 use crate::sql::functions;
 use crate::writer::run;
@@ -28,15 +29,16 @@ const LONG_READS: usize = 2;
 #[derive(Debug)]
 pub(crate) struct Shared {
     catalogue: RwLock<Arc<Catalogue>>,
-    log: Mutex<ChangeLog>,
+    /// None for a copy that nobody else sees.
+    log: Option<Log>,
     closed: AtomicBool,
 }
 
 impl Shared {
-    pub(crate) fn new(catalogue: Catalogue) -> Self {
+    pub(crate) fn new(catalogue: Catalogue, log: Option<Log>) -> Self {
         Self {
             catalogue: RwLock::new(Arc::new(catalogue)),
-            log: Mutex::default(),
+            log,
             closed: AtomicBool::new(false),
         }
     }
@@ -73,9 +75,9 @@ impl Shared {
         }
     }
 
-    /// What was committed, as this handle knows it.
-    pub(crate) fn log(&self) -> MutexGuard<'_, ChangeLog> {
-        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    /// What was committed, by whatever process.
+    pub(crate) fn log(&self) -> Option<&Log> {
+        self.log.as_ref()
     }
 
     pub(crate) fn check_open(&self) -> Result<(), StoreError> {

@@ -26,6 +26,7 @@ enum Job {
     Commit(WriteBatch, Ticket, Reply<Position>),
     Define(Schema, Reply<()>),
     Checkpoint,
+    Look,
     Close(Reply<()>),
 }
 
@@ -103,6 +104,13 @@ impl Queue {
         self.ask(|reply| Job::Define(schema, reply)).await
     }
 
+    /// Has the thread settle what others have left in the change log. Waits for nothing.
+    pub(crate) fn look(&self) {
+        if let Some(jobs) = &self.jobs {
+            let _ = jobs.send(Job::Look);
+        }
+    }
+
     pub(crate) async fn close(&self) -> Result<(), StoreError> {
         self.ask(Job::Close).await
     }
@@ -159,6 +167,10 @@ fn work(cell: &Cell, inbox: &Receiver<Job>, crowded: &AtomicBool) {
                     let _ = reply.send(result.and_then(|done| done));
                 }
                 Job::Checkpoint => {}
+                Job::Look => {
+                    commit(cell, std::mem::take(&mut group));
+                    let _ = with(cell, Writer::settle);
+                }
                 Job::Close(reply) => {
                     commit(cell, std::mem::take(&mut group));
                     let writer = lock(cell).take();

@@ -19,12 +19,13 @@ use crate::backup;
 use crate::catalogue::{self, Catalogue};
 use crate::error::closed;
 use crate::lock;
+use crate::log::{Answer, Log};
 use crate::open::{self, Options};
 use crate::place;
 use crate::pool::{Pool, Reader, Shared};
 use crate::queue::Queue;
 use crate::read;
-use crate::writer::Writer;
+use crate::writer::{InFile, Writer};
 
 /// A store in one SQLite file.
 ///
@@ -143,9 +144,16 @@ impl SqliteBuilder {
         self.options.path = std::path::absolute(&self.options.path)
             .map_err(|error| io_error(&self.options.path, error))?;
         let conn = open::open(&self.options)?;
-        let shared = Arc::new(Shared::new(Catalogue::load(&conn)?));
+        let wal = place::beside(&self.options.path, "-wal");
+        let database = InFile {
+            conn: &conn,
+            wal: &wal,
+        };
+        let changes = place::beside(&self.options.path, "-changes");
+        let log = Log::open(changes, self.options.wait, &database)?;
+        let shared = Arc::new(Shared::new(Catalogue::load(&conn)?, Some(log)));
         let file = place::opened(&self.options.path)?;
-        let writer = Writer::new(conn, file, Arc::clone(&shared), self.options.wait);
+        let writer = Writer::new(conn, file, wal, Arc::clone(&shared), self.options.wait);
         let queue = Queue::start(writer, self.inline)?;
         let pool = Pool::open(&self.options, &shared)?;
         Ok(SqliteStore {
@@ -184,6 +192,17 @@ impl SqliteStore {
                 read(reader, &shared, &table, asked.borrow())
             })
             .await
+    }
+}
+
+impl SqliteStore {
+    /// What the change log answers, here and now.
+    fn known<T>(&self, ask: impl FnOnce(&Log) -> Answer<T>) -> Result<T, StoreError> {
+        let Answer { value, look } = ask(self.shared.log().ok_or_else(closed)?);
+        if look {
+            self.queue.look();
+        }
+        Ok(value)
     }
 }
 
@@ -233,12 +252,12 @@ impl LocalStore for SqliteStore {
 
     async fn position(&self) -> Result<Position, StoreError> {
         self.shared.check_open()?;
-        Ok(self.shared.log().position())
+        self.known(Log::position)
     }
 
     async fn changes_since(&self, since: Position, limit: usize) -> Result<Changes, StoreError> {
         self.shared.check_open()?;
-        Ok(self.shared.log().since(since, limit))
+        self.known(|log| log.since(since, limit))
     }
 
     async fn count(&self, table: &TableName, query: &Query) -> Result<u64, StoreError> {
@@ -274,7 +293,11 @@ impl LocalStore for SqliteStore {
     async fn close(&self) -> Result<(), StoreError> {
         if self.shared.set_closed() {
             self.pool.close();
-            self.queue.close().await
+            let closed = self.queue.close().await;
+            if let Some(log) = self.shared.log() {
+                log.close();
+            }
+            closed
         } else {
             Ok(())
         }

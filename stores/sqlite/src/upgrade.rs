@@ -7,7 +7,7 @@ use crate::layout;
 
 /// The format that this release writes.
 ///
-/// 1, of release 0.1: records have no revision. 2: they have.
+/// 1, of release 0.1: records have no revision. 2: they have, and the file names its change log.
 pub(crate) const FORMAT: u32 = 2;
 
 /// Makes an older file one of this format: all of it or nothing, whatever cuts it off. No row is touched, so it takes as long as there are
@@ -39,7 +39,8 @@ pub(crate) fn bring_forward(conn: &Connection) -> rusqlite::Result<()> {
         }
     }
     transaction.execute_batch(
-        "ALTER TABLE _synctable_generation RENAME TO _synctable_catalogue_changes",
+        "ALTER TABLE _synctable_generation RENAME TO _synctable_catalogue_changes;
+         ALTER TABLE _synctable_catalogue_changes ADD COLUMN log INTEGER NOT NULL DEFAULT 0",
     )?;
     transaction.pragma_update(None, "user_version", FORMAT)?;
     transaction.commit()

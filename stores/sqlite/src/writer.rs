@@ -1,14 +1,16 @@
 //! Transactions: checks, writes, durability, and what happens after a failure.
 
+mod log;
+
 use std::collections::HashSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{CachedStatement, Connection};
 use synctable_core::store::{
-    ChangeLog, Changed, Durability, Expect, Position, Revisions, StoreError, StoreErrorKind, Write,
-    WriteBatch,
+    Changed, Durability, Expect, Position, Revisions, StoreError, StoreErrorKind, Write, WriteBatch,
 };
 use synctable_core::{Schema, TableName};
 use synctable_kv::OpenFile;
@@ -24,6 +26,8 @@ const MEASURE: usize = 500;
 /// How many pages of the write-ahead log are many: they are copied into the file then.
 const LONG_LOG: i64 = 4000;
 
+pub(crate) use log::InFile;
+
 /// The connection that writes.
 #[derive(Debug)]
 pub(crate) struct Writer {
@@ -31,8 +35,8 @@ pub(crate) struct Writer {
     file: OpenFile,
     shared: Arc<Shared>,
     revisions: Revisions,
-    /// What `PRAGMA data_version` was when this connection looked last: another number says that others have committed.
-    seen: Option<i64>,
+    /// SQLite's write-ahead log.
+    wal: PathBuf,
     /// What `PRAGMA synchronous` is set to: `FULL` or `NORMAL`.
     durability: Durability,
     poisoned: bool,
@@ -48,15 +52,16 @@ impl Writer {
     pub(crate) fn new(
         conn: Connection,
         file: OpenFile,
+        wal: PathBuf,
         shared: Arc<Shared>,
         wait: Duration,
     ) -> Self {
         Self {
             conn,
             file,
+            wal,
             shared,
             revisions: Revisions::default(),
-            seen: None,
             durability: Durability::Immediate,
             poisoned: false,
             wait,
@@ -126,42 +131,19 @@ impl Writer {
             }
             Ok(results)
         };
-        let done = self.take_in_others().and_then(|()| work(self));
-        let done = self.end(done);
-        self.shared.log().publish();
-        done
+        let done = work(self);
+        self.end(done)
     }
 
     /// Does a batch, and notes it as one that cannot be read yet.
     fn apply(&mut self, catalogue: &Catalogue, batch: &WriteBatch) -> Result<Position, StoreError> {
         for unchanged in batch.unchanged() {
-            let (table, since) = (&unchanged.table, unchanged.since);
-            catalogue.table(table)?;
-            let holds = self
-                .shared
-                .log()
-                .is_unchanged(table, since, batch.get_author());
-            if !holds {
-                return Err(StoreError::table_changed(table));
-            }
+            catalogue.table(&unchanged.table)?;
         }
+        self.is_unchanged(batch)?;
         apply(&self.conn, catalogue, batch, &mut self.revisions)?;
         let changed = batch.writes().iter().map(Changed::by).collect();
-        Ok(self.shared.log().stage(batch.get_author(), changed))
-    }
-
-    /// Learns under the lock of the transaction that others have committed since the last one.
-    fn take_in_others(&mut self) -> Result<(), StoreError> {
-        let seen = self
-            .conn
-            .prepare_cached("PRAGMA data_version")
-            .and_then(|mut version| version.query_row([], |row| row.get(0)))
-            .map_err(from_sqlite)?;
-        if self.seen != Some(seen) {
-            self.seen = Some(seen);
-            *self.shared.log() = ChangeLog::new();
-        }
-        Ok(())
+        Ok(self.note(batch.get_author(), changed))
     }
 
     /// The outer error is one that ended the whole transaction.
@@ -187,15 +169,17 @@ impl Writer {
         self.begin(Durability::Immediate)?;
         let work = |writer: &mut Self| {
             let current = writer.shared.catalogue(&writer.conn)?;
-            catalogue::define(&writer.conn, &current, schema, &mut writer.revisions)
+            let newer = catalogue::define(&writer.conn, &current, schema, &mut writer.revisions)?;
+            if newer.is_some() {
+                // Rows may have been written again.
+                let tables = schema.tables().map(|(table, _)| table.clone());
+                writer.note(None, tables.map(|table| Changed::Table { table }).collect());
+            }
+            Ok(newer)
         };
         let done = work(self);
         if let Some(newer) = self.end(done)? {
             self.shared.publish(Arc::new(newer));
-            // Rows may have been written again.
-            let tables = schema.tables().map(|(table, _)| table.clone());
-            let whole = tables.map(|table| Changed::Table { table }).collect();
-            self.shared.log().append(None, whole);
         }
         Ok(())
     }
@@ -218,7 +202,7 @@ impl Writer {
         }
         run(&self.conn, "BEGIN IMMEDIATE")?;
         self.used = true;
-        Ok(())
+        self.look()
     }
 
     /// Ends the transaction: commits after `Ok`, else undoes it. Nothing is committed to a file that is gone.
@@ -227,31 +211,53 @@ impl Writer {
             Durability::Immediate => self.file.check(),
             Durability::Eventual => self.file.check_sometimes(),
         };
-        let done = done.and_then(|value| there().map(|()| value));
-        let error = match done {
-            Ok(value) => match self
-                .conn
-                .prepare_cached("COMMIT")
-                .and_then(|mut commit| commit.execute([]))
-            {
-                Ok(_) => return self.check_kept().map(|()| value),
-                Err(error) => match describe(&error) {
-                    // The commit may be in the file or not; only opening it again tells.
-                    (StoreErrorKind::Io, _) => {
-                        self.poison();
-                        unknown().with_source(error)
-                    }
-                    _ => from_sqlite(error),
-                },
-            },
-            Err(error) => error,
+        match done.and_then(|value| there().map(|()| value)) {
+            Ok(value) => {
+                // Others could not know of a commit that is not written down before.
+                if let Err(error) = self.append(false) {
+                    self.undo();
+                    return Err(error);
+                }
+                self.commit_transaction()?;
+                self.check_kept().map(|()| value)
+            }
+            Err(error) => {
+                if error.kind() == StoreErrorKind::Io {
+                    self.poison();
+                }
+                self.undo();
+                Err(error)
+            }
+        }
+    }
+
+    /// Commits. After an error nothing is, or the store is poisoned.
+    fn commit_transaction(&mut self) -> Result<(), StoreError> {
+        let committed = self
+            .conn
+            .prepare_cached("COMMIT")
+            .and_then(|mut commit| commit.execute([]));
+        let Err(error) = committed else {
+            self.ended(true);
+            return Ok(());
         };
-        if !self.conn.is_autocommit() && run(&self.conn, "ROLLBACK").is_err()
-            || error.kind() == StoreErrorKind::Io
-        {
+        let error = if describe(&error).0 == StoreErrorKind::Io {
+            // The commit may be in the file or not; only opening it again tells.
+            self.poison();
+            unknown().with_source(error)
+        } else {
+            from_sqlite(error)
+        };
+        self.undo();
+        Err(error)
+    }
+
+    /// Rolls back what is not committed.
+    fn undo(&mut self) {
+        if !self.conn.is_autocommit() && run(&self.conn, "ROLLBACK").is_err() {
             self.poison();
         }
-        Err(error)
+        self.ended(false);
     }
 
     /// Fails where the file went while a commit that has to last was under way.
@@ -310,15 +316,7 @@ impl Writer {
         if self.poisoned {
             return Err(unknown());
         }
-        if self.durability == Durability::Eventual {
-            // One write that is synced makes all before it durable.
-            self.begin(Durability::Immediate)?;
-            let touched = run(
-                &self.conn,
-                "UPDATE _synctable_catalogue_changes SET number = number",
-            );
-            self.end(touched)?;
-        }
+        self.make_durable()?;
         // Who only read has nothing to see to: the log is for those who write.
         if self.used {
             // Another process may still read; then the log stays and whoever comes next copies it.
@@ -328,6 +326,8 @@ impl Writer {
             self.conn
                 .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
                 .map_err(from_sqlite)?;
+            // Others have the store open, perhaps: that the log is empty now is not what a stranger did.
+            self.settle();
         }
         self.conn.close().map_err(|(_, error)| from_sqlite(error))
     }

@@ -69,6 +69,7 @@ fn turn_back(path: &Path) {
     conn.execute_batch(
         "BEGIN; DROP TRIGGER \"tr_todo/__rev\"; ALTER TABLE todo DROP COLUMN __rev;
          ALTER TABLE __operations DROP COLUMN __rev;
+         ALTER TABLE _synctable_catalogue_changes DROP COLUMN log;
          ALTER TABLE _synctable_catalogue_changes RENAME TO _synctable_generation; PRAGMA user_version = 1; COMMIT",
     )
     .unwrap();

@@ -20,7 +20,7 @@ fn pool() -> (TempDir, Connection, Arc<Shared>, Pool) {
         wait: Duration::ZERO,
     };
     let conn = open::open(&options).unwrap();
-    let shared = Arc::new(Shared::new(Catalogue::load(&conn).unwrap()));
+    let shared = Arc::new(Shared::new(Catalogue::load(&conn).unwrap(), None));
     let pool = Pool::open(&options, &shared).unwrap();
     (folder, conn, shared, pool)
 }

@@ -2,26 +2,19 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use synctable_core::{FieldType, Record, TableSchema};
+use synctable_core::store::Changes;
+use synctable_core::{FieldType, Record, RecordId, TableSchema};
 use tempfile::TempDir;
 
 use super::*;
+use crate::log::Log;
 use crate::open::{self, Options};
+use crate::place;
 
 /// A writer on a new file, and how often it committed a transaction.
 fn writer() -> (TempDir, Writer, Arc<AtomicUsize>) {
     let folder = tempfile::tempdir().unwrap();
-    let options = Options {
-        path: folder.path().join("a.db"),
-        create: true,
-        cache: 1 << 20,
-        readers: 1,
-        wait: Duration::ZERO,
-    };
-    let conn = open::open(&options).unwrap();
-    let shared = Arc::new(Shared::new(Catalogue::load(&conn).unwrap()));
-    let file = OpenFile::at(&options.path).unwrap();
-    let mut writer = Writer::new(conn, file, shared, options.wait);
+    let mut writer = writer_in(&folder);
     let schema = TableSchema::new().with_field("title", FieldType::String);
     writer
         .define(&Schema::new().with_table(table(), schema))
@@ -36,6 +29,27 @@ fn writer() -> (TempDir, Writer, Arc<AtomicUsize>) {
         }))
         .unwrap();
     (folder, writer, commits)
+}
+
+fn writer_in(folder: &TempDir) -> Writer {
+    let options = Options {
+        path: folder.path().join("a.db"),
+        create: true,
+        cache: 1 << 20,
+        readers: 1,
+        wait: Duration::ZERO,
+    };
+    let conn = open::open(&options).unwrap();
+    let wal = place::beside(&options.path, "-wal");
+    let database = InFile {
+        conn: &conn,
+        wal: &wal,
+    };
+    let changes = place::beside(&options.path, "-changes");
+    let log = Log::open(changes, Duration::ZERO, &database).unwrap();
+    let shared = Arc::new(Shared::new(Catalogue::load(&conn).unwrap(), Some(log)));
+    let file = OpenFile::at(&options.path).unwrap();
+    Writer::new(conn, file, wal, shared, options.wait)
 }
 
 fn table() -> TableName {
@@ -59,7 +73,7 @@ fn ids(writer: &Writer) -> Vec<String> {
     ids.collect::<Result<_, _>>().unwrap()
 }
 
-fn kinds(results: Vec<Result<(), StoreError>>) -> Vec<Option<StoreErrorKind>> {
+fn kinds<T>(results: Vec<Result<T, StoreError>>) -> Vec<Option<StoreErrorKind>> {
     results
         .into_iter()
         .map(|result| result.err().map(|error| error.kind()))
@@ -222,4 +236,26 @@ fn only_groups_that_may_be_lost_go_without_a_sync() {
         assert!(writer.commit(&group).iter().all(Result::is_ok));
         assert_eq!(level(&writer), expected);
     }
+}
+
+#[test]
+fn what_another_handle_left_without_its_mark_is_settled() {
+    let (folder, mut writer, commits) = writer();
+    let before = writer.shared.log().unwrap().position().value;
+    let mut other = writer_in(&folder);
+    other.begin(Durability::Immediate).unwrap();
+    let id = record("a").id().clone();
+    let name = Changed::Record { table: table(), id };
+    other.note(None, vec![name.clone()]);
+    other.append(false).unwrap();
+    // While it commits, nobody else can, and nothing is waited for.
+    writer.settle();
+    let since = |writer: &Writer| writer.shared.log().unwrap().since(before, 10).value;
+    let known = |changed: Vec<Changed>| move |found: Changes| matches!(found, Changes::Known { changed: it, .. } if it == changed);
+    assert!(known(vec![])(since(&writer)));
+    drop(other);
+    writer.settle();
+    assert!(known(vec![name])(since(&writer)));
+    assert_eq!(commits.load(Ordering::Relaxed), 0);
+    assert_eq!(kinds(writer.commit(&[put("b")])), [None]);
 }
