@@ -387,7 +387,10 @@ impl Inner {
         let last = self.head.filter(|it| it.id == head.id);
         let is_news = last.is_none_or(|it| it.turn != head.turn);
         // Where the last commit has no mark, it is what has written to SQLite's log.
-        let is_ours = view.mark.is_none_or(|stamp| stamp == database.stamp());
+        let is_ours = match view.mark {
+            Some(stamp) => stamp == database.stamp(),
+            None => view.is_pending(),
+        };
         self.is_named = named == head.id;
         Ok(is_news && is_ours)
     }
