@@ -8,7 +8,7 @@ use super::draft::with_suffix;
 use super::shown;
 
 /// What lies beside a store file, or may.
-const BESIDE: [&str; 5] = ["", "-wal", "-shm", "-journal", "-push"];
+const BESIDE: [&str; 6] = ["", "-wal", "-shm", "-journal", "-push", "-changes"];
 
 /// Options with which a file that is made is its owner's alone.
 pub fn private(options: &mut OpenOptions) -> &mut OpenOptions {

@@ -28,6 +28,9 @@ struct Visible {
     changed: Option<Vec<Changed>>,
 }
 
+/// A batch of a transaction, and the position behind it.
+type Staged = (Position, Visible);
+
 /// How far the transaction has come that holds the lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
@@ -43,7 +46,7 @@ struct Model {
     /// Positions that were answered, and how many commits could be seen by then.
     positions: Vec<(Position, usize)>,
     /// Who holds the lock, and what its transaction changes.
-    holder: Option<(usize, Stage, Vec<(Position, Visible)>)>,
+    holder: Option<(usize, Stage, Vec<Staged>)>,
     /// Who has committed and not marked it yet.
     unmarked: Vec<usize>,
     /// Somebody died before the mark. A stranger who commits before somebody else looks is not told from the dead.
@@ -176,7 +179,7 @@ impl Model {
     }
 
     /// A check holds only where nobody else has changed the table.
-    fn check(&mut self, at: usize, staged: &[(Position, Visible)]) {
+    fn check(&mut self, at: usize, staged: &[Staged]) {
         if self.positions.is_empty() {
             return;
         }
