@@ -3,6 +3,7 @@
 use std::fs;
 
 use super::*;
+use crate::log::ring::Bytes;
 
 fn names(ids: &[&str]) -> Vec<Changed> {
     ids.iter().map(|id| todo(id)).collect()
