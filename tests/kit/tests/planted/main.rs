@@ -7,6 +7,7 @@
 )]
 
 mod checks;
+mod named;
 
 use std::collections::HashMap;
 use std::fmt::Debug;
@@ -25,11 +26,16 @@ use synctable_kv::KvStore;
 use synctable_memory::MemoryBackend;
 use synctable_testkit::report::{Report, StoreReport, Verdict};
 use synctable_testkit::{
-    Harness, Lab, assert_groups, async_trait, base, cancel, concurrent, model, persistent, run,
+    Harness, Lab, assert_groups, async_trait, base, cancel, changes, concurrent, model, persistent,
+    run,
 };
 
 use checks::{
     ComparesVersionsOnly, IgnoresChecks, LosesRevisions, NamesContents, TakesAnyRevision,
+};
+use named::{
+    CountsOwnWrites, ForgetsSoon, IgnoresUnchanged, JudgesEarly, KeepsPositions, KnowsEverything,
+    LosesNames, ReachesAhead, StandsStill,
 };
 
 type Store = KvStore<MemoryBackend>;
@@ -58,6 +64,17 @@ trait Bug: Debug + Default + Send + Sync + 'static {
     }
     async fn commit(&self, store: &Store, batch: WriteBatch) -> Result<Position, StoreError> {
         store.commit(batch).await
+    }
+    async fn position(&self, store: &Store) -> Result<Position, StoreError> {
+        store.position().await
+    }
+    async fn changes_since(
+        &self,
+        store: &Store,
+        since: Position,
+        limit: usize,
+    ) -> Result<Changes, StoreError> {
+        store.changes_since(since, limit).await
     }
     fn capabilities(&self, store: &Store) -> StoreCapabilities {
         store.capabilities()
@@ -96,10 +113,10 @@ impl<B: Bug> LocalStore for Broken<B> {
         self.bug.commit(&self.store, batch).await
     }
     async fn position(&self) -> Result<Position, StoreError> {
-        self.store.position().await
+        self.bug.position(&self.store).await
     }
     async fn changes_since(&self, since: Position, limit: usize) -> Result<Changes, StoreError> {
-        self.store.changes_since(since, limit).await
+        self.bug.changes_since(&self.store, since, limit).await
     }
     fn capabilities(&self) -> StoreCapabilities {
         self.bug.capabilities(&self.store)
@@ -151,6 +168,15 @@ caught! {
     check_without_text: ComparesVersionsOnly by base::expect_same_is_judged_on_text_and_system_properties;
     ignored_revision: TakesAnyRevision by base::expect_at_is_judged, concurrent::compare_and_set_by_revision_reaches_the_exact_total;
     revision_of_content: NamesContents by base::a_revision_is_never_given_twice, base::expect_at_is_judged, model::random_histories_match_a_map;
+    lost_name: LosesNames by changes::every_write_is_named, changes::a_commit_is_followed_in_pages;
+    lost_rest: StandsStill by changes::a_commit_is_followed_in_pages;
+    short_memory: ForgetsSoon by changes::ten_thousand_changes_are_known;
+    strange_position: KnowsEverything by changes::strange_positions_are_not_known;
+    position_ahead: ReachesAhead by changes::every_write_is_named;
+    position_of_another_opening: KeepsPositions by persistent::another_opening_passes_over_no_change;
+    ignored_change: IgnoresUnchanged by changes::expect_unchanged_is_judged, changes::crossing_batches_do_not_both_land;
+    own_change: CountsOwnWrites by changes::expect_unchanged_is_judged;
+    judged_early: JudgesEarly by changes::crossing_batches_do_not_both_land;
     missing_revision: LosesRevisions by base::every_read_tells_the_revision;
     wrong_cursor: SkipsARecord by base::pages_follow_each_other_without_gap, model::random_queries_match_the_reference;
     offset_cursor: CountsRows by base::cursor_stays_good_when_records_come_and_go;
@@ -172,14 +198,16 @@ fn unlisted_group_is_noticed() {
     }
     // A bug may say that its store is persistent.
     assert!(passes::<StaysOpen>(
-        "base model concurrent cancel persistent kill fault"
+        "base changes model concurrent cancel persistent kill fault"
     ));
     assert!(!passes::<StaysOpen>(
-        "base model concurrent cancel persistent kill"
+        "base changes model concurrent cancel persistent kill"
     ));
-    assert!(!passes::<StaysOpen>("base model concurrent cancel"));
-    assert!(passes::<Sound>("base model concurrent cancel"));
-    assert!(!passes::<Sound>("base model concurrent cancel persistent"));
+    assert!(!passes::<StaysOpen>("base changes model concurrent cancel"));
+    assert!(passes::<Sound>("base changes model concurrent cancel"));
+    assert!(!passes::<Sound>(
+        "base changes model concurrent cancel persistent"
+    ));
 }
 
 #[test]
