@@ -9,7 +9,7 @@ use synctable_core::query::Query;
 use synctable_core::store::{LocalStore, Position, StoreError, WriteBatch};
 use synctable_core::{Record, RecordId, TableSchema};
 
-use crate::Harness;
+use crate::Place;
 use crate::fixture::{all, commit, declare, get, id, put, record, store_with, table};
 
 /// A future that needs more polls than this is not followed further.
@@ -35,7 +35,7 @@ pub(crate) async fn polled<F: Future>(future: F, times: usize) -> Option<F::Outp
 
 /// For every n: a commit that is dropped after its n-th poll has done all of its batch or nothing, and the store
 /// takes the next one.
-pub async fn dropped_commit_is_whole_or_absent<H: Harness>(harness: &H) {
+pub async fn dropped_commit_is_whole_or_absent(harness: &dyn Place) {
     let (todo, other) = (table("todo"), table("other"));
     let store = store_with(harness, &[&todo, &other]).await;
     for polls in 0..MOST_POLLS {
@@ -81,7 +81,7 @@ pub async fn dropped_commit_is_whole_or_absent<H: Harness>(harness: &H) {
 }
 
 /// Commits that run beside dropped ones are done, each of them whole.
-pub async fn dropped_commits_do_not_disturb_others<H: Harness>(harness: &H) {
+pub async fn dropped_commits_do_not_disturb_others(harness: &dyn Place) {
     let todo = table("todo");
     let store = store_with(harness, &[&todo]).await;
     for polls in 0..4 {
@@ -117,7 +117,7 @@ pub async fn dropped_commits_do_not_disturb_others<H: Harness>(harness: &H) {
 }
 
 /// Dropped declarations and reads leave a store that works.
-pub async fn dropped_calls_leave_the_store_usable<H: Harness>(harness: &H) {
+pub async fn dropped_calls_leave_the_store_usable(harness: &dyn Place) {
     let todo = table("todo");
     let store = store_with(harness, &[&todo]).await;
     let kept = record(r#"{"id":"a","n":1}"#);

@@ -10,7 +10,7 @@ use synctable_core::store::{
 };
 use synctable_core::{Record, RecordId, TableName};
 
-use crate::Harness;
+use crate::Place;
 use crate::fixture::{Store, all, commit, get, id, put, record, store_with, table};
 
 /// The contract that all of these belong to.
@@ -75,7 +75,7 @@ async fn refused(store: &Store, batch: WriteBatch) {
 }
 
 /// Puts, also of what is there, deletes, also of what is not, and a clear are named; the position that `commit` returns lies behind them.
-pub async fn every_write_is_named<H: Harness>(harness: &H) {
+pub async fn every_write_is_named(harness: &dyn Place) {
     let (one, other) = (table("one"), table("other"));
     let store = store_with(harness, &[&one, &other]).await;
     let (a, missing) = (record(r#"{"id":"a"}"#), id("missing"));
@@ -113,7 +113,7 @@ pub async fn every_write_is_named<H: Harness>(harness: &H) {
 }
 
 /// A commit of three is followed one by one, and one of 5,000 in pages: nothing is left out, and nothing begins anew.
-pub async fn a_commit_is_followed_in_pages<H: Harness>(harness: &H) {
+pub async fn a_commit_is_followed_in_pages(harness: &dyn Place) {
     let one = table("one");
     let store = store_with(harness, &[&one]).await;
     for (size, limit) in [(3, 1), (5000, 100)] {
@@ -147,7 +147,7 @@ pub async fn a_commit_is_followed_in_pages<H: Harness>(harness: &H) {
 }
 
 /// The last 10,000 changes are known, and a page of none is none.
-pub async fn ten_thousand_changes_are_known<H: Harness>(harness: &H) {
+pub async fn ten_thousand_changes_are_known(harness: &dyn Place) {
     let one = table("one");
     let store = store_with(harness, &[&one]).await;
     let before = position(&store).await;
@@ -166,7 +166,7 @@ pub async fn ten_thousand_changes_are_known<H: Harness>(harness: &H) {
 }
 
 /// Positions of another log and from the future are not known, and no table is unchanged since then.
-pub async fn strange_positions_are_not_known<H: Harness>(harness: &H) {
+pub async fn strange_positions_are_not_known(harness: &dyn Place) {
     let one = table("one");
     let store = store_with(harness, &[&one]).await;
     let here = committed(&store, WriteBatch::new().put(&one, record(r#"{"id":"a"}"#))).await;
@@ -186,7 +186,7 @@ pub async fn strange_positions_are_not_known<H: Harness>(harness: &H) {
 }
 
 /// `expect_unchanged` fails once anybody but the author of the batch has written to the table, whatever it was, and else holds.
-pub async fn expect_unchanged_is_judged<H: Harness>(harness: &H) {
+pub async fn expect_unchanged_is_judged(harness: &dyn Place) {
     let (one, other) = (table("one"), table("other"));
     let store = store_with(harness, &[&one, &other]).await;
     let (me, somebody) = (Author::random(), Author::random());
@@ -239,7 +239,7 @@ pub async fn expect_unchanged_is_judged<H: Harness>(harness: &H) {
 }
 
 /// Two batches that each rely on a table which the other one changes: only one lands, however they meet.
-pub async fn crossing_batches_do_not_both_land<H: Harness>(harness: &H) {
+pub async fn crossing_batches_do_not_both_land(harness: &dyn Place) {
     let (one, other) = (table("one"), table("other"));
     let store = store_with(harness, &[&one, &other]).await;
     for round in 0..40 {
@@ -273,7 +273,7 @@ pub async fn crossing_batches_do_not_both_land<H: Harness>(harness: &H) {
 }
 
 /// Somebody who reads what the store names, and nothing else, has what the store has.
-pub async fn who_follows_the_changes_has_all<H: Harness>(harness: &H) {
+pub async fn who_follows_the_changes_has_all(harness: &dyn Place) {
     const WRITERS: usize = 4;
     let one = table("one");
     let store = store_with(harness, &[&one]).await;

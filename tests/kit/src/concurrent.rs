@@ -9,7 +9,7 @@ use synctable_core::store::{Durability, LocalStore, LocalStoreExt, StoreErrorKin
 use synctable_core::{Record, RecordId, TableName};
 use tokio::task::JoinHandle;
 
-use crate::Harness;
+use crate::Place;
 use crate::fixture::{Store, assert_holds, commit, get, id, put, record, store_with, table};
 
 /// Tasks that count together, and what each adds.
@@ -32,7 +32,7 @@ async fn all_done(tasks: Vec<JoinHandle<()>>) {
 }
 
 /// Writers replace or delete eight records at once; no reader ever sees some of them.
-pub async fn no_torn_batch_is_ever_seen<H: Harness>(harness: &H) {
+pub async fn no_torn_batch_is_ever_seen(harness: &dyn Place) {
     const ROUNDS: u32 = 30;
     let todo = table("todo");
     let store = store_with(harness, &[&todo]).await;
@@ -89,7 +89,7 @@ pub async fn no_torn_batch_is_ever_seen<H: Harness>(harness: &H) {
 }
 
 /// Tasks that write different records at the same time all find theirs afterwards.
-pub async fn no_commit_is_lost<H: Harness>(harness: &H) {
+pub async fn no_commit_is_lost(harness: &dyn Place) {
     let todo = table("todo");
     let store = store_with(harness, &[&todo]).await;
     let tasks = (0..8).map(|task| {
@@ -113,7 +113,7 @@ pub async fn no_commit_is_lost<H: Harness>(harness: &H) {
 }
 
 /// Tasks add one to a counter by reading it and demanding that it is unchanged: no addition is lost.
-pub async fn compare_and_set_reaches_the_exact_total<H: Harness>(harness: &H) {
+pub async fn compare_and_set_reaches_the_exact_total(harness: &dyn Place) {
     count_up(harness, |batch, todo, counter| {
         batch.expect_same(todo, counter)
     })
@@ -121,7 +121,7 @@ pub async fn compare_and_set_reaches_the_exact_total<H: Harness>(harness: &H) {
 }
 
 /// The same, by the revision that was read.
-pub async fn compare_and_set_by_revision_reaches_the_exact_total<H: Harness>(harness: &H) {
+pub async fn compare_and_set_by_revision_reaches_the_exact_total(harness: &dyn Place) {
     count_up(harness, |batch, todo, counter| {
         assert!(
             counter.revision().is_some(),
@@ -135,7 +135,7 @@ pub async fn compare_and_set_by_revision_reaches_the_exact_total<H: Harness>(har
 /// Adds to a batch the check that the counter is as it was read.
 type Unchanged = fn(WriteBatch, &TableName, Record) -> WriteBatch;
 
-async fn count_up<H: Harness>(harness: &H, unchanged: Unchanged) {
+async fn count_up(harness: &dyn Place, unchanged: Unchanged) {
     let todo = table("todo");
     let store = store_with(harness, &[&todo]).await;
     put(&store, &todo, &[numbered("counter", 0)]).await;
@@ -170,7 +170,7 @@ async fn add_one(store: &Store, todo: &TableName, unchanged: Unchanged) {
 }
 
 /// What one task has committed, every other task reads.
-pub async fn acknowledged_commit_is_seen_by_every_task<H: Harness>(harness: &H) {
+pub async fn acknowledged_commit_is_seen_by_every_task(harness: &dyn Place) {
     let todo = table("todo");
     let store = store_with(harness, &[&todo]).await;
     for number in 0..50 {
@@ -193,7 +193,7 @@ pub async fn acknowledged_commit_is_seen_by_every_task<H: Harness>(harness: &H) 
 
 /// Where the store claims `ordered_commits`: batches that each build on the one before all succeed, though none is
 /// awaited before the next is polled.
-pub async fn commits_are_done_in_order_where_claimed<H: Harness>(harness: &H) {
+pub async fn commits_are_done_in_order_where_claimed(harness: &dyn Place) {
     let todo = table("todo");
     let store = store_with(harness, &[&todo]).await;
     if !store.capabilities().ordered_commits {

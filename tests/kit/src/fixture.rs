@@ -6,7 +6,7 @@ use synctable_core::query::Query;
 use synctable_core::store::{LocalStore, LocalStoreExt, StoreErrorKind, WriteBatch};
 use synctable_core::{Record, RecordId, Schema, TableName, TableSchema};
 
-use crate::Harness;
+use crate::Place;
 
 pub(crate) type Store = Arc<dyn LocalStore>;
 
@@ -28,7 +28,7 @@ pub(crate) fn declare(table: &TableName, declared: TableSchema) -> Schema {
 }
 
 /// The store of a harness with tables that declare no fields.
-pub(crate) async fn store_with<H: Harness>(harness: &H, tables: &[&TableName]) -> Store {
+pub(crate) async fn store_with(harness: &dyn Place, tables: &[&TableName]) -> Store {
     let schema = tables.iter().fold(Schema::new(), |schema, name| {
         schema.with_table((*name).clone(), TableSchema::new())
     });
@@ -36,7 +36,7 @@ pub(crate) async fn store_with<H: Harness>(harness: &H, tables: &[&TableName]) -
 }
 
 /// The store of a harness with the tables of `schema`.
-pub(crate) async fn store_of<H: Harness>(harness: &H, schema: &Schema) -> Store {
+pub(crate) async fn store_of(harness: &dyn Place, schema: &Schema) -> Store {
     let store = harness.open().await.expect("the store opens");
     store.define(schema).await.expect("define is taken");
     store

@@ -196,7 +196,7 @@ macro_rules! __store_cases {
         vec![$(Case {
             group: stringify!($group),
             behaviour: stringify!($behaviour),
-            run: |harness, _| Box::pin($crate::$group::$behaviour::<$harness>(harness)),
+            run: |harness, _| Box::pin($crate::$group::$behaviour(harness)),
         }),+]
     };
     ($harness:ty, $group:ident(lab): $($behaviour:ident)+) => {

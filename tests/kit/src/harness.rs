@@ -36,6 +36,36 @@ pub trait Harness: Default + MaybeSend + MaybeSync + 'static {
     }
 }
 
+/// A [`Harness`] as behaviours see it, whatever its type: they are compiled once and not for each store.
+#[cfg_attr(not(synctable_single_threaded), async_trait)]
+#[cfg_attr(synctable_single_threaded, async_trait(?Send))]
+pub trait Place: MaybeSend + MaybeSync {
+    /// As [`Harness::open`].
+    async fn open(&self) -> Result<Arc<dyn LocalStore>, StoreError>;
+
+    /// As [`Harness::reopen`].
+    async fn reopen(&self) -> Result<Arc<dyn LocalStore>, StoreError>;
+
+    /// A new, empty place of the same kind.
+    fn another(&self) -> Box<dyn Place>;
+}
+
+#[cfg_attr(not(synctable_single_threaded), async_trait)]
+#[cfg_attr(synctable_single_threaded, async_trait(?Send))]
+impl<H: Harness> Place for H {
+    async fn open(&self) -> Result<Arc<dyn LocalStore>, StoreError> {
+        Harness::open(self).await
+    }
+
+    async fn reopen(&self) -> Result<Arc<dyn LocalStore>, StoreError> {
+        Harness::reopen(self).await
+    }
+
+    fn another(&self) -> Box<dyn Place> {
+        Box::new(H::default())
+    }
+}
+
 /// A store that lives in a folder: `InFolder<Self>` is its [`Harness`], with a temporary folder for each place.
 ///
 /// ```

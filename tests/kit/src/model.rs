@@ -16,13 +16,13 @@ use synctable_core::store::{
 use synctable_core::{Record, RecordId, Schema, TableName, TableSchema};
 
 use crate::fixture::{declare, store_of, table};
-use crate::{Harness, arb, compare_query, for_all};
+use crate::{Place, arb, compare_query, for_all};
 
 /// Batches of checks and writes on two tables, declarations, gets and queries, in any sequence: after each step
 /// the store holds what plain maps hold.
-pub async fn random_histories_match_a_map<H: Harness>(_: &H) {
+pub async fn random_histories_match_a_map(harness: &dyn Place) {
     for_all(40, history(), async |history: History| {
-        let harness = H::default();
+        let harness = harness.another();
         let store = harness.open().await.map_err(|error| error.to_string())?;
         let mut model = Model::default();
         model.define(&*store, &history.first).await?;
@@ -38,7 +38,7 @@ pub async fn random_histories_match_a_map<H: Harness>(_: &H) {
 }
 
 /// Random records under a random schema, and random queries over them.
-pub async fn random_queries_match_the_reference<H: Harness>(_: &H) {
+pub async fn random_queries_match_the_reference(harness: &dyn Place) {
     let case = arb::schema().prop_flat_map(|schema| {
         let queries = proptest::collection::vec(arb::query(&schema), 8);
         let records = arb::records(&schema, 12)
@@ -47,8 +47,8 @@ pub async fn random_queries_match_the_reference<H: Harness>(_: &H) {
     });
     for_all(60, case, async |(schema, records, queries)| {
         let todo = table("todo");
-        let harness = H::default();
-        let store = store_of(&harness, &declare(&todo, schema.clone())).await;
+        let harness = harness.another();
+        let store = store_of(&*harness, &declare(&todo, schema.clone())).await;
         let records: Vec<Record> = records.into_iter().map(|Shown(record)| record).collect();
         let batch = records.iter().fold(WriteBatch::new(), |batch, record| {
             batch.put(&todo, record.clone())

@@ -9,20 +9,20 @@ use synctable_core::store::{
 };
 use synctable_core::{FieldType, Record, RecordId, TableName, TableSchema};
 
-use crate::Harness;
+use crate::Place;
 use crate::compare_query;
 use crate::fixture::{
     Store, assert_holds, commit, declare, id, put, record, store_of, store_with, table,
 };
 
-async fn reopen<H: Harness>(harness: &H, store: Store) -> Store {
+async fn reopen(harness: &dyn Place, store: Store) -> Store {
     store.close().await.expect("the store closes");
     drop(store);
     harness.reopen().await.expect("the store opens again")
 }
 
 /// All records are there, whatever the durability of their batch, and none that was removed.
-pub async fn reopened_store_has_every_record<H: Harness>(harness: &H) {
+pub async fn reopened_store_has_every_record(harness: &dyn Place) {
     let (todo, system) = (table("todo"), TableName::system("__operations"));
     let mut store = store_with(harness, &[&todo, &system]).await;
     let operation =
@@ -61,7 +61,7 @@ pub async fn reopened_store_has_every_record<H: Harness>(harness: &H) {
 }
 
 /// Declarations are in force without being made again.
-pub async fn reopened_store_has_every_declaration<H: Harness>(harness: &H) {
+pub async fn reopened_store_has_every_declaration(harness: &dyn Place) {
     let (movies, books) = (table("movies"), table("books"));
     let words = ["PG", "G"].map(str::to_owned).to_vec();
     let declared = TableSchema::new()
@@ -103,7 +103,7 @@ pub async fn reopened_store_has_every_declaration<H: Harness>(harness: &H) {
 }
 
 /// A cursor that was kept goes on where it stood.
-pub async fn cursor_outlives_the_store<H: Harness>(harness: &H) {
+pub async fn cursor_outlives_the_store(harness: &dyn Place) {
     let todo = table("todo");
     let store = store_with(harness, &[&todo]).await;
     let records: Vec<Record> = (0..9)
@@ -121,7 +121,7 @@ pub async fn cursor_outlives_the_store<H: Harness>(harness: &H) {
 }
 
 /// What is written after opening again never has a revision from before: a check that was planned then does not hold for it.
-pub async fn another_opening_gives_other_revisions<H: Harness>(harness: &H) {
+pub async fn another_opening_gives_other_revisions(harness: &dyn Place) {
     let todo = table("todo");
     let mut store = store_with(harness, &[&todo]).await;
     let a = record(r#"{"id":"a","n":1}"#);
@@ -140,7 +140,7 @@ pub async fn another_opening_gives_other_revisions<H: Harness>(harness: &H) {
 }
 
 /// After `close` every call says so.
-pub async fn closed_store_refuses_every_call<H: Harness>(harness: &H) {
+pub async fn closed_store_refuses_every_call(harness: &dyn Place) {
     let todo = table("todo");
     let store = store_with(harness, &[&todo]).await;
     let here = store.position().await.expect("position answers");
@@ -168,7 +168,7 @@ pub async fn closed_store_refuses_every_call<H: Harness>(harness: &H) {
 }
 
 /// A position of an earlier opening is not known, or everything since is named; no check passes over what happened since.
-pub async fn another_opening_passes_over_no_change<H: Harness>(harness: &H) {
+pub async fn another_opening_passes_over_no_change(harness: &dyn Place) {
     let todo = table("todo");
     let me = Author::random();
     let store = store_with(harness, &[&todo]).await;

@@ -6,7 +6,7 @@ use synctable_core::query::odata::parse_filter;
 use synctable_core::query::{Query, check_fields};
 use synctable_core::{FieldType, Record, TableSchema};
 
-use crate::Harness;
+use crate::Place;
 use crate::fixture::{declare, put, store_of, table};
 
 /// One line: a row of the table, or a filter and what the server says of it.
@@ -134,7 +134,7 @@ fn lines() -> Vec<Line<'static>> {
 }
 
 /// Filters find what they find at a genuine server, but where we say why not.
-pub async fn filters_find_what_the_toolkit_finds<H: Harness>(harness: &H) {
+pub async fn filters_find_what_the_toolkit_finds(harness: &dyn Place) {
     let name = table("answers");
     let schema = toolkit_schema();
     let store = store_of(harness, &declare(&name, schema.clone())).await;

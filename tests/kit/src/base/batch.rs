@@ -3,11 +3,11 @@
 use synctable_core::store::{Durability, Expect, WriteBatch};
 use synctable_core::{Record, SystemProperties, Timestamp, Version};
 
-use crate::Harness;
+use crate::Place;
 use crate::fixture::{assert_holds, commit, id, put, record, refused, store_with, table};
 
 /// One check that does not hold, and nothing of the batch is done, in no table.
-pub async fn failing_check_undoes_the_whole_batch<H: Harness>(harness: &H) {
+pub async fn failing_check_undoes_the_whole_batch(harness: &dyn Place) {
     let (one, two) = (table("one"), table("two"));
     let store = store_with(harness, &[&one, &two]).await;
     let (a, b) = (record(r#"{"id":"a","n":1}"#), record(r#"{"id":"b","n":1}"#));
@@ -27,7 +27,7 @@ pub async fn failing_check_undoes_the_whole_batch<H: Harness>(harness: &H) {
 }
 
 /// `Absent` holds exactly if there is no such record in that table.
-pub async fn expect_absent_is_judged<H: Harness>(harness: &H) {
+pub async fn expect_absent_is_judged(harness: &dyn Place) {
     let (one, two) = (table("one"), table("two"));
     let store = store_with(harness, &[&one, &two]).await;
     let a = record(r#"{"id":"a"}"#);
@@ -50,7 +50,7 @@ pub async fn expect_absent_is_judged<H: Harness>(harness: &H) {
 }
 
 /// `Present` holds exactly if there is such a record in that table.
-pub async fn expect_present_is_judged<H: Harness>(harness: &H) {
+pub async fn expect_present_is_judged(harness: &dyn Place) {
     let (one, two) = (table("one"), table("two"));
     let store = store_with(harness, &[&one, &two]).await;
     let present = |table| {
@@ -68,7 +68,7 @@ pub async fn expect_present_is_judged<H: Harness>(harness: &H) {
 }
 
 /// `Same` compares the text of the members and every system property.
-pub async fn expect_same_is_judged_on_text_and_system_properties<H: Harness>(harness: &H) {
+pub async fn expect_same_is_judged_on_text_and_system_properties(harness: &dyn Place) {
     let one = table("one");
     let store = store_with(harness, &[&one]).await;
     let time = |text: &str| text.parse::<Timestamp>().ok();
@@ -136,7 +136,7 @@ pub async fn expect_same_is_judged_on_text_and_system_properties<H: Harness>(har
 }
 
 /// All checks are judged first: the writes of the batch do not show in them.
-pub async fn checks_see_the_state_before_the_batch<H: Harness>(harness: &H) {
+pub async fn checks_see_the_state_before_the_batch(harness: &dyn Place) {
     let one = table("one");
     let store = store_with(harness, &[&one]).await;
     let (first, second) = (record(r#"{"id":"a","n":1}"#), record(r#"{"id":"a","n":2}"#));
@@ -159,7 +159,7 @@ pub async fn checks_see_the_state_before_the_batch<H: Harness>(harness: &H) {
 }
 
 /// A batch of checks alone is judged and writes nothing.
-pub async fn checks_alone_write_nothing<H: Harness>(harness: &H) {
+pub async fn checks_alone_write_nothing(harness: &dyn Place) {
     let one = table("one");
     let store = store_with(harness, &[&one]).await;
     let a = record(r#"{"id":"a"}"#);
@@ -175,7 +175,7 @@ pub async fn checks_alone_write_nothing<H: Harness>(harness: &H) {
 }
 
 /// A batch without checks and writes is fine.
-pub async fn empty_batch_is_taken<H: Harness>(harness: &H) {
+pub async fn empty_batch_is_taken(harness: &dyn Place) {
     let one = table("one");
     let store = store_with(harness, &[&one]).await;
     commit(&store, WriteBatch::new()).await;
@@ -184,7 +184,7 @@ pub async fn empty_batch_is_taken<H: Harness>(harness: &H) {
 }
 
 /// Durability says when a batch is safe from a power cut, not when it is seen.
-pub async fn eventual_batch_is_seen_at_once<H: Harness>(harness: &H) {
+pub async fn eventual_batch_is_seen_at_once(harness: &dyn Place) {
     let one = table("one");
     let store = store_with(harness, &[&one]).await;
     let mut expected = Vec::new();

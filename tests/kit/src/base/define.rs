@@ -4,12 +4,12 @@ use synctable_core::query::{Query, field};
 use synctable_core::store::{Expect, StoreError, StoreErrorKind, WriteBatch};
 use synctable_core::{FieldOptions, FieldType, Record, Schema, TableSchema};
 
-use crate::Harness;
+use crate::Place;
 use crate::compare_query;
 use crate::fixture::{assert_holds, commit, declare, id, put, record, store_of, store_with, table};
 
 /// Declaring the same again is fine and changes nothing.
-pub async fn define_twice_changes_nothing<H: Harness>(harness: &H) {
+pub async fn define_twice_changes_nothing(harness: &dyn Place) {
     let movies = table("movies");
     let declared = TableSchema::new()
         .with_field("year", FieldType::Integer)
@@ -27,7 +27,7 @@ pub async fn define_twice_changes_nothing<H: Harness>(harness: &H) {
 }
 
 /// A later declaration adds fields and indexes; records stay, and their members now have the declared kind.
-pub async fn define_adds_fields_and_keeps_records<H: Harness>(harness: &H) {
+pub async fn define_adds_fields_and_keeps_records(harness: &dyn Place) {
     let movies = table("movies");
     let first = TableSchema::new().with_field("title", FieldType::String);
     let store = store_of(harness, &declare(&movies, first)).await;
@@ -77,7 +77,7 @@ pub async fn define_adds_fields_and_keeps_records<H: Harness>(harness: &H) {
 }
 
 /// A field keeps its type; the whole declaration is refused, also its other tables.
-pub async fn define_refuses_another_type_and_changes_nothing<H: Harness>(harness: &H) {
+pub async fn define_refuses_another_type_and_changes_nothing(harness: &dyn Place) {
     let (movies, other) = (table("movies"), table("other"));
     let declared = TableSchema::new().with_field("year", FieldType::Integer);
     let store = store_of(harness, &declare(&movies, declared)).await;
@@ -96,7 +96,7 @@ pub async fn define_refuses_another_type_and_changes_nothing<H: Harness>(harness
 }
 
 /// An enum takes further words at its end, and no other change.
-pub async fn define_lets_an_enum_grow<H: Harness>(harness: &H) {
+pub async fn define_lets_an_enum_grow(harness: &dyn Place) {
     let movies = table("movies");
     let rating = |words: &[&str]| {
         let words = words.iter().map(|&word| word.to_owned()).collect();
@@ -130,7 +130,7 @@ pub async fn define_lets_an_enum_grow<H: Harness>(harness: &H) {
 
 /// Records that hold a word before it is declared are ordered by its place afterwards, and nothing is left of them under its text: neither
 /// where they are changed, nor where they are removed.
-pub async fn define_orders_words_that_records_hold_already<H: Harness>(harness: &H) {
+pub async fn define_orders_words_that_records_hold_already(harness: &dyn Place) {
     let movies = table("movies");
     let rating = |words: &[&str]| {
         let words = words.iter().map(|&word| word.to_owned()).collect();
@@ -189,7 +189,7 @@ pub async fn define_orders_words_that_records_hold_already<H: Harness>(harness: 
 }
 
 /// Tables that a declaration does not name stay.
-pub async fn define_leaves_other_tables_alone<H: Harness>(harness: &H) {
+pub async fn define_leaves_other_tables_alone(harness: &dyn Place) {
     let (movies, books) = (table("movies"), table("books"));
     let store = store_with(harness, &[&movies]).await;
     let kept = record(r#"{"id":"a"}"#);
@@ -203,7 +203,7 @@ pub async fn define_leaves_other_tables_alone<H: Harness>(harness: &H) {
 }
 
 /// A table that was never defined is an error in every call, and nothing is written.
-pub async fn unknown_tables_are_refused_in_every_call<H: Harness>(harness: &H) {
+pub async fn unknown_tables_are_refused_in_every_call(harness: &dyn Place) {
     let (known, unknown) = (table("known"), table("unknown"));
     let store = store_with(harness, &[&known]).await;
     let refused = |error: Option<StoreError>| {
@@ -236,7 +236,7 @@ pub async fn unknown_tables_are_refused_in_every_call<H: Harness>(harness: &H) {
 }
 
 /// The store says what was declared, table by table, as all calls of `define` add up.
-pub async fn schema_is_what_was_declared<H: Harness>(harness: &H) {
+pub async fn schema_is_what_was_declared(harness: &dyn Place) {
     let (movies, books) = (table("movies"), table("books"));
     let words = |words: &[&str]| FieldType::Enum(words.iter().map(|word| (*word).into()).collect());
     let first = TableSchema::new()

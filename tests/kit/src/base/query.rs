@@ -5,7 +5,7 @@ use synctable_core::query::{Field, Query, field};
 use synctable_core::store::{LocalStoreExt, Page, StoreErrorKind, WriteBatch};
 use synctable_core::{Date, FieldType, Record, TableName, TableSchema, Timestamp};
 
-use crate::Harness;
+use crate::Place;
 use crate::compare_query;
 use crate::fixture::{
     Store, assert_holds, commit, declare, id, put, record, store_of, store_with, table,
@@ -167,16 +167,16 @@ fn queries() -> Vec<Query> {
 }
 
 /// Filters, orders and windows over members that are not declared.
-pub async fn queries_answer_like_the_reference<H: Harness>(harness: &H) {
+pub async fn queries_answer_like_the_reference(harness: &dyn Place) {
     queries_answer(harness, TableSchema::new()).await;
 }
 
 /// Filters, orders and windows over declared and indexed fields, with values that do not fit their type.
-pub async fn queries_of_declared_fields_answer_like_the_reference<H: Harness>(harness: &H) {
+pub async fn queries_of_declared_fields_answer_like_the_reference(harness: &dyn Place) {
     queries_answer(harness, declared()).await;
 }
 
-async fn queries_answer<H: Harness>(harness: &H, schema: TableSchema) {
+async fn queries_answer(harness: &dyn Place, schema: TableSchema) {
     let (todo, other) = (table("todo"), table("other"));
     let tables = declare(&todo, schema.clone()).with_table(other.clone(), TableSchema::new());
     let store = store_of(harness, &tables).await;
@@ -196,7 +196,7 @@ async fn queries_answer<H: Harness>(harness: &H, schema: TableSchema) {
 }
 
 /// A filter that makes long texts out of short ones is refused before it takes the memory.
-pub async fn long_texts_are_refused<H: Harness>(harness: &H) {
+pub async fn long_texts_are_refused(harness: &dyn Place) {
     for schema in [TableSchema::new(), declared()] {
         let todo = table("todo");
         let store = store_of(harness, &declare(&todo, schema)).await;
@@ -243,7 +243,7 @@ pub async fn long_texts_are_refused<H: Harness>(harness: &H) {
 }
 
 /// A budget of steps counts what is judged for whoever asks: records that the query is not bound to cost it nothing.
-pub async fn only_granted_records_count_against_a_budget<H: Harness>(harness: &H) {
+pub async fn only_granted_records_count_against_a_budget(harness: &dyn Place) {
     for schema in [TableSchema::new(), declared()] {
         let todo = table("todo");
         let store = store_of(harness, &declare(&todo, schema)).await;
@@ -293,7 +293,7 @@ pub async fn only_granted_records_count_against_a_budget<H: Harness>(harness: &H
 }
 
 /// Following the pages gives every record once, in order, whatever the size of a page; without one it is 100.
-pub async fn pages_follow_each_other_without_gap<H: Harness>(harness: &H) {
+pub async fn pages_follow_each_other_without_gap(harness: &dyn Place) {
     let todo = table("todo");
     let store = store_with(harness, &[&todo]).await;
     let records: Vec<Record> = (0..250)
@@ -323,7 +323,7 @@ pub async fn pages_follow_each_other_without_gap<H: Harness>(harness: &H) {
 }
 
 /// A cursor is a position by value: records that come and go around it neither skip nor repeat others.
-pub async fn cursor_stays_good_when_records_come_and_go<H: Harness>(harness: &H) {
+pub async fn cursor_stays_good_when_records_come_and_go(harness: &dyn Place) {
     let todo = table("todo");
     let store = store_with(harness, &[&todo]).await;
     let of = |name: &str, n: i64| record(&format!(r#"{{"id":"{name}","n":{n}}}"#));
@@ -354,7 +354,7 @@ pub async fn cursor_stays_good_when_records_come_and_go<H: Harness>(harness: &H)
 }
 
 /// A cursor that does not fit the order of the query is an error, not a wrong page.
-pub async fn cursor_of_another_order_is_refused<H: Harness>(harness: &H) {
+pub async fn cursor_of_another_order_is_refused(harness: &dyn Place) {
     let todo = table("todo");
     let store = store_with(harness, &[&todo]).await;
     put(&store, &todo, &records()).await;
@@ -371,7 +371,7 @@ pub async fn cursor_of_another_order_is_refused<H: Harness>(harness: &H) {
 }
 
 /// A table without records has one page, and that is empty.
-pub async fn empty_table_has_one_empty_page<H: Harness>(harness: &H) {
+pub async fn empty_table_has_one_empty_page(harness: &dyn Place) {
     let todo = table("todo");
     let store = store_of(harness, &declare(&todo, declared())).await;
     for query in queries() {

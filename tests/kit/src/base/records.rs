@@ -6,13 +6,13 @@ use synctable_core::{
     FieldType, Record, RecordId, SystemProperties, TableName, TableSchema, Timestamp, Version,
 };
 
-use crate::Harness;
+use crate::Place;
 use crate::fixture::{
     Store, assert_holds, commit, declare, get, id, put, record, store_of, store_with, table,
 };
 
 /// The answer has one place for each id asked, also for missing ids and for ids asked twice.
-pub async fn get_answers_in_the_order_asked<H: Harness>(harness: &H) {
+pub async fn get_answers_in_the_order_asked(harness: &dyn Place) {
     let todo = table("todo");
     let store = store_with(harness, &[&todo]).await;
     let (a, b) = (record(r#"{"id":"a"}"#), record(r#"{"id":"b"}"#));
@@ -24,7 +24,7 @@ pub async fn get_answers_in_the_order_asked<H: Harness>(harness: &H) {
 }
 
 /// No number of ids is too many.
-pub async fn get_takes_many_ids<H: Harness>(harness: &H) {
+pub async fn get_takes_many_ids(harness: &dyn Place) {
     const COUNT: usize = 40_000;
     let todo = table("todo");
     let store = store_with(harness, &[&todo]).await;
@@ -38,7 +38,7 @@ pub async fn get_takes_many_ids<H: Harness>(harness: &H) {
 }
 
 /// A put of a stored id leaves nothing of the earlier record.
-pub async fn put_inserts_and_replaces_whole<H: Harness>(harness: &H) {
+pub async fn put_inserts_and_replaces_whole(harness: &dyn Place) {
     let todo = table("todo");
     let declared = TableSchema::new()
         .with_field("title", FieldType::String)
@@ -57,7 +57,7 @@ pub async fn put_inserts_and_replaces_whole<H: Harness>(harness: &H) {
 }
 
 /// A deleted record is gone; deleting a missing one is fine.
-pub async fn delete_removes_and_ignores_the_missing<H: Harness>(harness: &H) {
+pub async fn delete_removes_and_ignores_the_missing(harness: &dyn Place) {
     let todo = table("todo");
     let store = store_with(harness, &[&todo]).await;
     let (a, b) = (record(r#"{"id":"a"}"#), record(r#"{"id":"b"}"#));
@@ -77,7 +77,7 @@ pub async fn delete_removes_and_ignores_the_missing<H: Harness>(harness: &H) {
 }
 
 /// A clear removes every record of its table, and no other.
-pub async fn clear_empties_one_table<H: Harness>(harness: &H) {
+pub async fn clear_empties_one_table(harness: &dyn Place) {
     let (one, other) = (table("t"), table("t_"));
     let store = store_with(harness, &[&one, &other]).await;
     let records = many(250);
@@ -97,7 +97,7 @@ pub async fn clear_empties_one_table<H: Harness>(harness: &H) {
 }
 
 /// Writes are done in order: of several writes of one record the last one counts.
-pub async fn later_write_of_a_record_wins<H: Harness>(harness: &H) {
+pub async fn later_write_of_a_record_wins(harness: &dyn Place) {
     let todo = table("todo");
     let store = store_with(harness, &[&todo]).await;
     let (first, second) = (record(r#"{"id":"a","n":1}"#), record(r#"{"id":"a","n":2}"#));
@@ -164,14 +164,14 @@ const BODIES: [&str; 12] = [
 ];
 
 /// Without declared fields: names, order, spelling of numbers and texts are kept to the letter.
-pub async fn free_members_survive_exactly<H: Harness>(harness: &H) {
+pub async fn free_members_survive_exactly(harness: &dyn Place) {
     let todo = table("todo");
     let store = store_with(harness, &[&todo]).await;
     assert_survive(&store, &todo, &BODIES).await;
 }
 
 /// With declared fields the same holds, for values that fit their type and for others.
-pub async fn declared_members_survive_exactly<H: Harness>(harness: &H) {
+pub async fn declared_members_survive_exactly(harness: &dyn Place) {
     let todo = table("todo");
     let words = vec!["G".to_owned(), "R".to_owned()];
     let types = [
@@ -263,7 +263,7 @@ async fn assert_survive(store: &Store, table: &TableName, bodies: &[&str]) {
 }
 
 /// A megabyte of text, with and without escapes.
-pub async fn large_texts_survive<H: Harness>(harness: &H) {
+pub async fn large_texts_survive(harness: &dyn Place) {
     let todo = table("todo");
     let declared = TableSchema::new().with_field("title", FieldType::String);
     let store = store_of(harness, &declare(&todo, declared)).await;
@@ -279,7 +279,7 @@ pub async fn large_texts_survive<H: Harness>(harness: &H) {
 }
 
 /// Each system property with and without a value, to the last tick.
-pub async fn system_properties_survive_in_every_combination<H: Harness>(harness: &H) {
+pub async fn system_properties_survive_in_every_combination(harness: &dyn Place) {
     let todo = table("todo");
     let store = store_with(harness, &[&todo]).await;
     let versions = [
@@ -320,7 +320,7 @@ pub async fn system_properties_survive_in_every_combination<H: Harness>(harness:
 }
 
 /// One id in several tables, whose names begin alike, names several records.
-pub async fn tables_do_not_leak_into_each_other<H: Harness>(harness: &H) {
+pub async fn tables_do_not_leak_into_each_other(harness: &dyn Place) {
     let names = [
         "t", "t_", "t0", "tt", "__t", "t__", "__t_t", "order", "select",
     ]
@@ -343,7 +343,7 @@ pub async fn tables_do_not_leak_into_each_other<H: Harness>(harness: &H) {
 }
 
 /// Ids are compared by their bytes: case, blanks, wildcards, quotes and composed letters all count.
-pub async fn ids_are_exact<H: Harness>(harness: &H) {
+pub async fn ids_are_exact(harness: &dyn Place) {
     let todo = table("todo");
     let store = store_with(harness, &[&todo]).await;
     let mut ids = [
@@ -421,7 +421,7 @@ pub async fn ids_are_exact<H: Harness>(harness: &H) {
 }
 
 /// The engine's own tables are ordinary ones, with ids that may be long and hold any character.
-pub async fn system_tables_take_long_ids<H: Harness>(harness: &H) {
+pub async fn system_tables_take_long_ids(harness: &dyn Place) {
     let operations = TableName::system("__operations");
     let store = store_with(harness, &[&operations]).await;
     let long = "todo|é/\"+?\\`\u{0}".repeat(300);
@@ -445,7 +445,7 @@ pub async fn system_tables_take_long_ids<H: Harness>(harness: &H) {
 }
 
 /// A batch of some thousand writes and checks.
-pub async fn large_batches_are_taken<H: Harness>(harness: &H) {
+pub async fn large_batches_are_taken(harness: &dyn Place) {
     let todo = table("todo");
     let store = store_with(harness, &[&todo]).await;
     let records = many(5_000);

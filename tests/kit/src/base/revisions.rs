@@ -6,7 +6,7 @@ use synctable_core::query::{Query, field};
 use synctable_core::store::{Expect, LocalStoreExt, Revision, WriteBatch};
 use synctable_core::{FieldType, Record, RecordId, TableName, TableSchema};
 
-use crate::Harness;
+use crate::Place;
 use crate::fixture::{
     Store, all, assert_holds, commit, declare, get, id, put, record, refused, store_of, store_with,
     table,
@@ -31,7 +31,7 @@ fn at(table: &TableName, id: &RecordId, revision: Revision) -> WriteBatch {
 }
 
 /// `get` and `query`, with whatever filter, order and page, give a record the same revision, and reading gives it no other.
-pub async fn every_read_tells_the_revision<H: Harness>(harness: &H) {
+pub async fn every_read_tells_the_revision(harness: &dyn Place) {
     let one = table("one");
     let declared = TableSchema::new()
         .with_field("n", FieldType::Integer)
@@ -72,7 +72,7 @@ pub async fn every_read_tells_the_revision<H: Harness>(harness: &H) {
 
 /// Every write gives a record a revision that it never had: an update, one that changes nothing, an insert after a delete or a clear,
 /// several in one batch.
-pub async fn a_revision_is_never_given_twice<H: Harness>(harness: &H) {
+pub async fn a_revision_is_never_given_twice(harness: &dyn Place) {
     let one = table("one");
     let store = store_with(harness, &[&one]).await;
     let (a, other) = (record(r#"{"id":"a","n":1}"#), record(r#"{"id":"a","n":2}"#));
@@ -100,7 +100,7 @@ pub async fn a_revision_is_never_given_twice<H: Harness>(harness: &H) {
 
 /// `At` holds for what was read and for nothing else: not after an update, one that changes nothing, a way there and back, or a delete
 /// and an insert of the same; not in another table, nor for another record.
-pub async fn expect_at_is_judged<H: Harness>(harness: &H) {
+pub async fn expect_at_is_judged(harness: &dyn Place) {
     let (one, two) = (table("one"), table("two"));
     let store = store_with(harness, &[&one, &two]).await;
     let (a, other) = (record(r#"{"id":"a","n":1}"#), record(r#"{"id":"a","n":2}"#));
@@ -176,7 +176,7 @@ pub async fn expect_at_is_judged<H: Harness>(harness: &H) {
 }
 
 /// A refused batch moves no revision, and a check is judged on the state before the batch.
-pub async fn refused_batches_move_no_revision<H: Harness>(harness: &H) {
+pub async fn refused_batches_move_no_revision(harness: &dyn Place) {
     let one = table("one");
     let store = store_with(harness, &[&one]).await;
     let (a, b) = (record(r#"{"id":"a"}"#), record(r#"{"id":"b"}"#));

@@ -10,7 +10,7 @@ use synctable_core::{Error, ErrorKind};
 use super::TestServer;
 use super::device::Device;
 use super::identity::{HERE, pull, server};
-use crate::Harness;
+use crate::Place;
 
 /// The same store in the hands of an account.
 async fn as_account(device: &Device, account: &str) -> Device {
@@ -20,7 +20,7 @@ async fn as_account(device: &Device, account: &str) -> Device {
 
 /// History 20. Ada is signed out and Bob in while her push runs: nothing of hers goes out with his token, and his device neither
 /// shows her rows nor sends what she left, until he says what is to become of it.
-pub async fn history_20_ada_is_signed_out_while_her_push_runs<H: Harness>(harness: &H) {
+pub async fn history_20_ada_is_signed_out_while_her_push_runs(harness: &dyn Place) {
     let server = server(HERE, None);
     server.sign_in("ada");
     let ada = Device::built(harness, &server, |builder| builder.account("ada")).await;
@@ -71,7 +71,7 @@ pub async fn history_20_ada_is_signed_out_while_her_push_runs<H: Harness>(harnes
 }
 
 /// While another context pushes, the store is not given away under it.
-pub async fn nothing_is_given_away_under_a_push<H: Harness>(harness: &H) {
+pub async fn nothing_is_given_away_under_a_push(harness: &dyn Place) {
     let server = server(HERE, Some("x"));
     let ada = Device::built(harness, &server, |builder| builder.account("ada")).await;
     server.set("a", 1);
@@ -113,7 +113,7 @@ async fn refuses_changes(device: &Device) {
 }
 
 /// Changes of a context that names an account go into the queue of that account alone, whenever the store is given away.
-pub async fn changes_of_another_account_are_refused<H: Harness>(harness: &H) {
+pub async fn changes_of_another_account_are_refused(harness: &dyn Place) {
     let device = Device::new(harness, &TestServer::new()).await;
     device.server.set("a", 1);
     device.pull().await;
@@ -159,7 +159,7 @@ async fn both_refuse_the_account(device: &Device) {
 }
 
 /// An account gets another name: with `Keep` the data stays, the queue too, and pulls go on where they were.
-pub async fn an_account_may_get_another_name<H: Harness>(harness: &H) {
+pub async fn an_account_may_get_another_name(harness: &dyn Place) {
     let device = Device::new(harness, &TestServer::new()).await;
     device.server.set("a", 1);
     device.pull().await;
@@ -180,7 +180,7 @@ pub async fn an_account_may_get_another_name<H: Harness>(harness: &H) {
 }
 
 /// A store without an account takes one over while nothing is queued; a context that names none works for the store's.
-pub async fn a_name_is_adopted_while_nothing_waits<H: Harness>(harness: &H) {
+pub async fn a_name_is_adopted_while_nothing_waits(harness: &dyn Place) {
     let device = Device::new(harness, &TestServer::new()).await;
     device.server.sign_in("ada");
     device.server.set("a", 1);

@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 
 use super::TestServer;
 use super::device::{Device, number, todo};
-use crate::Harness;
+use crate::Place;
 use crate::fixture::record;
 use crate::threads::InABox;
 
@@ -97,7 +97,7 @@ impl Clock for Watch {
 }
 
 /// A device whose application is asked, with a record that both sides changed: 2 here, 9 at the server.
-async fn in_conflict(harness: &impl Harness) -> (Device, Arc<Asks>, Watch) {
+async fn in_conflict(harness: &dyn Place) -> (Device, Arc<Asks>, Watch) {
     let (asks, watch) = (Asks::new(), Watch::default());
     let (policy, clock) = (
         ConflictPolicy::Custom(Arc::clone(&asks) as _),
@@ -129,7 +129,7 @@ async fn waits<F: Future + Unpin>(future: &mut F, asks: &Asks, questions: usize)
 }
 
 /// History 21. A person decides for 61 s, longer than any lease lasts, while a pull brings a newer row: they are asked again, about that row.
-pub async fn history_21_a_newer_row_is_asked_about_again<H: Harness>(harness: &H) {
+pub async fn history_21_a_newer_row_is_asked_about_again(harness: &dyn Place) {
     let (device, asks, watch) = in_conflict(harness).await;
     let app = device.clone();
     let shown = Arc::new(Mutex::new(Vec::new()));
@@ -159,7 +159,7 @@ pub async fn history_21_a_newer_row_is_asked_about_again<H: Harness>(harness: &H
 }
 
 /// The same with an edit here while the person decides: what they decided about is not there any more.
-pub async fn an_edit_while_it_is_decided_is_asked_about<H: Harness>(harness: &H) {
+pub async fn an_edit_while_it_is_decided_is_asked_about(harness: &dyn Place) {
     let (device, asks, _) = in_conflict(harness).await;
     let app = device.clone();
     asks.answered_by(move |question, here, _| {
@@ -180,7 +180,7 @@ pub async fn an_edit_while_it_is_decided_is_asked_about<H: Harness>(harness: &H)
 }
 
 /// History 22. A handler pulls its own table, pushes and edits: nothing stands still.
-pub async fn history_22_a_handler_uses_the_context<H: Harness>(harness: &H) {
+pub async fn history_22_a_handler_uses_the_context(harness: &dyn Place) {
     let (device, asks, _) = in_conflict(harness).await;
     let app = device.clone();
     asks.answered_by(move |_, _, _| {
@@ -200,7 +200,7 @@ pub async fn history_22_a_handler_uses_the_context<H: Harness>(harness: &H) {
 }
 
 /// History 23. The app pushes and pulls all the time while a person decides: there is one question.
-pub async fn history_23_one_question_at_a_time<H: Harness>(harness: &H) {
+pub async fn history_23_one_question_at_a_time(harness: &dyn Place) {
     let (device, asks, watch) = in_conflict(harness).await;
     let decided = Arc::new(Notify::new());
     let waiting = Arc::clone(&decided);
@@ -229,7 +229,7 @@ pub async fn history_23_one_question_at_a_time<H: Harness>(harness: &H) {
 }
 
 /// A program that ends while a person decides asks again at the next push; an answer "later" is one, and is not asked for again.
-pub async fn open_questions_are_asked_again_and_answers_are_not<H: Harness>(harness: &H) {
+pub async fn open_questions_are_asked_again_and_answers_are_not(harness: &dyn Place) {
     let (device, asks, _) = in_conflict(harness).await;
     asks.answered_by(|_, _, _| std::future::pending().in_a_box());
     let mut push = device.sync.push().into_future();

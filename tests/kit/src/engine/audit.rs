@@ -5,7 +5,7 @@ use synctable_core::sync::{AuditReport, DifferenceKind};
 
 use super::TestServer;
 use super::device::{Device, todo};
-use crate::Harness;
+use crate::Place;
 use crate::fixture::{assert_holds, record};
 
 async fn audit(device: &Device) -> AuditReport {
@@ -24,7 +24,7 @@ fn found(report: &AuditReport) -> Vec<(&str, DifferenceKind)> {
 }
 
 /// A device with rows `a` to `e` at a server that removes rows without a trace.
-async fn device<H: Harness>(harness: &H) -> Device {
+async fn device(harness: &dyn Place) -> Device {
     let server = TestServer::foreign();
     server.configure(|options| options.soft_delete = false);
     for (n, id) in ["a", "b", "c", "d", "e"].into_iter().enumerate() {
@@ -36,7 +36,7 @@ async fn device<H: Harness>(harness: &H) -> Device {
 }
 
 /// After a pull there is nothing to find, in as many requests as there are pages.
-pub async fn audit_of_an_equal_table_is_clean<H: Harness>(harness: &H) {
+pub async fn audit_of_an_equal_table_is_clean(harness: &dyn Place) {
     let device = device(harness).await;
     let report = audit(&device).await;
     assert!(report.is_clean(), "{report:?}");
@@ -45,7 +45,7 @@ pub async fn audit_of_an_equal_table_is_clean<H: Harness>(harness: &H) {
 }
 
 /// Rows that were removed for good, and rows that were never pulled.
-pub async fn audit_heals_what_a_pull_cannot_see<H: Harness>(harness: &H) {
+pub async fn audit_heals_what_a_pull_cannot_see(harness: &dyn Place) {
     let device = device(harness).await;
     let server = &device.server;
     server.drop_row("b");
@@ -73,7 +73,7 @@ pub async fn audit_heals_what_a_pull_cannot_see<H: Harness>(harness: &H) {
 }
 
 /// A row that the filter no longer describes is brought up to date all the same.
-pub async fn audit_heals_rows_that_left_the_filter<H: Harness>(harness: &H) {
+pub async fn audit_heals_rows_that_left_the_filter(harness: &dyn Place) {
     let device = device(harness).await;
     device.server.set("a", 9);
     device.server.drop_row("b");
@@ -89,7 +89,7 @@ pub async fn audit_heals_rows_that_left_the_filter<H: Harness>(harness: &H) {
 }
 
 /// The server's data is put back to an older state: rows follow, and later changes are pulled though their times are older.
-pub async fn audit_heals_a_restored_backup<H: Harness>(harness: &H) {
+pub async fn audit_heals_a_restored_backup(harness: &dyn Place) {
     let device = device(harness).await;
     let backup = TestServer::foreign();
     let day = 24 * 3_600_000;
@@ -107,7 +107,7 @@ pub async fn audit_heals_a_restored_backup<H: Harness>(harness: &H) {
 }
 
 /// Records with pending operations stay as they are, and so do those that nothing will send.
-pub async fn audit_leaves_local_changes_alone<H: Harness>(harness: &H) {
+pub async fn audit_leaves_local_changes_alone(harness: &dyn Place) {
     let device = device(harness).await;
     device.insert("mine", 1).await;
     let seq = device.only_seq().await;

@@ -11,14 +11,14 @@ use synctable_core::sync::{CancelToken, Purge, Resolution};
 use super::TestServer;
 use super::device::{Device, todo};
 use super::slow::{Dropped, Slow};
-use crate::Harness;
+use crate::Place;
 use crate::cancel::polled;
 
 /// A future that needs more polls than this is not followed further.
 const MOST_POLLS: usize = 400;
 
 /// A device whose store takes its time.
-async fn slow_device(place: &impl Harness, dropped: Dropped) -> (Device, Arc<Slow>) {
+async fn slow_device(place: &dyn Place, dropped: Dropped) -> (Device, Arc<Slow>) {
     let store = Slow::new(place.open().await.expect("the store opens"), dropped);
     let device = Device::over(Arc::clone(&store) as _, &TestServer::new(), |b| b).await;
     (device, store)
@@ -28,15 +28,16 @@ async fn slow_device(place: &impl Harness, dropped: Dropped) -> (Device, Arc<Slo
 /// edits the record: record and operation are both changed or both not, and what is pushed in the end is the edit.
 ///
 /// `operation` is what the queue holds if the change was made; without a `base` the record is new.
-async fn dropped_change<H: Harness>(
+async fn dropped_change(
+    harness: &dyn Place,
     base: Option<i64>,
     operation: &str,
     changed: Option<i64>,
     change: impl AsyncFn(&Device, &str),
 ) {
     for dropped in Dropped::ALL {
-        let place = H::default();
-        let (device, store) = slow_device(&place, dropped).await;
+        let place = harness.another();
+        let (device, store) = slow_device(&*place, dropped).await;
         for polls in 0..MOST_POLLS {
             let id = format!("r{polls}");
             if let Some(n) = base {
@@ -80,34 +81,34 @@ async fn dropped_change<H: Harness>(
 }
 
 /// An insert that is dropped is stored with its operation, or not at all, and the record can be edited as usual.
-pub async fn dropped_insert_is_whole_or_absent<H: Harness>(_: &H) {
-    dropped_change::<H>(None, "insert", Some(5), async |device, id| {
+pub async fn dropped_insert_is_whole_or_absent(harness: &dyn Place) {
+    dropped_change(harness, None, "insert", Some(5), async |device, id| {
         device.insert(id, 5).await;
     })
     .await;
 }
 
 /// As before with an update.
-pub async fn dropped_update_is_whole_or_absent<H: Harness>(_: &H) {
-    dropped_change::<H>(Some(1), "replace", Some(5), async |device, id| {
+pub async fn dropped_update_is_whole_or_absent(harness: &dyn Place) {
+    dropped_change(harness, Some(1), "replace", Some(5), async |device, id| {
         device.set(id, 5).await;
     })
     .await;
 }
 
 /// As before with a delete.
-pub async fn dropped_delete_is_whole_or_absent<H: Harness>(_: &H) {
-    dropped_change::<H>(Some(1), "delete", None, async |device, id| {
+pub async fn dropped_delete_is_whole_or_absent(harness: &dyn Place) {
+    dropped_change(harness, Some(1), "delete", None, async |device, id| {
         device.delete(id).await;
     })
     .await;
 }
 
 /// A transaction over several records that is dropped is stored whole or not at all.
-pub async fn dropped_transaction_is_whole_or_absent<H: Harness>(_: &H) {
+pub async fn dropped_transaction_is_whole_or_absent(harness: &dyn Place) {
     for dropped in Dropped::ALL {
-        let place = H::default();
-        let (device, store) = slow_device(&place, dropped).await;
+        let place = harness.another();
+        let (device, store) = slow_device(&*place, dropped).await;
         for polls in 0..MOST_POLLS {
             let ids = ["x", "y", "z"].map(|name| format!("{name}{polls}"));
             let mut transaction = device.sync.transaction();
@@ -137,10 +138,10 @@ pub async fn dropped_transaction_is_whole_or_absent<H: Harness>(_: &H) {
 
 /// An edit that was dropped may still be stored later, while a pull brings the record: both the edit and its operation
 /// are kept, or none.
-pub async fn edit_whose_commit_lands_late_is_not_overwritten<H: Harness>(_: &H) {
+pub async fn edit_whose_commit_lands_late_is_not_overwritten(harness: &dyn Place) {
     for dropped in Dropped::ALL {
-        let place = H::default();
-        let (device, store) = slow_device(&place, dropped).await;
+        let place = harness.another();
+        let (device, store) = slow_device(&*place, dropped).await;
         for polls in 0..MOST_POLLS {
             let id = format!("r{polls}");
             device.server.set(&id, 1);
@@ -173,10 +174,10 @@ pub async fn edit_whose_commit_lands_late_is_not_overwritten<H: Harness>(_: &H) 
 
 /// Inserts, replaces and deletes a record each and drops the push at its n-th poll, for every n; `next` is the device
 /// that goes on from there.
-async fn dropped_push<H: Harness>(next: impl AsyncFn(Device) -> Device) {
+async fn dropped_push(harness: &dyn Place, next: impl AsyncFn(Device) -> Device) {
     for dropped in Dropped::ALL {
-        let place = H::default();
-        let (mut device, store) = slow_device(&place, dropped).await;
+        let place = harness.another();
+        let (mut device, store) = slow_device(&*place, dropped).await;
         for polls in 0..MOST_POLLS {
             let ids = ["insert", "replace", "delete"].map(|kind| format!("{kind}{polls}"));
             device.server.set(&ids[1], 1);
@@ -210,13 +211,13 @@ async fn dropped_push<H: Harness>(next: impl AsyncFn(Device) -> Device) {
 }
 
 /// A push that is dropped anywhere, and another one: every operation has one effect, and both sides are equal.
-pub async fn dropped_push_then_another<H: Harness>(_: &H) {
-    dropped_push::<H>(async |device| device).await;
+pub async fn dropped_push_then_another(harness: &dyn Place) {
+    dropped_push(harness, async |device| device).await;
 }
 
 /// As before with an edit of each record in between, and a context that was opened anew as after a crash.
-pub async fn dropped_push_then_a_crash<H: Harness>(_: &H) {
-    dropped_push::<H>(async |device| {
+pub async fn dropped_push_then_a_crash(harness: &dyn Place) {
+    dropped_push(harness, async |device| {
         let next = device.again().await;
         next.is_sound().await;
         next
@@ -225,10 +226,10 @@ pub async fn dropped_push_then_a_crash<H: Harness>(_: &H) {
 }
 
 /// A pull that is dropped anywhere, and another one: both sides are equal, and the edit that waited still waits.
-pub async fn dropped_pull_then_another<H: Harness>(_: &H) {
+pub async fn dropped_pull_then_another(harness: &dyn Place) {
     for dropped in Dropped::ALL {
-        let place = H::default();
-        let (device, store) = slow_device(&place, dropped).await;
+        let place = harness.another();
+        let (device, store) = slow_device(&*place, dropped).await;
         device.server.configure(|options| options.page = 2);
         for number in 0..6 {
             device.server.set(&format!("r{number}"), 0);
@@ -264,10 +265,10 @@ pub async fn dropped_pull_then_another<H: Harness>(_: &H) {
 }
 
 /// A cancel, a discard, a retry or a resolution that is dropped anywhere is done or not done, and can be asked for again.
-pub async fn dropped_decisions_are_whole_or_absent<H: Harness>(_: &H) {
+pub async fn dropped_decisions_are_whole_or_absent(harness: &dyn Place) {
     for dropped in Dropped::ALL {
-        let place = H::default();
-        let (device, store) = slow_device(&place, dropped).await;
+        let place = harness.another();
+        let (device, store) = slow_device(&*place, dropped).await;
         for polls in 0..MOST_POLLS {
             let ids = ["cancel", "client", "server"].map(|kind| format!("{kind}{polls}"));
             for id in &ids {
@@ -315,10 +316,10 @@ pub async fn dropped_decisions_are_whole_or_absent<H: Harness>(_: &H) {
 }
 
 /// A purge that is dropped anywhere is done or not done.
-pub async fn dropped_purge_is_whole_or_absent<H: Harness>(_: &H) {
+pub async fn dropped_purge_is_whole_or_absent(harness: &dyn Place) {
     for dropped in Dropped::ALL {
-        let place = H::default();
-        let (device, store) = slow_device(&place, dropped).await;
+        let place = harness.another();
+        let (device, store) = slow_device(&*place, dropped).await;
         for polls in 0..MOST_POLLS {
             for number in 0..3 {
                 device.server.set(&format!("r{number}"), number);
@@ -345,7 +346,7 @@ pub async fn dropped_purge_is_whole_or_absent<H: Harness>(_: &H) {
 }
 
 /// A push that is cancelled by its token stops between any two requests; what it was about is found out by the next one.
-pub async fn cancelled_push_goes_on<H: Harness>(harness: &H) {
+pub async fn cancelled_push_goes_on(harness: &dyn Place) {
     let device = Device::new(harness, &TestServer::new()).await;
     for place in 0..5usize {
         for number in 0..5 {

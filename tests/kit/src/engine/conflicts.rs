@@ -15,7 +15,7 @@ use synctable_core::{Draft, Error, FieldType, TableSchema};
 use super::device::{Device, number, todo};
 use super::typed::assert_holds;
 use super::{Fault, TestServer};
-use crate::Harness;
+use crate::Place;
 use crate::fixture::{declare, record};
 
 /// The ways in which a device and someone else change the same record.
@@ -71,14 +71,15 @@ fn servers() -> [TestServer; 3] {
 }
 
 /// Every clash with every kind of server, each on a record of its own.
-async fn every_clash<H: Harness>(
+async fn every_clash(
+    harness: &dyn Place,
     policy: &ConflictPolicy,
     check: impl AsyncFn(&Device, Clash, &str),
 ) {
     for server in servers() {
         // A place of its own for each server.
-        let harness = H::default();
-        let device = Device::with(&harness, &server, policy.clone()).await;
+        let harness = harness.another();
+        let device = Device::with(&*harness, &server, policy.clone()).await;
         for clash in CLASHES {
             let id = format!("{clash:?}");
             clash.happens(&device, &id).await;
@@ -89,39 +90,47 @@ async fn every_clash<H: Harness>(
 }
 
 /// The server's side is taken over, and the local change is dropped.
-pub async fn server_wins_takes_the_servers_record<H: Harness>(_: &H) {
-    every_clash::<H>(&ConflictPolicy::ServerWins, async |device, clash, id| {
-        let report = device.push().await;
-        assert_eq!((report.conflicts, report.pending), (0, 0), "{clash:?}");
-        assert_eq!(
-            (device.n(id).await, device.server.n(id)),
-            (clash.server(), clash.server())
-        );
-        assert_eq!(device.server.effects(&todo(), id), 0);
-        device.is_in_sync().await;
-    })
+pub async fn server_wins_takes_the_servers_record(harness: &dyn Place) {
+    every_clash(
+        harness,
+        &ConflictPolicy::ServerWins,
+        async |device, clash, id| {
+            let report = device.push().await;
+            assert_eq!((report.conflicts, report.pending), (0, 0), "{clash:?}");
+            assert_eq!(
+                (device.n(id).await, device.server.n(id)),
+                (clash.server(), clash.server())
+            );
+            assert_eq!(device.server.effects(&todo(), id), 0);
+            device.is_in_sync().await;
+        },
+    )
     .await;
 }
 
 /// The local side is sent again, once, on the version that the server showed.
-pub async fn client_wins_sends_the_local_record<H: Harness>(_: &H) {
-    every_clash::<H>(&ConflictPolicy::ClientWins, async |device, clash, id| {
-        let report = device.push().await;
-        assert_eq!((report.conflicts, report.pending), (0, 0), "{clash:?}");
-        assert_eq!(
-            (device.n(id).await, device.server.n(id)),
-            (clash.local(), clash.local())
-        );
-        assert_eq!(device.server.effects(&todo(), id), 1, "{clash:?}");
-        device.is_in_sync().await;
-    })
+pub async fn client_wins_sends_the_local_record(harness: &dyn Place) {
+    every_clash(
+        harness,
+        &ConflictPolicy::ClientWins,
+        async |device, clash, id| {
+            let report = device.push().await;
+            assert_eq!((report.conflicts, report.pending), (0, 0), "{clash:?}");
+            assert_eq!(
+                (device.n(id).await, device.server.n(id)),
+                (clash.local(), clash.local())
+            );
+            assert_eq!(device.server.effects(&todo(), id), 1, "{clash:?}");
+            device.is_in_sync().await;
+        },
+    )
     .await;
 }
 
 /// Both sides are kept until they are resolved; each resolution ends the conflict, and the sides are equal after it.
-pub async fn parked_conflicts_are_resolved_later<H: Harness>(_: &H) {
+pub async fn parked_conflicts_are_resolved_later(harness: &dyn Place) {
     for choice in ["server", "client", "with"] {
-        every_clash::<H>(&ConflictPolicy::Park, async |device, clash, id| {
+        every_clash(harness, &ConflictPolicy::Park, async |device, clash, id| {
             let seq = device.push_to_conflict().await;
             assert_eq!(
                 (device.n(id).await, device.server.n(id)),
@@ -165,7 +174,7 @@ fn draft(json: &str) -> Draft {
 }
 
 /// Conflicts outlive the context, with everything that is needed to resolve them.
-pub async fn parked_conflicts_are_durable<H: Harness>(harness: &H) {
+pub async fn parked_conflicts_are_durable(harness: &dyn Place) {
     let server = TestServer::new();
     let device = Device::new(harness, &server).await;
     Clash::UpdateUpdate.happens(&device, "a").await;
@@ -192,7 +201,7 @@ pub async fn parked_conflicts_are_durable<H: Harness>(harness: &H) {
 }
 
 /// A parked record can be edited and deleted; the resolution takes what it is then.
-pub async fn parked_records_can_be_edited<H: Harness>(harness: &H) {
+pub async fn parked_records_can_be_edited(harness: &dyn Place) {
     let device = Device::new(harness, &TestServer::new()).await;
     for id in ["a", "b", "c"] {
         Clash::UpdateUpdate.happens(&device, id).await;
@@ -223,7 +232,7 @@ pub async fn parked_records_can_be_edited<H: Harness>(harness: &H) {
 }
 
 /// A pull keeps a parked record, and the server's newer row is what the resolution then meets.
-pub async fn pull_keeps_parked_records<H: Harness>(harness: &H) {
+pub async fn pull_keeps_parked_records(harness: &dyn Place) {
     let device = Device::new(harness, &TestServer::new()).await;
     Clash::UpdateUpdate.happens(&device, "a").await;
     Clash::UpdateUpdate.happens(&device, "b").await;
@@ -252,7 +261,7 @@ pub async fn pull_keeps_parked_records<H: Harness>(harness: &H) {
 }
 
 /// Client wins never overwrites what it was not shown: a third change in between is a conflict of its own.
-pub async fn client_wins_meets_a_third_writer<H: Harness>(harness: &H) {
+pub async fn client_wins_meets_a_third_writer(harness: &dyn Place) {
     let server = TestServer::new();
     let device = Device::with(harness, &server, ConflictPolicy::ClientWins).await;
     Clash::UpdateUpdate.happens(&device, "a").await;
@@ -273,7 +282,7 @@ pub async fn client_wins_meets_a_third_writer<H: Harness>(harness: &H) {
 }
 
 /// A server whose record changes before every attempt does not keep a push busy for ever: the conflict is parked.
-pub async fn rounds_are_bounded<H: Harness>(harness: &H) {
+pub async fn rounds_are_bounded(harness: &dyn Place) {
     let server = TestServer::new();
     let device = Device::with(harness, &server, ConflictPolicy::ClientWins).await;
     Clash::UpdateUpdate.happens(&device, "a").await;
@@ -292,7 +301,7 @@ pub async fn rounds_are_bounded<H: Harness>(harness: &H) {
 }
 
 /// Merging joins what both changed, and parks where it cannot.
-pub async fn merge_joins_both_sides<H: Harness>(harness: &H) {
+pub async fn merge_joins_both_sides(harness: &dyn Place) {
     let server = TestServer::new();
     let device = Device::with(harness, &server, ConflictPolicy::Merge).await;
     for id in ["a", "b"] {
@@ -334,7 +343,7 @@ pub async fn merge_joins_both_sides<H: Harness>(harness: &H) {
 }
 
 /// A parked conflict whose sides fit together can be merged later.
-pub async fn parked_conflicts_can_be_merged<H: Harness>(harness: &H) {
+pub async fn parked_conflicts_can_be_merged(harness: &dyn Place) {
     let device = Device::new(harness, &TestServer::new()).await;
     device
         .server
@@ -389,7 +398,7 @@ fn told(
 }
 
 /// A handler sees the record as it was, as it is here and as it is at the server, and may give another.
-pub async fn handlers_see_all_sides<H: Harness>(harness: &H) {
+pub async fn handlers_see_all_sides(harness: &dyn Place) {
     let (handler, policy) = told(|_| Ok(ConflictDecision::With(record(r#"{"id":"other","n":7}"#))));
     let device = Device::with(harness, &TestServer::new(), policy).await;
     Clash::UpdateUpdate.happens(&device, "a").await;
@@ -427,7 +436,7 @@ pub async fn handlers_see_all_sides<H: Harness>(harness: &H) {
 }
 
 /// A handler that fails, panics, or gives a record that does not fit parks the conflict, and others go on.
-pub async fn failing_handlers_park<H: Harness>(harness: &H) {
+pub async fn failing_handlers_park(harness: &dyn Place) {
     let (handler, policy) = told(|conflict| match conflict.operation.id.as_str() {
         "fails" => Err("no idea\nat all".into()),
         "panics" => panic!("planted"),
@@ -472,7 +481,7 @@ pub async fn failing_handlers_park<H: Harness>(harness: &H) {
 }
 
 /// What is edited while the conflict is met is what the decision is about.
-pub async fn edits_during_a_decision_count<H: Harness>(harness: &H) {
+pub async fn edits_during_a_decision_count(harness: &dyn Place) {
     let (handler, policy) = told(|conflict| {
         let n = conflict.local.as_ref().map(number).unwrap_or_default() + 100;
         Ok(ConflictDecision::With(record(&format!(
@@ -495,7 +504,7 @@ pub async fn edits_during_a_decision_count<H: Harness>(harness: &H) {
 }
 
 /// A conflict that is parked while its record is edited keeps the edit.
-pub async fn edits_during_parking_are_kept<H: Harness>(harness: &H) {
+pub async fn edits_during_parking_are_kept(harness: &dyn Place) {
     let device = Device::new(harness, &TestServer::new()).await;
     Clash::UpdateUpdate.happens(&device, "a").await;
     let app = device.clone();
@@ -509,10 +518,10 @@ pub async fn edits_during_parking_are_kept<H: Harness>(harness: &H) {
 }
 
 /// Both delete the same record: done.
-pub async fn delete_of_a_deleted_record_is_done<H: Harness>(_: &H) {
+pub async fn delete_of_a_deleted_record_is_done(harness: &dyn Place) {
     for server in servers() {
-        let place = H::default();
-        let device = Device::new(&place, &server).await;
+        let place = harness.another();
+        let device = Device::new(&*place, &server).await;
         server.set("a", 1);
         device.pull().await;
         device.delete("a").await;
@@ -524,7 +533,7 @@ pub async fn delete_of_a_deleted_record_is_done<H: Harness>(_: &H) {
 }
 
 /// A record that was deleted and is inserted anew goes over the tombstone, whoever left it; an application can ask to be asked.
-pub async fn inserts_over_tombstones<H: Harness>(harness: &H) {
+pub async fn inserts_over_tombstones(harness: &dyn Place) {
     let device = Device::new(harness, &TestServer::new()).await;
     device.server.set("a", 1);
     device.server.set("b", 1);
@@ -561,7 +570,7 @@ pub async fn inserts_over_tombstones<H: Harness>(harness: &H) {
 }
 
 /// A parked conflict says what the server said, and with which status.
-pub async fn a_parked_conflict_has_the_words_of_the_server<H: Harness>(harness: &H) {
+pub async fn a_parked_conflict_has_the_words_of_the_server(harness: &dyn Place) {
     let device = Device::new(harness, &TestServer::new()).await;
     device.insert("a", 1).await;
     device.server.set("a", 9);

@@ -7,7 +7,7 @@ use synctable_core::{Error, FieldOptions, FieldType, MergeRule, SchemaError, Tab
 
 use super::device::{Device, todo};
 use super::{Fault, TestServer};
-use crate::Harness;
+use crate::Place;
 use crate::fixture::{declare, record};
 
 fn declared() -> TableSchema {
@@ -22,7 +22,7 @@ fn declared() -> TableSchema {
         )
 }
 
-async fn device<H: Harness>(harness: &H, server: &TestServer, table: TableSchema) -> Device {
+async fn device(harness: &dyn Place, server: &TestServer, table: TableSchema) -> Device {
     let schema = declare(&todo(), table);
     Device::built(harness, server, |builder| {
         builder.schema(schema).conflicts(ConflictPolicy::Merge)
@@ -45,7 +45,7 @@ async fn found(device: &Device) -> Vec<Value> {
 }
 
 /// What is new or replaced has the default of what it leaves out, here and at the server; an update adds nothing.
-pub async fn defaults_fill_what_is_new_or_replaced<H: Harness>(harness: &H) {
+pub async fn defaults_fill_what_is_new_or_replaced(harness: &dyn Place) {
     let server = TestServer::new();
     server.put(&todo(), &record(r#"{"id":"old","n":1,"title":"t"}"#));
     let device = device(harness, &server, declared()).await;
@@ -85,7 +85,7 @@ pub async fn defaults_fill_what_is_new_or_replaced<H: Harness>(harness: &H) {
 }
 
 /// Only what a change touches is judged.
-pub async fn required_values_and_lengths_are_judged<H: Harness>(harness: &H) {
+pub async fn required_values_and_lengths_are_judged(harness: &dyn Place) {
     let server = TestServer::new();
     server.put(&todo(), &record(r#"{"id":"long","n":1,"title":"123456"}"#));
     server.put(&todo(), &record(r#"{"id":"none","n":1}"#));
@@ -130,7 +130,7 @@ pub async fn required_values_and_lengths_are_judged<H: Harness>(harness: &H) {
 }
 
 /// A server that keeps nothing of a default has the insert all the same.
-pub async fn a_default_that_the_server_leaves_out_is_no_conflict<H: Harness>(harness: &H) {
+pub async fn a_default_that_the_server_leaves_out_is_no_conflict(harness: &dyn Place) {
     let server = TestServer::new();
     let device = device(harness, &server, declared()).await;
     let new = json!({"id": "a", "n": 1, "title": "t"});
@@ -146,7 +146,7 @@ pub async fn a_default_that_the_server_leaves_out_is_no_conflict<H: Harness>(har
 }
 
 /// To write a default into a record that lacks it is no change; from there on both sides count.
-pub async fn merges_take_a_missing_member_for_its_default<H: Harness>(harness: &H) {
+pub async fn merges_take_a_missing_member_for_its_default(harness: &dyn Place) {
     for (ours, theirs, merged) in [
         (json!({"rank": 5, "n": 2}), r#","rank":6"#, 6),
         (json!({"rank": 7}), r#","rank":5"#, 7),
@@ -155,8 +155,8 @@ pub async fn merges_take_a_missing_member_for_its_default<H: Harness>(harness: &
         let server = TestServer::new();
         server.put(&todo(), &record(r#"{"id":"a","n":1,"title":"t"}"#));
         let table = declared().with_merge("rank", MergeRule::Counter);
-        let place = H::default();
-        let device = device(&place, &server, table).await;
+        let place = harness.another();
+        let device = device(&*place, &server, table).await;
         device.pull().await;
         device.todo.update("a", &ours).await.expect("it is there");
         let row = format!(r#"{{"id":"a","n":1,"title":"u"{theirs}}}"#);

@@ -7,7 +7,7 @@ use synctable_core::{Clock, Timestamp};
 
 use super::device::{Device, todo};
 use super::{Fault, TestServer};
-use crate::Harness;
+use crate::Place;
 use crate::fixture::table;
 
 fn fails_where(server: &TestServer, prefix: &'static str, fault: Fault) {
@@ -25,7 +25,7 @@ async fn operation(device: &Device, id: &str) -> Operation {
 
 /// Five records with an impossible value (a bare 500) ahead of nine good ones: the nine arrive in the first push, and the five
 /// are refused after three pushes in which something was done.
-pub async fn history_1_five_impossible_records<H: Harness>(harness: &H) {
+pub async fn history_1_five_impossible_records(harness: &dyn Place) {
     let device = Device::new(harness, &TestServer::new()).await;
     fails_where(&device.server, "bad", Fault::Failure);
     for n in 0..5 {
@@ -52,10 +52,10 @@ pub async fn history_1_five_impossible_records<H: Harness>(harness: &H) {
 }
 
 /// Three hundred records of a table that this user may not write ahead of another table: that one arrives in the first push.
-pub async fn history_2_a_forbidden_table<H: Harness>(_: &H) {
+pub async fn history_2_a_forbidden_table(harness: &dyn Place) {
     for reads_too in [false, true] {
-        let place = H::default();
-        let device = Device::new(&place, &TestServer::new()).await;
+        let place = harness.another();
+        let device = Device::new(&*place, &TestServer::new()).await;
         device
             .server
             .fail(|table, _| (table.as_str() == "secret").then_some(Fault::Forbidden));
@@ -78,10 +78,10 @@ pub async fn history_2_a_forbidden_table<H: Harness>(_: &H) {
 
 /// While a server is deployed an order and its first lines fail. In the next push the order and all lines arrive, in order, though the
 /// server takes no line without its order.
-pub async fn history_3_lines_wait_for_their_order<H: Harness>(_: &H) {
+pub async fn history_3_lines_wait_for_their_order(harness: &dyn Place) {
     for without_order in [400, 409, 500] {
-        let place = H::default();
-        let device = Device::new(&place, &TestServer::new()).await;
+        let place = harness.another();
+        let device = Device::new(&*place, &TestServer::new()).await;
         let lines = device.sync.table::<Value>("lines").expect("a name");
         device.insert("order", 1).await;
         for n in 1..=2 {
@@ -130,7 +130,7 @@ pub async fn history_3_lines_wait_for_their_order<H: Harness>(_: &H) {
 }
 
 /// The token expires after 40 of 100: nothing is refused, and the user has to sign in.
-pub async fn history_4_a_token_that_expires<H: Harness>(harness: &H) {
+pub async fn history_4_a_token_that_expires(harness: &dyn Place) {
     let device = Device::new(harness, &TestServer::new()).await;
     for n in 0..100 {
         device.insert(&format!("r{n:02}"), 1).await;
@@ -151,7 +151,7 @@ pub async fn history_4_a_token_that_expires<H: Harness>(harness: &H) {
 }
 
 /// A row that is not this user's is answered with 401: no new token is asked for, the others arrive, and in the end it is refused.
-pub async fn one_foreign_row_asks_for_no_new_token<H: Harness>(harness: &H) {
+pub async fn one_foreign_row_asks_for_no_new_token(harness: &dyn Place) {
     let device = Device::new(harness, &TestServer::new()).await;
     fails_where(&device.server, "foreign", Fault::Unauthorized);
     device.insert("mine", 1).await;
@@ -183,7 +183,7 @@ impl Clock for Watch {
 }
 
 /// A photo that always times out delays neither the pulls, nor a later conflict behind it for more than one push.
-pub async fn history_5_a_photo_that_never_arrives<H: Harness>(harness: &H) {
+pub async fn history_5_a_photo_that_never_arrives(harness: &dyn Place) {
     let watch = Watch::default();
     let clock = watch.clone();
     let device = Device::built(harness, &TestServer::new(), |b| b.clock(clock)).await;
@@ -229,7 +229,7 @@ pub async fn history_5_a_photo_that_never_arrives<H: Harness>(harness: &H) {
 }
 
 /// The controller of a table is missing for five minutes, so that each record is "not found": twenty deletes stay queued.
-pub async fn history_14_a_table_that_is_not_there<H: Harness>(harness: &H) {
+pub async fn history_14_a_table_that_is_not_there(harness: &dyn Place) {
     let device = Device::new(harness, &TestServer::new()).await;
     let others = device.sync.table::<Value>("others").expect("a name");
     for n in 0..20 {
@@ -251,7 +251,7 @@ pub async fn history_14_a_table_that_is_not_there<H: Harness>(harness: &H) {
 }
 
 /// A server that answers one record with the same failure each time: the others arrive, and pulls of every table go on.
-pub async fn one_failing_record_holds_up_nothing<H: Harness>(_: &H) {
+pub async fn one_failing_record_holds_up_nothing(harness: &dyn Place) {
     let faults = [
         Fault::Forbidden,
         Fault::Unauthorized,
@@ -264,8 +264,8 @@ pub async fn one_failing_record_holds_up_nothing<H: Harness>(_: &H) {
         Fault::BadAnswer,
     ];
     for fault in faults {
-        let place = H::default();
-        let device = Device::new(&place, &TestServer::new()).await;
+        let place = harness.another();
+        let device = Device::new(&*place, &TestServer::new()).await;
         fails_where(&device.server, "bad", fault);
         device.server.set("theirs", 7);
         device.insert("bad", 1).await;
@@ -283,16 +283,16 @@ pub async fn one_failing_record_holds_up_nothing<H: Harness>(_: &H) {
 }
 
 /// A 409 for a unique or a foreign key is the server's word about this record: it is refused with that word, whatever the policy is.
-pub async fn a_rule_of_the_table_is_no_conflict_of_versions<H: Harness>(_: &H) {
+pub async fn a_rule_of_the_table_is_no_conflict_of_versions(harness: &dyn Place) {
     let policies = [
         ConflictPolicy::Park,
         ConflictPolicy::ClientWins,
         ConflictPolicy::ServerWins,
     ];
     for policy in policies {
-        let place = H::default();
+        let place = harness.another();
         let server = TestServer::new();
-        let device = Device::with(&place, &server, policy).await;
+        let device = Device::with(&*place, &server, policy).await;
         server.set("old", 1);
         server.set("gone", 1);
         device.pull().await;
@@ -326,7 +326,7 @@ pub async fn a_rule_of_the_table_is_no_conflict_of_versions<H: Harness>(_: &H) {
 }
 
 /// A 412 whose row has the version that was sent comes from a replica that lags: it is no conflict.
-pub async fn a_row_that_lags_is_read_again<H: Harness>(harness: &H) {
+pub async fn a_row_that_lags_is_read_again(harness: &dyn Place) {
     let device = Device::new(harness, &TestServer::new()).await;
     device.server.set("a", 1);
     device.pull().await;
@@ -341,7 +341,7 @@ pub async fn a_row_that_lags_is_read_again<H: Harness>(harness: &H) {
 }
 
 /// A server that asks for time is given it, by the device's own pushes, too; but not by one that somebody asks for.
-pub async fn waits_that_the_server_asks_for_are_kept<H: Harness>(harness: &H) {
+pub async fn waits_that_the_server_asks_for_are_kept(harness: &dyn Place) {
     let watch = Watch::default();
     let clock = watch.clone();
     let device = Device::built(harness, &TestServer::new(), |b| b.clock(clock)).await;
@@ -360,7 +360,7 @@ pub async fn waits_that_the_server_asks_for_are_kept<H: Harness>(harness: &H) {
 }
 
 /// Two tables at whose every record the server fails, ahead of a third.
-pub async fn two_failing_tables_do_not_hold_up_a_third<H: Harness>(harness: &H) {
+pub async fn two_failing_tables_do_not_hold_up_a_third(harness: &dyn Place) {
     let device = Device::new(harness, &TestServer::new()).await;
     device
         .server
@@ -379,7 +379,7 @@ pub async fn two_failing_tables_do_not_hold_up_a_third<H: Harness>(harness: &H) 
 }
 
 /// A record that is refused behind one that is aside waits for it in three pushes, and is then refused for itself.
-pub async fn a_parent_that_never_comes_is_not_waited_for_for_ever<H: Harness>(harness: &H) {
+pub async fn a_parent_that_never_comes_is_not_waited_for_for_ever(harness: &dyn Place) {
     let device = Device::new(harness, &TestServer::new()).await;
     fails_where(&device.server, "parent", Fault::Gateway(502));
     device.server.reject(|_, change| {
@@ -403,7 +403,7 @@ pub async fn a_parent_that_never_comes_is_not_waited_for_for_ever<H: Harness>(ha
 }
 
 /// A hotel's network answers instead of the server: the push stops, nothing counts against the records.
-pub async fn nothing_is_sent_twice_while_the_network_answers<H: Harness>(harness: &H) {
+pub async fn nothing_is_sent_twice_while_the_network_answers(harness: &dyn Place) {
     let device = Device::new(harness, &TestServer::new()).await;
     for n in 0..5 {
         device.insert(&format!("r{n}"), 1).await;
@@ -426,7 +426,7 @@ pub async fn nothing_is_sent_twice_while_the_network_answers<H: Harness>(harness
 }
 
 /// A table that fails at everything, reads too, ahead of another one: that one is pushed and pulled.
-pub async fn a_broken_table_does_not_hold_up_another<H: Harness>(harness: &H) {
+pub async fn a_broken_table_does_not_hold_up_another(harness: &dyn Place) {
     let device = Device::new(harness, &TestServer::new()).await;
     let broken = table("broken");
     device.server.hide_table(&broken, Fault::Failure);

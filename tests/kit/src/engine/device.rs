@@ -16,7 +16,7 @@ use synctable_core::{Error, Record, TableName};
 use tokio::task::yield_now;
 
 use super::{Fault, TestServer};
-use crate::Harness;
+use crate::Place;
 use crate::fixture::{Store, all, record, table};
 use crate::threads::InABox;
 
@@ -59,21 +59,21 @@ pub(crate) fn number(record: &Record) -> i64 {
 
 impl Device {
     /// The store of the harness, parking conflicts.
-    pub(crate) async fn new<H: Harness>(harness: &H, server: &TestServer) -> Self {
+    pub(crate) async fn new(harness: &dyn Place, server: &TestServer) -> Self {
         Self::built(harness, server, |builder| builder).await
     }
 
     /// The store of the harness, with a policy for conflicts.
-    pub(crate) async fn with<H: Harness>(
-        harness: &H,
+    pub(crate) async fn with(
+        harness: &dyn Place,
         server: &TestServer,
         policy: ConflictPolicy,
     ) -> Self {
         Self::built(harness, server, |builder| builder.conflicts(policy)).await
     }
 
-    pub(crate) async fn built<H: Harness>(
-        harness: &H,
+    pub(crate) async fn built(
+        harness: &dyn Place,
         server: &TestServer,
         settings: impl FnOnce(ContextBuilder) -> ContextBuilder + MaybeSend,
     ) -> Self {

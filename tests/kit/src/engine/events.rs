@@ -7,10 +7,10 @@ use synctable_core::transport::Rejection;
 
 use super::TestServer;
 use super::device::{Device, changes};
-use crate::Harness;
+use crate::Place;
 
 /// Each change of a record is told once, with who made it.
-pub async fn each_change_is_told_once<H: Harness>(harness: &H) {
+pub async fn each_change_is_told_once(harness: &dyn Place) {
     let device = Device::new(harness, &TestServer::new()).await;
     let mut events = device.sync.events();
     device.server.set("a", 1);
@@ -52,7 +52,7 @@ pub async fn each_change_is_told_once<H: Harness>(harness: &H) {
 }
 
 /// What is refused or changes nothing is not told.
-pub async fn refused_changes_are_not_told<H: Harness>(harness: &H) {
+pub async fn refused_changes_are_not_told(harness: &dyn Place) {
     let device = Device::new(harness, &TestServer::new()).await;
     device.insert("a", 1).await;
     device.push().await;
@@ -95,7 +95,7 @@ fn steps(events: &mut Events) -> Vec<String> {
 }
 
 /// A push and a pull tell how far they are and how much there is.
-pub async fn progress_is_told<H: Harness>(harness: &H) {
+pub async fn progress_is_told(harness: &dyn Place) {
     let device = Device::new(harness, &TestServer::new()).await;
     let mut events = device.sync.events();
     for number in 0..70 {
@@ -121,7 +121,7 @@ pub async fn progress_is_told<H: Harness>(harness: &H) {
 }
 
 /// What is parked is told, and so is a purge.
-pub async fn parked_operations_are_told<H: Harness>(harness: &H) {
+pub async fn parked_operations_are_told(harness: &dyn Place) {
     let device = Device::new(harness, &TestServer::new()).await;
     device.server.set("a", 1);
     device.pull().await;
@@ -152,7 +152,7 @@ pub async fn parked_operations_are_told<H: Harness>(harness: &H) {
 }
 
 /// A listener that does not read never holds anyone up; it is told how many events it missed.
-pub async fn slow_listeners_are_told<H: Harness>(harness: &H) {
+pub async fn slow_listeners_are_told(harness: &dyn Place) {
     let device = Device::new(harness, &TestServer::new()).await;
     let mut events = device.sync.events();
     let mut transaction = device.sync.transaction();

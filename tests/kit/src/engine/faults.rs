@@ -14,7 +14,7 @@ use synctable_core::{Clock, Draft, Error, Timestamp};
 use super::TestServer;
 use super::device::{Device, number, todo};
 use super::faulty::{Fault, Faulty, How};
-use crate::Harness;
+use crate::Place;
 use crate::fixture::{Store, all};
 
 /// What a store may say for reasons of its own.
@@ -117,8 +117,8 @@ impl Clock for Watch {
 }
 
 /// A program over a store that fails.
-struct Teller<H> {
-    place: H,
+struct Teller {
+    place: Box<dyn Place>,
     server: TestServer,
     watch: Watch,
     /// Only away while it is opened again.
@@ -126,9 +126,9 @@ struct Teller<H> {
     sync: Option<SyncContext>,
 }
 
-impl<H: Harness> Teller<H> {
-    async fn new(fault: Option<Fault>) -> Self {
-        let place = H::default();
+impl Teller {
+    async fn new(harness: &dyn Place, fault: Option<Fault>) -> Self {
+        let place = harness.another();
         let store = place.open().await.expect("the store opens");
         Self {
             place,
@@ -278,8 +278,8 @@ async fn run(
 }
 
 /// Tells the story. After a failed step the store is opened again if `reopens`, what is stored is looked at, and the step is done again.
-async fn tell<H: Harness>(fault: Option<Fault>, reopens: bool) -> (Ending, bool) {
-    let mut teller = Teller::<H>::new(fault).await;
+async fn tell(harness: &dyn Place, fault: Option<Fault>, reopens: bool) -> (Ending, bool) {
+    let mut teller = Teller::new(harness, fault).await;
     let mut hit = false;
     for step in STORY {
         let what = format!("{fault:?} {step:?}");
@@ -317,12 +317,12 @@ fn is_explained(error: &Error, fault: Option<Fault>) -> bool {
 
 /// Tells the story with a fault at each call in turn, until it ends without one, and compares the endings. Where the store keeps
 /// files, which takes long, every call fails in one way only, another one for its neighbour.
-async fn sweep<H: Harness>(kinds: &[StoreErrorKind], how: How, reopens: bool) {
-    let (expected, hit) = tell::<H>(None, reopens).await;
+async fn sweep(harness: &dyn Place, kinds: &[StoreErrorKind], how: How, reopens: bool) {
+    let (expected, hit) = tell(harness, None, reopens).await;
     assert!(!hit);
     assert_eq!(expected.rows.iter().map(|(_, n)| n).sum::<i64>(), SUM);
     let persistent = {
-        let place = H::default();
+        let place = harness.another();
         let store = place.open().await.expect("the store opens");
         store.capabilities().persistent
     };
@@ -338,7 +338,7 @@ async fn sweep<H: Harness>(kinds: &[StoreErrorKind], how: How, reopens: bool) {
                 kind: *kind,
                 how,
             };
-            let (ending, hit) = tell::<H>(Some(fault), reopens).await;
+            let (ending, hit) = tell(harness, Some(fault), reopens).await;
             assert_eq!(ending, expected, "{fault:?}");
             points += usize::from(hit);
             met |= hit;
@@ -352,30 +352,30 @@ async fn sweep<H: Harness>(kinds: &[StoreErrorKind], how: How, reopens: bool) {
 }
 
 /// A call that fails once leaves nothing half done, and the same context goes on with the step that failed.
-pub async fn a_call_that_fails_once_disturbs_nothing<H: Harness>(_: &H) {
-    sweep::<H>(&KINDS, How::Once, false).await;
+pub async fn a_call_that_fails_once_disturbs_nothing(harness: &dyn Place) {
+    sweep(harness, &KINDS, How::Once, false).await;
 }
 
 /// A store that fails from some call on holds together when it is opened again, and the story ends as if nothing had been.
-pub async fn a_store_that_fails_is_whole_when_opened_again<H: Harness>(_: &H) {
-    sweep::<H>(&KINDS, How::FromThen, true).await;
+pub async fn a_store_that_fails_is_whole_when_opened_again(harness: &dyn Place) {
+    sweep(harness, &KINDS, How::FromThen, true).await;
 }
 
 /// The same where it can still be read: the disk is full, or the file may not be written any more.
-pub async fn a_store_that_takes_no_writes_loses_nothing<H: Harness>(_: &H) {
+pub async fn a_store_that_takes_no_writes_loses_nothing(harness: &dyn Place) {
     let kinds = [StoreErrorKind::Full, StoreErrorKind::Permission];
-    sweep::<H>(&kinds, How::WritesFromThen, true).await;
+    sweep(harness, &kinds, How::WritesFromThen, true).await;
 }
 
 /// A commit whose outcome is not known, done or not, is found out when the store is opened again.
-pub async fn commits_of_unknown_outcome_are_found_out<H: Harness>(_: &H) {
+pub async fn commits_of_unknown_outcome_are_found_out(harness: &dyn Place) {
     for how in [How::WritesFromThen, How::DoneThenWrites] {
-        sweep::<H>(&[StoreErrorKind::Unknown], how, true).await;
+        sweep(harness, &[StoreErrorKind::Unknown], how, true).await;
     }
 }
 
 /// While no write is possible, everything can be read, and what cannot be stored is not told to the server.
-pub async fn a_full_store_is_still_read<H: Harness>(harness: &H) {
+pub async fn a_full_store_is_still_read(harness: &dyn Place) {
     let server = TestServer::new();
     let sound = harness.open().await.expect("the store opens");
     let device = Device::over(Arc::clone(&sound), &server, |b| b).await;
@@ -419,7 +419,7 @@ pub async fn a_full_store_is_still_read<H: Harness>(harness: &H) {
 }
 
 /// A push makes two commits a group, and two more to take the lease and give it back.
-pub async fn pushes_make_two_commits_a_group<H: Harness>(harness: &H) {
+pub async fn pushes_make_two_commits_a_group(harness: &dyn Place) {
     let sound = harness.open().await.expect("the store opens");
     let store = Faulty::new(sound, None);
     let server = TestServer::new();

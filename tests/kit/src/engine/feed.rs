@@ -6,12 +6,12 @@ use synctable_core::sync::{PullReport, Purge, Resolution};
 
 use super::device::{Device, todo};
 use super::{Call, Fault, FeedMake, TestServer};
-use crate::Harness;
+use crate::Place;
 
 const MAKES: [FeedMake; 2] = [FeedMake::Positions, FeedMake::Walks];
 
 /// A device that has the server's rows `r0` to `r9`.
-async fn of_ten<H: Harness>(harness: &H, make: FeedMake) -> Device {
+async fn of_ten(harness: &dyn Place, make: FeedMake) -> Device {
     let device = Device::new(harness, &TestServer::with_feed(make)).await;
     fill(&device.server);
     device.pull().await;
@@ -57,13 +57,13 @@ fn high() -> Query {
 }
 
 /// Rows and deletions come once, pages are not asked for, and what was pushed here is not written again.
-pub async fn a_feed_brings_changes_once<H: Harness>(_: &H) {
+pub async fn a_feed_brings_changes_once(harness: &dyn Place) {
     for make in MAKES {
         for page in [1, 3, 100] {
             let server = TestServer::with_feed(make);
             server.configure(|options| options.page = page);
-            let place = H::default();
-            let device = Device::new(&place, &server).await;
+            let place = harness.another();
+            let device = Device::new(&*place, &server).await;
             fill(&server);
             assert_eq!(counts(&device.pull().await), [10, 0, 0, 0]);
             let nothing = device.pull().await;
@@ -86,13 +86,13 @@ pub async fn a_feed_brings_changes_once<H: Harness>(_: &H) {
 }
 
 /// A walk that is cut off anywhere goes on from there, in another context, too; rows that were stored come no second time.
-pub async fn t1_a_walk_that_is_cut_off_goes_on<H: Harness>(_: &H) {
+pub async fn t1_a_walk_that_is_cut_off_goes_on(harness: &dyn Place) {
     for make in MAKES {
         for ahead in 0.. {
             let server = TestServer::with_feed(make);
             server.configure(|options| options.page = 2);
-            let place = H::default();
-            let device = Device::new(&place, &server).await;
+            let place = harness.another();
+            let device = Device::new(&*place, &server).await;
             fill(&server);
             server.fault_from(ahead, Fault::Offline);
             let cut = device.todo.pull(Query::all(), "all").await;
@@ -113,9 +113,9 @@ pub async fn t1_a_walk_that_is_cut_off_goes_on<H: Harness>(_: &H) {
 }
 
 /// A server that does not go on with a walk is asked from the last position, and not from the start.
-pub async fn t1_a_refused_resume_falls_back_to_the_position<H: Harness>(_: &H) {
-    let place = H::default();
-    let device = of_ten(&place, FeedMake::Walks).await;
+pub async fn t1_a_refused_resume_falls_back_to_the_position(harness: &dyn Place) {
+    let place = harness.another();
+    let device = of_ten(&*place, FeedMake::Walks).await;
     let server = &device.server;
     server.configure(|options| options.page = 2);
     for n in 0..6 {
@@ -144,11 +144,11 @@ pub async fn t1_a_refused_resume_falls_back_to_the_position<H: Harness>(_: &H) {
 }
 
 /// Rows of a first walk that the server does not go on with may be deleted by the next one, which does not tell.
-pub async fn t1_rows_of_a_refused_first_walk_are_asked_about<H: Harness>(_: &H) {
+pub async fn t1_rows_of_a_refused_first_walk_are_asked_about(harness: &dyn Place) {
     let server = TestServer::with_feed(FeedMake::Walks);
     server.configure(|options| options.page = 2);
-    let place = H::default();
-    let device = Device::new(&place, &server).await;
+    let place = harness.another();
+    let device = Device::new(&*place, &server).await;
     fill(&server);
     server.fault_from(3, Fault::Offline);
     let cut = device.todo.pull(Query::all(), "all").await;
@@ -175,10 +175,10 @@ pub async fn t1_rows_of_a_refused_first_walk_are_asked_about<H: Harness>(_: &H) 
 
 /// Deletions behind a position that the server refuses are found out; what has a change stays until that is decided, and what was never
 /// sent stays.
-pub async fn t1_an_expired_position_hides_no_deletion<H: Harness>(_: &H) {
+pub async fn t1_an_expired_position_hides_no_deletion(harness: &dyn Place) {
     for make in MAKES {
-        let place = H::default();
-        let device = of_ten(&place, make).await;
+        let place = harness.another();
+        let device = of_ten(&*place, make).await;
         let server = &device.server;
         device.set("r1", 100).await;
         device.insert("new", 7).await;
@@ -204,11 +204,11 @@ pub async fn t1_an_expired_position_hides_no_deletion<H: Harness>(_: &H) {
 }
 
 /// Wherever the pull that lets records go is cut off, the next one does it.
-pub async fn t1_a_return_that_is_cut_off_begins_anew<H: Harness>(_: &H) {
+pub async fn t1_a_return_that_is_cut_off_begins_anew(harness: &dyn Place) {
     for make in MAKES {
         for ahead in 0.. {
-            let place = H::default();
-            let device = of_ten(&place, make).await;
+            let place = harness.another();
+            let device = of_ten(&*place, make).await;
             device.server.configure(|options| options.page = 3);
             for id in ["r0", "r5", "r9"] {
                 device.server.drop_row(id);
@@ -229,9 +229,9 @@ pub async fn t1_a_return_that_is_cut_off_begins_anew<H: Harness>(_: &H) {
 }
 
 /// "Not found" is not believed of a table that is not there itself, as while a server is deployed.
-pub async fn t1_a_missing_table_deletes_nothing<H: Harness>(_: &H) {
-    let place = H::default();
-    let device = of_ten(&place, FeedMake::Positions).await;
+pub async fn t1_a_missing_table_deletes_nothing(harness: &dyn Place) {
+    let place = harness.another();
+    let device = of_ten(&*place, FeedMake::Positions).await;
     let server = &device.server;
     server.drop_row("r1");
     server.forget_deletions(&todo());
@@ -251,10 +251,10 @@ pub async fn t1_a_missing_table_deletes_nothing<H: Harness>(_: &H) {
 }
 
 /// What the query does not describe any more leaves.
-pub async fn t1_what_left_the_query_leaves<H: Harness>(_: &H) {
+pub async fn t1_what_left_the_query_leaves(harness: &dyn Place) {
     for make in MAKES {
-        let place = H::default();
-        let device = Device::new(&place, &TestServer::with_feed(make)).await;
+        let place = harness.another();
+        let device = Device::new(&*place, &TestServer::with_feed(make)).await;
         fill(&device.server);
         assert_eq!(pull(&device, low(), "low").await.added, 5);
         device.server.set("r1", 50);
@@ -275,11 +275,11 @@ pub async fn t1_what_left_the_query_leaves<H: Harness>(_: &H) {
 }
 
 /// What left one pull and came with another stays, whichever of them is told first.
-pub async fn t1_what_another_pull_wants_stays<H: Harness>(_: &H) {
+pub async fn t1_what_another_pull_wants_stays(harness: &dyn Place) {
     for make in MAKES {
         for order in [["low", "high"], ["high", "low"]] {
-            let place = H::default();
-            let device = Device::new(&place, &TestServer::with_feed(make)).await;
+            let place = harness.another();
+            let device = Device::new(&*place, &TestServer::with_feed(make)).await;
             fill(&device.server);
             let both = async || {
                 for name in order {
@@ -303,10 +303,10 @@ pub async fn t1_what_another_pull_wants_stays<H: Harness>(_: &H) {
 }
 
 /// A record with a change that left the query stays until the change is at the server, or cancelled.
-pub async fn t1_a_change_of_what_left_is_not_lost<H: Harness>(_: &H) {
+pub async fn t1_a_change_of_what_left_is_not_lost(harness: &dyn Place) {
     for make in MAKES {
-        let place = H::default();
-        let device = Device::new(&place, &TestServer::with_feed(make)).await;
+        let place = harness.another();
+        let device = Device::new(&*place, &TestServer::with_feed(make)).await;
         fill(&device.server);
         pull(&device, low(), "low").await;
         device.set("r1", 2).await;
@@ -334,10 +334,10 @@ pub async fn t1_a_change_of_what_left_is_not_lost<H: Harness>(_: &H) {
 }
 
 /// A record in conflict that left the query is still at the server: deleting it here is no agreement with a deletion there.
-pub async fn t1_a_delete_of_what_left_reaches_the_server<H: Harness>(_: &H) {
+pub async fn t1_a_delete_of_what_left_reaches_the_server(harness: &dyn Place) {
     for make in MAKES {
-        let place = H::default();
-        let device = Device::new(&place, &TestServer::with_feed(make)).await;
+        let place = harness.another();
+        let device = Device::new(&*place, &TestServer::with_feed(make)).await;
         fill(&device.server);
         pull(&device, low(), "low").await;
         device.set("r1", 2).await;
@@ -364,10 +364,10 @@ pub async fn t1_a_delete_of_what_left_reaches_the_server<H: Harness>(_: &H) {
 }
 
 /// A record in conflict that the feed tells as deleted is gone once the server's side is taken.
-pub async fn t1_a_conflict_over_what_was_deleted_ends_in_its_deletion<H: Harness>(_: &H) {
+pub async fn t1_a_conflict_over_what_was_deleted_ends_in_its_deletion(harness: &dyn Place) {
     for soft in [true, false] {
-        let place = H::default();
-        let device = of_ten(&place, FeedMake::Positions).await;
+        let place = harness.another();
+        let device = of_ten(&*place, FeedMake::Positions).await;
         device
             .server
             .configure(|options| options.soft_delete = soft);
@@ -387,10 +387,10 @@ pub async fn t1_a_conflict_over_what_was_deleted_ends_in_its_deletion<H: Harness
 }
 
 /// Pages without changes may lead on as often as they like; one that leads to itself ends the pull.
-pub async fn t1_empty_pages_lead_on_and_circles_end<H: Harness>(_: &H) {
+pub async fn t1_empty_pages_lead_on_and_circles_end(harness: &dyn Place) {
     for make in MAKES {
-        let place = H::default();
-        let device = of_ten(&place, make).await;
+        let place = harness.another();
+        let device = of_ten(&*place, make).await;
         let server = &device.server;
         server.set("r1", 11);
         server.idle(50);
@@ -412,11 +412,11 @@ pub async fn t1_empty_pages_lead_on_and_circles_end<H: Harness>(_: &H) {
 }
 
 /// A server that begins to tell changes by itself, or ceases to, is read from the start: a time is no place in a feed.
-pub async fn t1_another_kind_of_position_begins_at_the_start<H: Harness>(_: &H) {
+pub async fn t1_another_kind_of_position_begins_at_the_start(harness: &dyn Place) {
     for make in MAKES {
         let server = TestServer::new();
-        let place = H::default();
-        let device = Device::new(&place, &server).await;
+        let place = harness.another();
+        let device = Device::new(&*place, &server).await;
         fill(&server);
         device.pull().await;
         server.configure(|options| options.soft_delete = false);
@@ -437,10 +437,10 @@ pub async fn t1_another_kind_of_position_begins_at_the_start<H: Harness>(_: &H) 
 }
 
 /// A filter that changes lets go what no pull wants, and begins at the start.
-pub async fn t1_a_filter_of_a_feed_may_change<H: Harness>(_: &H) {
+pub async fn t1_a_filter_of_a_feed_may_change(harness: &dyn Place) {
     for make in MAKES {
-        let place = H::default();
-        let device = Device::new(&place, &TestServer::with_feed(make)).await;
+        let place = harness.another();
+        let device = Device::new(&*place, &TestServer::with_feed(make)).await;
         fill(&device.server);
         pull(&device, low(), "some").await;
         pull(&device, Query::all().filter(field("n").lt(2)), "few").await;
@@ -457,10 +457,10 @@ pub async fn t1_a_filter_of_a_feed_may_change<H: Harness>(_: &H) {
 }
 
 /// A page that was read before another context stored a newer one is not stored over it.
-pub async fn t1_two_contexts_follow_one_feed<H: Harness>(_: &H) {
+pub async fn t1_two_contexts_follow_one_feed(harness: &dyn Place) {
     for make in MAKES {
-        let place = H::default();
-        let device = of_ten(&place, make).await;
+        let place = harness.another();
+        let device = of_ten(&*place, make).await;
         let other = device.again().await;
         device.server.set("r1", 11);
         device.server.meanwhile(async move {
@@ -474,10 +474,10 @@ pub async fn t1_two_contexts_follow_one_feed<H: Harness>(_: &H) {
 }
 
 /// A purge forgets the position in a feed: what it removed comes back.
-pub async fn t1_a_purge_forgets_the_position<H: Harness>(_: &H) {
+pub async fn t1_a_purge_forgets_the_position(harness: &dyn Place) {
     for make in MAKES {
-        let place = H::default();
-        let device = of_ten(&place, make).await;
+        let place = harness.another();
+        let device = of_ten(&*place, make).await;
         let purge = device.todo.purge(Purge::all()).await;
         assert_eq!(purge.expect("nothing waits").purged, 10);
         assert_eq!(device.pull().await.added, 10);

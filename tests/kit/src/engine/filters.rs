@@ -13,7 +13,7 @@ use super::device::{Device, changes, shown, todo};
 use super::faulty::{Faulty, How};
 use super::slow::{Dropped, Slow};
 use super::{Fault, TestServer, faulty};
-use crate::Harness;
+use crate::Place;
 use crate::cancel::polled;
 
 /// A future that needs more polls than this is not followed further.
@@ -28,7 +28,7 @@ fn from(n: i64) -> Query {
 }
 
 /// A device, and rows `r0` to `r9` at the server.
-async fn of_ten<H: Harness>(harness: &H) -> Device {
+async fn of_ten(harness: &dyn Place) -> Device {
     let device = Device::new(harness, &TestServer::new()).await;
     fill(&device.server);
     device
@@ -53,7 +53,7 @@ async fn here(device: &Device) -> String {
 }
 
 /// A filter that wants less lets records leave, each of which is told; one that wants more brings them.
-pub async fn filters_are_tightened_and_widened<H: Harness>(harness: &H) {
+pub async fn filters_are_tightened_and_widened(harness: &dyn Place) {
     let device = of_ten(harness).await;
     let first = pull(&device, below(5), "some").await;
     assert_eq!((first.added, first.left), (5, 0));
@@ -83,7 +83,7 @@ pub async fn filters_are_tightened_and_widened<H: Harness>(harness: &H) {
 
 /// History 19. Two named pulls, one changes its filter: the other's rows are all there after its next pull, those too that only the
 /// server counts to it.
-pub async fn history_19_two_named_pulls<H: Harness>(harness: &H) {
+pub async fn history_19_two_named_pulls(harness: &dyn Place) {
     let device = of_ten(harness).await;
     pull(&device, below(6), "low").await;
     pull(&device, from(4), "high").await;
@@ -109,7 +109,7 @@ pub async fn history_19_two_named_pulls<H: Harness>(harness: &H) {
 }
 
 /// Where no record leaves, the other pulls keep their positions.
-pub async fn positions_of_others_stay_while_nothing_leaves<H: Harness>(harness: &H) {
+pub async fn positions_of_others_stay_while_nothing_leaves(harness: &dyn Place) {
     let device = of_ten(harness).await;
     pull(&device, below(3), "low").await;
     pull(&device, from(5), "high").await;
@@ -121,7 +121,7 @@ pub async fn positions_of_others_stay_while_nothing_leaves<H: Harness>(harness: 
 }
 
 /// Records with pending operations stay: queued, refused or in conflict.
-pub async fn pending_records_stay<H: Harness>(harness: &H) {
+pub async fn pending_records_stay(harness: &dyn Place) {
     let device = of_ten(harness).await;
     pull(&device, Query::all(), "some").await;
     device.set("r5", 50).await;
@@ -150,7 +150,7 @@ pub async fn pending_records_stay<H: Harness>(harness: &H) {
 }
 
 /// Records that were never at the server stay, whether something will send them or not.
-pub async fn records_that_were_never_sent_stay<H: Harness>(harness: &H) {
+pub async fn records_that_were_never_sent_stay(harness: &dyn Place) {
     let device = of_ten(harness).await;
     pull(&device, below(5), "some").await;
     device.insert("x", 100).await;
@@ -168,7 +168,7 @@ pub async fn records_that_were_never_sent_stay<H: Harness>(harness: &H) {
 }
 
 /// What parameters choose is not known here: a change of them reads everything again, and nothing leaves for it.
-pub async fn changed_parameters_start_anew<H: Harness>(harness: &H) {
+pub async fn changed_parameters_start_anew(harness: &dyn Place) {
     let device = of_ten(harness).await;
     let of = |query: Query, list: &str| query.parameter("list", list);
     pull(&device, of(below(5), "a"), "some").await;
@@ -186,7 +186,7 @@ pub async fn changed_parameters_start_anew<H: Harness>(harness: &H) {
 }
 
 /// Only what is asked for makes another filter, not how it is written.
-pub async fn spelling_makes_no_other_filter<H: Harness>(harness: &H) {
+pub async fn spelling_makes_no_other_filter(harness: &dyn Place) {
     let device = of_ten(harness).await;
     let asked = below(5).parameter("a", "1").parameter("b", "2");
     pull(&device, asked.clone(), "some").await;
@@ -209,7 +209,7 @@ pub async fn spelling_makes_no_other_filter<H: Harness>(harness: &H) {
 }
 
 /// Nothing leaves while the server cannot be asked, or for a filter that it does not take.
-pub async fn nothing_leaves_for_a_filter_without_an_answer<H: Harness>(harness: &H) {
+pub async fn nothing_leaves_for_a_filter_without_an_answer(harness: &dyn Place) {
     let device = of_ten(harness).await;
     pull(&device, below(5), "some").await;
     device.server.cut_at(0, Fault::Offline);
@@ -226,7 +226,7 @@ pub async fn nothing_leaves_for_a_filter_without_an_answer<H: Harness>(harness: 
 }
 
 /// While one context pulls, another changes the filter: the one does not put its position back behind what has left.
-pub async fn positions_of_another_context_start_anew<H: Harness>(harness: &H) {
+pub async fn positions_of_another_context_start_anew(harness: &dyn Place) {
     let server = TestServer::new();
     server.configure(|options| options.page = 2);
     let one = Device::new(harness, &server).await;
@@ -245,9 +245,9 @@ pub async fn positions_of_another_context_start_anew<H: Harness>(harness: &H) {
 }
 
 /// The change of a filter that is dropped anywhere, and others after it: what is here in the end is what the last one wants.
-pub async fn dropped_change_of_a_filter_goes_on<H: Harness>(_: &H) {
+pub async fn dropped_change_of_a_filter_goes_on(harness: &dyn Place) {
     for dropped in Dropped::ALL {
-        let place = H::default();
+        let place = harness.another();
         let store = Slow::new(place.open().await.expect("the store opens"), dropped);
         let device = Device::over(Arc::clone(&store) as _, &TestServer::new(), |b| b).await;
         fill(&device.server);
@@ -290,10 +290,10 @@ pub async fn dropped_change_of_a_filter_goes_on<H: Harness>(_: &H) {
 
 /// The program is killed before and after every commit of a change in which more leaves than one commit takes. The next program goes
 /// on; so does one that pulls under another name first, or wants another filter by then.
-pub async fn killed_change_of_a_filter_goes_on<H: Harness>(_: &H) {
-    let place = H::default();
+pub async fn killed_change_of_a_filter_goes_on(harness: &dyn Place) {
+    let place = harness.another();
     let commits = {
-        let (device, store) = of_many(&place).await;
+        let (device, store) = of_many(&*place).await;
         let before = store.commits();
         assert_eq!(pull(&device, below(2), "low").await.left, 1198);
         store.commits() - before
@@ -302,8 +302,8 @@ pub async fn killed_change_of_a_filter_goes_on<H: Harness>(_: &H) {
     for at in 0..commits {
         for how in [How::WritesFromThen, How::DoneThenWrites] {
             let what = format!("{how:?} {at}");
-            let place = H::default();
-            let (device, store) = of_many(&place).await;
+            let place = harness.another();
+            let (device, store) = of_many(&*place).await;
             store.fail(faulty::Fault {
                 at: store.writes() + at,
                 kind: StoreErrorKind::Io,
@@ -334,7 +334,7 @@ pub async fn killed_change_of_a_filter_goes_on<H: Harness>(_: &H) {
 }
 
 /// A device with 1,200 rows of the pull `low` and two of `high`.
-async fn of_many(place: &impl Harness) -> (Device, Arc<Faulty>) {
+async fn of_many(place: &dyn Place) -> (Device, Arc<Faulty>) {
     let store = Faulty::new(place.open().await.expect("the store opens"), None);
     let device = Device::over(Arc::clone(&store) as _, &TestServer::new(), |b| b).await;
     device.server.configure(|options| options.page = 1000);

@@ -11,10 +11,10 @@ use synctable_core::sync::{ConflictPolicy, Resolution};
 
 use super::device::{Device, changes, shown, todo};
 use super::{Fault, FeedMake, TestServer};
-use crate::{Harness, for_all};
+use crate::{Place, for_all};
 
 /// A device that has the server's rows `r0` to `r9`.
-async fn of_ten<H: Harness>(harness: &H) -> Device {
+async fn of_ten(harness: &dyn Place) -> Device {
     let device = Device::new(harness, &TestServer::new()).await;
     for n in 0..10 {
         device.server.set(&format!("r{n}"), n);
@@ -32,7 +32,7 @@ fn forget(device: &Device, ids: &[&str]) {
 }
 
 /// Records that are gone leave and are told; one with a change stays until that is decided; what was never sent stays.
-pub async fn returning_device_lets_go_of_what_was_deleted<H: Harness>(harness: &H) {
+pub async fn returning_device_lets_go_of_what_was_deleted(harness: &dyn Place) {
     let device = of_ten(harness).await;
     device.set("r1", 100).await;
     device.insert("new", 7).await;
@@ -62,7 +62,7 @@ pub async fn returning_device_lets_go_of_what_was_deleted<H: Harness>(harness: &
 }
 
 /// Where nothing is here yet no deletion can be missed: each page counts, and a pull that is cut off goes on.
-pub async fn first_pull_from_a_forgetful_server_goes_on<H: Harness>(harness: &H) {
+pub async fn first_pull_from_a_forgetful_server_goes_on(harness: &dyn Place) {
     let server = TestServer::new();
     server.configure(|options| options.page = 2);
     let device = Device::new(harness, &server).await;
@@ -83,10 +83,10 @@ pub async fn first_pull_from_a_forgetful_server_goes_on<H: Harness>(harness: &H)
 }
 
 /// Wherever the pull that lets records go is cut off, the next one does it.
-pub async fn cut_off_return_begins_anew<H: Harness>(_: &H) {
+pub async fn cut_off_return_begins_anew(harness: &dyn Place) {
     for ahead in 0.. {
-        let harness = H::default();
-        let device = of_ten(&harness).await;
+        let harness = harness.another();
+        let device = of_ten(&*harness).await;
         device.server.configure(|options| options.page = 3);
         forget(&device, &["r0", "r5", "r9"]);
         device.server.fault_from(ahead, Fault::Offline);
@@ -103,7 +103,7 @@ pub async fn cut_off_return_begins_anew<H: Harness>(_: &H) {
 }
 
 /// A delete of what the server has no more shows nothing that a pull met of it before.
-pub async fn a_delete_of_what_is_forgotten_leaves_nothing<H: Harness>(harness: &H) {
+pub async fn a_delete_of_what_is_forgotten_leaves_nothing(harness: &dyn Place) {
     let device = of_ten(harness).await;
     device.server.set("r1", 50);
     device.delete("r1").await;
@@ -116,7 +116,7 @@ pub async fn a_delete_of_what_is_forgotten_leaves_nothing<H: Harness>(harness: &
 }
 
 /// A record that only left the filter of one pull stays for the other.
-pub async fn rows_of_other_pulls_stay<H: Harness>(harness: &H) {
+pub async fn rows_of_other_pulls_stay(harness: &dyn Place) {
     let device = Device::new(harness, &TestServer::new()).await;
     for n in 0..10 {
         device.server.set(&format!("r{n}"), n);
@@ -168,30 +168,35 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 /// Two devices, others at the server, and a server that forgets at any time: in the end all are equal, and what a device made is there.
-pub async fn random_absences_end_equal<H: Harness>(_: &H) {
+pub async fn random_absences_end_equal(harness: &dyn Place) {
     let history = (1_u32..4, vec(step(), 0..40));
     for_all(60, history, async |(page, steps)| {
-        run::<H>(&TestServer::new(), page, &steps).await
+        run(harness, &TestServer::new(), page, &steps).await
     })
     .await;
 }
 
 /// As [`random_absences_end_equal`], with servers that tell changes by themselves.
-pub async fn random_absences_from_a_feed_end_equal<H: Harness>(_: &H) {
+pub async fn random_absences_from_a_feed_end_equal(harness: &dyn Place) {
     let make = prop_oneof![Just(FeedMake::Positions), Just(FeedMake::Walks)];
     let history = (make, 1_u32..4, vec(step(), 0..40));
     for_all(60, history, async |(make, page, steps)| {
-        run::<H>(&TestServer::with_feed(make), page, &steps).await
+        run(harness, &TestServer::with_feed(make), page, &steps).await
     })
     .await;
 }
 
-async fn run<H: Harness>(server: &TestServer, page: u32, steps: &[Step]) -> Result<(), String> {
+async fn run(
+    harness: &dyn Place,
+    server: &TestServer,
+    page: u32,
+    steps: &[Step],
+) -> Result<(), String> {
     server.configure(|options| options.page = page);
-    let places = [H::default(), H::default()];
+    let places = [harness.another(), harness.another()];
     let mut devices = Vec::new();
     for place in &places {
-        devices.push(Device::with(place, server, ConflictPolicy::ServerWins).await);
+        devices.push(Device::with(&**place, server, ConflictPolicy::ServerWins).await);
     }
     let (mut n, mut made) = (0, Vec::new());
     for step in steps {

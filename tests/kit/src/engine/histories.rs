@@ -19,7 +19,7 @@ use synctable_core::transport::Rejection;
 use super::device::{Device, shown, todo};
 use super::{Fault, TestServer};
 use crate::cancel::polled;
-use crate::{Harness, for_all};
+use crate::{Place, for_all};
 
 /// Rounds of push, resolve and pull within which everything has to be quiet.
 const ROUNDS: usize = 8;
@@ -165,17 +165,17 @@ fn action() -> impl Strategy<Value = Action> {
 
 /// Two devices and others at the server do anything, in any order, while requests and answers are lost. When that stops, a few
 /// rounds of push and pull leave nothing waiting and every record equal everywhere.
-pub async fn random_histories_converge<H: Harness>(_: &H) {
-    for_all(60, history(), async |history| run::<H>(history).await).await;
+pub async fn random_histories_converge(harness: &dyn Place) {
+    for_all(60, history(), async |history| run(harness, history).await).await;
 }
 
-async fn run<H: Harness>(history: History) -> Result<(), String> {
+async fn run(harness: &dyn Place, history: History) -> Result<(), String> {
     let server = history.server.start();
-    let places = [H::default(), H::default()];
+    let places = [harness.another(), harness.another()];
     let mut devices = Vec::new();
     for (place, policy) in places.iter().zip(history.policies) {
         let conflicts = policy.of_context();
-        let device = Device::built(place, &server, |builder| {
+        let device = Device::built(&**place, &server, |builder| {
             builder
                 .conflicts(conflicts)
                 .local_durability(Durability::Eventual)

@@ -10,7 +10,7 @@ use synctable_core::{Error, ErrorKind, Schema, TableSchema};
 use super::device::{Device, todo};
 use super::slow::{Dropped, Slow};
 use super::{Fault, TestServer};
-use crate::Harness;
+use crate::Place;
 use crate::cancel::polled;
 use crate::fixture::{Store, table};
 
@@ -69,7 +69,7 @@ async fn both_refuse_the_server(device: &Device) {
 
 /// History 18. A server is upgraded, rolled back and upgraded: nobody is asked anything. Then it is another database at the same
 /// address: no write lands there before it is noticed, and nothing of it is stored.
-pub async fn history_18_upgrades_and_another_database<H: Harness>(harness: &H) {
+pub async fn history_18_upgrades_and_another_database(harness: &dyn Place) {
     let device = Device::new(harness, &server(HERE, None)).await;
     for (n, id) in [None, Some("x"), None, Some("x")].into_iter().enumerate() {
         device.server.announce(id);
@@ -93,7 +93,7 @@ pub async fn history_18_upgrades_and_another_database<H: Harness>(harness: &H) {
 
 /// Another address without an id is another server: its rows are not hidden behind the position of the first, and its own are not
 /// mixed with them.
-pub async fn positions_belong_to_a_server<H: Harness>(harness: &H) {
+pub async fn positions_belong_to_a_server(harness: &dyn Place) {
     let device = Device::new(harness, &server(HERE, None)).await;
     device.server.set("a", 1);
     device.pull().await;
@@ -120,7 +120,7 @@ pub async fn positions_belong_to_a_server<H: Harness>(harness: &H) {
 }
 
 /// The same server under another address: by its id nobody is asked, else the application says so, and pulls go on where they were.
-pub async fn a_server_that_moves_is_the_same<H: Harness>(harness: &H) {
+pub async fn a_server_that_moves_is_the_same(harness: &dyn Place) {
     let device = Device::new(harness, &server(HERE, Some("x"))).await;
     device.server.set("a", 1);
     device.pull().await;
@@ -144,7 +144,7 @@ pub async fn a_server_that_moves_is_the_same<H: Harness>(harness: &H) {
 }
 
 /// Where a server announces nothing, the name that the application gives it tells whether it is another one.
-pub async fn the_application_names_its_server<H: Harness>(harness: &H) {
+pub async fn the_application_names_its_server(harness: &dyn Place) {
     let named = async |store: &Store, server: &TestServer, name: &str| {
         let store = Arc::clone(store);
         Device::over(store, server, |builder| builder.server_name(name)).await
@@ -164,7 +164,7 @@ pub async fn the_application_names_its_server<H: Harness>(harness: &H) {
 }
 
 /// A server that another one takes the place of while a push is under way gets no more than the request that shows it.
-pub async fn a_server_that_changes_during_a_push<H: Harness>(harness: &H) {
+pub async fn a_server_that_changes_during_a_push(harness: &dyn Place) {
     let device = Device::new(harness, &server(HERE, Some("x"))).await;
     device.server.set("a", 1);
     device.pull().await;
@@ -192,7 +192,7 @@ pub async fn a_server_that_changes_during_a_push<H: Harness>(harness: &H) {
 
 /// Before the first write one row is read where an id is known. A table that may not be read, or at which the server fails, is no
 /// obstacle; where nobody answers nothing is written.
-pub async fn a_server_is_known_before_the_first_write<H: Harness>(harness: &H) {
+pub async fn a_server_is_known_before_the_first_write(harness: &dyn Place) {
     let device = Device::new(harness, &server(HERE, Some("x"))).await;
     device.server.set("a", 1);
     device.pull().await;
@@ -218,7 +218,7 @@ pub async fn a_server_is_known_before_the_first_write<H: Harness>(harness: &H) {
 }
 
 /// Tables that stay on the device, settings and numbers of the queue outlive a change of server.
-pub async fn what_is_local_outlives_a_change<H: Harness>(harness: &H) {
+pub async fn what_is_local_outlives_a_change(harness: &dyn Place) {
     let store = harness.open().await.expect("the store opens");
     let notes = TableSchema::new().with_local_only();
     let schema = Schema::new().with_table(table("notes"), notes);
@@ -246,10 +246,10 @@ pub async fn what_is_local_outlives_a_change<H: Harness>(harness: &H) {
 }
 
 /// A change of server that is cut off at any point is done or not, and can be done again.
-pub async fn a_change_that_is_cut_off_is_whole_or_absent<H: Harness>(_: &H) {
+pub async fn a_change_that_is_cut_off_is_whole_or_absent(harness: &dyn Place) {
     for dropped in Dropped::ALL {
         for polls in 0..MOST_POLLS {
-            let place = H::default();
+            let place = harness.another();
             let store = Slow::new(place.open().await.expect("the store opens"), dropped);
             let here = server(HERE, Some("x"));
             let device = Device::over(Arc::clone(&store) as _, &here, |builder| builder).await;
@@ -288,7 +288,7 @@ pub async fn a_change_that_is_cut_off_is_whole_or_absent<H: Harness>(_: &H) {
 }
 
 /// A pull of another context that is under way while the server is changed stores nothing of the one before.
-pub async fn a_pull_of_another_context_meets_a_change<H: Harness>(harness: &H) {
+pub async fn a_pull_of_another_context_meets_a_change(harness: &dyn Place) {
     let here = server(HERE, None);
     let device = Device::new(harness, &here).await;
     here.set("a", 1);
@@ -309,7 +309,7 @@ pub async fn a_pull_of_another_context_meets_a_change<H: Harness>(harness: &H) {
 
 /// A pull of another context that is under way while everything of the same server is given up keeps no position behind which rows
 /// are missing.
-pub async fn a_pull_of_another_context_meets_a_fresh_start<H: Harness>(harness: &H) {
+pub async fn a_pull_of_another_context_meets_a_fresh_start(harness: &dyn Place) {
     let here = server(HERE, Some("x"));
     let device = Device::new(harness, &here).await;
     here.set("a", 1);
@@ -327,7 +327,7 @@ pub async fn a_pull_of_another_context_meets_a_fresh_start<H: Harness>(harness: 
 }
 
 /// A store without a server's identity takes the first one over without a word, whatever it is.
-pub async fn the_first_contact_adopts<H: Harness>(harness: &H) {
+pub async fn the_first_contact_adopts(harness: &dyn Place) {
     let nameless = TestServer::new();
     let device = Device::new(harness, &nameless).await;
     nameless.set("a", 1);

@@ -6,10 +6,10 @@ use synctable_core::sync::ConflictPolicy;
 use super::TestServer;
 use super::device::Device;
 use super::pull::fill;
-use crate::Harness;
+use crate::Place;
 
 /// Rows of records with pending operations are kept out; they come back when the operation is cancelled.
-pub async fn kept_rows_come_back_after_cancel<H: Harness>(harness: &H) {
+pub async fn kept_rows_come_back_after_cancel(harness: &dyn Place) {
     let device = Device::new(harness, &TestServer::new()).await;
     fill(&device.server, 3);
     device.pull().await;
@@ -34,7 +34,7 @@ pub async fn kept_rows_come_back_after_cancel<H: Harness>(harness: &H) {
 }
 
 /// A kept tombstone takes effect when the operation is cancelled.
-pub async fn kept_tombstones_come_back_after_cancel<H: Harness>(harness: &H) {
+pub async fn kept_tombstones_come_back_after_cancel(harness: &dyn Place) {
     let device = Device::new(harness, &TestServer::new()).await;
     fill(&device.server, 2);
     device.pull().await;
@@ -51,10 +51,10 @@ pub async fn kept_tombstones_come_back_after_cancel<H: Harness>(harness: &H) {
 }
 
 /// Rows that were kept out come back when their operations are discarded, though no pull would bring them again.
-pub async fn kept_rows_come_back_after_discard<H: Harness>(_: &H) {
+pub async fn kept_rows_come_back_after_discard(harness: &dyn Place) {
     for server in [TestServer::new(), TestServer::foreign()] {
-        let place = H::default();
-        let device = Device::new(&place, &server).await;
+        let place = harness.another();
+        let device = Device::new(&*place, &server).await;
         fill(&server, 3);
         device.pull().await;
         device.set("r000", 100).await;
@@ -79,7 +79,7 @@ pub async fn kept_rows_come_back_after_discard<H: Harness>(_: &H) {
 }
 
 /// Rows that were kept out are settled by a push as any other conflict.
-pub async fn kept_rows_come_back_after_push<H: Harness>(harness: &H) {
+pub async fn kept_rows_come_back_after_push(harness: &dyn Place) {
     let server = TestServer::new();
     let device = Device::with(harness, &server, ConflictPolicy::ServerWins).await;
     fill(&server, 3);
@@ -94,7 +94,7 @@ pub async fn kept_rows_come_back_after_push<H: Harness>(harness: &H) {
 }
 
 /// A record that is inserted here, met at the server by a pull, and deleted here is as at the server, or is deleted there next.
-pub async fn deleted_insert_that_met_a_stranger<H: Harness>(harness: &H) {
+pub async fn deleted_insert_that_met_a_stranger(harness: &dyn Place) {
     let device = Device::new(harness, &TestServer::new()).await;
     device.insert("a", 1).await;
     device.server.set("a", 7);

@@ -13,7 +13,7 @@ use synctable_core::threads::BoxFuture;
 use super::TestServer;
 use super::device::{Device, todo};
 use super::slow::{Dropped, Slow};
-use crate::Harness;
+use crate::Place;
 use crate::cancel::polled;
 use crate::threads::InABox;
 
@@ -21,7 +21,7 @@ use crate::threads::InABox;
 const MOST_POLLS: usize = 400;
 
 /// Two contexts of one process over one store, the first of which loses commits that the store does later.
-async fn two(place: &impl Harness) -> (Device, Device, Arc<Slow>) {
+async fn two(place: &dyn Place) -> (Device, Device, Arc<Slow>) {
     let store = place.open().await.expect("the store opens");
     let slow = Slow::new(Arc::clone(&store), Dropped::Held);
     let server = TestServer::new();
@@ -43,9 +43,9 @@ async fn end_well(devices: [&Device; 2]) {
 
 /// History 24. Two contexts over one store, whatever it says about processes; a batch of the first comes after two others have read
 /// the queue again: nothing is lost or doubled.
-pub async fn history_24_a_late_batch_of_two_contexts<H: Harness>(_: &H) {
-    let place = H::default();
-    let (one, other, slow) = two(&place).await;
+pub async fn history_24_a_late_batch_of_two_contexts(harness: &dyn Place) {
+    let place = harness.another();
+    let (one, other, slow) = two(&*place).await;
     for polls in 0..MOST_POLLS {
         let [dropped, mine, theirs] = ["d", "m", "t"].map(|name| format!("{name}{polls}"));
         let finished = polled(one.insert(&dropped, 1), polls).await.is_some();
@@ -74,7 +74,7 @@ pub async fn history_24_a_late_batch_of_two_contexts<H: Harness>(_: &H) {
 }
 
 /// Another context writes all the time, faster than a page can be planned: the page is stored all the same.
-pub async fn busy_contexts_do_not_starve_a_pull<H: Harness>(harness: &H) {
+pub async fn busy_contexts_do_not_starve_a_pull(harness: &dyn Place) {
     let (one, other, slow) = two(harness).await;
     for n in 0..100 {
         one.server.set(&format!("r{n:02}"), n);
@@ -95,10 +95,10 @@ pub async fn busy_contexts_do_not_starve_a_pull<H: Harness>(harness: &H) {
 }
 
 /// Another context pulls newer rows while a page waits to be stored: the page is asked for again. So it is where an audit heals.
-pub async fn pages_older_than_those_of_another_context<H: Harness>(_: &H) {
+pub async fn pages_older_than_those_of_another_context(harness: &dyn Place) {
     for audits in [false, true] {
-        let place = H::default();
-        let (one, other, slow) = two(&place).await;
+        let place = harness.another();
+        let (one, other, slow) = two(&*place).await;
         for n in 0..100 {
             one.server.set(&format!("r{n:02}"), n);
         }
@@ -133,7 +133,7 @@ pub async fn pages_older_than_those_of_another_context<H: Harness>(_: &H) {
 }
 
 /// So does a push, whose marks and answers take as long to plan as the group has operations.
-pub async fn busy_contexts_do_not_starve_a_push<H: Harness>(harness: &H) {
+pub async fn busy_contexts_do_not_starve_a_push(harness: &dyn Place) {
     let (one, other, slow) = two(harness).await;
     for n in 0..100 {
         one.insert(&format!("r{n:02}"), n).await;
@@ -155,9 +155,9 @@ pub async fn busy_contexts_do_not_starve_a_push<H: Harness>(harness: &H) {
 }
 
 /// A page whose commit was dropped and comes late does not undo an edit that was made meanwhile.
-pub async fn late_pages_undo_no_edit<H: Harness>(_: &H) {
-    let place = H::default();
-    let (one, other, slow) = two(&place).await;
+pub async fn late_pages_undo_no_edit(harness: &dyn Place) {
+    let place = harness.another();
+    let (one, other, slow) = two(&*place).await;
     for polls in 0..MOST_POLLS {
         let id = format!("r{polls}");
         one.server.set(&id, 1);
@@ -189,9 +189,9 @@ pub async fn late_pages_undo_no_edit<H: Harness>(_: &H) {
 
 /// A call that takes the queue from another context is dropped before it has read all of it: the next one reads it again, and joins what
 /// the other context has queued.
-pub async fn queues_that_were_half_read_are_read_again<H: Harness>(_: &H) {
-    let place = H::default();
-    let (one, other, slow) = two(&place).await;
+pub async fn queues_that_were_half_read_are_read_again(harness: &dyn Place) {
+    let place = harness.another();
+    let (one, other, slow) = two(&*place).await;
     for polls in 0..MOST_POLLS {
         let id = format!("r{polls}");
         one.server.set(&id, 1);
@@ -215,7 +215,7 @@ pub async fn queues_that_were_half_read_are_read_again<H: Harness>(_: &H) {
 }
 
 /// A context pulls what became of a record before the push of another one has stored its answer: the newer of the two stays.
-pub async fn answers_older_than_a_page_of_another_context<H: Harness>(harness: &H) {
+pub async fn answers_older_than_a_page_of_another_context(harness: &dyn Place) {
     let (one, other, _) = two(harness).await;
     let server = &one.server;
     for (n, id) in ["new", "edited", "gone"].into_iter().enumerate() {
@@ -244,7 +244,7 @@ pub async fn answers_older_than_a_page_of_another_context<H: Harness>(harness: &
 }
 
 /// A delete meets an edit at the server; before that is stored here, another context sees that the record was deleted there, too.
-pub async fn a_delete_that_another_context_sees_done<H: Harness>(harness: &H) {
+pub async fn a_delete_that_another_context_sees_done(harness: &dyn Place) {
     let (one, other, _) = two(harness).await;
     let server = &one.server;
     server.set("a", 1);
@@ -261,7 +261,7 @@ pub async fn a_delete_that_another_context_sees_done<H: Harness>(harness: &H) {
 }
 
 /// What another context has queued can be retried and cancelled here.
-pub async fn operations_of_another_context_can_be_cancelled<H: Harness>(harness: &H) {
+pub async fn operations_of_another_context_can_be_cancelled(harness: &dyn Place) {
     let (one, other, _) = two(harness).await;
     one.insert("mine", 1).await;
     other.insert("theirs", 1).await;
@@ -277,9 +277,9 @@ pub async fn operations_of_another_context_can_be_cancelled<H: Harness>(harness:
 
 /// A push that meets an edit on the way to its record, which is dropped and done late: before, after or between any two of its reads.
 /// It sees all of the edit or nothing.
-pub async fn pushes_behind_a_dropped_edit_see_all_of_it<H: Harness>(_: &H) {
-    let place = H::default();
-    let (one, other, slow) = two(&place).await;
+pub async fn pushes_behind_a_dropped_edit_see_all_of_it(harness: &dyn Place) {
+    let place = harness.another();
+    let (one, other, slow) = two(&*place).await;
     for [first, ahead, behind] in points(24) {
         let id = format!("r{first}-{ahead}-{behind}");
         one.server.set(&id, 1);
@@ -309,9 +309,9 @@ pub async fn pushes_behind_a_dropped_edit_see_all_of_it<H: Harness>(_: &H) {
 }
 
 /// As before with a purge of the table.
-pub async fn purges_behind_a_dropped_insert_see_all_of_it<H: Harness>(_: &H) {
-    let place = H::default();
-    let (one, other, slow) = two(&place).await;
+pub async fn purges_behind_a_dropped_insert_see_all_of_it(harness: &dyn Place) {
+    let place = harness.another();
+    let (one, other, slow) = two(&*place).await;
     for [first, ahead, behind] in points(8) {
         let id = format!("r{first}-{ahead}-{behind}");
         let mut purge = one.todo.purge(Purge::all().discard_pending()).in_a_box();

@@ -17,7 +17,7 @@ use synctable_core::{Clock, Error, Record, Timestamp};
 use super::device::{Device, todo};
 use super::slow::{Dropped, Slow};
 use super::{Fault, TestServer};
-use crate::Harness;
+use crate::Place;
 use crate::cancel::polled;
 use crate::fixture::{Store, get, id, table};
 use crate::sim::Dice;
@@ -58,7 +58,7 @@ struct Two {
 }
 
 impl Two {
-    async fn new<H: Harness>(harness: &H) -> Self {
+    async fn new(harness: &dyn Place) -> Self {
         let store = harness.open().await.expect("the store opens");
         Self::over(store).await
     }
@@ -143,7 +143,7 @@ async fn knows_the_dead(store: &Store) -> bool {
 }
 
 /// While one process pushes another one that pushes is told so and sends nothing. Afterwards it may.
-pub async fn one_process_pushes_at_a_time<H: Harness>(harness: &H) {
+pub async fn one_process_pushes_at_a_time(harness: &dyn Place) {
     let two = Two::new(harness).await;
     two.insert(&["a", "b", "c"]).await;
     for request in 0..3 {
@@ -160,7 +160,7 @@ pub async fn one_process_pushes_at_a_time<H: Harness>(harness: &H) {
 }
 
 /// A push gives the lease back, however it ends.
-pub async fn ended_pushes_give_the_lease_back<H: Harness>(harness: &H) {
+pub async fn ended_pushes_give_the_lease_back(harness: &dyn Place) {
     let two = Two::new(harness).await;
     two.insert(&["a", "b"]).await;
     let token = CancelToken::new();
@@ -180,7 +180,7 @@ pub async fn ended_pushes_give_the_lease_back<H: Harness>(harness: &H) {
 }
 
 /// A push whose answers take long keeps the lease, as long as one of them comes in every half term.
-pub async fn slow_pushes_keep_the_lease<H: Harness>(harness: &H) {
+pub async fn slow_pushes_keep_the_lease(harness: &dyn Place) {
     let two = Two::new(harness).await;
     let ids = ["a", "b", "c", "d", "e"];
     two.insert(&ids).await;
@@ -198,7 +198,7 @@ pub async fn slow_pushes_keep_the_lease<H: Harness>(harness: &H) {
 
 /// A process that hangs loses the lease one term after its last sign of life, and no sooner. When it goes on it stores
 /// nothing of what it was doing and sends nothing more.
-pub async fn hanging_pushers_are_deposed<H: Harness>(harness: &H) {
+pub async fn hanging_pushers_are_deposed(harness: &dyn Place) {
     let two = Two::new(harness).await;
     let ids = ["a", "b", "c", "d"];
     two.insert(&ids).await;
@@ -224,7 +224,7 @@ pub async fn hanging_pushers_are_deposed<H: Harness>(harness: &H) {
 }
 
 /// A process whose push was taken over and ended is deposed for good: that nobody has the lease is not enough to go on.
-pub async fn deposed_pushers_stay_deposed<H: Harness>(harness: &H) {
+pub async fn deposed_pushers_stay_deposed(harness: &dyn Place) {
     let two = Two::new(harness).await;
     let many: Vec<String> = (0..70).map(|n| format!("r{n:02}")).collect();
     let ids: Vec<&str> = many.iter().map(String::as_str).collect();
@@ -242,11 +242,11 @@ pub async fn deposed_pushers_stay_deposed<H: Harness>(harness: &H) {
 
 /// A process that is deposed by one which is at the very beginning of its push stores nothing, though nobody has changed the
 /// queue behind its back.
-pub async fn deposed_pushers_with_a_known_queue_store_nothing<H: Harness>(_: &H) {
+pub async fn deposed_pushers_with_a_known_queue_store_nothing(harness: &dyn Place) {
     let mut met = 0;
     for polls in 0..MOST_POLLS {
-        let place = H::default();
-        let two = Two::new(&place).await;
+        let place = harness.another();
+        let two = Two::new(&*place).await;
         two.insert(&["a"]).await;
         let mut push = two.other.sync.push().into_future();
         if turns(&mut push, polls).await.is_some() {
@@ -282,10 +282,10 @@ pub async fn deposed_pushers_with_a_known_queue_store_nothing<H: Harness>(_: &H)
 }
 
 /// The lease dies with its owner: at once where the store can tell, else after one term.
-pub async fn the_lease_dies_with_its_owner<H: Harness>(_: &H) {
+pub async fn the_lease_dies_with_its_owner(harness: &dyn Place) {
     for polls in 0..MOST_POLLS {
-        let place = H::default();
-        let two = Two::new(&place).await;
+        let place = harness.another();
+        let two = Two::new(&*place).await;
         two.insert(&["a", "b"]).await;
         let finished = polled(two.one.sync.push().into_future(), polls).await;
         let finished = finished.is_some();
@@ -304,10 +304,10 @@ pub async fn the_lease_dies_with_its_owner<H: Harness>(_: &H) {
 }
 
 /// A context that gave up a push can begin another at once: the lease is its own.
-pub async fn dropped_pushes_do_not_lock_their_own_process_out<H: Harness>(_: &H) {
+pub async fn dropped_pushes_do_not_lock_their_own_process_out(harness: &dyn Place) {
     for polls in 0..MOST_POLLS {
-        let place = H::default();
-        let two = Two::new(&place).await;
+        let place = harness.another();
+        let two = Two::new(&*place).await;
         two.insert(&["a", "b"]).await;
         let finished = polled(two.one.sync.push().into_future(), polls).await;
         two.insert(&["c"]).await;
@@ -321,11 +321,11 @@ pub async fn dropped_pushes_do_not_lock_their_own_process_out<H: Harness>(_: &H)
 }
 
 /// Whatever the clock does while two processes push: nothing has an effect twice, and nobody waits for ever.
-pub async fn jumps_of_the_clock_double_nothing<H: Harness>(_: &H) {
+pub async fn jumps_of_the_clock_double_nothing(harness: &dyn Place) {
     let year = 365 * 24 * 3_600_000;
     for jump in [-10 * year, -2 * TERM, 1 - TERM, TERM, 10 * year] {
-        let place = H::default();
-        let two = Two::new(&place).await;
+        let place = harness.another();
+        let two = Two::new(&*place).await;
         two.insert(&["a", "b", "c"]).await;
         let meanwhile = two.clone();
         two.server.meanwhile(async move {
@@ -341,9 +341,9 @@ pub async fn jumps_of_the_clock_double_nothing<H: Harness>(_: &H) {
 }
 
 /// Random steps of two processes over one store, some of which are killed, hang or see the clock jump.
-pub async fn random_pushers_have_single_effects<H: Harness>(_: &H) {
+pub async fn random_pushers_have_single_effects(harness: &dyn Place) {
     for seed in 0..12 {
-        let place = H::default();
+        let place = harness.another();
         let store = place.open().await.expect("the store opens");
         random_pushers(store, seed).await;
     }

@@ -11,11 +11,11 @@ use synctable_core::{Error, FieldType, Schema, TableSchema};
 use super::TestServer;
 use super::device::{Device, todo};
 use super::typed::assert_holds;
-use crate::Harness;
+use crate::Place;
 use crate::fixture::{declare, table};
 
 /// Each change is in the store together with its operation: whoever opens the store next finds both.
-pub async fn change_and_operation_are_stored_together<H: Harness>(harness: &H) {
+pub async fn change_and_operation_are_stored_together(harness: &dyn Place) {
     let device = Device::new(harness, &TestServer::new()).await;
     device.server.set("a", 1);
     device.pull().await;
@@ -36,7 +36,7 @@ pub async fn change_and_operation_are_stored_together<H: Harness>(harness: &H) {
 }
 
 /// A record without an id, or with an empty one, gets a new one.
-pub async fn ids_are_made_where_missing<H: Harness>(harness: &H) {
+pub async fn ids_are_made_where_missing(harness: &dyn Place) {
     let device = Device::new(harness, &TestServer::new()).await;
     let mut ids = BTreeSet::new();
     for new in [
@@ -54,7 +54,7 @@ pub async fn ids_are_made_where_missing<H: Harness>(harness: &H) {
 }
 
 /// A change that cannot be is refused, and neither the records nor the queue differ afterwards.
-pub async fn wrong_changes_change_nothing<H: Harness>(harness: &H) {
+pub async fn wrong_changes_change_nothing(harness: &dyn Place) {
     let schema = declare(
         &todo(),
         TableSchema::new().with_field("n", FieldType::Integer),
@@ -127,7 +127,7 @@ pub async fn wrong_changes_change_nothing<H: Harness>(harness: &H) {
 }
 
 /// What the application says about version, times and deletion does not count: these are the server's.
-pub async fn system_properties_are_the_servers<H: Harness>(harness: &H) {
+pub async fn system_properties_are_the_servers(harness: &dyn Place) {
     let device = Device::new(harness, &TestServer::new()).await;
     let forged = json!({"id": "a", "n": 1, "version": "mine", "deleted": true, "updatedAt": "2000-01-01T00:00:00Z"});
     device
@@ -147,7 +147,7 @@ pub async fn system_properties_are_the_servers<H: Harness>(harness: &H) {
 }
 
 /// Records of a table that is local only are stored and queried, but never queued, pushed or pulled.
-pub async fn local_only_tables_stay_here<H: Harness>(harness: &H) {
+pub async fn local_only_tables_stay_here(harness: &dyn Place) {
     let schema = declare(&todo(), TableSchema::new().with_local_only());
     let server = TestServer::new();
     let device = Device::built(harness, &server, |builder| builder.schema(schema)).await;
@@ -167,7 +167,7 @@ pub async fn local_only_tables_stay_here<H: Harness>(harness: &H) {
 }
 
 /// A transaction over two tables is stored whole, or not at all when one of its changes cannot be.
-pub async fn transactions_are_all_or_nothing<H: Harness>(harness: &H) {
+pub async fn transactions_are_all_or_nothing(harness: &dyn Place) {
     let device = Device::new(harness, &TestServer::new()).await;
     let lines = device.sync.table::<Value>("lines").expect("a table name");
     device.insert("a", 1).await;
@@ -227,7 +227,7 @@ struct Todo {
 
 /// Typed and untyped handles see the same records, and an update through a type that knows a few members keeps
 /// all others, as they are spelled.
-pub async fn unknown_members_survive_typed_updates<H: Harness>(harness: &H) {
+pub async fn unknown_members_survive_typed_updates(harness: &dyn Place) {
     let device = Device::new(harness, &TestServer::new()).await;
     let server_record = crate::fixture::record(r#"{"id":"a","n":1,"price":1.50,"tags":["x"]}"#);
     device.server.put(&todo(), &server_record);
@@ -262,7 +262,7 @@ pub async fn unknown_members_survive_typed_updates<H: Harness>(harness: &H) {
 }
 
 /// Changes of many tasks at once all get their operation, with numbers of their own.
-pub async fn many_tasks_insert_at_once<H: Harness>(harness: &H) {
+pub async fn many_tasks_insert_at_once(harness: &dyn Place) {
     let device = Device::new(harness, &TestServer::new()).await;
     let tasks = (0..64i64).map(|number| {
         let device = device.clone();
@@ -283,7 +283,7 @@ pub async fn many_tasks_insert_at_once<H: Harness>(harness: &H) {
 }
 
 /// Tasks that all change one record: the last one stands, in one operation.
-pub async fn many_tasks_edit_one_record<H: Harness>(harness: &H) {
+pub async fn many_tasks_edit_one_record(harness: &dyn Place) {
     let device = Device::new(harness, &TestServer::new()).await;
     device.insert("a", 0).await;
     let tasks = (1..=32i64).map(|number| {
@@ -305,7 +305,7 @@ pub async fn many_tasks_edit_one_record<H: Harness>(harness: &H) {
 }
 
 /// Two contexts and many tasks raise one number; none of them writes over another's.
-pub async fn steps_of_a_counter_are_not_lost<H: Harness>(harness: &H) {
+pub async fn steps_of_a_counter_are_not_lost(harness: &dyn Place) {
     let device = Device::new(harness, &TestServer::new()).await;
     device.insert("a", 0).await;
     let other = device.again().await;
@@ -332,7 +332,7 @@ pub async fn steps_of_a_counter_are_not_lost<H: Harness>(harness: &H) {
 }
 
 /// A number is never given twice, though the queue was emptied and the store opened again in between.
-pub async fn numbers_are_never_used_again<H: Harness>(harness: &H) {
+pub async fn numbers_are_never_used_again(harness: &dyn Place) {
     let server = TestServer::new();
     let mut device = Device::new(harness, &server).await;
     let mut highest = 0;
@@ -378,7 +378,7 @@ pub async fn numbers_are_never_used_again<H: Harness>(harness: &H) {
 
 /// Two contexts over one store, as two processes have: changes of different and of the same records are all kept, and
 /// join in the queue as if one had made them.
-pub async fn two_contexts_over_one_store_lose_nothing<H: Harness>(harness: &H) {
+pub async fn two_contexts_over_one_store_lose_nothing(harness: &dyn Place) {
     let one = Device::new(harness, &TestServer::new()).await;
     one.server.set("a", 0);
     one.pull().await;
@@ -408,7 +408,7 @@ pub async fn two_contexts_over_one_store_lose_nothing<H: Harness>(harness: &H) {
 }
 
 /// Contexts over one store that write at the same time never take each other's numbers or changes away.
-pub async fn two_contexts_write_at_once<H: Harness>(harness: &H) {
+pub async fn two_contexts_write_at_once(harness: &dyn Place) {
     let one = Device::new(harness, &TestServer::new()).await;
     let other = one.again().await;
     one.insert("shared", 0).await;
@@ -445,7 +445,7 @@ pub async fn two_contexts_write_at_once<H: Harness>(harness: &H) {
 }
 
 /// A refused change of one context uses up a number; what it queues next is seen by the other all the same.
-pub async fn changes_behind_a_gap_join<H: Harness>(harness: &H) {
+pub async fn changes_behind_a_gap_join(harness: &dyn Place) {
     let one = Device::new(harness, &TestServer::new()).await;
     one.server.set("a", 1);
     one.pull().await;
@@ -464,7 +464,7 @@ pub async fn changes_behind_a_gap_join<H: Harness>(harness: &H) {
 }
 
 /// Tables of the engine cannot be named, and what was declared once stays declared.
-pub async fn declarations_are_kept<H: Harness>(harness: &H) {
+pub async fn declarations_are_kept(harness: &dyn Place) {
     let declared = TableSchema::new().with_field("n", FieldType::Integer);
     let schema = Schema::new().with_table(table("todo"), declared);
     let device = Device::built(harness, &TestServer::new(), |b| b.schema(schema)).await;
@@ -480,7 +480,7 @@ pub async fn declarations_are_kept<H: Harness>(harness: &H) {
 }
 
 /// Tables that two contexts over one store made on first use are both known afterwards.
-pub async fn tables_of_two_contexts_are_known<H: Harness>(harness: &H) {
+pub async fn tables_of_two_contexts_are_known(harness: &dyn Place) {
     let one = Device::new(harness, &TestServer::new()).await;
     let other = one.again().await;
     for (device, name) in [(&one, "first"), (&other, "second"), (&one, "third")] {

@@ -7,12 +7,12 @@ use synctable_core::{Error, MergeRule, Record, TableSchema};
 use super::device::{Device, todo};
 use super::typed::assert_holds;
 use super::{Fault, TestServer};
-use crate::Harness;
+use crate::Place;
 use crate::fixture::{declare, record};
 use crate::typed::Flavour;
 
 /// A device whose table merges `n` as a counter, `tags` as a set and `best` as the greatest.
-async fn device<H: Harness>(harness: &H, server: &TestServer, policy: ConflictPolicy) -> Device {
+async fn device(harness: &dyn Place, server: &TestServer, policy: ConflictPolicy) -> Device {
     let rules = TableSchema::new()
         .with_merge("n", MergeRule::Counter)
         .with_merge("tags", MergeRule::Set)
@@ -34,12 +34,12 @@ fn body(server: &TestServer) -> String {
 }
 
 /// Two devices change the same members of a record; both changes count, on the server and on both devices.
-pub async fn rules_join_what_two_devices_changed<H: Harness>(harness: &H) {
+pub async fn rules_join_what_two_devices_changed(harness: &dyn Place) {
     let server = TestServer::new();
     server.put(&todo(), &first());
     let here = device(harness, &server, ConflictPolicy::Merge).await;
-    let place = H::default();
-    let there = device(&place, &server, ConflictPolicy::Merge).await;
+    let place = harness.another();
+    let there = device(&*place, &server, ConflictPolicy::Merge).await;
     for device in [&here, &there] {
         device.pull().await;
     }
@@ -59,7 +59,7 @@ pub async fn rules_join_what_two_devices_changed<H: Harness>(harness: &H) {
 }
 
 /// Two devices raise a counter to the same number: it is raised twice, whatever the policy says.
-pub async fn equal_changes_of_a_counter_both_count<H: Harness>(harness: &H) {
+pub async fn equal_changes_of_a_counter_both_count(harness: &dyn Place) {
     let server = TestServer::new();
     server.put(&todo(), &first());
     let device = device(harness, &server, ConflictPolicy::Park).await;
@@ -81,7 +81,7 @@ pub async fn equal_changes_of_a_counter_both_count<H: Harness>(harness: &H) {
 
 /// The answer to a counter's change is lost, at a server that does not recognise repeats: the next push sees that it
 /// was done and does not count it again.
-pub async fn lost_answer_of_a_counter_counts_once<H: Harness>(harness: &H) {
+pub async fn lost_answer_of_a_counter_counts_once(harness: &dyn Place) {
     let server = TestServer::foreign();
     server.put(&todo(), &first());
     let device = device(harness, &server, ConflictPolicy::Merge).await;
@@ -102,7 +102,7 @@ pub async fn lost_answer_of_a_counter_counts_once<H: Harness>(harness: &H) {
 }
 
 /// What no rule decides is parked with its names; the rest of the merge is done by whoever resolves it.
-pub async fn clash_without_a_rule_is_parked_by_name<H: Harness>(harness: &H) {
+pub async fn clash_without_a_rule_is_parked_by_name(harness: &dyn Place) {
     let server = TestServer::new();
     server.put(&todo(), &first());
     let device = device(harness, &server, ConflictPolicy::Merge).await;
@@ -135,7 +135,7 @@ pub async fn clash_without_a_rule_is_parked_by_name<H: Harness>(harness: &H) {
 }
 
 /// Rules are part of the stored declaration: a context that declares nothing merges by them.
-pub async fn rules_are_kept_with_the_declaration<H: Harness>(harness: &H) {
+pub async fn rules_are_kept_with_the_declaration(harness: &dyn Place) {
     let server = TestServer::new();
     server.put(&todo(), &first());
     let declaring = device(harness, &server, ConflictPolicy::Park).await;
@@ -154,7 +154,7 @@ pub async fn rules_are_kept_with_the_declaration<H: Harness>(harness: &H) {
 
 /// The answer is lost and someone else changes the counter as well: whether the change is in already cannot be told, so that
 /// nothing is counted until someone decides.
-pub async fn counter_of_an_unsure_change_is_parked<H: Harness>(harness: &H) {
+pub async fn counter_of_an_unsure_change_is_parked(harness: &dyn Place) {
     let (device, seq) = unsure_change(harness, &TestServer::foreign()).await;
     let seq = seq.expect("the conflict is parked");
     assert!(device.only_operation().await.unsure);
@@ -170,7 +170,7 @@ pub async fn counter_of_an_unsure_change_is_parked<H: Harness>(harness: &H) {
 }
 
 /// The same at a server that recognises repeats: it says that the change is in, and nothing has to be decided.
-pub async fn counter_of_a_recognised_repeat_counts_once<H: Harness>(harness: &H) {
+pub async fn counter_of_a_recognised_repeat_counts_once(harness: &dyn Place) {
     let server = TestServer::foreign();
     server.configure(|options| options.operation_ids = true);
     let (device, seq) = unsure_change(harness, &server).await;
@@ -181,7 +181,7 @@ pub async fn counter_of_a_recognised_repeat_counts_once<H: Harness>(harness: &H)
 }
 
 /// A change from 5 to 6 takes effect without an answer, then someone else raises it to 7. The device pushes again.
-async fn unsure_change<H: Harness>(harness: &H, server: &TestServer) -> (Device, Option<u64>) {
+async fn unsure_change(harness: &dyn Place, server: &TestServer) -> (Device, Option<u64>) {
     server.put(&todo(), &first());
     let device = device(harness, server, ConflictPolicy::Merge).await;
     device.pull().await;
@@ -198,7 +198,7 @@ async fn unsure_change<H: Harness>(harness: &H, server: &TestServer) -> (Device,
 }
 
 /// A decision on what was listed a while ago is not carried out over what came in between.
-pub async fn changed_conflicts_are_decided_anew<H: Harness>(harness: &H) {
+pub async fn changed_conflicts_are_decided_anew(harness: &dyn Place) {
     let server = TestServer::new();
     server.put(&todo(), &first());
     let device = device(harness, &server, ConflictPolicy::Park).await;
@@ -265,11 +265,11 @@ pub async fn changed_conflicts_are_decided_anew<H: Harness>(harness: &H) {
 
 /// A record is replaced by one that leaves a member out which the server had filled in, and others changed it: what is joined is taken
 /// by a server with types.
-pub async fn what_a_typed_server_filled_in_is_not_removed<H: Harness>(_: &H) {
+pub async fn what_a_typed_server_filled_in_is_not_removed(harness: &dyn Place) {
     for flavour in Flavour::ALL {
-        let place = H::default();
+        let place = harness.another();
         let server = TestServer::of_classes(flavour);
-        let device = Device::with(&place, &server, ConflictPolicy::Merge).await;
+        let device = Device::with(&*place, &server, ConflictPolicy::Merge).await;
         server.put(&todo(), &record(r#"{"id":"a","n":1,"text":"x"}"#));
         device.pull().await;
         let row = server.row(&todo(), "a").expect("there");

@@ -8,7 +8,7 @@ use synctable_core::transport::InvalidRow;
 
 use super::device::{Device, changes, take_turns, todo};
 use super::{Fault, TestServer};
-use crate::Harness;
+use crate::Place;
 use crate::fixture::record;
 use crate::threads::InABox;
 
@@ -30,7 +30,7 @@ fn counts(report: &PullReport) -> [u64; 4] {
 }
 
 /// A full pull brings every record, every time, and writes only what differs.
-pub async fn full_pull_brings_everything<H: Harness>(harness: &H) {
+pub async fn full_pull_brings_everything(harness: &dyn Place) {
     let device = Device::new(harness, &TestServer::new()).await;
     fill(&device.server, 7);
     let full = || async {
@@ -55,7 +55,7 @@ pub async fn full_pull_brings_everything<H: Harness>(harness: &H) {
 }
 
 /// The second pull under a name brings what changed since the first, and nothing when nothing did.
-pub async fn second_pull_brings_only_changes<H: Harness>(harness: &H) {
+pub async fn second_pull_brings_only_changes(harness: &dyn Place) {
     let device = Device::new(harness, &TestServer::new()).await;
     fill(&device.server, 20);
     let first = device.pull().await;
@@ -71,7 +71,7 @@ pub async fn second_pull_brings_only_changes<H: Harness>(harness: &H) {
 }
 
 /// Only records that match the filter come.
-pub async fn filters_choose_records<H: Harness>(harness: &H) {
+pub async fn filters_choose_records(harness: &dyn Place) {
     let device = Device::new(harness, &TestServer::new()).await;
     fill(&device.server, 20);
     let large = Query::all().filter(field("n").ge(15));
@@ -91,7 +91,7 @@ pub async fn filters_choose_records<H: Harness>(harness: &H) {
 }
 
 /// A deleted record goes once, and one that is inserted anew under its id comes back.
-pub async fn deletions_come_once<H: Harness>(harness: &H) {
+pub async fn deletions_come_once(harness: &dyn Place) {
     let device = Device::new(harness, &TestServer::new()).await;
     fill(&device.server, 3);
     device.pull().await;
@@ -106,7 +106,7 @@ pub async fn deletions_come_once<H: Harness>(harness: &H) {
 }
 
 /// Rows that are as they are here are not written, and nobody is told.
-pub async fn equal_rows_are_not_written<H: Harness>(harness: &H) {
+pub async fn equal_rows_are_not_written(harness: &dyn Place) {
     let device = Device::new(harness, &TestServer::foreign()).await;
     fill(&device.server, 10);
     device.pull().await;
@@ -121,11 +121,11 @@ pub async fn equal_rows_are_not_written<H: Harness>(harness: &H) {
 }
 
 /// Pages of 1, 2 and 50 records, of servers that say when nothing follows and of others, bring the same.
-pub async fn every_page_size_brings_everything<H: Harness>(_: &H) {
+pub async fn every_page_size_brings_everything(harness: &dyn Place) {
     for page in [1, 2, 50] {
         for server in [TestServer::new(), TestServer::foreign()] {
-            let place = H::default();
-            let device = Device::new(&place, &server).await;
+            let place = harness.another();
+            let device = Device::new(&*place, &server).await;
             fill(&server, 23);
             let pull = device.todo.pull(Query::all(), "all").page(page);
             assert_eq!(counts(&pull.await.expect("a pull")), [23, 0, 0, 0]);
@@ -139,12 +139,12 @@ pub async fn every_page_size_brings_everything<H: Harness>(_: &H) {
 
 /// Many rows with one time, or with times that differ in digits that the server does not show, are all brought, with pages
 /// smaller than their number and few more requests than pages.
-pub async fn ties_larger_than_a_page<H: Harness>(_: &H) {
+pub async fn ties_larger_than_a_page(harness: &dyn Place) {
     for (ticks, page) in [(0, 1), (0, 7), (10, 1), (10, 7), (10, 50), (4_000, 2)] {
-        let place = H::default();
+        let place = harness.another();
         let server = TestServer::foreign();
         server.configure(|options| (options.ticks_per_write, options.page) = (ticks, page));
-        let device = Device::new(&place, &server).await;
+        let device = Device::new(&*place, &server).await;
         fill(&server, 60);
         let report = device.pull().await;
         assert_eq!((report.fetched, report.added), (60, 60), "{ticks} {page}");
@@ -159,11 +159,11 @@ pub async fn ties_larger_than_a_page<H: Harness>(_: &H) {
 }
 
 /// Rows that change while pages are read move to the end of the order; none is missed, whichever moves, whenever.
-pub async fn rows_that_move_between_pages<H: Harness>(_: &H) {
+pub async fn rows_that_move_between_pages(harness: &dyn Place) {
     for server in [TestServer::new(), TestServer::foreign()] {
         server.configure(|options| options.page = 2);
-        let place = H::default();
-        let device = Device::new(&place, &server).await;
+        let place = harness.another();
+        let device = Device::new(&*place, &server).await;
         for ahead in 0..5usize {
             fill(&server, 9);
             for (number, id) in ["r000", "r001", "r004", "r008"].into_iter().enumerate() {
@@ -187,13 +187,13 @@ pub async fn rows_that_move_between_pages<H: Harness>(_: &H) {
 }
 
 /// A pull that fails at any page goes on from there the next time, and fetches nothing twice that it has stored.
-pub async fn interrupted_pull_goes_on<H: Harness>(_: &H) {
+pub async fn interrupted_pull_goes_on(harness: &dyn Place) {
     for fault in [Fault::LostRequest, Fault::LostAnswer] {
         for place in 0..5usize {
-            let harness = H::default();
+            let harness = harness.another();
             let server = TestServer::new();
             server.configure(|options| options.page = 2);
-            let device = Device::new(&harness, &server).await;
+            let device = Device::new(&*harness, &server).await;
             fill(&server, 10);
             server.fault_at(place, fault);
             let failed = device.todo.pull(Query::all(), "all").await;
@@ -212,7 +212,7 @@ pub async fn interrupted_pull_goes_on<H: Harness>(_: &H) {
 }
 
 /// Other names and other tables have positions of their own.
-pub async fn names_have_positions_of_their_own<H: Harness>(harness: &H) {
+pub async fn names_have_positions_of_their_own(harness: &dyn Place) {
     let device = Device::new(harness, &TestServer::new()).await;
     fill(&device.server, 10);
     let small = Query::all().filter(field("n").lt(5));
@@ -232,7 +232,7 @@ pub async fn names_have_positions_of_their_own<H: Harness>(harness: &H) {
 }
 
 /// Queries that no pull can answer are refused before anything is asked.
-pub async fn unfit_queries_are_refused<H: Harness>(harness: &H) {
+pub async fn unfit_queries_are_refused(harness: &dyn Place) {
     let device = Device::new(harness, &TestServer::new()).await;
     fill(&device.server, 3);
     let all = Query::all;
@@ -257,11 +257,11 @@ pub async fn unfit_queries_are_refused<H: Harness>(harness: &H) {
 }
 
 /// A full pull may have an order and a window of its own, over several pages.
-pub async fn full_pull_takes_a_window<H: Harness>(_: &H) {
+pub async fn full_pull_takes_a_window(harness: &dyn Place) {
     for server in [TestServer::new(), TestServer::foreign()] {
-        let place = H::default();
+        let place = harness.another();
         server.configure(|options| options.page = 3);
-        let device = Device::new(&place, &server).await;
+        let device = Device::new(&*place, &server).await;
         fill(&server, 20);
         let query = Query::all().order_by_desc("n").skip(2).top(8);
         let report = device.todo.pull_full(query).await.expect("a pull");
@@ -278,10 +278,10 @@ pub async fn full_pull_takes_a_window<H: Harness>(_: &H) {
 }
 
 /// A time in the far future does not hide later changes.
-pub async fn poisoned_times_do_not_hide_changes<H: Harness>(_: &H) {
+pub async fn poisoned_times_do_not_hide_changes(harness: &dyn Place) {
     for server in [TestServer::new(), TestServer::foreign()] {
-        let place = H::default();
-        let device = Device::new(&place, &server).await;
+        let place = harness.another();
+        let device = Device::new(&*place, &server).await;
         fill(&server, 3);
         let future = server.now().plus_millis(50 * 365 * 24 * 3_600_000);
         server.put_at(&todo(), &record(r#"{"id":"poison","n":1}"#), future);
@@ -297,7 +297,7 @@ pub async fn poisoned_times_do_not_hide_changes<H: Harness>(_: &H) {
 }
 
 /// Rows that are no records are reported, and the others are stored.
-pub async fn invalid_rows_are_reported<H: Harness>(harness: &H) {
+pub async fn invalid_rows_are_reported(harness: &dyn Place) {
     let device = Device::new(harness, &TestServer::new()).await;
     fill(&device.server, 3);
     device
@@ -311,7 +311,7 @@ pub async fn invalid_rows_are_reported<H: Harness>(harness: &H) {
 
 /// A server that commits in another order than that of its times: what comes late is still brought if it is not later
 /// than the overlap, and a full pull brings the rest.
-pub async fn overlap_catches_late_commits<H: Harness>(harness: &H) {
+pub async fn overlap_catches_late_commits(harness: &dyn Place) {
     let server = TestServer::foreign();
     let device = Device::new(harness, &server).await;
     fill(&server, 3);
@@ -329,7 +329,7 @@ pub async fn overlap_catches_late_commits<H: Harness>(harness: &H) {
 }
 
 /// A server that promised its order is replaced by one that does not: the last pull is overlapped after all.
-pub async fn change_of_the_server_is_noticed<H: Harness>(harness: &H) {
+pub async fn change_of_the_server_is_noticed(harness: &dyn Place) {
     let server = TestServer::new();
     let device = Device::new(harness, &server).await;
     fill(&server, 5);
@@ -347,7 +347,7 @@ pub async fn change_of_the_server_is_noticed<H: Harness>(harness: &H) {
 }
 
 /// A server that ignores the filter would be asked for ever; it is found out.
-pub async fn pages_that_do_not_move_on_end_the_pull<H: Harness>(harness: &H) {
+pub async fn pages_that_do_not_move_on_end_the_pull(harness: &dyn Place) {
     let server = TestServer::foreign();
     server.configure(|options| (options.ignores_filters, options.page) = (true, 2));
     let device = Device::new(harness, &server).await;
@@ -364,7 +364,7 @@ pub async fn pages_that_do_not_move_on_end_the_pull<H: Harness>(harness: &H) {
 }
 
 /// A record that is edited between the answer and its storing keeps the edit, which then meets the server's row.
-pub async fn edits_between_page_and_store_are_kept<H: Harness>(harness: &H) {
+pub async fn edits_between_page_and_store_are_kept(harness: &dyn Place) {
     let device = Device::new(harness, &TestServer::new()).await;
     fill(&device.server, 4);
     device.pull().await;
@@ -391,7 +391,7 @@ pub async fn edits_between_page_and_store_are_kept<H: Harness>(harness: &H) {
 }
 
 /// A pull of a table with pending operations pushes first, all tables, and says how many it sent.
-pub async fn pull_pushes_first<H: Harness>(harness: &H) {
+pub async fn pull_pushes_first(harness: &dyn Place) {
     let device = Device::new(harness, &TestServer::new()).await;
     let lines = device
         .sync
@@ -418,7 +418,7 @@ pub async fn pull_pushes_first<H: Harness>(harness: &H) {
 }
 
 /// A push during a pull: the page that was read before it does not put an older record over the server's answer.
-pub async fn pull_does_not_move_records_back<H: Harness>(harness: &H) {
+pub async fn pull_does_not_move_records_back(harness: &dyn Place) {
     let device = Device::new(harness, &TestServer::new()).await;
     fill(&device.server, 3);
     device.pull().await;
@@ -442,7 +442,7 @@ pub async fn pull_does_not_move_records_back<H: Harness>(harness: &H) {
 }
 
 /// A cancelled pull ends at once; pages that were stored stay, and the next pull goes on from them.
-pub async fn cancelled_pull_keeps_its_pages<H: Harness>(harness: &H) {
+pub async fn cancelled_pull_keeps_its_pages(harness: &dyn Place) {
     let server = TestServer::new();
     server.configure(|options| options.page = 2);
     let device = Device::new(harness, &server).await;
@@ -461,7 +461,7 @@ pub async fn cancelled_pull_keeps_its_pages<H: Harness>(harness: &H) {
 }
 
 /// Two contexts over one store: a pull of one keeps the edits of the other, though it did not see them being made.
-pub async fn pull_keeps_edits_of_another_context<H: Harness>(harness: &H) {
+pub async fn pull_keeps_edits_of_another_context(harness: &dyn Place) {
     let one = Device::new(harness, &TestServer::new()).await;
     fill(&one.server, 5);
     one.pull().await;
@@ -485,7 +485,7 @@ pub async fn pull_keeps_edits_of_another_context<H: Harness>(harness: &H) {
 }
 
 /// As before when a refused change of the other context left a gap in the numbers.
-pub async fn pull_keeps_edits_behind_a_gap<H: Harness>(harness: &H) {
+pub async fn pull_keeps_edits_behind_a_gap(harness: &dyn Place) {
     let one = Device::new(harness, &TestServer::new()).await;
     fill(&one.server, 5);
     one.pull().await;

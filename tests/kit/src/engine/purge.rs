@@ -8,11 +8,11 @@ use synctable_core::transport::Rejection;
 
 use super::TestServer;
 use super::device::{Device, take_turns};
-use crate::Harness;
+use crate::Place;
 use crate::threads::InABox;
 
 /// A device that holds five records as the server does.
-async fn with_five<H: Harness>(harness: &H) -> Device {
+async fn with_five(harness: &dyn Place) -> Device {
     let device = Device::new(harness, &TestServer::new()).await;
     for number in 0..5 {
         device.server.set(&format!("r{number}"), number);
@@ -22,7 +22,7 @@ async fn with_five<H: Harness>(harness: &H) -> Device {
 }
 
 /// A purge is refused while operations wait, with or without a filter, and then changes nothing.
-pub async fn purge_is_refused_while_operations_wait<H: Harness>(harness: &H) {
+pub async fn purge_is_refused_while_operations_wait(harness: &dyn Place) {
     let device = with_five(harness).await;
     device.set("r0", 100).await;
     let before = device.rows().await;
@@ -46,7 +46,7 @@ pub async fn purge_is_refused_while_operations_wait<H: Harness>(harness: &H) {
 }
 
 /// Records go without a word to the server, and the next pull brings them back.
-pub async fn purged_records_come_back_with_a_pull<H: Harness>(harness: &H) {
+pub async fn purged_records_come_back_with_a_pull(harness: &dyn Place) {
     let device = with_five(harness).await;
     device.server.forget_requests();
     let report = device
@@ -63,7 +63,7 @@ pub async fn purged_records_come_back_with_a_pull<H: Harness>(harness: &H) {
 }
 
 /// Where the positions of pulls are kept, purged records stay away until they change.
-pub async fn purge_can_keep_positions<H: Harness>(harness: &H) {
+pub async fn purge_can_keep_positions(harness: &dyn Place) {
     let device = with_five(harness).await;
     device
         .todo
@@ -77,7 +77,7 @@ pub async fn purge_can_keep_positions<H: Harness>(harness: &H) {
 }
 
 /// Positions of other tables stay when one table is purged.
-pub async fn purge_leaves_other_tables_alone<H: Harness>(harness: &H) {
+pub async fn purge_leaves_other_tables_alone(harness: &dyn Place) {
     let device = with_five(harness).await;
     let lines = device.sync.table::<Value>("lines").expect("a table name");
     lines.insert(&json!({"id": "x"})).await.expect("new");
@@ -103,7 +103,7 @@ pub async fn purge_leaves_other_tables_alone<H: Harness>(harness: &H) {
 }
 
 /// A purge with a filter takes the records that match.
-pub async fn purge_takes_a_filter<H: Harness>(harness: &H) {
+pub async fn purge_takes_a_filter(harness: &dyn Place) {
     let device = with_five(harness).await;
     let report = device
         .todo
@@ -116,7 +116,7 @@ pub async fn purge_takes_a_filter<H: Harness>(harness: &H) {
 }
 
 /// Waiting operations are discarded when the purge is told to, with what they were parked for, and counted.
-pub async fn purge_discards_operations<H: Harness>(harness: &H) {
+pub async fn purge_discards_operations(harness: &dyn Place) {
     let device = with_five(harness).await;
     device.set("r0", 100).await;
     device.server.set("r0", 50);
@@ -142,7 +142,7 @@ pub async fn purge_discards_operations<H: Harness>(harness: &H) {
 }
 
 /// A purge with a filter discards the operations on records that match, deletions of such records too, and no others.
-pub async fn purge_discards_matching_operations<H: Harness>(harness: &H) {
+pub async fn purge_discards_matching_operations(harness: &dyn Place) {
     let device = with_five(harness).await;
     device.set("r0", 100).await;
     device.set("r1", 1).await;
@@ -163,7 +163,7 @@ pub async fn purge_discards_matching_operations<H: Harness>(harness: &H) {
 }
 
 /// A purge that is asked for while a pull is under way leaves nothing behind that the next pull would not bring.
-pub async fn purge_during_a_pull<H: Harness>(harness: &H) {
+pub async fn purge_during_a_pull(harness: &dyn Place) {
     let device = with_five(harness).await;
     device.server.configure(|options| options.page = 2);
     for number in 0..10 {
@@ -182,7 +182,7 @@ pub async fn purge_during_a_pull<H: Harness>(harness: &H) {
 }
 
 /// As before when another context purges: the pull does not put its position back behind what is gone.
-pub async fn purge_of_another_context_during_a_pull<H: Harness>(harness: &H) {
+pub async fn purge_of_another_context_during_a_pull(harness: &dyn Place) {
     let device = with_five(harness).await;
     device.server.configure(|options| options.page = 2);
     for number in 0..10 {

@@ -7,11 +7,11 @@ use synctable_core::transport::{ChangeKind, Rejection, TransportError, Transport
 
 use super::device::{Device, todo};
 use super::{Fault, TestServer};
-use crate::Harness;
+use crate::Place;
 use crate::fixture::table;
 
 /// A device that holds `a` = 1 as the server does.
-async fn with_a<H: Harness>(harness: &H) -> Device {
+async fn with_a(harness: &dyn Place) -> Device {
     let device = Device::new(harness, &TestServer::new()).await;
     device.server.set("a", 1);
     device.pull().await;
@@ -28,7 +28,7 @@ fn sent(server: &TestServer) -> Vec<String> {
 }
 
 /// Operations go out in the order in which they were queued, over all tables.
-pub async fn operations_go_out_in_order<H: Harness>(harness: &H) {
+pub async fn operations_go_out_in_order(harness: &dyn Place) {
     let device = with_a(harness).await;
     let lines = device.sync.table::<Value>("lines").expect("a table name");
     device.insert("z", 1).await;
@@ -46,7 +46,7 @@ pub async fn operations_go_out_in_order<H: Harness>(harness: &H) {
 }
 
 /// The server's answer becomes the record: its version, its times, and what it changed in the content.
-pub async fn answers_become_the_record<H: Harness>(harness: &H) {
+pub async fn answers_become_the_record(harness: &dyn Place) {
     let device = with_a(harness).await;
     device.insert("b", 1).await;
     assert_eq!(device.rows().await[1].version(), None);
@@ -64,7 +64,7 @@ pub async fn answers_become_the_record<H: Harness>(harness: &H) {
 }
 
 /// A record that is edited while it is sent keeps the edit, and the edit goes out next, on the new version.
-pub async fn edit_in_flight_goes_out_next<H: Harness>(harness: &H) {
+pub async fn edit_in_flight_goes_out_next(harness: &dyn Place) {
     let device = with_a(harness).await;
     device.set("a", 2).await;
     let app = device.clone();
@@ -88,7 +88,7 @@ pub async fn edit_in_flight_goes_out_next<H: Harness>(harness: &H) {
 }
 
 /// As before with an insert that is on its way.
-pub async fn edit_of_an_insert_in_flight<H: Harness>(harness: &H) {
+pub async fn edit_of_an_insert_in_flight(harness: &dyn Place) {
     let device = with_a(harness).await;
     device.insert("b", 1).await;
     let app = device.clone();
@@ -103,7 +103,7 @@ pub async fn edit_of_an_insert_in_flight<H: Harness>(harness: &H) {
 }
 
 /// A record that is deleted while it is sent is deleted at the server next.
-pub async fn delete_in_flight_goes_out_next<H: Harness>(harness: &H) {
+pub async fn delete_in_flight_goes_out_next(harness: &dyn Place) {
     let device = with_a(harness).await;
     device.set("a", 2).await;
     device.insert("b", 1).await;
@@ -125,7 +125,7 @@ pub async fn delete_in_flight_goes_out_next<H: Harness>(harness: &H) {
 }
 
 /// A record that is deleted and inserted anew while its delete or its edit is sent ends up as inserted.
-pub async fn reinsert_in_flight_goes_out_next<H: Harness>(harness: &H) {
+pub async fn reinsert_in_flight_goes_out_next(harness: &dyn Place) {
     let device = with_a(harness).await;
     device.set("a", 2).await;
     let app = device.clone();
@@ -151,7 +151,7 @@ pub async fn reinsert_in_flight_goes_out_next<H: Harness>(harness: &H) {
 }
 
 /// Cancelling an operation while it is at the server does not undo its effect, and the answer is taken over.
-pub async fn cancel_in_flight_takes_the_answer<H: Harness>(harness: &H) {
+pub async fn cancel_in_flight_takes_the_answer(harness: &dyn Place) {
     let device = with_a(harness).await;
     device.set("a", 2).await;
     let (app, seq) = (device.clone(), device.only_seq().await);
@@ -164,7 +164,7 @@ pub async fn cancel_in_flight_takes_the_answer<H: Harness>(harness: &H) {
 }
 
 /// A delete that is cancelled while it is at the server has its effect: the record goes with the next pull at the latest.
-pub async fn cancel_of_a_delete_in_flight<H: Harness>(harness: &H) {
+pub async fn cancel_of_a_delete_in_flight(harness: &dyn Place) {
     let device = with_a(harness).await;
     device.delete("a").await;
     let (app, seq) = (device.clone(), device.only_seq().await);
@@ -178,7 +178,7 @@ pub async fn cancel_of_a_delete_in_flight<H: Harness>(harness: &H) {
 }
 
 /// Every kind of change, its request or its answer lost in every way, and pushed again: it takes effect exactly once.
-pub async fn lost_requests_and_answers_have_one_effect<H: Harness>(harness: &H) {
+pub async fn lost_requests_and_answers_have_one_effect(harness: &dyn Place) {
     let device = Device::new(harness, &TestServer::new()).await;
     let faults = [
         Fault::Offline,
@@ -243,7 +243,7 @@ pub async fn lost_requests_and_answers_have_one_effect<H: Harness>(harness: &H) 
 }
 
 /// After a lost answer someone else changes the record: nothing is sent again, both sides are kept.
-pub async fn lost_answer_then_another_writer<H: Harness>(harness: &H) {
+pub async fn lost_answer_then_another_writer(harness: &dyn Place) {
     let device = with_a(harness).await;
     device.server.set("d", 1);
     device.pull().await;
@@ -281,7 +281,7 @@ pub async fn lost_answer_then_another_writer<H: Harness>(harness: &H) {
 }
 
 /// A request is lost, and someone else changes the record before the next push: a conflict, not a lost update.
-pub async fn lost_request_then_another_writer<H: Harness>(harness: &H) {
+pub async fn lost_request_then_another_writer(harness: &dyn Place) {
     let device = with_a(harness).await;
     device.set("a", 2).await;
     device.push_is_cut(Fault::LostRequest).await;
@@ -295,7 +295,7 @@ pub async fn lost_request_then_another_writer<H: Harness>(harness: &H) {
 }
 
 /// Another writer happens to write what we sent: there is nothing to resolve.
-pub async fn equal_content_is_no_conflict<H: Harness>(harness: &H) {
+pub async fn equal_content_is_no_conflict(harness: &dyn Place) {
     let device = with_a(harness).await;
     device.set("a", 2).await;
     device.insert("b", 2).await;
@@ -308,7 +308,7 @@ pub async fn equal_content_is_no_conflict<H: Harness>(harness: &H) {
 
 /// Missing credentials, a busy server or a broken connection stop the push; it says why and what was done, and the
 /// rest waits.
-pub async fn stopped_push_loses_nothing<H: Harness>(harness: &H) {
+pub async fn stopped_push_loses_nothing(harness: &dyn Place) {
     let kinds = [
         (Fault::Unauthorized, TransportErrorKind::Unauthorized),
         (Fault::Unavailable, TransportErrorKind::Busy),
@@ -337,7 +337,7 @@ pub async fn stopped_push_loses_nothing<H: Harness>(harness: &H) {
 }
 
 /// A refused operation is parked; other records, and later operations, go out.
-pub async fn rejection_does_not_block_others<H: Harness>(harness: &H) {
+pub async fn rejection_does_not_block_others(harness: &dyn Place) {
     let device = with_a(harness).await;
     device.server.reject(|_, change| {
         (change.id.as_str() == "b").then(|| Rejection::new(Some(400), "no b today"))
@@ -355,7 +355,7 @@ pub async fn rejection_does_not_block_others<H: Harness>(harness: &H) {
 }
 
 /// An operation behind a parked one on the same record waits for it.
-pub async fn operations_behind_a_parked_one_wait<H: Harness>(harness: &H) {
+pub async fn operations_behind_a_parked_one_wait(harness: &dyn Place) {
     let device = with_a(harness).await;
     device.set("a", 2).await;
     device.push_is_cut(Fault::LostAnswer).await;
@@ -372,7 +372,7 @@ pub async fn operations_behind_a_parked_one_wait<H: Harness>(harness: &H) {
 }
 
 /// Edits that meet a refusal on the way: what was refused is not what would be sent now, so it is sent again.
-pub async fn edit_during_a_refusal_is_sent<H: Harness>(harness: &H) {
+pub async fn edit_during_a_refusal_is_sent(harness: &dyn Place) {
     let device = with_a(harness).await;
     device.server.reject(|_, change| {
         let n = change.record.as_ref()?.member("n")?.as_i64()?;
@@ -390,7 +390,7 @@ pub async fn edit_during_a_refusal_is_sent<H: Harness>(harness: &H) {
 }
 
 /// Eight at once come to the same result as one after the other.
-pub async fn parallel_push_has_the_same_result<H: Harness>(harness: &H) {
+pub async fn parallel_push_has_the_same_result(harness: &dyn Place) {
     let device = with_a(harness).await;
     for number in 0..100i64 {
         device.insert(&format!("r{number:02}"), number).await;
@@ -413,7 +413,7 @@ pub async fn parallel_push_has_the_same_result<H: Harness>(harness: &H) {
 }
 
 /// A push of some tables leaves the operations of others alone.
-pub async fn tables_can_be_pushed_alone<H: Harness>(harness: &H) {
+pub async fn tables_can_be_pushed_alone(harness: &dyn Place) {
     let device = with_a(harness).await;
     let lines = device.sync.table::<Value>("lines").expect("a table name");
     device.insert("b", 1).await;
@@ -427,7 +427,7 @@ pub async fn tables_can_be_pushed_alone<H: Harness>(harness: &H) {
 }
 
 /// Without operations, or with parked ones only, no server is needed.
-pub async fn nothing_to_send_needs_no_server<H: Harness>(harness: &H) {
+pub async fn nothing_to_send_needs_no_server(harness: &dyn Place) {
     let store = harness.open().await.expect("the store opens");
     let sync = SyncContext::builder(store).open().await.expect("it opens");
     assert_eq!(sync.push().await.expect("nothing to do").pushed, 0);
@@ -442,7 +442,7 @@ pub async fn nothing_to_send_needs_no_server<H: Harness>(harness: &H) {
 }
 
 /// More operations than go into one group, some with a second one behind them, are all sent in one push.
-pub async fn long_queues_are_sent<H: Harness>(harness: &H) {
+pub async fn long_queues_are_sent(harness: &dyn Place) {
     let device = with_a(harness).await;
     for number in 0..150i64 {
         device.insert(&format!("r{number:03}"), number).await;
@@ -461,7 +461,7 @@ pub async fn long_queues_are_sent<H: Harness>(harness: &H) {
 
 /// What waits behind an attempted operation goes out in the same push, once its fate is found out, and before what was
 /// queued later.
-pub async fn successors_follow_in_their_order<H: Harness>(harness: &H) {
+pub async fn successors_follow_in_their_order(harness: &dyn Place) {
     let device = with_a(harness).await;
     for (fault, new) in [(Fault::LostRequest, "b"), (Fault::LostAnswer, "c")] {
         device.set("a", 20).await;
@@ -482,7 +482,7 @@ pub async fn successors_follow_in_their_order<H: Harness>(harness: &H) {
 }
 
 /// The server remembers the first attempt, but others have changed or removed the record since: that is what is here then.
-pub async fn remembered_answer_is_overtaken<H: Harness>(harness: &H) {
+pub async fn remembered_answer_is_overtaken(harness: &dyn Place) {
     let server = TestServer::new();
     server.configure(|options| options.operation_ids = true);
     let device = Device::new(harness, &server).await;
@@ -507,7 +507,7 @@ pub async fn remembered_answer_is_overtaken<H: Harness>(harness: &H) {
 }
 
 /// The server remembers that it deleted the record, but others have made it anew since: that is what is here then.
-pub async fn remembered_deletion_is_overtaken<H: Harness>(harness: &H) {
+pub async fn remembered_deletion_is_overtaken(harness: &dyn Place) {
     let server = TestServer::new();
     server.configure(|options| options.operation_ids = true);
     server.set("a", 1);

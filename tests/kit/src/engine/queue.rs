@@ -9,10 +9,10 @@ use synctable_core::transport::Rejection;
 use super::device::{Device, number, todo};
 use super::typed::assert_holds;
 use super::{Fault, TestServer};
-use crate::Harness;
+use crate::Place;
 
 /// A device that holds `a` = 1 as the server does.
-async fn with_a<H: Harness>(harness: &H) -> Device {
+async fn with_a(harness: &dyn Place) -> Device {
     let device = Device::new(harness, &TestServer::new()).await;
     device.server.set("a", 1);
     device.pull().await;
@@ -20,7 +20,7 @@ async fn with_a<H: Harness>(harness: &H) -> Device {
 }
 
 /// The queue lists operations in their order, with the record that each is based on.
-pub async fn pending_operations_are_listed<H: Harness>(harness: &H) {
+pub async fn pending_operations_are_listed(harness: &dyn Place) {
     let device = with_a(harness).await;
     device.insert("b", 2).await;
     device.set("a", 3).await;
@@ -44,7 +44,7 @@ pub async fn pending_operations_are_listed<H: Harness>(harness: &H) {
 }
 
 /// Cancelling puts the record back as the server had it, or away if it was new.
-pub async fn cancel_restores_the_record<H: Harness>(harness: &H) {
+pub async fn cancel_restores_the_record(harness: &dyn Place) {
     let device = with_a(harness).await;
     device.set("a", 2).await;
     let restored = device
@@ -75,7 +75,7 @@ pub async fn cancel_restores_the_record<H: Harness>(harness: &H) {
 }
 
 /// A cancelled operation may have reached the server after all; then the next pull brings its effect.
-pub async fn cancel_of_an_attempted_operation<H: Harness>(harness: &H) {
+pub async fn cancel_of_an_attempted_operation(harness: &dyn Place) {
     let device = with_a(harness).await;
     device.insert("b", 2).await;
     device.push_is_cut(Fault::LostAnswer).await;
@@ -94,7 +94,7 @@ pub async fn cancel_of_an_attempted_operation<H: Harness>(harness: &H) {
 
 /// Cancelling an operation takes those behind it on the same record along; cancelling the last one leaves the record as
 /// the one before it sent it.
-pub async fn cancel_with_a_successor<H: Harness>(harness: &H) {
+pub async fn cancel_with_a_successor(harness: &dyn Place) {
     let device = with_a(harness).await;
     device.set("a", 2).await;
     device.push_is_cut(Fault::LostRequest).await;
@@ -123,7 +123,7 @@ pub async fn cancel_with_a_successor<H: Harness>(harness: &H) {
 }
 
 /// Discarding leaves the record as it is here; a pull of the server's next change takes it over.
-pub async fn discard_leaves_the_record<H: Harness>(harness: &H) {
+pub async fn discard_leaves_the_record(harness: &dyn Place) {
     let device = with_a(harness).await;
     device.set("a", 2).await;
     device.insert("b", 3).await;
@@ -142,7 +142,7 @@ pub async fn discard_leaves_the_record<H: Harness>(harness: &H) {
 }
 
 /// A record whose insert was discarded can still be edited and deleted: the server never heard of it.
-pub async fn discarded_inserts_can_be_queued_again<H: Harness>(harness: &H) {
+pub async fn discarded_inserts_can_be_queued_again(harness: &dyn Place) {
     let device = with_a(harness).await;
     device.insert("b", 1).await;
     device
@@ -165,7 +165,7 @@ pub async fn discarded_inserts_can_be_queued_again<H: Harness>(harness: &H) {
 }
 
 /// A refused operation waits until it is tried again, edited or cancelled; numbers that are not in the queue are errors.
-pub async fn refused_operations_wait_for_a_decision<H: Harness>(harness: &H) {
+pub async fn refused_operations_wait_for_a_decision(harness: &dyn Place) {
     let device = with_a(harness).await;
     device.server.reject(|_, change| {
         let record = change.record.as_ref()?;
@@ -210,7 +210,7 @@ pub async fn refused_operations_wait_for_a_decision<H: Harness>(harness: &H) {
 }
 
 /// A delete of a refused insert leaves nothing; of a refused replace, a delete.
-pub async fn refused_operations_can_be_deleted<H: Harness>(harness: &H) {
+pub async fn refused_operations_can_be_deleted(harness: &dyn Place) {
     let device = with_a(harness).await;
     device
         .server
@@ -229,7 +229,7 @@ pub async fn refused_operations_can_be_deleted<H: Harness>(harness: &H) {
 }
 
 /// Changes of one record join: the queue holds the one operation that has the same effect.
-pub async fn changes_of_one_record_join<H: Harness>(harness: &H) {
+pub async fn changes_of_one_record_join(harness: &dyn Place) {
     let device = with_a(harness).await;
     device.insert("b", 1).await;
     device.set("b", 2).await;
@@ -254,7 +254,7 @@ pub async fn changes_of_one_record_join<H: Harness>(harness: &H) {
 }
 
 /// Deleting and inserting again replaces the record whole: members of the old one do not shine through.
-pub async fn delete_then_insert_replaces<H: Harness>(harness: &H) {
+pub async fn delete_then_insert_replaces(harness: &dyn Place) {
     let device = with_a(harness).await;
     device.delete("a").await;
     let fresh = json!({"id": "a", "m": 5});
@@ -282,7 +282,7 @@ pub async fn delete_then_insert_replaces<H: Harness>(harness: &H) {
 
 /// An insert that was sent may be at the server, so deleting the record leaves a delete behind it, and both are
 /// found out, whether the insert had its effect or not.
-pub async fn delete_of_a_sent_insert_reaches_the_server<H: Harness>(harness: &H) {
+pub async fn delete_of_a_sent_insert_reaches_the_server(harness: &dyn Place) {
     let device = with_a(harness).await;
     for (id, fault) in [("b", Fault::LostAnswer), ("c", Fault::LostRequest)] {
         device.insert(id, 1).await;
@@ -305,10 +305,10 @@ pub async fn delete_of_a_sent_insert_reaches_the_server<H: Harness>(harness: &H)
 
 /// An edit behind an operation that is at the server is discarded, and that operation comes back unsent: what is sent then is what it was
 /// about, not what was discarded.
-pub async fn discarded_edits_are_not_sent_by_what_was_before_them<H: Harness>(_: &H) {
+pub async fn discarded_edits_are_not_sent_by_what_was_before_them(harness: &dyn Place) {
     for again in ["as it is", "in conflict", "edited"] {
-        let place = H::default();
-        let device = Device::new(&place, &TestServer::new()).await;
+        let place = harness.another();
+        let device = Device::new(&*place, &TestServer::new()).await;
         device.insert("a", 1).await;
         device.insert("b", 1).await;
         let app = device.clone();

@@ -6,12 +6,12 @@ use synctable_core::{Error, Record};
 
 use super::device::{Device, todo};
 use super::{Fault, TestServer};
-use crate::Harness;
+use crate::Place;
 use crate::fixture::record;
 
 /// A favourite was deleted last week, by this device or another one, and is chosen again; its request, or the first answer, is lost
 /// in any way: it arrives.
-pub async fn history_6_a_record_that_comes_back<H: Harness>(_: &H) {
+pub async fn history_6_a_record_that_comes_back(harness: &dyn Place) {
     let faults = [
         None,
         Some(Fault::LostRequest),
@@ -21,8 +21,8 @@ pub async fn history_6_a_record_that_comes_back<H: Harness>(_: &H) {
     for by_us in [true, false] {
         for (number, fault) in faults.into_iter().enumerate() {
             for ahead in 0..3 {
-                let place = H::default();
-                let device = Device::new(&place, &TestServer::new()).await;
+                let place = harness.another();
+                let device = Device::new(&*place, &TestServer::new()).await;
                 let id = format!("f{number}");
                 device.server.set(&id, 1);
                 device.pull().await;
@@ -50,7 +50,7 @@ pub async fn history_6_a_record_that_comes_back<H: Harness>(_: &H) {
 }
 
 /// The same where the server shows tombstones to nobody who asks for a record, only in the answer to an insert.
-pub async fn a_record_comes_back_where_tombstones_are_hidden<H: Harness>(harness: &H) {
+pub async fn a_record_comes_back_where_tombstones_are_hidden(harness: &dyn Place) {
     let device = Device::new(harness, &TestServer::new()).await;
     device
         .server
@@ -73,10 +73,10 @@ pub async fn a_record_comes_back_where_tombstones_are_hidden<H: Harness>(harness
 }
 
 /// The answer to an insert was lost, and somebody deleted the record: it goes here, too; if it was edited since, one is asked.
-pub async fn what_others_deleted_after_our_insert_stays_deleted<H: Harness>(_: &H) {
+pub async fn what_others_deleted_after_our_insert_stays_deleted(harness: &dyn Place) {
     for edited in [false, true] {
-        let place = H::default();
-        let device = Device::new(&place, &TestServer::new()).await;
+        let place = harness.another();
+        let device = Device::new(&*place, &TestServer::new()).await;
         device.insert_generated("title", "tea").await;
         let id = device.only_operation().await.id;
         device.push_is_cut(Fault::LostAnswer).await;
@@ -101,7 +101,7 @@ pub async fn what_others_deleted_after_our_insert_stays_deleted<H: Harness>(_: &
 }
 
 /// A plain edit of a record that somebody deleted is a conflict.
-pub async fn an_edit_that_meets_a_tombstone_is_a_conflict<H: Harness>(harness: &H) {
+pub async fn an_edit_that_meets_a_tombstone_is_a_conflict(harness: &dyn Place) {
     let device = Device::new(harness, &TestServer::new()).await;
     device.server.set("a", 1);
     device.pull().await;
@@ -112,7 +112,7 @@ pub async fn an_edit_that_meets_a_tombstone_is_a_conflict<H: Harness>(harness: &
 }
 
 /// A record that is in conflict with a deletion and is then deleted here is in conflict no more.
-pub async fn gone_there_and_deleted_here_is_no_conflict<H: Harness>(harness: &H) {
+pub async fn gone_there_and_deleted_here_is_no_conflict(harness: &dyn Place) {
     let device = Device::new(harness, &TestServer::new()).await;
     device.server.set("a", 1);
     device.pull().await;
@@ -146,7 +146,7 @@ pub async fn gone_there_and_deleted_here_is_no_conflict<H: Harness>(harness: &H)
 }
 
 /// A server that keeps a new record under another id is asked once; taking its side moves the record there.
-pub async fn another_id_is_sent_once<H: Harness>(harness: &H) {
+pub async fn another_id_is_sent_once(harness: &dyn Place) {
     let device = Device::new(harness, &TestServer::new()).await;
     device.server.rename_inserts(true);
     device.insert("a", 1).await;
@@ -172,7 +172,7 @@ pub async fn another_id_is_sent_once<H: Harness>(harness: &H) {
 }
 
 /// A change that is answered with an empty version is read again, so that the next edit is no conflict.
-pub async fn empty_versions_are_read_again<H: Harness>(harness: &H) {
+pub async fn empty_versions_are_read_again(harness: &dyn Place) {
     let device = Device::new(harness, &TestServer::new()).await;
     device.server.blank_versions(true);
     device.insert("a", 1).await;
@@ -184,7 +184,7 @@ pub async fn empty_versions_are_read_again<H: Harness>(harness: &H) {
 }
 
 /// Rows with neither a version nor a time are updated, not inserted again.
-pub async fn rows_without_versions_are_updated<H: Harness>(harness: &H) {
+pub async fn rows_without_versions_are_updated(harness: &dyn Place) {
     let device = Device::new(harness, &TestServer::new()).await;
     device.server.bare_rows(true);
     device.server.put(&todo(), &record(r#"{"id":"a","n":1}"#));
@@ -205,7 +205,7 @@ pub async fn rows_without_versions_are_updated<H: Harness>(harness: &H) {
 }
 
 /// `retry` of a conflict says that it is one.
-pub async fn retry_of_a_conflict_says_so<H: Harness>(harness: &H) {
+pub async fn retry_of_a_conflict_says_so(harness: &dyn Place) {
     let server = TestServer::new();
     let device = Device::with(harness, &server, ConflictPolicy::Park).await;
     server.set("a", 1);
@@ -223,10 +223,10 @@ pub async fn retry_of_a_conflict_says_so<H: Harness>(harness: &H) {
 
 /// The network sends an insert twice; the answer that comes is that of the second one, "taken", and just then the row cannot be read.
 /// What is in the way may be ours, whatever is edited before somebody looks.
-pub async fn what_is_in_the_way_may_be_ours<H: Harness>(_: &H) {
+pub async fn what_is_in_the_way_may_be_ours(harness: &dyn Place) {
     for fault in [Fault::Unavailable, Fault::Failure, Fault::Offline] {
-        let place = H::default();
-        let device = Device::new(&place, &TestServer::foreign()).await;
+        let place = harness.another();
+        let device = Device::new(&*place, &TestServer::foreign()).await;
         device.insert("a", 1).await;
         device.server.set("a", 1);
         device.server.hide_table(&todo(), fault);

@@ -11,7 +11,7 @@ use synctable_core::{Draft, Error, Record, RecordError, TableSchema};
 
 use super::TestServer;
 use super::device::{Device, todo};
-use crate::Harness;
+use crate::Place;
 use crate::fixture::{declare, id, record};
 
 /// A text as some programs write it, and as people do.
@@ -37,7 +37,7 @@ async fn stored(device: &Device) -> Record {
 }
 
 /// Strings are stored in their shortest spelling, whichever way they come in; numbers and the order of members stay.
-pub async fn text_is_stored_as_people_wrote_it<H: Harness>(harness: &H) {
+pub async fn text_is_stored_as_people_wrote_it(harness: &dyn Place) {
     let server = exact();
     let device = Device::new(harness, &server).await;
     let text = format!(r#"{{"id":"a",{}"#, &ESCAPED[1..]);
@@ -60,7 +60,7 @@ pub async fn text_is_stored_as_people_wrote_it<H: Harness>(harness: &H) {
 
 /// A store whose texts an earlier release kept as they came: they are the same texts to pulls and audits, and queued operations over them
 /// go on.
-pub async fn stores_with_other_spellings_go_on<H: Harness>(harness: &H) {
+pub async fn stores_with_other_spellings_go_on(harness: &dyn Place) {
     let server = exact();
     server.put(&todo(), &record(&format!(r#"{{"id":"a",{}"#, &PLAIN[1..])));
     let device = Device::new(harness, &server).await;
@@ -92,7 +92,7 @@ pub async fn stores_with_other_spellings_go_on<H: Harness>(harness: &H) {
 }
 
 /// Changes that are given for one record, but have the id of another one, are refused and change nothing.
-pub async fn ids_of_other_records_are_refused<H: Harness>(harness: &H) {
+pub async fn ids_of_other_records_are_refused(harness: &dyn Place) {
     let server = TestServer::new();
     let device = Device::new(harness, &server).await;
     device.insert("a", 1).await;
@@ -134,7 +134,7 @@ pub async fn ids_of_other_records_are_refused<H: Harness>(harness: &H) {
 
 /// Records of a table that was local only are queued when that is asked for, and not before; what is queued when a table becomes local only
 /// is told.
-pub async fn records_that_nothing_sends_are_queued_when_asked<H: Harness>(harness: &H) {
+pub async fn records_that_nothing_sends_are_queued_when_asked(harness: &dyn Place) {
     let server = TestServer::new();
     let local = declare(&todo(), TableSchema::new().with_local_only());
     let synced = declare(&todo(), TableSchema::new());
@@ -187,7 +187,7 @@ pub async fn records_that_nothing_sends_are_queued_when_asked<H: Harness>(harnes
 
 /// What is changed after a table became local only never leaves the device, neither by itself nor with what was queued before; and what
 /// comes of that changes nothing here.
-pub async fn edits_of_a_table_that_became_local_only_stay_here<H: Harness>(harness: &H) {
+pub async fn edits_of_a_table_that_became_local_only_stay_here(harness: &dyn Place) {
     let server = exact();
     let synced = declare(&todo(), TableSchema::new());
     let device = Device::built(harness, &server, |builder| builder.schema(synced)).await;

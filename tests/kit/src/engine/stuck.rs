@@ -5,7 +5,7 @@ use synctable_core::query::Query;
 
 use super::device::{Device, todo};
 use super::{Fault, TestServer};
-use crate::Harness;
+use crate::Place;
 
 /// Both kinds of server: one that recognises repeats, and one that does not.
 fn servers() -> [TestServer; 2] {
@@ -17,7 +17,7 @@ fn fails_at(server: &TestServer, id: &'static str, fault: Fault) {
 }
 
 /// An operation at which the server fails lets the others by, and is parked the third time; once the server can do it, it is retried.
-pub async fn failing_operation_is_parked<H: Harness>(harness: &H) {
+pub async fn failing_operation_is_parked(harness: &dyn Place) {
     let device = Device::new(harness, &TestServer::foreign()).await;
     fails_at(&device.server, "bad", Fault::Failure);
     device.insert("bad", 1).await;
@@ -45,10 +45,10 @@ pub async fn failing_operation_is_parked<H: Harness>(harness: &H) {
 }
 
 /// An operation that the server does, but whose answer can never be read, is found to be done.
-pub async fn unreadable_answers_are_done_once<H: Harness>(_: &H) {
+pub async fn unreadable_answers_are_done_once(harness: &dyn Place) {
     for server in servers() {
-        let place = H::default();
-        let device = Device::new(&place, &server).await;
+        let place = harness.another();
+        let device = Device::new(&*place, &server).await;
         server.set("old", 1);
         device.pull().await;
         for (id, change) in [("new", "insert"), ("old", "set"), ("old", "delete")] {
@@ -75,10 +75,10 @@ pub async fn unreadable_answers_are_done_once<H: Harness>(_: &H) {
 }
 
 /// While the server fails at everything, nothing is parked: it is not the fault of the operations.
-pub async fn an_outage_parks_nothing<H: Harness>(_: &H) {
+pub async fn an_outage_parks_nothing(harness: &dyn Place) {
     for fault in [Fault::Failure, Fault::BadAnswer] {
-        let place = H::default();
-        let device = Device::new(&place, &TestServer::foreign()).await;
+        let place = harness.another();
+        let device = Device::new(&*place, &TestServer::foreign()).await;
         for n in 0..3 {
             device.insert(&format!("r{n}"), 1).await;
         }
@@ -98,7 +98,7 @@ pub async fn an_outage_parks_nothing<H: Harness>(_: &H) {
 }
 
 /// A pull is not held up by what the server fails at, but by what could not be sent for another reason.
-pub async fn failing_operations_do_not_hold_up_pulls<H: Harness>(harness: &H) {
+pub async fn failing_operations_do_not_hold_up_pulls(harness: &dyn Place) {
     let device = Device::new(harness, &TestServer::new()).await;
     fails_at(&device.server, "bad", Fault::Failure);
     device.insert("bad", 1).await;

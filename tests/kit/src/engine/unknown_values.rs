@@ -12,7 +12,7 @@ use synctable_core::{Draft, Error, FieldType, Record, SchemaError, TableSchema};
 
 use super::TestServer;
 use super::device::{Device, todo};
-use crate::Harness;
+use crate::Place;
 use crate::fixture::{declare, record};
 
 /// What a newer release wrote. The year is no integer of ours, and no number tool would print it like this.
@@ -53,8 +53,8 @@ fn declared() -> TableSchema {
 }
 
 /// A device that pulled the record of a newer release.
-async fn device<H: Harness>(
-    harness: &H,
+async fn device(
+    harness: &dyn Place,
     server: &TestServer,
     policy: ConflictPolicy,
 ) -> (Device, SyncTable<Film>, SyncTable<Record>) {
@@ -100,7 +100,7 @@ async fn arrives(device: &Device, title: &str) {
 }
 
 /// Members beside an unknown value can be changed by every handle, alone or in a transaction.
-pub async fn records_with_unknown_values_are_edited<H: Harness>(harness: &H) {
+pub async fn records_with_unknown_values_are_edited(harness: &dyn Place) {
     let server = exact();
     let (device, films, records) = device(harness, &server, ConflictPolicy::Park).await;
     let title = |title: &str| json!({ "title": title });
@@ -142,7 +142,7 @@ pub async fn records_with_unknown_values_are_edited<H: Harness>(harness: &H) {
 }
 
 /// A record that was read and is written back whole keeps its unknown values, whatever the type in between made of their spelling.
-pub async fn replaced_records_keep_unknown_values<H: Harness>(harness: &H) {
+pub async fn replaced_records_keep_unknown_values(harness: &dyn Place) {
     let server = exact();
     let (device, _, records) = device(harness, &server, ConflictPolicy::Park).await;
     let read = |title: &str| record(&titled(title).replacen('{', r#"{"id":"a","#, 1));
@@ -180,7 +180,7 @@ pub async fn replaced_records_keep_unknown_values<H: Harness>(harness: &H) {
 }
 
 /// A member that a change sets is judged as ever, also where its old value is one that the schema does not know.
-pub async fn what_a_change_sets_must_fit<H: Harness>(harness: &H) {
+pub async fn what_a_change_sets_must_fit(harness: &dyn Place) {
     let server = exact();
     let (device, _, _) = device(harness, &server, ConflictPolicy::Park).await;
     let todo = &device.todo;
@@ -248,7 +248,7 @@ pub async fn what_a_change_sets_must_fit<H: Harness>(harness: &H) {
 }
 
 /// What both sides of a conflict changed is joined around values that this device does not know, its own base's and the server's.
-pub async fn merges_keep_unknown_values<H: Harness>(harness: &H) {
+pub async fn merges_keep_unknown_values(harness: &dyn Place) {
     let server = exact();
     let (device, films, _) = device(harness, &server, ConflictPolicy::Merge).await;
     let change = json!({"title": "Aliens"});
@@ -274,15 +274,15 @@ pub async fn merges_keep_unknown_values<H: Harness>(harness: &H) {
 }
 
 /// Whoever decides a conflict may keep what either side has; what the decision itself sets must fit.
-pub async fn decisions_keep_unknown_values<H: Harness>(_: &H) {
+pub async fn decisions_keep_unknown_values(harness: &dyn Place) {
     for handled in [false, true] {
-        let (server, place) = (exact(), H::default());
+        let (server, place) = (exact(), harness.another());
         let policy = if handled {
             ConflictPolicy::custom(Decides)
         } else {
             ConflictPolicy::Park
         };
-        let (device, films, _) = device(&place, &server, policy).await;
+        let (device, films, _) = device(&*place, &server, policy).await;
         let change = json!({"title": "ours"});
         films.update("a", &change).await.expect("it can be edited");
         let theirs = newer_with("rating", r#""X""#).to_json();
@@ -336,7 +336,7 @@ fn newer_with(member: &str, text: &str) -> Record {
 }
 
 /// They are found, counted and ordered: after the declared words, by their text.
-pub async fn unknown_values_are_queried<H: Harness>(harness: &H) {
+pub async fn unknown_values_are_queried(harness: &dyn Place) {
     let server = exact();
     let (device, _, records) = device(harness, &server, ConflictPolicy::Park).await;
     for (id, rating) in [("b", "\"PG\""), ("c", "\"G\""), ("d", "\"R\""), ("e", "7")] {
@@ -366,7 +366,7 @@ pub async fn unknown_values_are_queried<H: Harness>(harness: &H) {
 }
 
 /// They are no damage; who asks is told where they are.
-pub async fn unknown_values_are_told<H: Harness>(harness: &H) {
+pub async fn unknown_values_are_told(harness: &dyn Place) {
     let server = exact();
     let (device, _, _) = device(harness, &server, ConflictPolicy::Park).await;
     for id in 0..150 {
@@ -395,7 +395,7 @@ pub async fn unknown_values_are_told<H: Harness>(harness: &H) {
 
 /// A type that cannot take an unknown value is an error that names the record. What was changed beside it is stored, and who reads records
 /// one by one has all the others.
-pub async fn records_that_a_type_cannot_take_are_named<H: Harness>(harness: &H) {
+pub async fn records_that_a_type_cannot_take_are_named(harness: &dyn Place) {
     let server = exact();
     let (device, _, records) = device(harness, &server, ConflictPolicy::Park).await;
     server.put(&todo(), &record(r#"{"id":"b","rating":"PG"}"#));

@@ -9,7 +9,7 @@ use synctable_core::{MergeRule, Record, RecordId, Schema, TableSchema};
 
 use super::device::{Device, todo};
 use super::{Fault, TestServer};
-use crate::Harness;
+use crate::Place;
 use crate::fixture::{record, table};
 
 /// Servers that recognise repeats, and servers that do not.
@@ -24,7 +24,7 @@ fn counting() -> Schema {
     Schema::new().with_table(todo(), todo_table)
 }
 
-async fn counter_device<H: Harness>(harness: &H, server: &TestServer) -> Device {
+async fn counter_device(harness: &dyn Place, server: &TestServer) -> Device {
     Device::built(harness, server, |builder| {
         builder.schema(counting()).conflicts(ConflictPolicy::Merge)
     })
@@ -33,11 +33,11 @@ async fn counter_device<H: Harness>(harness: &H, server: &TestServer) -> Device 
 
 /// The effect takes place and something on the way answers 408, 429, 500, 502, 503 or 504, each time: nobody is in conflict with
 /// oneself, and no counter moves twice.
-pub async fn gateways_that_answer_after_the_effect<H: Harness>(_: &H) {
+pub async fn gateways_that_answer_after_the_effect(harness: &dyn Place) {
     for server in servers() {
         for status in [408, 429, 500, 502, 503, 504] {
             for counts in [false, true] {
-                let place = H::default();
+                let place = harness.another();
                 let server = server.clone();
                 let (new, old) = (
                     format!("new{status}{counts}"),
@@ -45,9 +45,9 @@ pub async fn gateways_that_answer_after_the_effect<H: Harness>(_: &H) {
                 );
                 server.set(&old, 5);
                 let device = if counts {
-                    counter_device(&place, &server).await
+                    counter_device(&*place, &server).await
                 } else {
-                    Device::new(&place, &server).await
+                    Device::new(&*place, &server).await
                 };
                 device.pull().await;
                 device.insert(&new, 1).await;
@@ -75,7 +75,7 @@ pub async fn gateways_that_answer_after_the_effect<H: Harness>(_: &H) {
 }
 
 /// An insert is lost on the way, the record is edited and sent anew; then the first request arrives after all.
-pub async fn history_7_a_late_first_attempt<H: Harness>(harness: &H) {
+pub async fn history_7_a_late_first_attempt(harness: &dyn Place) {
     let device = Device::new(harness, &TestServer::new()).await;
     device.insert_generated("title", "first").await;
     let id = device.only_operation().await.id;
@@ -102,11 +102,11 @@ pub async fn history_7_a_late_first_attempt<H: Harness>(harness: &H) {
 }
 
 /// A backup with a queued insert is restored to two phones, and the record is edited on both: neither side is silent.
-pub async fn history_8_two_phones_from_one_backup<H: Harness>(_: &H) {
+pub async fn history_8_two_phones_from_one_backup(harness: &dyn Place) {
     for attempted in [false, true] {
         for server in servers() {
-            let (first, backup) = (H::default(), H::default());
-            let phone = Device::new(&first, &server).await;
+            let (first, backup) = (harness.another(), harness.another());
+            let phone = Device::new(&*first, &server).await;
             phone.insert_generated("title", "milk").await;
             let id = phone.only_operation().await.id;
             if attempted {
@@ -144,10 +144,10 @@ pub async fn history_8_two_phones_from_one_backup<H: Harness>(_: &H) {
 }
 
 /// An insert landed and its answer was lost. Somebody edits one member, the device another: both edits survive.
-pub async fn history_9_an_insert_that_others_edited<H: Harness>(_: &H) {
+pub async fn history_9_an_insert_that_others_edited(harness: &dyn Place) {
     for server in servers() {
-        let place = H::default();
-        let device = Device::new(&place, &server).await;
+        let place = harness.another();
+        let device = Device::new(&*place, &server).await;
         device.insert_generated("title", "tea").await;
         let id = device.only_operation().await.id;
         device.push_is_cut(Fault::LostAnswer).await;
@@ -177,7 +177,7 @@ fn with_members(row: &Record, members: &str) -> Record {
 }
 
 /// An update that only leaves a member out is lost on the way, and somebody changes the record: it is not taken for done.
-pub async fn history_10_an_update_that_leaves_a_member_out<H: Harness>(harness: &H) {
+pub async fn history_10_an_update_that_leaves_a_member_out(harness: &dyn Place) {
     let device = Device::new(harness, &TestServer::foreign()).await;
     device
         .server
@@ -200,11 +200,11 @@ pub async fn history_10_an_update_that_leaves_a_member_out<H: Harness>(harness: 
 }
 
 /// A counter went from 5 to 6, the answer was lost, and somebody took one off: it is 5 with our step counted, or we are asked.
-pub async fn history_11_a_counter_that_others_moved<H: Harness>(_: &H) {
+pub async fn history_11_a_counter_that_others_moved(harness: &dyn Place) {
     for server in servers() {
-        let place = H::default();
+        let place = harness.another();
         server.set("a", 5);
-        let device = counter_device(&place, &server).await;
+        let device = counter_device(&*place, &server).await;
         device.pull().await;
         device.set("a", 6).await;
         device.push_is_cut(Fault::LostAnswer).await;
@@ -226,7 +226,7 @@ pub async fn history_11_a_counter_that_others_moved<H: Harness>(_: &H) {
 }
 
 /// The same after a sign-in that made a new user at the server, whose ids it does not know: one is asked.
-pub async fn history_12_a_counter_after_another_sign_in<H: Harness>(harness: &H) {
+pub async fn history_12_a_counter_after_another_sign_in(harness: &dyn Place) {
     let [server, _] = servers();
     server.set("a", 5);
     let device = counter_device(harness, &server).await;
@@ -252,10 +252,10 @@ pub async fn history_12_a_counter_after_another_sign_in<H: Harness>(harness: &H)
 }
 
 /// `done: true` never arrived, and somebody changed the title: `done: true` is not lost.
-pub async fn history_13_an_update_that_never_arrived<H: Harness>(_: &H) {
+pub async fn history_13_an_update_that_never_arrived(harness: &dyn Place) {
     for server in servers() {
-        let place = H::default();
-        let device = Device::with(&place, &server, ConflictPolicy::Merge).await;
+        let place = harness.another();
+        let device = Device::with(&*place, &server, ConflictPolicy::Merge).await;
         server.put(&todo(), &record(r#"{"id":"a","title":"x","done":false}"#));
         device.pull().await;
         device
@@ -275,7 +275,7 @@ pub async fn history_13_an_update_that_never_arrived<H: Harness>(_: &H) {
 }
 
 /// A table in which one may insert but not read answers the repeat of an insert whose answer was lost with "taken": it is in.
-pub async fn history_15_a_table_that_may_not_be_read<H: Harness>(harness: &H) {
+pub async fn history_15_a_table_that_may_not_be_read(harness: &dyn Place) {
     let device = Device::new(harness, &TestServer::foreign()).await;
     device.insert_generated("title", "a letter").await;
     device.server.hide(Fault::Forbidden);
@@ -287,11 +287,11 @@ pub async fn history_15_a_table_that_may_not_be_read<H: Harness>(harness: &H) {
 }
 
 /// A restored backup makes an equal change again, and two phones from one backup make equal changes: no false "pushed".
-pub async fn history_17_restored_backups<H: Harness>(_: &H) {
+pub async fn history_17_restored_backups(harness: &dyn Place) {
     for server in servers() {
-        let (first, second) = (H::default(), H::default());
+        let (first, second) = (harness.another(), harness.another());
         server.set("a", 1);
-        let phone = Device::new(&first, &server).await;
+        let phone = Device::new(&*first, &server).await;
         phone.pull().await;
         let copy = second.open().await.expect("the store opens");
         copy_store(&*phone.store, &*copy, |_| {})
@@ -328,7 +328,7 @@ pub async fn history_17_restored_backups<H: Harness>(_: &H) {
 }
 
 /// Operations that an older release has sent keep the key that it sent, so that the server recognises them; new ones get another.
-pub async fn operations_of_an_old_release_keep_their_key<H: Harness>(harness: &H) {
+pub async fn operations_of_an_old_release_keep_their_key(harness: &dyn Place) {
     let [server, _] = servers();
     let device = Device::new(harness, &server).await;
     device.insert("a", 1).await;
@@ -371,7 +371,7 @@ pub async fn operations_of_an_old_release_keep_their_key<H: Harness>(harness: &H
 }
 
 /// An insert that may be in is refused when it is sent again, and deleted here: it is deleted there, too.
-pub async fn an_unsure_insert_that_is_deleted_here_is_deleted_there<H: Harness>(harness: &H) {
+pub async fn an_unsure_insert_that_is_deleted_here_is_deleted_there(harness: &dyn Place) {
     let device = Device::new(harness, &TestServer::foreign()).await;
     device.insert_generated("title", "tea").await;
     let id = device.only_operation().await.id;
@@ -404,10 +404,10 @@ pub async fn an_unsure_insert_that_is_deleted_here_is_deleted_there<H: Harness>(
 }
 
 /// The answer to an update was lost, others changed another member, and the record was edited here: what goes out puts nothing back.
-pub async fn edits_behind_an_accepted_change_put_nothing_back<H: Harness>(_: &H) {
+pub async fn edits_behind_an_accepted_change_put_nothing_back(harness: &dyn Place) {
     for server in servers() {
-        let place = H::default();
-        let device = Device::new(&place, &server).await;
+        let place = harness.another();
+        let device = Device::new(&*place, &server).await;
         server.put(
             &todo(),
             &record(r#"{"id":"a","title":"x","rating":1,"note":"n"}"#),
@@ -464,7 +464,7 @@ pub async fn edits_behind_an_accepted_change_put_nothing_back<H: Harness>(_: &H)
 }
 
 /// The answer to an insert was lost, the server remembers it, and the record was edited here: what the server added to it stays.
-pub async fn edits_behind_a_remembered_insert_remove_nothing<H: Harness>(harness: &H) {
+pub async fn edits_behind_a_remembered_insert_remove_nothing(harness: &dyn Place) {
     let server = TestServer::new();
     server.configure(|options| (options.typed, options.operation_ids) = (true, true));
     let device = Device::new(harness, &server).await;
@@ -485,11 +485,11 @@ pub async fn edits_behind_a_remembered_insert_remove_nothing<H: Harness>(harness
 }
 
 /// The answer to an update was lost, others changed the record, and it was deleted here: a conflict, not their silence.
-pub async fn a_delete_behind_an_accepted_change_meets_what_others_did<H: Harness>(_: &H) {
+pub async fn a_delete_behind_an_accepted_change_meets_what_others_did(harness: &dyn Place) {
     for server in servers() {
         for theirs in [false, true] {
-            let place = H::default();
-            let device = Device::new(&place, &server).await;
+            let place = harness.another();
+            let device = Device::new(&*place, &server).await;
             let id = format!("a{theirs}");
             let json = format!(r#"{{"id":"{id}","title":"x","rating":1}}"#);
             server.put(&todo(), &record(&json));

@@ -1,0 +1,29 @@
+//! The store of the example, which implements `LocalStore` itself, passes the conformance kit.
+#[expect(dead_code, reason = "an example has a main function, too")]
+#[path = "../examples/native_store.rs"]
+mod native_store;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use native_store::Journal;
+use synctable::store::{LocalStore, StoreError};
+use synctable_testkit::{FolderHarness, InFolder, async_trait, engine_tests, store_tests};
+
+struct Mine;
+
+#[async_trait]
+impl FolderHarness for Mine {
+    async fn open_in(folder: &Path) -> Result<Arc<dyn LocalStore>, StoreError> {
+        Ok(Arc::new(Journal::open(&folder.join("app.journal"))?))
+    }
+}
+
+store_tests!(InFolder<Mine>; base, changes, model, concurrent, cancel, persistent, kill, fault, power_cut);
+
+/// The sync engine over it.
+mod engine {
+    use super::{InFolder, Mine, engine_tests};
+
+    engine_tests!(InFolder<Mine>);
+}
