@@ -1,5 +1,7 @@
 //! Opening a store that is named by a URL.
 
+mod read_only;
+
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -214,6 +216,31 @@ pub fn open_store(url: &str, key: Option<StoreKey>) -> Result<Arc<dyn LocalStore
     Ok(url.open(key, Missing::Make)?.store)
 }
 
+#[cfg(feature = "encrypted")]
+fn no_mark() -> StoreError {
+    let message = "only an encrypted store says how far it has come";
+    StoreError::new(StoreErrorKind::NotEncrypted, message)
+}
+
+#[cfg(feature = "encrypted")]
+fn key_needed() -> StoreError {
+    let message = "the store is encrypted; give its key or passphrase";
+    StoreError::new(StoreErrorKind::KeyNeeded, message)
+}
+
+/// The key of a store that takes none.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "a key that is given is used up"
+)]
+fn refuse_key(key: Option<StoreKey>) -> Result<(), StoreError> {
+    if key.is_some() {
+        let message = "a key is given, but the URL names a store that is not encrypted; leave out the key, or put encrypted+ in front";
+        return Err(StoreError::new(StoreErrorKind::NotEncrypted, message));
+    }
+    Ok(())
+}
+
 fn no_url(error: &UrlError) -> StoreError {
     let message = format!("the URL of the store cannot be used: {error}");
     StoreError::new(StoreErrorKind::Unsupported, message)
@@ -242,10 +269,7 @@ impl StoreUrl {
         if self.encrypted {
             return self.sealed(key, missing);
         }
-        if key.is_some() {
-            let message = "a key is given, but the URL names a store that is not encrypted; leave out the key, or put encrypted+ in front";
-            return Err(StoreError::new(StoreErrorKind::NotEncrypted, message));
-        }
+        refuse_key(key)?;
         Ok(OpenedStore {
             store: self.plain(missing)?,
             #[cfg(feature = "encrypted")]
@@ -268,8 +292,7 @@ impl StoreUrl {
         if self.encrypted {
             return self.sealed_at_least(key, missing, known);
         }
-        let message = "only an encrypted store says how far it has come";
-        Err(StoreError::new(StoreErrorKind::NotEncrypted, message))
+        Err(no_mark())
     }
 
     #[cfg(feature = "encrypted")]
@@ -284,10 +307,7 @@ impl StoreUrl {
         missing: Missing,
         known: Anchor,
     ) -> Result<OpenedStore, StoreError> {
-        let Some(key) = key else {
-            let message = "the store is encrypted; give its key or passphrase";
-            return Err(StoreError::new(StoreErrorKind::KeyNeeded, message));
-        };
+        let key = key.ok_or_else(key_needed)?;
         // What was there is not made anew.
         let create = missing == Missing::Make && known == Anchor::default();
         if create && !self.path.exists() {

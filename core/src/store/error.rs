@@ -102,6 +102,14 @@ impl StoreError {
         )
     }
 
+    /// A write to a store that is open for reading only. Nothing is wrong with the store.
+    pub fn read_only() -> Self {
+        Self::new(
+            StoreErrorKind::Unsupported,
+            "the store is open for reading only; open it for writing to change it",
+        )
+    }
+
     /// Stored data that cannot be read.
     pub fn corrupt(message: impl Into<String>) -> Self {
         Self::new(StoreErrorKind::Corrupt, message)

@@ -195,6 +195,9 @@ pub struct StoreCapabilities {
     pub indexes: bool,
     /// Long reads run on threads of the store's own, hold up no short ones, and end when their future is dropped.
     pub background_reads: bool,
+    /// The store is open for reading only: every `commit`, and a `define` of something new, fails with
+    /// [`Unsupported`](super::StoreErrorKind::Unsupported).
+    pub read_only: bool,
 }
 
 impl StoreCapabilities {
@@ -237,6 +240,13 @@ impl StoreCapabilities {
     #[must_use]
     pub fn with_background_reads(mut self, yes: bool) -> Self {
         self.background_reads = yes;
+        self
+    }
+
+    /// Sets `read_only`.
+    #[must_use]
+    pub fn with_read_only(mut self, yes: bool) -> Self {
+        self.read_only = yes;
         self
     }
 }

@@ -7,7 +7,7 @@ use crate::clock::{Clock, IdSource, Sleep, SystemClock, UuidV7};
 use crate::error::Error;
 use crate::name::RecordId;
 use crate::schema::Schema;
-use crate::store::{Durability, LocalStore, LocalStoreExt, StoreErrorKind, WriteBatch};
+use crate::store::{Durability, LocalStore, LocalStoreExt, StoreError, StoreErrorKind, WriteBatch};
 use crate::sync::admin::{backup, copy};
 use crate::sync::context::SyncContext;
 use crate::sync::decide::conflict::ConflictPolicy;
@@ -131,15 +131,25 @@ impl ContextBuilder {
         self
     }
 
-    /// Opens the context: defines the tables and reads the queue.
+    /// Opens the context: defines the tables and reads the queue. Over a store that is open for reading only
+    /// ([`StoreCapabilities::read_only`](crate::store::StoreCapabilities::read_only)) nothing is written: it has to be that of a device, declarations
+    /// hold in memory, a table that is not there reads as an empty one, and every change fails with [`Unsupported`](StoreErrorKind::Unsupported).
     pub async fn open(self) -> Result<SyncContext, Error> {
         self.schema.check()?;
         if copy::is_unfinished(self.store.as_ref()).await? {
             return Err(copy::unfinished().into());
         }
-        self.store.define(&system::schema()).await?;
-        backup::settle(self.store.as_ref(), self.ids.as_ref()).await?;
-        let store_id = ensure_store_id(self.store.as_ref(), self.ids.as_ref()).await?;
+        let only_reads = self.store.capabilities().read_only;
+        let store_id = if only_reads {
+            // A backup that was never opened stays one: nothing is sent from here.
+            copy::identity(self.store.as_ref())
+                .await?
+                .ok_or_else(never_used)?
+        } else {
+            self.store.define(&system::schema()).await?;
+            backup::settle(self.store.as_ref(), self.ids.as_ref()).await?;
+            ensure_store_id(self.store.as_ref(), self.ids.as_ref()).await?
+        };
         let tables = Tables::open(Arc::clone(&self.store), &self.schema).await?;
         let (store, clock, ids) = (&self.store, &self.clock, &self.ids);
         let inner = Inner {
@@ -160,6 +170,9 @@ impl ContextBuilder {
         match inner.settle_account().await {
             // Local reads and writes go on; a push or pull says it again.
             Ok(_) | Err(Error::AccountChanged { .. }) => {}
+            // Whose it becomes can be settled when something is sent.
+            Err(Error::Store(error))
+                if only_reads && error.kind() == StoreErrorKind::Unsupported => {}
             Err(error) => return Err(error),
         }
         Ok(SyncContext {
@@ -180,6 +193,13 @@ impl SyncContext {
             settings: Settings::default(),
         }
     }
+}
+
+/// A store that is open for reading only and lacks what each device leaves in its store.
+fn never_used() -> StoreError {
+    let message = "the store is open for reading only and was never that of a device: it has no identity and no queue; open it for writing \
+                   once, or read it without a context";
+    StoreError::new(StoreErrorKind::Unsupported, message)
 }
 
 /// The identity of the store, made when it is opened for the first time.

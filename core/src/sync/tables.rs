@@ -109,6 +109,10 @@ async fn declare(store: &dyn LocalStore, addition: &Schema) -> Result<(Schema, S
             None => Schema::new(),
         };
         let schema = stored.merged(addition)?;
+        if store.capabilities().read_only {
+            // What is not there reads as empty.
+            return Ok((stored, schema));
+        }
         // A crash before the commit leaves tables that the list does not name; their next use adds them.
         store.define(&schema).await?;
         if schema == stored {

@@ -62,19 +62,29 @@ impl Forward {
         })
     }
 
+    /// What would be written, for an engine that is open for reading only: it stays as it is.
+    pub(crate) fn unwritten(self) -> Result<(Header, KeyRing, Manifest, KvBatch), StoreError> {
+        let batch = self.batch()?;
+        Ok((self.header, self.ring, self.manifest, batch))
+    }
+
     /// Writes header and manifest, in one write. The snapshot has to be gone.
     pub(crate) fn write(
         mut self,
         backend: &impl KvBackend,
     ) -> Result<(Header, KeyRing, Manifest), StoreError> {
         self.manifest.counter += 1;
+        backend.write(&self.batch()?)?;
+        Ok((self.header, self.ring, self.manifest))
+    }
+
+    fn batch(&self) -> Result<KvBatch, StoreError> {
         let mut batch = KvBatch::new(Durability::Immediate);
         batch.put(HEADER.to_vec(), self.header.encode());
         let sealed = self
             .manifest
             .seal(self.ring.current(), self.header.store_id())?;
         batch.put(MANIFEST.to_vec(), sealed);
-        backend.write(&batch)?;
-        Ok((self.header, self.ring, self.manifest))
+        Ok(batch)
     }
 }

@@ -104,7 +104,8 @@ impl<B: KvBackend> SealedBuilder<B> {
     }
 
     /// Opens the store. One of release 0.1 is read as a whole and brought forward in place: 0.1 does not open it any more. One with a rotation that was
-    /// cut off is read as far as the rotation did not come.
+    /// cut off is read as far as the rotation did not come. Over an engine that is open for reading only ([`Promises::read_only`](synctable_kv::Promises::read_only)) all
+    /// is verified as always, and nothing is written.
     ///
     /// # Errors
     /// [`KeyNeeded`](StoreErrorKind::KeyNeeded) without a secret, [`WeakPassphrase`](StoreErrorKind::WeakPassphrase) if a store would be made with one, [`WrongKey`](StoreErrorKind::WrongKey),
@@ -122,8 +123,14 @@ impl<B: KvBackend> SealedBuilder<B> {
             let snapshot = self.backend.snapshot()?;
             Found::look(&*snapshot, secret, self.at_least)?
         };
+        let mut unwritten = None;
         let (header, ring, manifest) = match found {
             Found::Whole(header, ring, manifest) => (header, ring, manifest),
+            Found::First(forward) if self.backend.promises().read_only => {
+                let (header, ring, manifest, batch) = forward.unwritten()?;
+                unwritten = Some(batch);
+                (header, ring, manifest)
+            }
             Found::First(forward) => forward.write(&self.backend)?,
             Found::Nothing if self.create => {
                 self.at_least.check_new()?;
@@ -147,6 +154,7 @@ impl<B: KvBackend> SealedBuilder<B> {
             writer: Mutex::new(Writer::new(manifest)),
             directory: Mutex::new(Directory::default()),
             cache: Mutex::new(Cache::new(self.cache)),
+            unwritten,
         }))
     }
 

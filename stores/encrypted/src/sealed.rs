@@ -60,6 +60,8 @@ pub(crate) struct Inner<B> {
     pub(crate) writer: Mutex<Writer>,
     pub(crate) directory: Mutex<Directory>,
     pub(crate) cache: Mutex<Cache>,
+    /// Header and manifest of today for a store of release 0.1 that is open for reading only.
+    pub(crate) unwritten: Option<KvBatch>,
 }
 
 /// The header and the keys it holds.
@@ -253,6 +255,9 @@ impl<B: KvBackend> KvBackend for Sealed<B> {
         };
         let before = keys();
         let copy = inner.backend.copy_to(path)?;
+        if let Some(batch) = &inner.unwritten {
+            copy.write(batch)?;
+        }
         let (header, manifest) = {
             let snapshot = copy.snapshot()?;
             (snapshot.get(HEADER)?, snapshot.get(MANIFEST)?)
@@ -275,6 +280,7 @@ impl<B: KvBackend> KvBackend for Sealed<B> {
             writer: Mutex::new(Writer::new(manifest)),
             directory: Mutex::new(Directory::default()),
             cache: Mutex::new(Cache::new(0)),
+            unwritten: None,
         })))
     }
 
@@ -287,6 +293,20 @@ impl<B: KvBackend> KvBackend for Sealed<B> {
 impl<B: KvBackend> Inner<B> {
     pub(crate) fn opened(&self) -> RwLockReadGuard<'_, Opened> {
         self.opened.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What stands in the place of header or manifest.
+    pub(crate) fn stored(
+        &self,
+        snapshot: &dyn KvSnapshot,
+        place: &[u8],
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        let unwritten = self.unwritten.iter().flat_map(KvBatch::writes);
+        let found = unwritten.filter(|(key, _)| *key == place);
+        match found.last() {
+            Some((_, value)) => Ok(value.map(<[u8]>::to_vec)),
+            None => snapshot.get(place),
+        }
     }
 
     fn write(&self, batch: &KvBatch) -> Result<(), StoreError> {

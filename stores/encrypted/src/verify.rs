@@ -121,11 +121,11 @@ impl<B: KvBackend> Inner<B> {
         let (ring, current) = (Arc::clone(&opened.ring), opened.header.clone());
         drop(opened);
         let mut report = VerifyReport::default();
-        if snapshot.get(HEADER)? != Some(current.encode()) {
+        if self.stored(&*snapshot, HEADER)? != Some(current.encode()) {
             report.note(SealFinding::Header);
         }
-        let stored = snapshot
-            .get(MANIFEST)?
+        let stored = self
+            .stored(&*snapshot, MANIFEST)?
             .and_then(|blob| Manifest::of_header(&current, ring.current(), &blob).ok());
         let mut found = Manifest::default();
         each(&*snapshot, &[]..&[u8::MAX; 64], |physical, blob| {

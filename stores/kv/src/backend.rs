@@ -95,6 +95,8 @@ pub struct Promises {
     pub persistent: bool,
     /// An `Immediate` batch survives a power cut.
     pub durable: bool,
+    /// It is open for reading only: every write fails with [`Unsupported`](StoreErrorKind::Unsupported).
+    pub read_only: bool,
 }
 
 impl Promises {
@@ -109,6 +111,13 @@ impl Promises {
     #[must_use]
     pub fn with_durable(mut self, yes: bool) -> Self {
         self.durable = yes;
+        self
+    }
+
+    /// Sets `read_only`.
+    #[must_use]
+    pub fn with_read_only(mut self, yes: bool) -> Self {
+        self.read_only = yes;
         self
     }
 }

@@ -27,6 +27,14 @@ impl<B: KvBackend> KvStore<B> {
         new.schema = merged;
         let mut batch = KvBatch::new(Durability::Immediate);
         new.forget_outgrown(&old.schema, &mut batch);
+        // An index that is not ready answers no query, so nothing that is read depends on it.
+        if self.backend.promises().read_only {
+            return if new.schema == old.schema {
+                Ok(())
+            } else {
+                Err(StoreError::read_only())
+            };
+        }
         let keeps = self.backend.indexes() != Indexes::None;
         let unready = if keeps { new.unready() } else { Vec::new() };
         if new.schema == old.schema && unready.is_empty() {

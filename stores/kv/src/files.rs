@@ -1,6 +1,7 @@
 //! Paths and files, for engines that keep a store in one: the same checks and messages in all of them.
 
 mod access;
+mod copy;
 mod draft;
 
 use std::fs::{self, File};
@@ -13,6 +14,7 @@ pub use access::{
     create_private, create_private_folder, create_private_folders, exposure, make_private, private,
     warn_if_exposed,
 };
+pub use copy::{PrivateCopy, copy_file, copy_folder, copy_open_file};
 pub use draft::{Draft, Taken, remove_dead_drafts, remove_dead_drafts_around, with_suffix};
 
 /// What is said where the process may open no more files.

@@ -232,6 +232,9 @@ impl<B: KvBackend> KvStore<B> {
     pub(crate) fn commit_now(&self, batch: &WriteBatch) -> Result<Position, StoreError> {
         let mut writer = self.writer();
         let mut catalogue = self.catalogue()?;
+        if self.backend.promises().read_only {
+            return Err(StoreError::read_only());
+        }
         let mut plan = self.judged(&catalogue, batch, &mut writer.revisions)?;
         let forgets = self.backend.indexes() == Indexes::None && catalogue.keeps_any();
         if forgets || catalogue.is_older() {
@@ -346,6 +349,7 @@ impl<B: KvBackend> LocalStore for KvStore<B> {
             .with_persistent(promises.persistent)
             .with_durable(promises.durable)
             .with_ordered_commits(true)
+            .with_read_only(promises.read_only)
             .with_indexes(self.backend.indexes() == Indexes::Ordered)
     }
 

@@ -10,7 +10,8 @@ use redb::{
     AccessGuard, Database, ReadOnlyDatabase, ReadOnlyTable, ReadableDatabase, StorageError,
     TableDefinition,
 };
-use synctable_core::store::{StoreError, StoreErrorKind};
+use synctable_core::store::StoreError;
+use synctable_kv::files::PrivateCopy;
 use synctable_kv::{Entry, KvBackend, KvBatch, KvSnapshot, OpenFile, Promises, copy_entries};
 
 use crate::error::{
@@ -30,7 +31,27 @@ pub struct RedbBackend {
     path: PathBuf,
     file: OpenFile,
     /// `None` once it is closed.
-    db: RwLock<Option<Database>>,
+    db: RwLock<Option<Open>>,
+    /// What it is read from, where that is not its own file.
+    _copy: Option<PrivateCopy>,
+}
+
+/// A database, and what may be done with it.
+pub(crate) enum Open {
+    Whole(Database),
+    /// It is closed in order, so that it can be read as it is.
+    ReadOnly(ReadOnlyDatabase),
+    /// A private copy of one that was not, repaired.
+    Repaired(Database),
+}
+
+impl Open {
+    pub(crate) fn snapshot(&self) -> Result<Box<dyn KvSnapshot>, StoreError> {
+        match self {
+            Self::Whole(db) | Self::Repaired(db) => snapshot(db),
+            Self::ReadOnly(db) => snapshot(db),
+        }
+    }
 }
 
 impl RedbBackend {
@@ -38,11 +59,26 @@ impl RedbBackend {
         Self {
             path,
             file,
-            db: RwLock::new(Some(db)),
+            db: RwLock::new(Some(Open::Whole(db))),
+            _copy: None,
         }
     }
 
-    fn db(&self) -> RwLockReadGuard<'_, Option<Database>> {
+    pub(crate) fn read_only(
+        path: PathBuf,
+        file: OpenFile,
+        db: Open,
+        copy: Option<PrivateCopy>,
+    ) -> Self {
+        Self {
+            path,
+            file,
+            db: RwLock::new(Some(db)),
+            _copy: copy,
+        }
+    }
+
+    fn db(&self) -> RwLockReadGuard<'_, Option<Open>> {
         self.db.read().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -57,12 +93,14 @@ impl fmt::Debug for RedbBackend {
 
 impl KvBackend for RedbBackend {
     fn snapshot(&self) -> Result<Box<dyn KvSnapshot + '_>, StoreError> {
-        snapshot(self.db().as_ref().ok_or_else(closed)?)
+        self.db().as_ref().ok_or_else(closed)?.snapshot()
     }
 
     fn write(&self, batch: &KvBatch) -> Result<(), StoreError> {
         let db = self.db();
-        let db = db.as_ref().ok_or_else(closed)?;
+        let Open::Whole(db) = db.as_ref().ok_or_else(closed)? else {
+            return Err(StoreError::read_only());
+        };
         let write = caught(damaged, || {
             let write = db.begin_write().map_err(from_transaction)?;
             {
@@ -83,7 +121,11 @@ impl KvBackend for RedbBackend {
     }
 
     fn promises(&self) -> Promises {
-        Promises::default().with_persistent(true).with_durable(true)
+        let is_whole = matches!(*self.db(), None | Some(Open::Whole(_)));
+        Promises::default()
+            .with_persistent(true)
+            .with_durable(true)
+            .with_read_only(!is_whole)
     }
 
     fn copy_to(&self, path: &Path) -> Result<Arc<dyn KvBackend>, StoreError> {
@@ -95,7 +137,16 @@ impl KvBackend for RedbBackend {
     fn close(&self) -> Result<(), StoreError> {
         let mut db = self.db.write().unwrap_or_else(PoisonError::into_inner);
         match db.take() {
-            Some(db) => caught(damaged, || db.close().map_err(from_close)),
+            Some(Open::Whole(db)) => caught(damaged, || db.close().map_err(from_close)),
+            Some(Open::ReadOnly(db)) => caught(damaged, || {
+                drop(db);
+                Ok(())
+            }),
+            // Nobody opens the copy again.
+            Some(Open::Repaired(db)) => caught(damaged, || {
+                let _ = db.close();
+                Ok(())
+            }),
             None => Ok(()),
         }
     }
@@ -123,8 +174,7 @@ impl KvBackend for Look {
     }
 
     fn write(&self, _: &KvBatch) -> Result<(), StoreError> {
-        let message = "the store is open for reading only";
-        Err(StoreError::new(StoreErrorKind::Unsupported, message))
+        Err(StoreError::read_only())
     }
 }
 

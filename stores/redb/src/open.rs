@@ -1,16 +1,19 @@
 //! Opening and making redb files: what is not ours is refused before redb writes to it.
 
-use std::fs;
+use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 
 use redb::{Builder, Database, DatabaseError};
 use synctable_core::store::StoreError;
-use synctable_kv::files::{self, io_error, not_ours};
+use synctable_kv::files::{self, PrivateCopy, io_error, not_ours};
 use synctable_kv::{KvBackend, KvStore, OpenFile};
 
-use crate::backend::{Look, RedbBackend, TABLE, caught};
+use crate::backend::{Look, Open, RedbBackend, TABLE, caught};
 use crate::error::{damaged, from_commit, from_open, from_table, from_transaction};
 use crate::store::RedbStore;
+
+/// The name of the file in a private copy.
+const COPY: &str = "store";
 
 /// How to open a store; made by [`RedbStore::builder`].
 ///
@@ -79,6 +82,36 @@ impl RedbBuilder {
         self.open_at(path)
     }
 
+    /// Opens the store for reading only: see [`RedbStore::open_read_only`].
+    pub fn open_read_only(self) -> Result<RedbStore, StoreError> {
+        let path = self.absolute()?;
+        let store = KvStore::open(self.backend_read_only()?);
+        Ok(RedbStore::new(
+            store.map_err(|error| files::at(&path, &error))?,
+        ))
+    }
+
+    /// Opens the file as a key-value engine that takes no writes: nothing in its folder is written.
+    pub fn backend_read_only(self) -> Result<RedbBackend, StoreError> {
+        let path = self.absolute()?;
+        if !files::exists(&path)? {
+            return Err(files::missing(&path));
+        }
+        let look = self.look_at(&path)?;
+        let file = OpenFile::at(&path)?;
+        if let Some(Look(db)) = look {
+            return Ok(RedbBackend::read_only(path, file, Open::ReadOnly(db), None));
+        }
+        let copy = PrivateCopy::make(&path, |folder| copy_locked(&path, &folder.join(COPY)))?;
+        let db = opening(&path, || {
+            let db = self.redb().open(copy.path().join(COPY));
+            let db = Open::Repaired(db.map_err(|error| from_open(&path, error))?);
+            db.snapshot().map_err(|error| files::at(&path, &error))?;
+            Ok(db)
+        })?;
+        Ok(RedbBackend::read_only(path, file, db, Some(copy)))
+    }
+
     fn absolute(&self) -> Result<PathBuf, StoreError> {
         std::path::absolute(&self.path).map_err(|error| io_error(&self.path, error))
     }
@@ -101,6 +134,11 @@ impl RedbBuilder {
             }
             files::make(path, |draft| build(&self.redb(), draft, path))?;
         }
+        self.look_at(path)
+    }
+
+    /// Opens a file that is there for reading, which does not change it; `None` if it was not closed.
+    fn look_at(&self, path: &Path) -> Result<Option<Look>, StoreError> {
         let length = fs::metadata(path)
             .map_err(|error| io_error(path, error))?
             .len();
@@ -127,6 +165,22 @@ impl RedbBuilder {
         let file = OpenFile::at(&path)?;
         Ok(RedbBackend::new(path, file, db))
     }
+}
+
+/// Copies a file that is not closed in order, while no process can open it.
+fn copy_locked(path: &Path, target: &Path) -> Result<(), StoreError> {
+    let mut source = File::open(path).map_err(|error| io_error(path, error))?;
+    match source.try_lock_shared() {
+        // Where files cannot be locked, redb cannot, either.
+        Ok(()) | Err(TryLockError::Error(_)) => {}
+        Err(TryLockError::WouldBlock) => {
+            return Err(from_open(path, DatabaseError::DatabaseAlreadyOpen));
+        }
+    }
+    let copied = files::copy_open_file(&mut source, path, target);
+    // By name: a process that this one is just starting has the file open, too.
+    let _ = source.unlock();
+    copied
 }
 
 fn opening<T>(path: &Path, call: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {

@@ -42,6 +42,19 @@ impl RedbStore {
         Self::builder(path).open()
     }
 
+    /// Opens the store at `path` for reading only: nothing in its folder is written. It works where the medium may not be written and where the disk is
+    /// full. Several may read at once; a store that a process has open for writing is [`Locked`](synctable_core::store::StoreErrorKind::Locked).
+    ///
+    /// Reads show what [`open`](Self::open) would show. A file that was not closed is repaired in a private copy, in the folder for
+    /// temporary files, or in memory where the system lends that as a folder. Every `commit`, and a `define` of something new,
+    /// fails with [`Unsupported`](synctable_core::store::StoreErrorKind::Unsupported).
+    ///
+    /// # Errors
+    /// As those of [`open`](Self::open).
+    pub fn open_read_only(path: impl AsRef<Path>) -> Result<Self, StoreError> {
+        Self::builder(path).open_read_only()
+    }
+
     /// Settings for opening the store at `path`.
     pub fn builder(path: impl AsRef<Path>) -> RedbBuilder {
         RedbBuilder::new(path.as_ref())

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use synctable_core::store::{Durability, StoreError};
+use synctable_kv::files::PrivateCopy;
 use synctable_kv::{Entry, KvBackend, KvBatch, KvSnapshot, Promises, copy_entries};
 
 use crate::durable::Open;
@@ -19,6 +20,8 @@ pub struct SledBackend {
     path: PathBuf,
     /// `None` once it is closed. sled has no snapshots: who reads holds writers off.
     open: RwLock<Option<Open>>,
+    /// What it is read from, where it is open for reading only.
+    copy: Option<PrivateCopy>,
 }
 
 impl SledBackend {
@@ -26,6 +29,15 @@ impl SledBackend {
         Self {
             path,
             open: RwLock::new(Some(open)),
+            copy: None,
+        }
+    }
+
+    pub(crate) fn read_only(path: PathBuf, open: Open, copy: PrivateCopy) -> Self {
+        Self {
+            path,
+            open: RwLock::new(Some(open)),
+            copy: Some(copy),
         }
     }
 }
@@ -48,6 +60,9 @@ impl KvBackend for SledBackend {
     }
 
     fn write(&self, batch: &KvBatch) -> Result<(), StoreError> {
+        if self.copy.is_some() {
+            return Err(StoreError::read_only());
+        }
         let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
         let open = open.as_mut().ok_or_else(closed)?;
         if open.failed {
@@ -74,7 +89,10 @@ impl KvBackend for SledBackend {
     }
 
     fn promises(&self) -> Promises {
-        Promises::default().with_persistent(true).with_durable(true)
+        Promises::default()
+            .with_persistent(true)
+            .with_durable(true)
+            .with_read_only(self.copy.is_some())
     }
 
     fn copy_to(&self, path: &Path) -> Result<Arc<dyn KvBackend>, StoreError> {

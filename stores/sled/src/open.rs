@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use synctable_core::store::{StoreError, StoreErrorKind};
-use synctable_kv::files::{self, io_error, not_ours, shown};
+use synctable_kv::files::{self, PrivateCopy, io_error, not_ours, shown};
 use synctable_kv::{KvBackend, KvStore};
 
 use crate::backend::{SledBackend, caught};
@@ -20,6 +20,8 @@ const MARK: &str = "synctable";
 /// What it holds, before the number of the format.
 const MARK_NAME: &str = "synctable sled ";
 const FORMAT: u32 = 1;
+/// The name of the folder in a private copy.
+const COPY: &str = "store";
 /// The bytes that sled writes as one. What is larger, it keeps in a file of its own, and when that cannot be made, it may leave half a
 /// batch behind.
 const SEGMENT: usize = 8 << 20;
@@ -83,12 +85,51 @@ impl SledBuilder {
             }
             files::make_folder(&path, |draft| build(draft, &path, self.cache))?;
         }
-        let lock = claim(&path)?;
+        let lock = claim(&path, Hold::Alone)?;
         files::warn_if_exposed(&path);
         remove_drafts(&path).map_err(|error| io_error(&path, error))?;
         let open = start(&path, self.cache, lock)?;
         Ok(SledBackend::new(path, open))
     }
+
+    /// Opens the store for reading only: see [`SledStore::open_read_only`].
+    pub fn open_read_only(self) -> Result<SledStore, StoreError> {
+        let path = self.path.clone();
+        let store = KvStore::open(self.backend_read_only()?);
+        Ok(SledStore::new(
+            store.map_err(|error| files::at(&path, &error))?,
+        ))
+    }
+
+    /// Opens a private copy of the folder as a key-value engine that takes no writes: sled writes whenever it opens one.
+    pub fn backend_read_only(self) -> Result<SledBackend, StoreError> {
+        let path = std::path::absolute(&self.path).map_err(|error| io_error(&self.path, error))?;
+        if !exists(&path)? {
+            return Err(files::missing(&path));
+        }
+        // Until the copy is made nobody opens the folder.
+        let held = claim(&path, Hold::Reading)?;
+        files::warn_if_exposed(&path);
+        let copy = PrivateCopy::make(&path, |folder| {
+            let to = folder.join(COPY);
+            files::create_private_folder(&to).map_err(|error| io_error(&to, error))?;
+            files::copy_folder(&path, &to, &|file| !is_draft(file))
+        })?;
+        drop(held);
+        let place = copy.path().join(COPY);
+        let lock = claim(&place, Hold::Alone)?;
+        let open = start(&place, self.cache, lock)?;
+        Ok(SledBackend::read_only(path, open, copy))
+    }
+}
+
+/// What a store is claimed for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hold {
+    /// To write.
+    Alone,
+    /// To read its files, beside others that do.
+    Reading,
 }
 
 /// True when a folder is at `path`; an error when something else is, or the folder around it is missing.
@@ -118,10 +159,11 @@ fn build(draft: &Path, path: &Path, cache: u64) -> Result<(), StoreError> {
 }
 
 /// Reads the mark and locks it.
-fn claim(path: &Path) -> Result<Lock, StoreError> {
+fn claim(path: &Path, hold: Hold) -> Result<Lock, StoreError> {
     let mark = path.join(MARK);
     let mut options = File::options();
-    let mut file = match options.read(true).write(true).open(&mark) {
+    let writes = hold == Hold::Alone;
+    let mut file = match options.read(true).write(writes).open(&mark) {
         Err(error) if error.kind() == ErrorKind::NotFound => {
             return Err(not_ours(path, "a folder without a store"));
         }
@@ -147,7 +189,11 @@ fn claim(path: &Path) -> Result<Lock, StoreError> {
         }
         None => return Err(not_ours(path, "a folder of another program")),
     }
-    match file.try_lock() {
+    let locked_now = match hold {
+        Hold::Alone => file.try_lock(),
+        Hold::Reading => file.try_lock_shared(),
+    };
+    match locked_now {
         Ok(()) => Ok(Lock(file)),
         Err(TryLockError::WouldBlock) => Err(locked(path)),
         Err(TryLockError::Error(error)) => Err(io_error(path, error)),
@@ -158,11 +204,15 @@ fn claim(path: &Path) -> Result<Lock, StoreError> {
 fn remove_drafts(path: &Path) -> io::Result<()> {
     for entry in fs::read_dir(path)? {
         let file = entry?.path();
-        if file.extension().is_some_and(|it| it == "generating") {
+        if is_draft(&file) {
             fs::remove_file(file)?;
         }
     }
     Ok(())
+}
+
+fn is_draft(file: &Path) -> bool {
+    file.extension().is_some_and(|it| it == "generating")
 }
 
 /// Opens the folder, whose lock this process holds.

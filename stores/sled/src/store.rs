@@ -42,6 +42,19 @@ impl SledStore {
         Self::builder(path).open()
     }
 
+    /// Opens the store at `path` for reading only: nothing in its folder is written. It works where the medium may not be written and where the disk is
+    /// full; a store that a process has open is [`Locked`](synctable_core::store::StoreErrorKind::Locked).
+    ///
+    /// sled writes whenever it opens a folder, so this reads a private copy of all of it, in the folder for temporary files, or in memory where
+    /// the system lends that as a folder. Every `commit`, and a `define` of something new, fails with
+    /// [`Unsupported`](synctable_core::store::StoreErrorKind::Unsupported).
+    ///
+    /// # Errors
+    /// As those of [`open`](Self::open).
+    pub fn open_read_only(path: impl AsRef<Path>) -> Result<Self, StoreError> {
+        Self::builder(path).open_read_only()
+    }
+
     /// Settings for opening the store at `path`.
     pub fn builder(path: impl AsRef<Path>) -> SledBuilder {
         SledBuilder::new(path.as_ref())

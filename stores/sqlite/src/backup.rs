@@ -38,11 +38,15 @@ fn backup(mut options: Options, target: &Path, mark: &WriteBatch) -> Result<(), 
     let draft = Draft::of_file(&target)?;
     {
         // One statement of a connection of its own sees one moment, and nobody waits for it.
-        let source = open::open_reader(&options)?;
+        let source = open::open_source(&options)?;
         open::copy_into(&source, draft.path()).map_err(|error| open::at_path(&target, error))?;
+        if let Some(only_read) = &options.only_read {
+            only_read.check()?;
+        }
     }
     draft.path().clone_into(&mut options.path);
     options.create = false;
+    options.only_read = None;
     let conn = open::open(&options)?;
     let shared = Arc::new(Shared::new(Catalogue::load(&conn)?, None));
     let file = place::opened(&options.path)?;

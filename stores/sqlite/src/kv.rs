@@ -12,6 +12,7 @@ use synctable_kv::files::{create_private, io_error};
 use synctable_kv::{Entry, KvBackend, KvBatch, KvSnapshot, OpenFile, Promises};
 
 use crate::error::{closed, describe, from_sqlite, lost, unknown};
+use crate::only_read::OnlyRead;
 use crate::{open, place};
 
 /// About how many pages of the write-ahead log are many: they are copied into the file then.
@@ -35,6 +36,8 @@ pub struct SqliteKv {
     path: PathBuf,
     /// `None` once it is closed. Who reads holds writers off.
     file: RwLock<Option<Mutex<File>>>,
+    /// Where it is open for reading only.
+    only_read: Option<OnlyRead>,
 }
 
 /// How to open a [`SqliteKv`]; made by [`SqliteKv::builder`].
@@ -61,6 +64,16 @@ impl SqliteKv {
     /// or `Io`.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
         Self::builder(path).open()
+    }
+
+    /// Opens the file at `path` for reading only: nothing in its folder is written, and all that was committed is read, after a crash from a
+    /// private copy. See [`SqliteStore::open_read_only`](crate::SqliteStore::open_read_only); a file that a process has open is
+    /// [`Locked`](StoreErrorKind::Locked).
+    ///
+    /// # Errors
+    /// As those of [`open`](Self::open).
+    pub fn open_read_only(path: impl AsRef<Path>) -> Result<Self, StoreError> {
+        Self::builder(path).open_read_only()
     }
 
     /// Settings for opening the file at `path`.
@@ -93,14 +106,20 @@ impl SqliteKvBuilder {
         let path = std::path::absolute(&self.path).map_err(|error| io_error(&self.path, error))?;
         let conn = open::open_kv(&path, self.create, self.cache)?;
         Ok(SqliteKv {
-            file: RwLock::new(Some(Mutex::new(File {
-                conn,
-                place: place::opened(&path)?,
-                durability: Durability::Immediate,
-                pages: 0,
-                broken: false,
-            }))),
+            file: RwLock::new(Some(Mutex::new(File::new(conn, place::opened(&path)?)))),
             path,
+            only_read: None,
+        })
+    }
+
+    /// Opens the file for reading only: see [`SqliteKv::open_read_only`].
+    pub fn open_read_only(self) -> Result<SqliteKv, StoreError> {
+        let path = std::path::absolute(&self.path).map_err(|error| io_error(&self.path, error))?;
+        let (conn, source) = open::open_kv_only_read(&path, self.cache)?;
+        Ok(SqliteKv {
+            file: RwLock::new(Some(Mutex::new(File::new(conn, OpenFile::at(&path)?)))),
+            path,
+            only_read: Some(source),
         })
     }
 }
@@ -119,10 +138,13 @@ impl KvBackend for SqliteKv {
         if file.is_none() {
             return Err(closed());
         }
-        Ok(Box::new(Snapshot(file)))
+        Ok(Box::new(Snapshot(file, self.only_read.as_ref())))
     }
 
     fn write(&self, batch: &KvBatch) -> Result<(), StoreError> {
+        if self.only_read.is_some() {
+            return Err(StoreError::read_only());
+        }
         let mut file = self.file.write().unwrap_or_else(PoisonError::into_inner);
         let file = file.as_mut().ok_or_else(closed)?;
         let file = file.get_mut().unwrap_or_else(PoisonError::into_inner);
@@ -141,7 +163,10 @@ impl KvBackend for SqliteKv {
     }
 
     fn promises(&self) -> Promises {
-        Promises::default().with_persistent(true).with_durable(true)
+        Promises::default()
+            .with_persistent(true)
+            .with_durable(true)
+            .with_read_only(self.only_read.is_some())
     }
 
     fn copy_to(&self, path: &Path) -> Result<Arc<dyn KvBackend>, StoreError> {
@@ -152,6 +177,7 @@ impl KvBackend for SqliteKv {
             let conn = &file.unwrap_or_else(PoisonError::into_inner).conn;
             open::copy_into(conn, path).map_err(|error| open::at_path(path, error))?;
         }
+        self.only_read.as_ref().map_or(Ok(()), OnlyRead::check)?;
         Ok(Arc::new(Self::builder(path).create(false).open()?))
     }
 
@@ -164,7 +190,9 @@ impl KvBackend for SqliteKv {
         if file.broken {
             return Err(unknown());
         }
-        file.checkpoint("TRUNCATE").map_err(from_sqlite)?;
+        if self.only_read.is_none() {
+            file.checkpoint("TRUNCATE").map_err(from_sqlite)?;
+        }
         file.conn.close().map_err(|(_, error)| from_sqlite(error))
     }
 }
@@ -182,6 +210,16 @@ struct File {
 }
 
 impl File {
+    fn new(conn: Connection, place: OpenFile) -> Self {
+        Self {
+            conn,
+            place,
+            durability: Durability::Immediate,
+            pages: 0,
+            broken: false,
+        }
+    }
+
     fn write(&mut self, batch: &KvBatch) -> rusqlite::Result<()> {
         // Not within the commit: there nobody would learn of a failure.
         if self.pages >= LONG_LOG {
@@ -243,7 +281,10 @@ impl File {
 }
 
 /// Holds writers off while it lives; its reads take turns with those of others.
-struct Snapshot<'a>(RwLockReadGuard<'a, Option<Mutex<File>>>);
+struct Snapshot<'a>(
+    RwLockReadGuard<'a, Option<Mutex<File>>>,
+    Option<&'a OnlyRead>,
+);
 
 impl fmt::Debug for Snapshot<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -257,7 +298,10 @@ impl Snapshot<'_> {
         read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, StoreError> {
         let file = self.0.as_ref().ok_or_else(closed)?.lock();
-        read(&file.unwrap_or_else(PoisonError::into_inner).conn).map_err(from_sqlite)
+        let found = read(&file.unwrap_or_else(PoisonError::into_inner).conn);
+        // Also an error says nothing where somebody has begun to write.
+        self.1.map_or(Ok(()), OnlyRead::check)?;
+        found.map_err(from_sqlite)
     }
 
     fn entries(

@@ -211,6 +211,12 @@ pub(crate) fn add_revisions(table: &TableName) -> String {
     format!("ALTER TABLE {name} ADD COLUMN \"{REVISION}\" INTEGER")
 }
 
+/// Shows a table of release 0.1, under the same name, as one whose rows have no revision yet.
+pub(crate) fn view_of_first(table: &TableName) -> String {
+    let name = quoted(&sql_table(table));
+    format!("CREATE TEMP VIEW {name} AS SELECT *, NULL AS \"{REVISION}\" FROM main.{name};")
+}
+
 /// Makes the small index that finds odd rows.
 pub(crate) fn create_odd_index(table: &TableName) -> String {
     let sql_name = sql_table(table);

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
@@ -13,6 +14,7 @@ use synctable_core::store::{StoreError, StoreErrorKind};
 use synctable_kv::files::{self, io_error, not_ours, shown};
 
 use crate::error::describe;
+use crate::only_read::{OnlyRead, see_first_format};
 use crate::{catalogue, upgrade};
 
 /// What a file of ours is for, and how it is told from others.
@@ -50,6 +52,8 @@ pub(crate) struct Options {
     pub(crate) cache: usize,
     pub(crate) readers: usize,
     pub(crate) wait: Duration,
+    /// How the file is read, where it is not to be written.
+    pub(crate) only_read: Option<Arc<OnlyRead>>,
 }
 
 /// Opens the store's first connection, the one that writes; makes the file where it is missing and wanted.
@@ -69,6 +73,7 @@ pub(crate) fn open_kv(path: &Path, create: bool, cache: usize) -> Result<Connect
         cache,
         readers: 0,
         wait: Duration::ZERO,
+        only_read: None,
     };
     open_file(&KV, &options, |conn| {
         conn.pragma_update(None, "secure_delete", "ON")?;
@@ -79,17 +84,65 @@ pub(crate) fn open_kv(path: &Path, create: bool, cache: usize) -> Result<Connect
     })
 }
 
-fn open_file(
-    kind: &Kind,
-    options: &Options,
-    begin: impl FnOnce(&Connection) -> rusqlite::Result<()>,
-) -> Result<Connection, StoreError> {
+/// Finds how to read the store without writing anything to its folder, and judges it as a normal opening does.
+pub(crate) fn open_only_read(path: &Path, wait: Duration) -> Result<OnlyRead, StoreError> {
+    only_read(&STORE, path, wait)
+}
+
+/// The same for a file of keys and values, with the connection that reads it.
+pub(crate) fn open_kv_only_read(
+    path: &Path,
+    cache: usize,
+) -> Result<(Connection, OnlyRead), StoreError> {
+    let source = only_read(&KV, path, Duration::ZERO)?;
+    let options = Options {
+        path: path.to_owned(),
+        create: false,
+        cache,
+        readers: 0,
+        wait: Duration::ZERO,
+        only_read: None,
+    };
+    let conn = source.connect().and_then(|conn| {
+        set_up(&conn, &options)?;
+        Ok(conn)
+    });
+    let conn = conn.map_err(|error| at_path(path, error))?;
+    Ok((conn, source))
+}
+
+fn only_read(kind: &Kind, path: &Path, wait: Duration) -> Result<OnlyRead, StoreError> {
+    check_sqlite()?;
+    let source = OnlyRead::find(path, wait)?;
+    let found = || {
+        let conn = source.connect()?;
+        conn.busy_timeout(wait)?;
+        Found::look(&conn)
+    };
+    let found = found().map_err(|error| cannot_open(path, error))?;
+    let length = source.is_all().then(|| length_of(path)).transpose()?;
+    judge(kind, path, &found, length)?;
+    source.check()?;
+    files::warn_if_exposed(path);
+    Ok(source)
+}
+
+fn check_sqlite() -> Result<(), StoreError> {
     if rusqlite::version_number() < MIN_SQLITE {
         return Err(StoreError::new(
             StoreErrorKind::Unsupported,
             "the linked SQLite is too old; use 3.51.3 or later, or the bundled one",
         ));
     }
+    Ok(())
+}
+
+fn open_file(
+    kind: &Kind,
+    options: &Options,
+    begin: impl FnOnce(&Connection) -> rusqlite::Result<()>,
+) -> Result<Connection, StoreError> {
+    check_sqlite()?;
     let path = &options.path;
     if files::exists(path)? {
         files::remove_dead_drafts(path);
@@ -131,13 +184,30 @@ fn open_file(
 
 /// Opens one more connection, for reading.
 pub(crate) fn open_reader(options: &Options) -> Result<Connection, StoreError> {
+    let conn = open_source(options)?;
+    let see = || {
+        // An opening for writing has brought it forward.
+        if options.only_read.is_some() && Found::look(&conn)?.format < upgrade::FORMAT {
+            see_first_format(&conn)?;
+        }
+        Ok(())
+    };
+    see().map_err(|error| at_path(&options.path, error))?;
+    Ok(conn)
+}
+
+/// Opens a connection that reads the file as it is, whatever its format: to copy it.
+pub(crate) fn open_source(options: &Options) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    Connection::open_with_flags(&options.path, flags)
-        .and_then(|conn| {
-            set_up(&conn, options)?;
-            Ok(conn)
-        })
-        .map_err(|error| at_path(&options.path, error))
+    let conn = match &options.only_read {
+        Some(source) => source.connect(),
+        None => Connection::open_with_flags(&options.path, flags),
+    };
+    conn.and_then(|conn| {
+        set_up(&conn, options)?;
+        Ok(conn)
+    })
+    .map_err(|error| at_path(&options.path, error))
 }
 
 fn set_up(conn: &Connection, options: &Options) -> rusqlite::Result<()> {
@@ -202,15 +272,37 @@ pub(crate) fn copy_into(conn: &Connection, draft: &Path) -> rusqlite::Result<()>
     copy.close().map_err(|(_, error)| error)
 }
 
+/// What a file says of itself.
+struct Found {
+    application: u32,
+    format: u32,
+    /// The bytes of its pages.
+    size: u64,
+}
+
+impl Found {
+    fn look(conn: &Connection) -> rusqlite::Result<Self> {
+        let number = |name| conn.pragma_query_value(None, name, |row| row.get::<_, u32>(0));
+        Ok(Self {
+            application: number("application_id")?,
+            format: number("user_version")?,
+            size: u64::from(number("page_size")?) * u64::from(number("page_count")?),
+        })
+    }
+}
+
+fn length_of(path: &Path) -> Result<u64, StoreError> {
+    let meta = fs::metadata(path).map_err(|error| io_error(path, error))?;
+    Ok(meta.len())
+}
+
 /// Judges the file without changing it.
 ///
 /// All of it goes through SQLite: opening and closing the file here would let go of the locks that other
 /// handles of this process hold on it.
 fn check(kind: &Kind, options: &Options) -> Result<(), StoreError> {
     let path = &options.path;
-    let length = fs::metadata(path)
-        .map_err(|error| io_error(path, error))?
-        .len();
+    let length = length_of(path)?;
     if length == 0 {
         return Err(not_ours(path, "an empty file, not a store"));
     }
@@ -218,21 +310,25 @@ fn check(kind: &Kind, options: &Options) -> Result<(), StoreError> {
     let read = || {
         let conn = look(path)?;
         conn.busy_timeout(options.wait)?;
-        let number = |name| conn.pragma_query_value(None, name, |row| row.get::<_, u32>(0));
-        let size = u64::from(number("page_size")?) * u64::from(number("page_count")?);
-        Ok((number("application_id")?, number("user_version")?, size))
+        Found::look(&conn)
     };
-    let (application, format, size) = read().map_err(|error| cannot_open(path, error))?;
-    if application != kind.application {
-        let other = [STORE, KV].iter().any(|it| it.application == application);
-        let what = if other {
+    let found = read().map_err(|error| cannot_open(path, error))?;
+    // With a write-ahead log beside it, a file may lawfully be short for a while.
+    judge(kind, path, &found, whole.then_some(length))
+}
+
+/// Whether a file is one of ours, and whole: one that has to have all its pages has `length` bytes.
+fn judge(kind: &Kind, path: &Path, found: &Found, length: Option<u64>) -> Result<(), StoreError> {
+    if found.application != kind.application {
+        let is_other = |it: &Kind| it.application == found.application;
+        let what = if [STORE, KV].iter().any(is_other) {
             "a store of another kind, encrypted or not"
         } else {
             "an SQLite file of another program"
         };
         return Err(not_ours(path, what));
     }
-    if format > kind.format {
+    if found.format > kind.format {
         return Err(StoreError::new(
             StoreErrorKind::FormatTooNew,
             format!(
@@ -241,8 +337,7 @@ fn check(kind: &Kind, options: &Options) -> Result<(), StoreError> {
             ),
         ));
     }
-    // With a write-ahead log beside it, a file may lawfully be short for a while.
-    if whole && length < size {
+    if length.is_some_and(|length| length < found.size) {
         return Err(StoreError::corrupt(format!(
             "{} is cut short; restore it from a backup or pull into a new store",
             shown(path)
@@ -267,6 +362,11 @@ fn look(path: &Path) -> rusqlite::Result<Connection> {
     if has_log(path) {
         return Connection::open_with_flags(path, flags);
     }
+    Connection::open_with_flags(uri(path, "immutable=1"), flags)
+}
+
+/// The URI of a file, with parameters for SQLite.
+pub(crate) fn uri(path: &Path, parameters: &str) -> String {
     let mut place = path.as_os_str().as_encoded_bytes().to_vec();
     if cfg!(windows) {
         for byte in place.iter_mut().filter(|byte| **byte == b'\\') {
@@ -276,8 +376,7 @@ fn look(path: &Path) -> rusqlite::Result<Connection> {
     }
     let place = percent_encode(&place, &IN_URI);
     // The empty authority keeps a path that begins with two slashes from being read as one.
-    let uri = format!("file://{place}?immutable=1");
-    Connection::open_with_flags(uri, flags)
+    format!("file://{place}?{parameters}")
 }
 
 fn has_log(path: &Path) -> bool {
@@ -285,7 +384,7 @@ fn has_log(path: &Path) -> bool {
 }
 
 /// An error from opening the file itself, for which SQLite does not say whether permission was the reason.
-fn cannot_open(path: &Path, error: rusqlite::Error) -> StoreError {
+pub(crate) fn cannot_open(path: &Path, error: rusqlite::Error) -> StoreError {
     if error.sqlite_error_code() == Some(ErrorCode::CannotOpen)
         && let Err(error) = File::open(path)
     {

@@ -14,6 +14,7 @@ use crate::catalogue::{self, Catalogue};
 use crate::error::{closed, from_sqlite, no_threads};
 use crate::gauge::{Gauge, STEPS};
 use crate::log::Log;
+use crate::only_read::OnlyRead;
 use crate::open::{self, Options};
 use crate::sql::functions;
 use crate::writer::run;
@@ -124,6 +125,8 @@ struct Slot {
 pub(crate) struct Reader {
     pub(crate) conn: Connection,
     pub(crate) gauge: Arc<Gauge>,
+    /// Where the file may not be written.
+    only_read: Option<Arc<OnlyRead>>,
 }
 
 /// Why a read was not done in a lane.
@@ -305,6 +308,7 @@ impl Reader {
         Ok(Self {
             conn,
             gauge: Arc::clone(gauge),
+            only_read: options.only_read.clone(),
         })
     }
 
@@ -321,6 +325,12 @@ impl Reader {
         // A read that was stopped at its very end may have left its transaction open.
         if !self.conn.is_autocommit()
             && let Err(error) = run(&self.conn, "ROLLBACK")
+        {
+            return Ok(Err(error));
+        }
+        // Also an error says nothing where somebody has begun to write.
+        if let Some(source) = &self.only_read
+            && let Err(error) = source.check()
         {
             return Ok(Err(error));
         }

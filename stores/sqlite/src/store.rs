@@ -18,6 +18,7 @@ use synctable_kv::files::io_error;
 use crate::backup;
 use crate::catalogue::{self, Catalogue};
 use crate::error::closed;
+use crate::follow::Follow;
 use crate::lock;
 use crate::log::{Answer, Log};
 use crate::open::{self, Options};
@@ -53,7 +54,14 @@ pub struct SqliteStore {
     shared: Arc<Shared>,
     // Dropped in this order: the connection that writes closes last and so leaves no log file behind.
     pool: Pool,
-    queue: Queue,
+    writes: Writes,
+}
+
+/// What becomes of writes.
+enum Writes {
+    Done(Queue),
+    /// The store is open for reading only.
+    Refused(Follow),
 }
 
 /// How to open a store; made by [`SqliteStore::builder`].
@@ -84,6 +92,22 @@ impl SqliteStore {
         Self::builder(path).open()
     }
 
+    /// Opens the store at `path` for reading only: nothing in its folder is written, not even by a format upgrade.
+    ///
+    /// Reads show what [`open`](Self::open) would show, also what lies in the write-ahead log alone after a crash, and files of earlier releases
+    /// as they are. It works where the medium may not be written, where the disk is full, and beside processes that write. Where there is
+    /// a log and nobody has the store open, file and log are read from a private copy in the folder for temporary files, or in memory where
+    /// the system lends that as a folder.
+    ///
+    /// Every `commit`, and a `define` of something new, fails with [`Unsupported`](synctable_core::store::StoreErrorKind::Unsupported). Where another process
+    /// begins to write later, reads fail with [`Locked`](synctable_core::store::StoreErrorKind::Locked) until the store is opened again.
+    ///
+    /// # Errors
+    /// As those of [`open`](Self::open).
+    pub fn open_read_only(path: impl AsRef<Path>) -> Result<Self, StoreError> {
+        Self::builder(path).open_read_only()
+    }
+
     /// Settings for opening the store at `path`.
     pub fn builder(path: impl AsRef<Path>) -> SqliteBuilder {
         SqliteBuilder {
@@ -93,6 +117,7 @@ impl SqliteStore {
                 cache: 16 << 20,
                 readers: 2,
                 wait: Duration::from_secs(10),
+                only_read: None,
             },
             inline: true,
         }
@@ -160,7 +185,24 @@ impl SqliteBuilder {
             options: self.options,
             shared,
             pool,
-            queue,
+            writes: Writes::Done(queue),
+        })
+    }
+
+    /// Opens the store for reading only: see [`SqliteStore::open_read_only`].
+    pub fn open_read_only(mut self) -> Result<SqliteStore, StoreError> {
+        self.options.path = std::path::absolute(&self.options.path)
+            .map_err(|error| io_error(&self.options.path, error))?;
+        let source = open::open_only_read(&self.options.path, self.options.wait)?;
+        self.options.only_read = Some(Arc::new(source));
+        let conn = open::open_reader(&self.options)?;
+        let shared = Arc::new(Shared::new(Catalogue::load(&conn)?, None));
+        let pool = Pool::open(&self.options, &shared)?;
+        Ok(SqliteStore {
+            writes: Writes::Refused(Follow::new(conn)?),
+            options: self.options,
+            shared,
+            pool,
         })
     }
 }
@@ -199,10 +241,23 @@ impl SqliteStore {
     /// What the change log answers, here and now.
     fn known<T>(&self, ask: impl FnOnce(&Log) -> Answer<T>) -> Result<T, StoreError> {
         let Answer { value, look } = ask(self.shared.log().ok_or_else(closed)?);
-        if look {
-            self.queue.look();
+        if look && let Writes::Done(queue) = &self.writes {
+            queue.look();
         }
         Ok(value)
+    }
+
+    fn queue(&self) -> Result<&Queue, StoreError> {
+        match &self.writes {
+            Writes::Done(queue) => Ok(queue),
+            Writes::Refused(_) => Err(StoreError::read_only()),
+        }
+    }
+
+    /// Whether others may write while this handle only reads.
+    fn is_beside(&self) -> bool {
+        let only_read = self.options.only_read.as_ref();
+        only_read.is_none_or(|source| source.changes())
     }
 }
 
@@ -217,7 +272,7 @@ impl LocalStore for SqliteStore {
         if catalogue::grown(&self.schema().await?, schema)?.is_none() {
             return Ok(());
         }
-        self.queue.define(schema.clone()).await
+        self.queue()?.define(schema.clone()).await
     }
 
     async fn schema(&self) -> Result<Schema, StoreError> {
@@ -247,17 +302,23 @@ impl LocalStore for SqliteStore {
 
     async fn commit(&self, batch: WriteBatch) -> Result<Position, StoreError> {
         self.shared.check_open()?;
-        self.queue.commit(batch).await
+        self.queue()?.commit(batch).await
     }
 
     async fn position(&self) -> Result<Position, StoreError> {
         self.shared.check_open()?;
-        self.known(Log::position)
+        match &self.writes {
+            Writes::Done(_) => self.known(Log::position),
+            Writes::Refused(follow) => follow.position(),
+        }
     }
 
     async fn changes_since(&self, since: Position, limit: usize) -> Result<Changes, StoreError> {
         self.shared.check_open()?;
-        self.known(|log| log.since(since, limit))
+        match &self.writes {
+            Writes::Done(_) => self.known(|log| log.since(since, limit)),
+            Writes::Refused(follow) => follow.since(since, limit),
+        }
     }
 
     async fn count(&self, table: &TableName, query: &Query) -> Result<u64, StoreError> {
@@ -272,15 +333,20 @@ impl LocalStore for SqliteStore {
         StoreCapabilities::default()
             .with_persistent(true)
             .with_durable(true)
-            .with_multi_process(true)
+            .with_multi_process(self.is_beside())
             .with_ordered_commits(true)
             .with_indexes(true)
             .with_background_reads(true)
+            .with_read_only(matches!(self.writes, Writes::Refused(_)))
     }
 
     async fn try_lock(&self) -> Result<ProcessLock, StoreError> {
         self.shared.check_open()?;
-        Ok(lock::try_lock(&self.options.path))
+        Ok(match self.writes {
+            Writes::Done(_) => lock::try_lock(&self.options.path),
+            // It would be a file.
+            Writes::Refused(_) => ProcessLock::Unsupported,
+        })
     }
 
     async fn backup(&self, path: &Path, mark: WriteBatch) -> Result<(), StoreError> {
@@ -293,7 +359,13 @@ impl LocalStore for SqliteStore {
     async fn close(&self) -> Result<(), StoreError> {
         if self.shared.set_closed() {
             self.pool.close();
-            let closed = self.queue.close().await;
+            let closed = match &self.writes {
+                Writes::Done(queue) => queue.close().await,
+                Writes::Refused(follow) => {
+                    follow.close();
+                    Ok(())
+                }
+            };
             if let Some(log) = self.shared.log() {
                 log.close();
             }

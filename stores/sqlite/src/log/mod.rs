@@ -33,7 +33,7 @@ use place::{Company, Place};
 use ring::{MOST, Ring};
 
 pub(crate) use known::Database;
-pub(crate) use place::stamp;
+pub(crate) use place::{is_open_elsewhere, stamp};
 
 /// The most bytes of one commit's entry: where it has more names, it names tables.
 const MOST_OF_ONE: usize = MOST / 2;

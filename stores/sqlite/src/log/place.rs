@@ -116,6 +116,28 @@ impl Place {
     }
 }
 
+/// Whether somebody has the store of the log at this path open. Nothing is made or written.
+pub(crate) fn is_open_elsewhere(path: &Path) -> bool {
+    let path = if cfg!(windows) {
+        files::with_suffix(path, "-lock")
+    } else {
+        path.to_owned()
+    };
+    let Ok(file) = File::open(path) else {
+        return false;
+    };
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => true,
+        // Where files cannot be locked, nobody knows.
+        Err(TryLockError::Error(_)) => false,
+        Ok(()) => {
+            // By name: a process that this one is just starting has the file open, too.
+            let _ = file.unlock();
+            false
+        }
+    }
+}
+
 impl Drop for Place {
     /// Removes the file where nobody else has it open: the next opening begins another log anyway.
     fn drop(&mut self) {

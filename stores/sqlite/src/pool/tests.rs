@@ -18,6 +18,7 @@ fn pool() -> (TempDir, Connection, Arc<Shared>, Pool) {
         cache: 1 << 20,
         readers: 1,
         wait: Duration::ZERO,
+        only_read: None,
     };
     let conn = open::open(&options).unwrap();
     let shared = Arc::new(Shared::new(Catalogue::load(&conn).unwrap(), None));

@@ -38,6 +38,7 @@ fn writer_in(folder: &TempDir) -> Writer {
         cache: 1 << 20,
         readers: 1,
         wait: Duration::ZERO,
+        only_read: None,
     };
     let conn = open::open(&options).unwrap();
     let wal = place::beside(&options.path, "-wal");
