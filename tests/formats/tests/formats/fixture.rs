@@ -100,11 +100,49 @@ impl Fixture {
             .unwrap_or_else(|error| panic!("{}: {error}", self.name))
     }
 
+    fn device_url(&self) -> StoreUrl {
+        let url = format!("{}:{}", self.scheme, self.device_path().display());
+        url.parse().unwrap()
+    }
+
+    fn server_url(&self) -> StoreUrl {
+        let engine = self.scheme.trim_start_matches("encrypted+");
+        let url = format!("{engine}:{}", self.path("server").display());
+        url.parse().unwrap()
+    }
+
+    /// Opens the device's store for reading only.
+    pub(crate) fn device_read_only(&self) -> Arc<dyn LocalStore> {
+        let known = fs::read_to_string(self.packed.join("expected/at-least"));
+        let opened = match known {
+            Ok(known) => {
+                let known = known.trim().parse().unwrap();
+                self.device_url()
+                    .open_read_only_at_least(self.secret(), known)
+            }
+            Err(_) => self.device_url().open_read_only(self.secret()),
+        };
+        opened
+            .unwrap_or_else(|error| panic!("{}: {error}", self.name))
+            .store
+    }
+
+    /// Opens the store of the server that the device had met for reading only.
+    pub(crate) fn server_read_only(&self) -> Arc<dyn LocalStore> {
+        self.server_url()
+            .open_read_only(None)
+            .unwrap_or_else(|error| panic!("the server of {}: {error}", self.name))
+            .store
+    }
+
+    /// The same fixture, whose stores are in another folder.
+    pub(crate) fn copied_to(&self, folder: &Path) -> Self {
+        Self::left_in(folder.to_owned(), &self.name, self.scheme)
+    }
+
     /// As [`device`](Self::device), where that may fail.
     pub(crate) fn try_device(&self) -> Result<Arc<dyn LocalStore>, StoreError> {
-        let url: StoreUrl = format!("{}:{}", self.scheme, self.device_path().display())
-            .parse()
-            .unwrap();
+        let url = self.device_url();
         let known = fs::read_to_string(self.packed.join("expected/at-least"));
         let opened = match known {
             Ok(known) => {
@@ -118,11 +156,8 @@ impl Fixture {
 
     /// Opens the store of the server that the device had met.
     pub(crate) fn server(&self) -> Arc<dyn LocalStore> {
-        let engine = self.scheme.trim_start_matches("encrypted+");
-        let url: StoreUrl = format!("{engine}:{}", self.path("server").display())
-            .parse()
-            .unwrap();
-        url.open(None, Missing::Refuse)
+        self.server_url()
+            .open(None, Missing::Refuse)
             .unwrap_or_else(|error| panic!("the server of {}: {error}", self.name))
             .store
     }

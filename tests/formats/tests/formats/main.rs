@@ -12,3 +12,4 @@ mod fixture;
 mod goes_on;
 mod held;
 mod marks;
+mod read_only;
