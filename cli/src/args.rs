@@ -88,6 +88,10 @@ pub(crate) struct Globals {
     /// A JSON file that declares tables, fields and indexes
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) schema: Option<PathBuf>,
+    /// Read the store and write nothing to its folder: for get, query, export, pending, conflicts, inspect and verify. They do so by themselves
+    /// where the store may not be written or the disk is full
+    #[arg(long, global = true)]
+    pub(crate) read_only: bool,
     /// Print one JSON value a line
     #[arg(long, global = true)]
     pub(crate) json: bool,

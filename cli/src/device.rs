@@ -97,20 +97,32 @@ impl Globals {
             Access::Write | Access::Sync => Missing::Make,
             Access::Inspect | Access::Amend | Access::Compare | Access::Heal => Missing::Refuse,
         };
-        let opened = self.open_store(missing)?;
-        let store = opened.store;
-        if missing == Missing::Refuse {
-            refuse_nothing(&*store, &self.store).await?;
-        }
-        if matches!(
-            access,
-            Access::Amend | Access::Write | Access::Sync | Access::Heal
-        ) {
-            refuse_server_store(&*store).await?;
-        }
-        let mut device = self.open(store, schema, given, access).await?;
-        device.sealed = opened.sealed;
-        device.patience = self.timeout.unwrap_or(PATIENCE);
+        let device = async |opened: OpenedStore| {
+            self.device(opened, schema.clone(), given.clone(), access)
+                .await
+        };
+        let device = if self.read_only {
+            device(self.open_read_only()?).await?
+        } else {
+            let opened = match self.open_store(missing) {
+                Ok(opened) => device(opened).await,
+                Err(failure) => Err(failure),
+            };
+            match opened {
+                Err(failure) if access == Access::Inspect && failure.is_of_writing() => {
+                    // Where that does not go, either, the first reason is the one to mend.
+                    let Ok(opened) = self.open_read_only() else {
+                        return Err(failure);
+                    };
+                    let device = device(opened).await?;
+                    if !self.quiet {
+                        say(&format!("note: read only: {}", failure.message()));
+                    }
+                    device
+                }
+                opened => opened?,
+            }
+        };
         let result = match self.settle(&device, asks).await {
             Ok(()) => work(&device).await,
             Err(failure) => Err(failure),
@@ -122,6 +134,27 @@ impl Globals {
         let result = result?;
         closed?;
         Ok(result)
+    }
+
+    /// The device in an open store.
+    async fn device(
+        &self,
+        opened: OpenedStore,
+        schema: Schema,
+        given: Option<Remote>,
+        access: Access,
+    ) -> Result<Device, Failure> {
+        let store = opened.store;
+        if !matches!(access, Access::Write | Access::Sync) {
+            refuse_nothing(&*store, &self.store).await?;
+        }
+        if !matches!(access, Access::Inspect | Access::Compare) {
+            refuse_server_store(&*store).await?;
+        }
+        let mut device = self.open(store, schema, given, access).await?;
+        device.sealed = opened.sealed;
+        device.patience = self.timeout.unwrap_or(PATIENCE);
+        Ok(device)
     }
 
     /// Says to another server or account what the options say.
@@ -154,12 +187,22 @@ impl Globals {
 
     /// Opens the store of `--store` with its key.
     pub(crate) fn open_store(&self, missing: Missing) -> Result<OpenedStore, Failure> {
+        self.check_at_least()?;
+        self.keys().open(&self.store, missing, self.at_least)
+    }
+
+    fn open_read_only(&self) -> Result<OpenedStore, Failure> {
+        self.check_at_least()?;
+        self.keys().open_read_only(&self.store, self.at_least)
+    }
+
+    fn check_at_least(&self) -> Result<(), Failure> {
         if self.at_least.is_some() && !self.store.is_encrypted() {
             return Err(Failure::bad_input(
                 "--at-least is for encrypted stores; no other says how far it has come",
             ));
         }
-        self.keys().open(&self.store, missing, self.at_least)
+        Ok(())
     }
 
     async fn open(
@@ -177,6 +220,12 @@ impl Globals {
             }
         };
         let dialect = self.dialect.map(|name| name.to_string());
+        if store.capabilities().read_only {
+            // Nothing is remembered, and nobody asks the server.
+            let sync = builder().open().await?;
+            self.tell_moves(&sync).await?;
+            return Ok(Device::new(sync, None));
+        }
         if let Some(remote) = given {
             let sync = builder().transport(Arc::clone(&remote)).open().await?;
             let mut replaced = Vec::new();

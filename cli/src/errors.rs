@@ -48,6 +48,8 @@ pub(crate) const NO_REMOTE: &str = "the store knows no server; give --remote URL
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cause {
     Failed,
+    /// The store could not be written.
+    NotWritten,
     BadInput,
     /// The server or the account is another one, and nobody has said what that means.
     Undecided,
@@ -78,6 +80,17 @@ impl Failure {
     pub(crate) fn new(cause: Cause, message: impl Into<String>) -> Self {
         let message = message.into();
         Self::Said { cause, message }
+    }
+
+    /// True where a store could not be written, or perhaps not even be found.
+    pub(crate) fn is_of_writing(&self) -> bool {
+        matches!(
+            self,
+            Self::Said {
+                cause: Cause::NotWritten,
+                ..
+            }
+        )
     }
 
     /// True where somebody has to say what another server or account means.
@@ -111,7 +124,7 @@ impl Failure {
             Self::Said { cause, message } => {
                 say(&format!("error: {message}"));
                 ExitCode::from(match cause {
-                    Cause::Failed => 1,
+                    Cause::Failed | Cause::NotWritten => 1,
                     Cause::BadInput | Cause::Undecided => 2,
                     Cause::NoRemote => 4,
                 })
@@ -180,6 +193,8 @@ fn cause(error: &Error) -> Cause {
 fn store_cause(error: &StoreError) -> Cause {
     match error.kind() {
         StoreErrorKind::Schema | StoreErrorKind::WeakPassphrase => Cause::BadInput,
+        // Not every engine says whether permission or room was the reason.
+        StoreErrorKind::Permission | StoreErrorKind::Full | StoreErrorKind::Io => Cause::NotWritten,
         _ => Cause::Failed,
     }
 }

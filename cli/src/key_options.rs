@@ -100,6 +100,19 @@ impl KeyOptions<'_> {
         Ok(opened)
     }
 
+    /// Opens a store for reading only, with the key that the options name.
+    pub(crate) fn open_read_only(
+        self,
+        url: &StoreUrl,
+        known: Option<Anchor>,
+    ) -> Result<OpenedStore, Failure> {
+        let secret = self.secret_of(url)?;
+        Ok(match known {
+            Some(known) => url.open_read_only_at_least(secret, known)?,
+            None => url.open_read_only(secret)?,
+        })
+    }
+
     fn warn(self, words: &str) {
         if !self.quiet {
             say(&format!("warning: {words}"));

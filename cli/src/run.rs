@@ -77,10 +77,29 @@ fn usage(error: &clap::Error) -> ExitCode {
     Failure::bad_input(format!("{}; see synctable --help", words.join(" "))).report()
 }
 
+/// Whether a command can do without writing.
+fn only_reads(cli: &Cli) -> bool {
+    match &cli.verb {
+        Verb::Get(_)
+        | Verb::Query(_)
+        | Verb::Export { .. }
+        | Verb::Pending
+        | Verb::Conflicts
+        | Verb::Inspect => true,
+        Verb::Verify { heal } => !heal && cli.globals.remote.is_none(),
+        _ => false,
+    }
+}
+
 async fn run(cli: &Cli, output: &mut Output) -> Result<Done, Failure> {
     let globals = &cli.globals;
     if globals.remote.as_deref() == Some("") && !matches!(cli.verb, Verb::Verify { .. }) {
         return Err(Failure::bad_input("--remote needs the URL of a server"));
+    }
+    if globals.read_only && !only_reads(cli) {
+        return Err(Failure::bad_input(
+            "--read-only is for get, query, export, pending, conflicts, inspect, and verify without --remote and --heal; this command writes",
+        ));
     }
     match &cli.verb {
         Verb::Insert { table, record } => records::insert(globals, output, table, record).await,

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use synctable::encrypted::Sealed;
+use synctable::kv::KvBackend as _;
 use synctable::query::Expr;
 use synctable::sync::{Purge, SyncTable};
 use synctable::{Error, Record, TableName, Timestamp};
@@ -82,7 +83,10 @@ pub(crate) async fn inspect(globals: &Globals, output: &mut Output) -> Result<Do
     }
     let work = async |device: &Device| {
         let inspection = device.sync.inspect().await?;
-        let anchor = device.sealed.as_ref().map(Sealed::anchor).transpose()?;
+        // Of what is only read nobody knows whether it would survive a power cut.
+        let written = device.sealed.as_ref();
+        let written = written.filter(|sealed| !sealed.promises().read_only);
+        let anchor = written.map(Sealed::anchor).transpose()?;
         Ok((inspection, anchor))
     };
     let (inspection, anchor) = globals.with_device(Access::Inspect, work).await?;

@@ -23,6 +23,7 @@ mod import_export;
 mod keys;
 mod kit;
 mod network;
+mod read_only;
 mod reading;
 mod records;
 mod secrets;
