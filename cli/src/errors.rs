@@ -4,6 +4,7 @@ use std::error::Error as StdError;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
+use synctable::kv::files::TOO_MANY_FILES;
 use synctable::query::odata::ODataError;
 use synctable::store::{StoreError, StoreErrorKind};
 use synctable::transport::{TransportError, TransportErrorKind};
@@ -193,6 +194,7 @@ fn cause(error: &Error) -> Cause {
 fn store_cause(error: &StoreError) -> Cause {
     match error.kind() {
         StoreErrorKind::Schema | StoreErrorKind::WeakPassphrase => Cause::BadInput,
+        StoreErrorKind::Io if error.to_string().contains(TOO_MANY_FILES) => Cause::Failed,
         // Not every engine says whether permission or room was the reason.
         StoreErrorKind::Permission | StoreErrorKind::Full | StoreErrorKind::Io => Cause::NotWritten,
         _ => Cause::Failed,

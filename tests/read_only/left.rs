@@ -82,41 +82,6 @@ async fn a_link_leads_to_the_file_and_its_log() {
 }
 
 #[tokio::test]
-async fn private_copies_go_with_the_store() {
-    for kind in KINDS {
-        let folder = killed(kind).await;
-        let url = url(kind, folder.path());
-        let copies = || {
-            let mine = format!("synctable-read.new-{}-", std::process::id());
-            let entries = fs::read_dir(std::env::temp_dir()).unwrap();
-            let names = entries.map(|entry| entry.unwrap().file_name());
-            names
-                .filter(|name| name.to_string_lossy().starts_with(&mine))
-                .collect::<Vec<_>>()
-        };
-        let store = read_only(&url);
-        #[cfg(unix)]
-        for copy in copies() {
-            use std::os::unix::fs::PermissionsExt as _;
-            // Another test of this process may be done with its own.
-            if let Ok(meta) = fs::metadata(std::env::temp_dir().join(copy)) {
-                assert_eq!(meta.permissions().mode() & 0o077, 0);
-            }
-        }
-        store.close().await.unwrap();
-        assert_eq!(
-            store
-                .query_all(&todo(), &Query::all())
-                .await
-                .map(|rows| rows.len())
-                .ok(),
-            None
-        );
-        drop(store);
-    }
-}
-
-#[tokio::test]
 async fn a_backup_copy_is_read_and_stays_one() {
     for kind in KINDS {
         let (folder, copies) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());

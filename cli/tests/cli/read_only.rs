@@ -1,15 +1,16 @@
 //! Stores that may not be written, or that nobody wants to have written.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::SystemTime;
 
+use serde_json::json;
 use tempfile::TempDir;
 
-use crate::kit::{Device, Ran, command, key_file};
+use crate::kit::{Device, Ran, command, key_file, lines};
 
 const KINDS: [&str; 6] = [
     "sqlite",
@@ -118,7 +119,12 @@ fn verbs_that_read_write_nothing_when_told_so() {
         let before = tree(folder.path());
         for (verb, shown) in READING.iter().zip(as_ever) {
             let verb = [*verb, &["--read-only"]].concat();
-            let read = run(&device, &options, &verb).expect(0);
+            let copies = tempfile::tempdir().unwrap();
+            let mut command = command(device.folder());
+            command.arg("--json").args(&options).args(&verb);
+            let read = Ran::of(command.env("TMPDIR", copies.path())).expect(0);
+            let left = fs::read_dir(copies.path()).unwrap().count();
+            assert_eq!(left, 0, "{kind}: a private copy stays behind");
             if verb[0] == "inspect" && kind.starts_with("encrypted+") {
                 let mut shown = shown.line();
                 shown.as_object_mut().unwrap().remove("atLeast").unwrap();
@@ -196,4 +202,38 @@ fn a_disk_that_takes_no_writes_is_read_without_being_asked() {
             }
         }
     }
+}
+
+#[test]
+fn a_store_is_read_while_another_process_writes_it() {
+    let device = Device::new();
+    device.ok(&["insert", "todo", r#"{"id":"first"}"#]);
+    let mut import = command(device.folder());
+    import.args(["--quiet", "import", "todo", "-"]);
+    let mut import = import.stdin(Stdio::piped()).spawn().unwrap();
+    let mut input = import.stdin.take().unwrap();
+    // The first 500 are stored, and it waits for more.
+    input
+        .write_all(lines(700, |n| json!({"n": n})).as_bytes())
+        .unwrap();
+    let count = || {
+        let query = ["query", "todo", "$count=true&$top=0", "--read-only"];
+        device.ok(&query).line()["count"].as_u64().unwrap()
+    };
+    let seen = (0..1000).map(|_| count()).find(|count| *count > 1);
+    assert_eq!(seen, Some(501));
+    let names = || {
+        let entries = fs::read_dir(device.folder()).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.collect::<BTreeSet<_>>()
+    };
+    let before = names();
+    assert!(before.contains("synctable.db-shm"), "{before:?}");
+    for verb in READING.iter().filter(|verb| verb[0] != "get") {
+        run(&device, &["--read-only".to_owned()], verb).expect(0);
+    }
+    assert_eq!(names(), before);
+    drop(input);
+    assert!(import.wait().unwrap().success());
+    assert_eq!(count(), 701);
 }

@@ -58,7 +58,7 @@ pub enum StoreErrorKind {
     OverBudget,
     /// The store was closed.
     Closed,
-    /// The store cannot do what was asked.
+    /// The store cannot do what was asked: it lacks the means, or is open for reading only.
     Unsupported,
     /// Anything else.
     Other,

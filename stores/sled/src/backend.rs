@@ -108,6 +108,14 @@ impl KvBackend for SledBackend {
                 open.abandon();
                 Err(not_synced())
             }
+            // Nobody opens the copy again.
+            Some(open) if self.copy.is_some() => {
+                let _ = caught(not_synced, || {
+                    drop(open);
+                    Ok(())
+                });
+                Ok(())
+            }
             Some(mut open) => caught(not_synced, || {
                 let synced = open.sync();
                 // sled syncs once more, and panics if that fails.

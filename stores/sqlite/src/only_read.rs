@@ -160,7 +160,8 @@ fn copy(path: &Path, target: &Path, wait: Duration) -> Result<(), StoreError> {
     let failed = |error| cannot_open(path, error);
     let source = open_uri(path, "readonly_shm=1").map_err(failed)?;
     source.busy_timeout(wait).map_err(failed)?;
-    if fs::symlink_metadata(with_suffix(path, "-shm")).is_ok() {
+    let exists = |suffix| fs::metadata(with_suffix(path, suffix)).is_ok_and(|it| it.len() > 0);
+    if exists("-wal") && exists("-shm") {
         return copy_by_sqlite(&source, path, target);
     }
     // Where somebody has it open all the same, alone and without shared memory, this says so. Else it cannot read without that memory.

@@ -1,7 +1,7 @@
 //! Private copies of files that may not be written, for engines that write when they read.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use synctable_core::store::{StoreError, StoreErrorKind};
@@ -12,6 +12,8 @@ use super::{io_error, shown};
 
 /// What the folders of copies are called, before their numbers.
 const NAME: &str = "synctable-read";
+/// How many names may be taken already.
+const ATTEMPTS: usize = 16;
 /// Where Linux lends memory as a folder: for a machine whose disks are all full.
 const MEMORY: &str = "/dev/shm";
 
@@ -59,10 +61,20 @@ impl PrivateCopy {
         place: &Path,
         fill: &impl Fn(&Path) -> Result<(), StoreError>,
     ) -> Result<Self, StoreError> {
-        let draft = Draft::new(&place.join(NAME))?;
-        create_private_folder(draft.path()).map_err(|error| io_error(place, error))?;
-        fill(draft.path())?;
-        Ok(Self(draft))
+        let mut tries = 0..ATTEMPTS;
+        loop {
+            let draft = Draft::new(&place.join(NAME))?;
+            match create_private_folder(draft.path()) {
+                // Others make folders here, too.
+                Err(error)
+                    if error.kind() == ErrorKind::AlreadyExists && tries.next().is_some() => {}
+                made => {
+                    made.map_err(|error| io_error(place, error))?;
+                    fill(draft.path())?;
+                    return Ok(Self(draft));
+                }
+            }
+        }
     }
 
     /// The folder.
