@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 use std::error::Error;
-use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
@@ -23,6 +22,7 @@ use synctable::sync::SyncContext;
 use synctable::{Record, RecordId, Schema, SystemProperties, TableName, Timestamp, Version};
 
 /// A store in one file.
+#[derive(Debug)]
 pub(crate) struct Journal {
     path: PathBuf,
     /// What reads see: each keeps the state that it began with. `None` once the store is closed.
@@ -38,6 +38,7 @@ struct State {
     tables: BTreeMap<TableName, Arc<BTreeMap<RecordId, Record>>>,
 }
 
+#[derive(Debug)]
 struct Writer {
     file: File,
     revisions: Revisions,
@@ -54,17 +55,16 @@ enum Step {
     Clear(String),
 }
 
-#[derive(Serialize, Deserialize)]
-struct Row {
-    table: String,
-    id: String,
-    version: Option<String>,
-    created: Option<i64>,
-    updated: Option<i64>,
-    deleted: bool,
-    /// The text of the record, to the letter.
-    body: String,
-}
+/// Table, id, version, the two times in ticks, whether it is deleted, and the text to the letter.
+type Row = (
+    String,
+    String,
+    Option<String>,
+    Option<i64>,
+    Option<i64>,
+    bool,
+    String,
+);
 
 impl Journal {
     /// Opens the journal at `path`; makes it where there is none. One process at a time.
@@ -100,14 +100,16 @@ impl Journal {
             .parent()
             .filter(|folder| !folder.as_os_str().is_empty());
         files::sync_folder(folder.unwrap_or(Path::new("."))).map_err(failed)?;
+        let broken = false;
+        let writer = Writer {
+            file,
+            revisions,
+            broken,
+        };
         Ok(Self {
             path: path.to_owned(),
             state: RwLock::new(Some(Arc::new(state))),
-            writer: Mutex::new(Writer {
-                file,
-                revisions,
-                broken: false,
-            }),
+            writer: Mutex::new(writer),
             log: Mutex::default(),
         })
     }
@@ -124,14 +126,6 @@ impl Journal {
     fn set_state(&self, state: Option<State>) {
         let mut held = self.state.write().unwrap_or_else(PoisonError::into_inner);
         *held = state.map(Arc::new);
-    }
-
-    fn writer(&self) -> MutexGuard<'_, Writer> {
-        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn log(&self) -> MutexGuard<'_, ChangeLog> {
-        self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Appends a line. After an error the file may end in a part of it, which nothing may follow.
@@ -159,6 +153,10 @@ impl Journal {
             unknown("writing failed; open the store again to see what is in it").with_source(error)
         })
     }
+}
+
+fn locked<T>(it: &Mutex<T>) -> MutexGuard<'_, T> {
+    it.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl State {
@@ -216,8 +214,8 @@ impl State {
                     continue;
                 }
                 Step::Put(row) => Write::Put {
-                    table: named(&row.table)?,
-                    record: row.record().ok_or_else(damaged)?,
+                    table: named(&row.0)?,
+                    record: record_of(row).ok_or_else(damaged)?,
                 },
                 Step::Delete(table, id) => Write::Delete {
                     table: named(&table)?,
@@ -233,40 +231,38 @@ impl State {
     }
 }
 
-impl Row {
-    fn of(table: &TableName, record: &Record) -> Self {
-        let system = record.system();
-        Self {
-            table: table.to_string(),
-            id: record.id().to_string(),
-            version: system.version.as_ref().map(ToString::to_string),
-            created: system.created_at.map(Timestamp::ticks),
-            updated: system.updated_at.map(Timestamp::ticks),
-            deleted: system.deleted,
-            body: record.body().to_owned(),
-        }
-    }
+fn row_of(table: &TableName, record: &Record) -> Row {
+    let (id, system) = (record.id().to_string(), record.system());
+    let version = system.version.as_ref().map(ToString::to_string);
+    let [created, updated] =
+        [system.created_at, system.updated_at].map(|it| it.map(Timestamp::ticks));
+    let body = record.body().to_owned();
+    (
+        table.to_string(),
+        id,
+        version,
+        created,
+        updated,
+        system.deleted,
+        body,
+    )
+}
 
-    fn record(self) -> Option<Record> {
-        let version = self.version.map(|version| Version::new(&version));
-        let system = SystemProperties {
-            version: version.transpose().ok()?,
-            created_at: self.created.map(Timestamp::from_ticks),
-            updated_at: self.updated.map(Timestamp::from_ticks),
-            deleted: self.deleted,
-        };
-        Some(Record::from_stored(
-            RecordId::system(&self.id),
-            system,
-            self.body,
-        ))
-    }
+fn record_of((_, id, version, created, updated, deleted, body): Row) -> Option<Record> {
+    let version = version.map(|version| Version::new(&version));
+    let system = SystemProperties {
+        version: version.transpose().ok()?,
+        created_at: created.map(Timestamp::from_ticks),
+        updated_at: updated.map(Timestamp::from_ticks),
+        deleted,
+    };
+    Some(Record::from_stored(RecordId::system(&id), system, body))
 }
 
 impl Step {
     fn of(write: &Write) -> Self {
         match write {
-            Write::Put { table, record } => Self::Put(Row::of(table, record)),
+            Write::Put { table, record } => Self::Put(row_of(table, record)),
             Write::Delete { table, id } => Self::Delete(table.to_string(), id.to_string()),
             Write::Clear { table } => Self::Clear(table.to_string()),
         }
@@ -297,7 +293,7 @@ fn read(line: &[u8]) -> Option<Vec<Step>> {
 #[async_trait]
 impl LocalStore for Journal {
     async fn define(&self, schema: &Schema) -> Result<(), StoreError> {
-        let mut writer = self.writer();
+        let mut writer = locked(&self.writer);
         let mut state = (*self.state()?).clone();
         let merged = state.schema.merged(schema);
         let merged =
@@ -333,20 +329,21 @@ impl LocalStore for Journal {
             .values()
             .map(|record| Ok(record.clone()));
         let declared = state.schema.table(table);
-        page_of(query, declared.unwrap_or(&Default::default()), records)
+        page_of(query, &declared.cloned().unwrap_or_default(), records)
     }
 
     async fn commit(&self, batch: WriteBatch) -> Result<Position, StoreError> {
-        let mut writer = self.writer();
+        let mut writer = locked(&self.writer);
         let mut state = (*self.state()?).clone();
         // 1. Every check, against the state before the batch.
         for write in batch.writes() {
             state.table(write.table())?;
         }
         for unchanged in batch.unchanged() {
-            let (table, since) = (&unchanged.table, unchanged.since);
+            let table = &unchanged.table;
             state.table(table)?;
-            if !self.log().is_unchanged(table, since, batch.get_author()) {
+            let log = locked(&self.log);
+            if !log.is_unchanged(table, unchanged.since, batch.get_author()) {
                 return Err(StoreError::table_changed(table));
             }
         }
@@ -366,17 +363,17 @@ impl LocalStore for Journal {
         self.set_state(Some(state));
         // 3. The change log, once reads see it: a position never passes what cannot be read yet.
         let changed = batch.writes().iter().map(Changed::by).collect();
-        Ok(self.log().append(batch.get_author(), changed))
+        Ok(locked(&self.log).append(batch.get_author(), changed))
     }
 
     async fn position(&self) -> Result<Position, StoreError> {
         self.state()?;
-        Ok(self.log().position())
+        Ok(locked(&self.log).position())
     }
 
     async fn changes_since(&self, since: Position, limit: usize) -> Result<Changes, StoreError> {
         self.state()?;
-        Ok(self.log().since(since, limit))
+        Ok(locked(&self.log).since(since, limit))
     }
 
     fn capabilities(&self) -> StoreCapabilities {
@@ -388,7 +385,7 @@ impl LocalStore for Journal {
     }
 
     async fn close(&self) -> Result<(), StoreError> {
-        let writer = self.writer();
+        let writer = locked(&self.writer);
         if self.state().is_err() {
             return Ok(());
         }
@@ -398,36 +395,18 @@ impl LocalStore for Journal {
     }
 }
 
-impl fmt::Debug for Journal {
-    /// Contents stay out of logs.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Journal")
-            .field("path", &self.path)
-            .finish_non_exhaustive()
-    }
-}
-
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("app.journal");
-    let sync = SyncContext::builder(Arc::new(Journal::open(&path)?))
-        .open()
-        .await?;
-    let notes = sync.table::<serde_json::Value>("notes")?;
-    notes
-        .insert(&serde_json::json!({"id": "a", "text": "hello"}))
-        .await?;
-    sync.close().await?;
-
-    let sync = SyncContext::builder(Arc::new(Journal::open(&path)?))
-        .open()
-        .await?;
+    let sync = SyncContext::builder(Arc::new(Journal::open(&path)?));
+    let sync = sync.open().await?;
+    let note = serde_json::json!({"id": "a", "text": "hello"});
+    sync.table("notes")?.insert(&note).await?;
     println!(
         "{} change waits in {}",
         sync.pending_count(),
         path.display()
     );
-    assert_eq!(sync.pending_count(), 1);
-    Ok(())
+    Ok(sync.close().await?)
 }
