@@ -88,7 +88,7 @@ impl Journal {
             state.replay(steps, &mut revisions)?;
             whole += line.len();
         }
-        if text[whole..].contains(&b'\n') {
+        if text.iter().skip(whole).any(|byte| *byte == b'\n') {
             let message = format!("{} is damaged; pull into a new store", files::shown(path));
             return Err(StoreError::corrupt(message));
         }
@@ -127,29 +127,23 @@ impl Journal {
         let mut held = self.state.write().unwrap_or_else(PoisonError::into_inner);
         *held = state.map(Arc::new);
     }
+}
 
+impl Writer {
     /// Appends a line. After an error the file may end in a part of it, which nothing may follow.
-    fn append(
-        &self,
-        writer: &mut Writer,
-        steps: &[Step],
-        durability: Durability,
-    ) -> Result<(), StoreError> {
+    fn append(&mut self, steps: &[Step], durability: Durability) -> Result<(), StoreError> {
         let unknown = |message: &str| StoreError::new(StoreErrorKind::Unknown, message);
-        if writer.broken {
+        if self.broken {
             return Err(unknown("an earlier write failed; open the store again"));
         }
         let line = line(steps)?;
-        let written = writer
-            .file
-            .write_all(&line)
-            .and_then(|()| match durability {
-                Durability::Immediate => writer.file.sync_data(),
-                Durability::Eventual => Ok(()),
-            });
+        let written = self.file.write_all(&line).and_then(|()| match durability {
+            Durability::Immediate => self.file.sync_data(),
+            Durability::Eventual => Ok(()),
+        });
         written.map_err(|error| {
             // The line may be whole or not, and after a failed sync it may be gone later: only opening it again tells.
-            writer.broken = true;
+            self.broken = true;
             unknown("writing failed; open the store again to see what is in it").with_source(error)
         })
     }
@@ -215,7 +209,7 @@ impl State {
                 }
                 Step::Put(row) => Write::Put {
                     table: named(&row.0)?,
-                    record: record_of(row).ok_or_else(damaged)?,
+                    record: record_of(row),
                 },
                 Step::Delete(table, id) => Write::Delete {
                     table: named(&table)?,
@@ -248,15 +242,14 @@ fn row_of(table: &TableName, record: &Record) -> Row {
     )
 }
 
-fn record_of((_, id, version, created, updated, deleted, body): Row) -> Option<Record> {
-    let version = version.map(|version| Version::new(&version));
+fn record_of((_, id, version, created, updated, deleted, body): Row) -> Record {
     let system = SystemProperties {
-        version: version.transpose().ok()?,
+        version: version.map(|version| Version::new(&version)),
         created_at: created.map(Timestamp::from_ticks),
         updated_at: updated.map(Timestamp::from_ticks),
         deleted,
     };
-    Some(Record::from_stored(RecordId::system(&id), system, body))
+    Record::from_stored(RecordId::system(&id), system, body)
 }
 
 impl Step {
@@ -302,7 +295,7 @@ impl LocalStore for Journal {
             return Ok(());
         }
         let step = Step::Declare(merged.to_json());
-        self.append(&mut writer, &[step], Durability::Immediate)?;
+        writer.append(&[step], Durability::Immediate)?;
         state.declare(merged);
         self.set_state(Some(state));
         Ok(())
@@ -355,7 +348,7 @@ impl LocalStore for Journal {
         // 2. The writes: on the disk first, then where reads see them.
         let steps: Vec<Step> = batch.writes().iter().map(Step::of).collect();
         if !steps.is_empty() || batch.get_durability() == Durability::Immediate {
-            self.append(&mut writer, &steps, batch.get_durability())?;
+            writer.append(&steps, batch.get_durability())?;
         }
         for write in batch.writes() {
             state.write(write, &mut writer.revisions);

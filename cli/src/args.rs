@@ -45,6 +45,10 @@ pub(crate) struct Cli {
 /// Options of every verb, before or behind it.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Options of every command")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "flags of a command line, each on its own"
+)]
 pub(crate) struct Globals {
     /// The local store: memory:, sqlite:PATH, redb:PATH, sled:PATH, or encrypted+ in front of one with a path
     #[arg(

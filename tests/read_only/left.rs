@@ -3,7 +3,6 @@
 use std::fs;
 use std::sync::Arc;
 
-use synctable::query::Query;
 use synctable::store::{LocalStore, LocalStoreExt, StoreErrorKind};
 use synctable::sync::{SyncContext, examine, store_role};
 use synctable::{Record, StoreUrl};

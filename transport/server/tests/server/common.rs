@@ -238,7 +238,7 @@ impl TestStore {
     }
 
     /// Does the batch that was kept back.
-    pub(crate) async fn release_held(&self) -> Result<(), StoreError> {
+    pub(crate) async fn release_held(&self) -> Result<Position, StoreError> {
         let batch = self.held.lock().unwrap().take().expect("a batch is held");
         self.commit_now(batch).await
     }
@@ -314,7 +314,9 @@ impl LocalStore for TestStore {
                 self.started.notify_one();
                 std::future::pending::<()>().await;
             }
-            Read::Release => self.release_held().await?,
+            Read::Release => {
+                self.release_held().await?;
+            }
         }
         self.inner.get(table, ids).await
     }
