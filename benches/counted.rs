@@ -54,10 +54,8 @@ fn main() {
             _ => panic!("{USAGE}"),
         }
     });
-    println!(
-        "{verb} {count}: {:.4} frames each",
-        frames as f64 / count as f64
-    );
+    let thousandths = frames * 1000 / count.max(1);
+    println!("{verb} {count}: {thousandths} thousandths of a frame each");
 }
 
 /// How many pages the write-ahead log of a store holds.

@@ -19,7 +19,9 @@ use synctable::store::{
     Revisions, StoreCapabilities, StoreError, StoreErrorKind, Write, WriteBatch,
 };
 use synctable::sync::SyncContext;
-use synctable::{Record, RecordId, Schema, SystemProperties, TableName, Timestamp, Version};
+use synctable::{
+    Record, RecordId, Schema, SystemProperties, TableName, TableSchema, Timestamp, Version,
+};
 
 /// A store in one file.
 #[derive(Debug)]
@@ -49,7 +51,7 @@ struct Writer {
 /// A line of the journal, behind a sum over it.
 #[derive(Serialize, Deserialize)]
 enum Step {
-    Declare(String),
+    Declare(Vec<(String, TableSchema)>),
     Put(Row),
     Delete(String, String),
     Clear(String),
@@ -203,8 +205,12 @@ impl State {
         let named = |table: &str| TableName::stored(table).map_err(|_| damaged());
         for step in steps {
             let write = match step {
-                Step::Declare(schema) => {
-                    self.declare(Schema::from_json(&schema).map_err(|_| damaged())?);
+                Step::Declare(tables) => {
+                    let mut schema = Schema::new();
+                    for (name, table) in tables {
+                        schema = schema.with_table(named(&name)?, table);
+                    }
+                    self.declare(schema);
                     continue;
                 }
                 Step::Put(row) => Write::Put {
@@ -294,7 +300,10 @@ impl LocalStore for Journal {
         if merged == state.schema {
             return Ok(());
         }
-        let step = Step::Declare(merged.to_json());
+        let tables = merged
+            .tables()
+            .map(|(name, table)| (name.to_string(), table.clone()));
+        let step = Step::Declare(tables.collect());
         writer.append(&[step], Durability::Immediate)?;
         state.declare(merged);
         self.set_state(Some(state));
