@@ -33,7 +33,7 @@ impl StoreUrl {
     /// [`SyncContext`](crate::sync::SyncContext) over it reads, and writes nothing when it is opened.
     ///
     /// # Errors
-    /// As those of [`open_store`], and [`Unsupported`](StoreErrorKind::Unsupported) for a store in memory.
+    /// As those of [`open_store`](crate::open_store), and [`Unsupported`](StoreErrorKind::Unsupported) for a store in memory.
     pub fn open_read_only(&self, key: Option<StoreKey>) -> Result<OpenedStore, StoreError> {
         if self.encrypted {
             return self.sealed_read_only(key);
