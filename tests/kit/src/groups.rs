@@ -279,6 +279,8 @@ mod tests {
             include_str!("base/records.rs"),
             include_str!("base/batch.rs"),
             include_str!("base/query.rs"),
+            include_str!("base/revisions.rs"),
+            include_str!("changes.rs"),
             include_str!("model.rs"),
             include_str!("concurrent.rs"),
             include_str!("persistent.rs"),
@@ -290,7 +292,9 @@ mod tests {
         ];
         for source in sources {
             for behaviour in source.split("pub async fn ").skip(1) {
-                let (name, _) = behaviour.split_once('<').expect("a behaviour is generic");
+                let (name, _) = behaviour
+                    .split_once(['<', '('])
+                    .expect("a behaviour is a function");
                 assert!(listed.contains(&name), "{name} is not listed");
             }
         }
