@@ -18,7 +18,7 @@ use crate::sync::inner::Inner;
 use crate::sync::push::lease::Lease;
 use crate::sync::push::patience::RetryPolicy;
 use crate::sync::queue::index::Queue;
-use crate::sync::server::Server;
+use crate::sync::server::{Link, Server};
 use crate::sync::settings::Settings;
 use crate::sync::system::{self, ATTEMPTS, META, meta_row, meta_value};
 use crate::sync::tables::Tables;
@@ -29,6 +29,8 @@ use crate::transport::Transport;
 pub struct ContextBuilder {
     store: Arc<dyn LocalStore>,
     transport: Option<Arc<dyn Transport>>,
+    account: Option<String>,
+    server_name: Option<String>,
     schema: Schema,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn IdSource>,
@@ -36,7 +38,7 @@ pub struct ContextBuilder {
 }
 
 impl ContextBuilder {
-    /// The way to the server. Without one everything works but push and pull.
+    /// The way to the server. Without one everything works but push and pull; [`SyncContext::connect`] sets and changes it later.
     pub fn transport(mut self, transport: impl Transport) -> Self {
         self.transport = Some(Arc::new(transport));
         self
@@ -100,14 +102,14 @@ impl ContextBuilder {
     /// A store without an account takes this one over while nothing is queued. The transport is asked for the credentials of this
     /// account ([`Transport::for_account`]), and changes of two accounts are never taken for repeats of each other.
     pub fn account(mut self, name: impl Into<String>) -> Self {
-        self.settings.account = Some(name.into());
+        self.account = Some(name.into());
         self
     }
 
     /// What the application calls the server, such as `production`. Where the server announces no id of its own, this name tells it from
     /// others, and its address does not count: see [`Error::ServerChanged`].
     pub fn server_name(mut self, name: impl Into<String>) -> Self {
-        self.settings.server_name = Some(name.into());
+        self.server_name = Some(name.into());
         self
     }
 
@@ -158,7 +160,7 @@ impl ContextBuilder {
             queue: Queue::new(Arc::clone(store)),
             guards: Guards::default(),
             lease: Lease::new(Arc::clone(store), Arc::clone(clock), Arc::clone(ids)),
-            server: Server::new(self.transport, self.settings.server_name.clone()),
+            server: Server::new(Link::new(self.transport, self.server_name, self.account)),
             questions: Questions::default(),
             listeners: Listeners::default(),
             store: self.store,
@@ -167,7 +169,7 @@ impl ContextBuilder {
             settings: self.settings,
         };
         inner.queue.read().await?;
-        match inner.settle_account().await {
+        match inner.settle_account(&inner.server.link()).await {
             // Local reads and writes go on; a push or pull says it again.
             Ok(_) | Err(Error::AccountChanged { .. }) => {}
             // Whose it becomes can be settled when something is sent.
@@ -187,6 +189,8 @@ impl SyncContext {
         ContextBuilder {
             store,
             transport: None,
+            account: None,
+            server_name: None,
             schema: Schema::new(),
             clock: Arc::new(SystemClock),
             ids: Arc::new(UuidV7),
@@ -224,6 +228,8 @@ impl fmt::Debug for ContextBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ContextBuilder")
             .field("store", &self.store)
+            .field("account", &self.account)
+            .field("server_name", &self.server_name)
             .field("settings", &self.settings)
             .finish_non_exhaustive()
     }

@@ -5,6 +5,7 @@
 mod admin;
 mod builder;
 mod cancel;
+mod connect;
 mod context;
 mod decide;
 mod event;
@@ -30,6 +31,7 @@ pub use admin::inspect::{
 pub use admin::purge::{Purge, PurgeReport};
 pub use builder::ContextBuilder;
 pub use cancel::CancelToken;
+pub use connect::Connection;
 pub use context::SyncContext;
 pub use decide::conflict::{
     ConflictDecision, ConflictDetails, ConflictHandler, ConflictPolicy, HandlerError,

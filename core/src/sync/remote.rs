@@ -10,6 +10,7 @@ use crate::record::Record;
 use crate::sync::identity::session::Session;
 use crate::sync::push::patience::RetryPolicy;
 use crate::sync::push::policy::{Evidence, Verdict, judge_read};
+use crate::sync::server::Link;
 use crate::transport::{
     Change, FeedAnswer, FeedChange, FeedToken, Outcome, PageCursor, RemotePage, ServerRecord,
     Transport, TransportCapabilities, TransportError, TransportErrorKind,
@@ -29,6 +30,8 @@ fn known(row: Record) -> Record {
 /// A way to the server for the time of one push, pull or audit.
 #[derive(Debug)]
 pub(crate) struct Remote {
+    /// What this call began with, whatever the context is connected to by now.
+    pub(crate) link: Arc<Link>,
     transport: Arc<dyn Transport>,
     sleep: Option<Arc<dyn Sleep>>,
     pub(crate) patience: RetryPolicy,
@@ -49,8 +52,9 @@ pub(crate) struct Token {
 }
 
 impl Remote {
-    /// A way to the server, for what is known of it. `sleep`: instead of the transport's way to wait.
+    /// A way to the server, by a transport of the link. `sleep`: instead of the transport's way to wait.
     pub(crate) fn new(
+        link: Arc<Link>,
         transport: Arc<dyn Transport>,
         session: Session,
         sleep: Option<Arc<dyn Sleep>>,
@@ -63,6 +67,7 @@ impl Remote {
             None => patience.with_attempts(1),
         };
         Self {
+            link,
             transport,
             sleep,
             patience,

@@ -1,7 +1,7 @@
 //! What a context knows of its server.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::error::Error;
 use crate::name::TableName;
@@ -9,32 +9,79 @@ use crate::store::Expect;
 use crate::sync::identity::rule::ServerIdentity;
 use crate::transport::{Transport, TransportError, TransportErrorKind};
 
-/// The server, as far as the context has one.
+/// Where a context pushes and pulls, which may change at any time. A call takes the link once, as it begins, and goes on with that one
+/// to its end: so nothing that one server said is ever told to another, or taken for its word.
 #[derive(Debug)]
 pub(crate) struct Server {
-    transport: Option<Arc<dyn Transport>>,
-    /// What the application calls it.
-    name: Option<String>,
-    /// For whom this context pushes and pulls, once that is settled.
-    account: Mutex<Option<String>>,
-    /// What has to hold of the row that says whose the store is, for this context's own changes.
-    owner: Mutex<Option<Expect>>,
-    /// The id of a server that answered and is not the store's.
-    other: Mutex<Option<String>>,
-    /// Members that accepted answers of a table lacked, though they were sent.
-    drops: Mutex<HashMap<TableName, HashSet<String>>>,
+    link: Mutex<Arc<Link>>,
 }
 
 impl Server {
-    pub(crate) fn new(transport: Option<Arc<dyn Transport>>, name: Option<String>) -> Self {
+    pub(crate) fn new(link: Link) -> Self {
+        Self {
+            link: Mutex::new(Arc::new(link)),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Arc<Link>> {
+        self.link.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What calls that begin now go by.
+    pub(crate) fn link(&self) -> Arc<Link> {
+        Arc::clone(&self.lock())
+    }
+
+    /// Puts another link in the place of the one that is there, for calls that begin from now on.
+    pub(crate) fn change(&self, next: impl FnOnce(&Link) -> Link) -> Arc<Link> {
+        let mut link = self.lock();
+        *link = Arc::new(next(&link));
+        Arc::clone(&link)
+    }
+}
+
+/// Members that accepted answers of a table lacked, though they were sent.
+type Drops = Arc<Mutex<HashMap<TableName, HashSet<String>>>>;
+
+/// A way to a server, for an account, and what was learned over it.
+#[derive(Debug, Default)]
+pub(crate) struct Link {
+    transport: Option<Arc<dyn Transport>>,
+    /// What the application calls the server.
+    name: Option<String>,
+    /// The account that the application named.
+    named: Option<String>,
+    /// For whom this link pushes and pulls, once that is settled.
+    account: Mutex<Option<String>>,
+    /// What has to hold of the row that says whose the store is, for local changes in the name of this account.
+    owner: Mutex<Option<Expect>>,
+    /// The id of a server that answered and is not the store's.
+    other: Mutex<Option<String>>,
+    drops: Drops,
+}
+
+impl Link {
+    pub(crate) fn new(
+        transport: Option<Arc<dyn Transport>>,
+        name: Option<String>,
+        named: Option<String>,
+    ) -> Self {
         Self {
             transport,
             name,
-            account: Mutex::default(),
-            owner: Mutex::default(),
-            other: Mutex::default(),
-            drops: Mutex::default(),
+            named,
+            ..Self::default()
         }
+    }
+
+    /// With what `before` has learned of the same server, by all that can be told of it without a request.
+    pub(crate) fn following(mut self, before: &Self) -> Self {
+        let seen = self.identity();
+        if seen.address.is_some() && seen == before.identity() {
+            self.drops = Arc::clone(&before.drops);
+            self.set_other(before.other());
+        }
+        self
     }
 
     /// The transport, if one is set.
@@ -54,7 +101,12 @@ impl Server {
         }
     }
 
-    /// The account of this context: its own, else the store's.
+    /// The account that the application named.
+    pub(crate) fn named_account(&self) -> Option<&String> {
+        self.named.as_ref()
+    }
+
+    /// The account of this link: its own, else the store's.
     pub(crate) fn account(&self) -> Option<String> {
         let account = self.account.lock().unwrap_or_else(PoisonError::into_inner);
         account.clone()
@@ -64,7 +116,7 @@ impl Server {
         *self.account.lock().unwrap_or_else(PoisonError::into_inner) = name;
     }
 
-    /// What has to hold of the row that says whose the store is, for this context's own changes; `None` while it has to be looked at.
+    /// What has to hold of the row that says whose the store is, for local changes; `None` while it has to be looked at.
     pub(crate) fn owner(&self) -> Option<Expect> {
         let owner = self.owner.lock().unwrap_or_else(PoisonError::into_inner);
         owner.clone()

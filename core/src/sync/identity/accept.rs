@@ -14,6 +14,7 @@ use crate::sync::event::Event;
 use crate::sync::identity::rule::ServerIdentity;
 use crate::sync::identity::session::{Home, replacing};
 use crate::sync::inner::Inner;
+use crate::sync::server::Link;
 use crate::sync::system::{ATTEMPTS, DELTA, FAILURES, META, OPERATIONS, meta_row, meta_value};
 use crate::threads::MaybeSend;
 
@@ -48,8 +49,9 @@ impl SyncContext {
     /// where not. One row is read where that is needed to know. Pushes and pulls do the same by themselves.
     pub async fn check_identity(&self) -> Result<(), Error> {
         let inner = &self.inner;
+        let link = inner.server.link();
         let _push = inner.guards.push.lock().await;
-        let remote = inner.contact().await?;
+        let remote = inner.contact(&link).await?;
         remote.begin_push();
         inner.meet(&remote, &[]).await
     }
@@ -61,18 +63,20 @@ impl SyncContext {
     /// # Errors
     /// [`Error::NotPushed`] where operations would be lost, [`Error::AnotherPusher`] while another process or context pushes.
     pub async fn accept_server(&self, accept: AcceptServer) -> Result<(), Error> {
-        let inner = &self.inner;
-        inner.server.transport()?;
+        let link = self.inner.server.link();
+        link.transport()?;
         let server = ServerIdentity {
-            id: inner.server.other(),
-            ..inner.server.identity()
+            id: link.other(),
+            ..link.identity()
         };
         let change = |home: &mut Home| home.server = server.clone();
         match accept {
-            AcceptServer::Same => self.change_home(change, None).await?,
-            AcceptServer::Other { discard } => self.change_home(change, Some(discard)).await?,
+            AcceptServer::Same => self.change_home(&link, change, None).await?,
+            AcceptServer::Other { discard } => {
+                self.change_home(&link, change, Some(discard)).await?;
+            }
         }
-        inner.server.set_other(None);
+        link.set_other(None);
         Ok(())
     }
 
@@ -84,19 +88,23 @@ impl SyncContext {
     /// # Errors
     /// [`Error::NotPushed`] where operations would be lost, [`Error::AnotherPusher`] while another process or context pushes.
     pub async fn switch_account(&self, switch: SwitchAccount) -> Result<(), Error> {
-        let given = &self.inner.settings.account;
-        let change = |home: &mut Home| home.account.clone_from(given);
+        let link = self.inner.server.link();
+        let given = link.named_account().cloned();
+        let change = |home: &mut Home| home.account.clone_from(&given);
         match switch {
-            SwitchAccount::Keep => self.change_home(change, None).await?,
-            SwitchAccount::Switch { discard } => self.change_home(change, Some(discard)).await?,
+            SwitchAccount::Keep => self.change_home(&link, change, None).await?,
+            SwitchAccount::Switch { discard } => {
+                self.change_home(&link, change, Some(discard)).await?;
+            }
         }
-        self.inner.server.set_account(given.clone());
+        link.set_account(given.clone());
         Ok(())
     }
 
     /// Gives the store to somebody else. `discard` says what is removed: nothing, all but queued operations, or these, too.
     async fn change_home(
         &self,
+        link: &Link,
         change: impl Fn(&mut Home) + MaybeSend,
         discard: Option<bool>,
     ) -> Result<(), Error> {
@@ -114,7 +122,7 @@ impl SyncContext {
         }
         let _push = inner.guards.push.lock().await;
         let _lease = inner.lease.take().await?;
-        let result = inner.give_away(change, discard).await;
+        let result = inner.give_away(link, change, discard).await;
         inner.lease.release().await;
         for (table, count) in result? {
             inner.listeners.emit(Event::Purged { table, count });
@@ -127,6 +135,7 @@ impl Inner {
     /// The commit of a change, tried again while other contexts change the queue. Returns how many records of which tables went.
     async fn give_away(
         &self,
+        link: &Link,
         change: impl Fn(&mut Home) + MaybeSend,
         discard: Option<bool>,
     ) -> Result<Vec<(TableName, u64)>, Error> {
@@ -174,7 +183,7 @@ impl Inner {
                 Ok(()) => {
                     self.lease.set(renewed);
                     if discard.is_some() {
-                        self.server.forget_drops();
+                        link.forget_drops();
                         // Should this be dropped while it reads.
                         self.queue.mark_suspect();
                         self.queue.read().await?;

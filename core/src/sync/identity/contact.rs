@@ -11,6 +11,7 @@ use crate::sync::identity::rule::Account;
 use crate::sync::identity::session::{Home, Session, as_found, replacing};
 use crate::sync::inner::Inner;
 use crate::sync::remote::Remote;
+use crate::sync::server::Link;
 use crate::sync::system::{ATTEMPTS, META, read};
 use crate::transport::{
     FeedAnswer, FeedToken, PageCursor, RemotePage, TransportError, TransportErrorKind,
@@ -31,15 +32,17 @@ impl Inner {
     }
 
     /// Finds out for whom this context may go on, and adopts its account where the store has none and nothing waits.
-    pub(crate) async fn settle_account(&self) -> Result<(Option<Record>, Home), Error> {
-        let given = self.settings.account.as_ref();
+    pub(crate) async fn settle_account(
+        &self,
+        link: &Link,
+    ) -> Result<(Option<Record>, Home), Error> {
+        let given = link.named_account();
         for _ in 0..ATTEMPTS {
             let (found, mut home) = self.home().await?;
             let pending = self.queue.len() > 0;
             match Account::of(home.account.as_deref(), given.map(String::as_str), pending) {
                 Account::Same => {
-                    self.server
-                        .set_account(given.or(home.account.as_ref()).cloned());
+                    link.set_account(given.or(home.account.as_ref()).cloned());
                     return Ok((found, home));
                 }
                 Account::Changed => {
@@ -60,40 +63,41 @@ impl Inner {
     }
 
     /// An error where the store is another account's, for a context that names one.
-    pub(crate) async fn check_account(&self) -> Result<(), Error> {
-        if self.settings.account.is_none() {
+    pub(crate) async fn check_account(&self, link: &Link) -> Result<(), Error> {
+        if link.named_account().is_none() {
             return Ok(());
         }
-        self.settle_account().await.map(drop)
+        self.settle_account(link).await.map(drop)
     }
 
     /// For local changes of a context that names an account: an error where the store is another one's, so that nobody's changes are
     /// ever sent as somebody else's. A store without an account takes changes until it is settled whose they are.
-    pub(crate) async fn look_at_owner(&self) -> Result<(), Error> {
-        self.server.set_owner(None);
+    pub(crate) async fn look_at_owner(&self, link: &Link) -> Result<(), Error> {
+        link.set_owner(None);
         let (row, home) = self.home().await?;
-        if home.account.is_some() && home.account != self.settings.account {
+        if home.account.is_some() && home.account.as_ref() != link.named_account() {
             return Err(Error::AccountChanged {
                 was: home.account,
-                now: self.settings.account.clone(),
+                now: link.named_account().cloned(),
             });
         }
-        self.server.set_owner(Some(as_found(row.as_ref())));
+        link.set_owner(Some(as_found(row.as_ref())));
         Ok(())
     }
 
     /// The way to the server for one push, pull or audit. An error where the store is another account's.
-    pub(crate) async fn contact(&self) -> Result<Remote, Error> {
-        let transport = Arc::clone(self.server.transport()?);
-        if self.settings.account.is_some() && self.server.account().is_none() {
+    pub(crate) async fn contact(&self, link: &Arc<Link>) -> Result<Remote, Error> {
+        let transport = Arc::clone(link.transport()?);
+        if link.named_account().is_some() && link.account().is_none() {
             // Not adopted when the context was opened: another one may have queued something since.
             self.reload_queue().await?;
         }
-        let (row, home) = self.settle_account().await?;
-        let session = Session::new(row, home, self.server.identity());
-        let account = self.server.account();
+        let (row, home) = self.settle_account(link).await?;
+        let session = Session::new(row, home, link.identity());
+        let account = link.account();
         let of_account = account.and_then(|account| transport.for_account(&account));
         Ok(Remote::new(
+            Arc::clone(link),
             of_account.unwrap_or(transport),
             session,
             self.settings.sleep.clone(),
@@ -122,12 +126,12 @@ impl Inner {
                     break;
                 }
             }
-            self.check_home(remote, failure.is_none())?;
+            remote.check_home(failure.is_none())?;
             if let Some(error) = failure {
                 return Err(error.into());
             }
         }
-        self.check_home(remote, true)?;
+        remote.check_home(true)?;
         self.remember_server(remote).await
     }
 
@@ -140,7 +144,7 @@ impl Inner {
         cursor: Option<&PageCursor>,
     ) -> Result<RemotePage, Error> {
         let page = remote.page(table, query, cursor).await;
-        self.check_home(remote, page.is_ok())?;
+        remote.check_home(page.is_ok())?;
         let page = page?;
         self.remember_server(remote).await?;
         Ok(page)
@@ -155,7 +159,7 @@ impl Inner {
         from: Option<&FeedToken>,
     ) -> Result<FeedAnswer, Error> {
         let answer = remote.changes(table, query, from).await;
-        self.check_home(remote, answer.is_ok())?;
+        remote.check_home(answer.is_ok())?;
         let answer = answer?;
         self.remember_server(remote).await?;
         Ok(answer)
@@ -169,7 +173,7 @@ impl Inner {
         id: &RecordId,
     ) -> Result<Option<Record>, Error> {
         let found = remote.get(table, id).await;
-        self.check_home(remote, found.is_ok())?;
+        remote.check_home(found.is_ok())?;
         Ok(found?)
     }
 
@@ -179,7 +183,7 @@ impl Inner {
         remote: &Remote,
         result: Result<(), Error>,
     ) -> Result<(), Error> {
-        self.check_home(remote, result.is_ok())?;
+        remote.check_home(result.is_ok())?;
         let kept = self.remember_server(remote).await;
         result.and(kept)
     }
@@ -221,23 +225,7 @@ impl Inner {
             }
             (state.row, state.home) = (row, home);
         }
-        self.check_home(remote, true)
-    }
-
-    /// An error where the server is not the store's. Without an answer only what was heard counts.
-    pub(crate) fn check_home(&self, remote: &Remote, answered: bool) -> Result<(), Error> {
-        let session = &remote.session;
-        if !answered && session.is_still_the_same().is_ok() {
-            return Ok(());
-        }
-        session.check().inspect_err(|_| {
-            let other = session
-                .lock()
-                .other
-                .as_ref()
-                .and_then(|other| other.id.clone());
-            self.server.set_other(other);
-        })
+        remote.check_home(true)
     }
 
     /// False when a check of the batch did not hold.
@@ -247,6 +235,24 @@ impl Inner {
             Err(error) if error.kind() == StoreErrorKind::CheckFailed => Ok(false),
             Err(error) => Err(error.into()),
         }
+    }
+}
+
+impl Remote {
+    /// An error where the server is not the store's. Without an answer only what was heard counts.
+    pub(crate) fn check_home(&self, answered: bool) -> Result<(), Error> {
+        let session = &self.session;
+        if !answered && session.is_still_the_same().is_ok() {
+            return Ok(());
+        }
+        session.check().inspect_err(|_| {
+            let other = session
+                .lock()
+                .other
+                .as_ref()
+                .and_then(|other| other.id.clone());
+            self.link.set_other(other);
+        })
     }
 }
 

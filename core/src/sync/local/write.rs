@@ -10,6 +10,7 @@ use crate::sync::identity::session::Home;
 use crate::sync::inner::Inner;
 use crate::sync::queue::operation::Operation;
 use crate::sync::queue::slot::{Intent, Slot};
+use crate::sync::server::Link;
 use crate::sync::system::{ATTEMPTS, META, OPERATIONS, meta_row, seq_id};
 use crate::threads::{MaybeSend, MaybeSync};
 
@@ -81,17 +82,19 @@ impl Inner {
         let all_new = staged
             .iter()
             .all(|change| matches!(change.intent, Intent::Insert(_) | Intent::InsertNew(_)));
-        let named = self.settings.account.is_some();
+        // In the name of the account of this moment: a change of it meanwhile is for later changes.
+        let link = self.server.link();
+        let named = link.named_account().is_some();
         for attempt in 0..ATTEMPTS {
             if self.queue.is_suspect() {
                 self.reload_queue().await?;
             }
-            if named && (attempt > 0 || self.server.owner().is_none()) {
-                self.look_at_owner().await?;
+            if named && (attempt > 0 || link.owner().is_none()) {
+                self.look_at_owner(&link).await?;
             }
             // New ids are seldom taken: the first attempt leaves it to the store's check to find out.
             let trusting = all_new && attempt == 0;
-            match self.try_write(staged, trusting).await {
+            match self.try_write(staged, &link, trusting).await {
                 Ok(records) => return Ok(records),
                 Err(CommitError::Stale) if trusting => {}
                 Err(CommitError::Stale) => self.start_over(attempt).await?,
@@ -121,6 +124,7 @@ impl Inner {
     async fn try_write(
         &self,
         staged: &[Staged],
+        link: &Link,
         trusting: bool,
     ) -> Result<Vec<Option<Record>>, CommitError> {
         let _queue = self.guards.queue.read().await;
@@ -162,9 +166,9 @@ impl Inner {
             after.push(slot.record.clone());
         }
         let mut batch = WriteBatch::new().durability(self.settings.local_durability);
-        if self.settings.account.is_some() {
+        if link.named_account().is_some() {
             // Another context may have given the store to somebody else.
-            let owner = self.server.owner().ok_or(CommitError::Stale)?;
+            let owner = link.owner().ok_or(CommitError::Stale)?;
             batch.check(&META, &Home::id(), owner);
         }
         self.commit_slots(&slots, batch, Origin::Local).await?;

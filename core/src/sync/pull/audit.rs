@@ -142,6 +142,7 @@ impl Audit {
 
     async fn run(self) -> Result<AuditReport, Error> {
         let inner = &self.context.inner;
+        let link = inner.server.link();
         check_query(&self.query, false)?;
         if is_windowed(&self.query) {
             return Err(Error::PullQuery(
@@ -156,7 +157,7 @@ impl Audit {
         }
         let pull = inner.guards.pull(&self.table);
         let _pull = pull.lock().await;
-        let remote = inner.contact().await?;
+        let remote = inner.contact(&link).await?;
         let mut run = Run {
             audit: &self,
             inner,
@@ -291,7 +292,7 @@ impl Run<'_> {
         let ask = self.remote.get(table, id);
         let row = self.audit.cancel.run(ask).await?;
         // What another server does not have is no deletion.
-        self.inner.check_home(self.remote, row.is_ok())?;
+        self.remote.check_home(row.is_ok())?;
         let row = match row? {
             Some(row) => row,
             None if record.is_new() => {
@@ -349,7 +350,7 @@ impl Run<'_> {
                 self.report.requests += 1;
                 let id = row.id().clone();
                 let found = self.audit.cancel.run(self.remote.get(table, &id)).await?;
-                self.inner.check_home(self.remote, found.is_ok())?;
+                self.remote.check_home(found.is_ok())?;
                 *row = found?.unwrap_or_else(|| Record::tombstone(&id));
             }
         }

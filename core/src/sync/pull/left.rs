@@ -90,7 +90,7 @@ impl Asking<'_> {
             let control = self.remote.control(self.table);
             let answer = self.cancel.run(control).await?;
             self.requests += 1;
-            self.inner.check_home(self.remote, answer.is_ok())?;
+            self.remote.check_home(answer.is_ok())?;
             answer?;
         }
         Ok(())

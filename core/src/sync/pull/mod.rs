@@ -120,6 +120,7 @@ impl Pull {
 
     async fn run(self) -> Result<PullReport, Error> {
         let inner = &self.context.inner;
+        let link = inner.server.link();
         let name = self.name.clone().transpose()?;
         check_query(&self.query, name.is_some())?;
         inner.tables.ensure(&self.table).await?;
@@ -130,16 +131,17 @@ impl Pull {
         }
         let mut report = PullReport::default();
         let mut asked = 0;
-        inner.server.transport()?;
+        link.transport()?;
         // Before it holds anything: a push may ask the application, which may take its time, and pull.
         if self.push_first && inner.queue.is_dirty(&self.table) {
             // All tables: an operation of this one may depend on an earlier one of another.
             // What it leaves aside keeps no rows from coming: the records of those operations are left alone.
-            report.pushed = self.context.push().cancel(&self.cancel).await?.pushed;
+            let push = self.context.push().over(&link);
+            report.pushed = push.cancel(&self.cancel).await?.pushed;
         }
         let pull = inner.guards.pull(&self.table);
         let _pull = pull.lock().await;
-        let remote = inner.contact().await?;
+        let remote = inner.contact(&link).await?;
         inner.listeners.emit(Event::PullStarted {
             table: self.table.clone(),
         });

@@ -190,7 +190,7 @@ impl Delivery<'_> {
             .and_then(|(first, now)| age(first, now))
             .zip(announced.operation_ids_kept)
             .is_some_and(|(age, kept)| u128::from(age) < kept.as_millis());
-        young && operation.sent.is_empty() && operation.account == self.inner.server.account()
+        young && operation.sent.is_empty() && operation.account == self.remote.link.account()
     }
 
     fn evidence(&self, operation: &Operation) -> Evidence {
@@ -276,7 +276,7 @@ impl Delivery<'_> {
     /// What the row says about the operation.
     fn ours(&self, sending: &Sending, row: Option<&Record>) -> Ours {
         let table = self.inner.tables.get(&sending.operation.table);
-        let drops = self.inner.server.drops(&sending.operation.table);
+        let drops = self.remote.link.drops(&sending.operation.table);
         Question {
             operation: &with_unsure(sending),
             content: sending.record.as_ref(),
@@ -317,8 +317,8 @@ impl Delivery<'_> {
         if let (Some(sent), Some(answer)) = (&sending.record, &answered)
             && !sending.unsure
         {
-            self.inner
-                .server
+            self.remote
+                .link
                 .learn_drops(&operation.table, dropped(sent, answer));
         }
         let usable =

@@ -22,13 +22,13 @@ pub(crate) struct Sending {
 impl Inner {
     /// Notes durably that these operations may reach the server from now on, and takes what they send.
     ///
-    /// `server_time`: the server's clock, where an answer has shown it.
+    /// `account`: for whom they go; `server_time`: the server's clock, where an answer has shown it.
     pub(crate) async fn mark(
         &self,
+        account: Option<String>,
         group: &[(u64, (TableName, RecordId))],
         server_time: Option<Timestamp>,
     ) -> Result<Vec<Sending>, Error> {
-        let account = self.server.account();
         let sendings = self.each_slot(
             group,
             |(_, (table, id))| (table, id),

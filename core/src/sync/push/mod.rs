@@ -17,6 +17,7 @@ pub(crate) mod settle;
 
 use std::collections::HashMap;
 use std::future::IntoFuture;
+use std::sync::Arc;
 
 use crate::error::Error;
 use crate::name::TableName;
@@ -26,6 +27,7 @@ use crate::sync::event::Event;
 use crate::sync::push::report::PushReport;
 use crate::sync::push::run::{Orders, Run};
 use crate::sync::queue::operation::OperationState;
+use crate::sync::server::Link;
 use crate::threads::{BoxFuture, boxed};
 
 /// A push to be awaited. Made by [`SyncContext::push`].
@@ -44,6 +46,8 @@ use crate::threads::{BoxFuture, boxed};
 pub struct Push {
     context: SyncContext,
     orders: Orders,
+    /// Where it goes; `None`: to the server of the moment in which it begins.
+    link: Option<Arc<Link>>,
 }
 
 impl SyncContext {
@@ -52,6 +56,7 @@ impl SyncContext {
         Push {
             context: self.clone(),
             orders: Orders::default(),
+            link: None,
         }
     }
 }
@@ -76,14 +81,20 @@ impl Push {
         self
     }
 
+    /// To this server, as part of a call that began with it.
+    pub(crate) fn over(mut self, link: &Arc<Link>) -> Self {
+        self.link = Some(Arc::clone(link));
+        self
+    }
+
     /// Sends, asks the application about what is in conflict, and sends what it decided.
-    async fn send_and_ask(&self, report: &mut PushReport) -> Result<(), Error> {
+    async fn send_and_ask(&self, link: &Arc<Link>, report: &mut PushReport) -> Result<(), Error> {
         let (inner, mut asked) = (&self.context.inner, HashMap::new());
         loop {
             {
                 let _push = inner.guards.push.lock().await;
                 inner.reload_queue().await?;
-                Run::new(&self.orders, inner).whole(report).await?;
+                Run::new(&self.orders, inner, link).whole(report).await?;
             }
             let (tables, cancel) = (self.orders.tables.as_deref(), &self.orders.cancel);
             let asking = self.context.ask_about_conflicts(tables, cancel, &mut asked);
@@ -96,7 +107,9 @@ impl Push {
     async fn run(self) -> Result<PushReport, Error> {
         let inner = &self.context.inner;
         let mut report = PushReport::default();
-        let result = self.send_and_ask(&mut report).await;
+        // All rounds of it go there, however long the application thinks about its decisions.
+        let link = self.link.clone().unwrap_or_else(|| inner.server.link());
+        let result = self.send_and_ask(&link, &mut report).await;
         report.conflicts = inner.queue.count(OperationState::Conflict);
         report.rejected = inner.queue.count(OperationState::Rejected);
         report.pending = inner.queue.len();

@@ -1,7 +1,7 @@
 //! One push: its groups, its two turns, and what counts at its end.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::{StreamExt, stream};
 
@@ -20,6 +20,7 @@ use crate::sync::push::report::PushReport;
 use crate::sync::push::settle::count_one;
 use crate::sync::queue::operation::Operation;
 use crate::sync::remote::Remote;
+use crate::sync::server::Link;
 use crate::transport::TransportErrorKind;
 
 /// Operations that are marked, sent and settled together: two commits a group instead of two an operation.
@@ -58,6 +59,7 @@ impl Default for Orders {
 pub(crate) struct Run<'a> {
     orders: &'a Orders,
     inner: &'a Inner,
+    link: Arc<Link>,
     /// Changes made while the push runs wait for the next one, so that a push ends.
     last: u64,
     total: u64,
@@ -92,10 +94,11 @@ struct Shared {
 }
 
 impl<'a> Run<'a> {
-    pub(crate) fn new(orders: &'a Orders, inner: &'a Inner) -> Self {
+    pub(crate) fn new(orders: &'a Orders, inner: &'a Inner, link: &Arc<Link>) -> Self {
         Self {
             orders,
             inner,
+            link: Arc::clone(link),
             last: inner.queue.last_seq(),
             total: inner.queue.len(),
             course: Mutex::default(),
@@ -122,7 +125,7 @@ impl<'a> Run<'a> {
         let group = self.next_group();
         let result = if group.is_empty() {
             // Nothing is sent, but the store may be somebody else's all the same.
-            self.inner.check_account().await
+            self.inner.check_account(&self.link).await
         } else {
             self.with_lease(group, report).await
         };
@@ -135,7 +138,7 @@ impl<'a> Run<'a> {
         group: Vec<(u64, Key)>,
         report: &mut PushReport,
     ) -> Result<(), Error> {
-        self.inner.server.transport()?;
+        self.link.transport()?;
         let _lock = self.inner.lease.take().await?;
         let result = self.with_server(group, report).await;
         self.inner.lease.release().await;
@@ -149,7 +152,7 @@ impl<'a> Run<'a> {
         report: &mut PushReport,
     ) -> Result<(), Error> {
         let inner = self.inner;
-        let remote = inner.contact().await?;
+        let remote = inner.contact(&self.link).await?;
         remote.begin_push();
         inner.listeners.emit(Event::PushStarted {
             pending: self.total,
@@ -198,7 +201,11 @@ impl<'a> Run<'a> {
                 self.look_at_tables(remote, &group).await?;
             }
             let sendings = inner
-                .mark(&group, remote.capabilities().server_time)
+                .mark(
+                    remote.link.account(),
+                    &group,
+                    remote.capabilities().server_time,
+                )
                 .await?;
             let done = self.deliver_all(remote, &sendings).await;
             for (answered, settled) in done.answers.iter().zip(inner.settle(&done.answers).await?) {
