@@ -61,7 +61,7 @@ impl fmt::Debug for Connection {
 impl SyncContext {
     /// Sets or changes the way to the server, for this context and its clones: as if it had been opened with it.
     ///
-    /// It waits for nobody. Pushes, pulls and audits that are under way go on with the transport that they began with, to their end, and
+    /// It waits for no request. Pushes, pulls and audits that are under way go on with the transport that they began with, to their end, and
     /// what they sent is settled by its answers; a [`CancelToken`](super::CancelToken) stops them. Those that begin from now on use the new one, and
     /// never at the same time as one before: they wait for it as for any other. A push begins when it is first polled, with the pushes
     /// that a conflict handler's decisions take; a pull's push is part of the pull.

@@ -18,7 +18,7 @@ use crate::fixture::{Store, table};
 const MOST_POLLS: usize = 400;
 
 pub(super) const HERE: &str = "http://here";
-const THERE: &str = "http://there";
+pub(super) const THERE: &str = "http://there";
 
 /// A server at an address, perhaps with an id.
 pub(super) fn server(address: &str, id: Option<&str>) -> TestServer {

@@ -26,6 +26,7 @@ pub mod asking;
 pub mod audit;
 pub mod cancellation;
 pub mod conflicts;
+pub mod connect;
 pub mod declared;
 pub mod delivery;
 mod device;
