@@ -201,6 +201,7 @@ impl HttpTransportBuilder {
     }
 
     /// With tokens from `provider`. It is asked for a new one where the engine wants other credentials after a 401.
+    /// A [`UserToken`](crate::UserToken) is one that the application sets as users sign in and out.
     pub fn auth(mut self, provider: Arc<dyn TokenProvider>, header: AuthHeader) -> Self {
         self.auth = Some((provider, header));
         self

@@ -27,6 +27,7 @@ mod text;
 mod tls;
 mod transport;
 mod url;
+mod user;
 
 pub use auth::{AuthHeader, TokenError, TokenProvider};
 pub use builder::{HttpTransportBuilder, is_secret_header};
@@ -38,3 +39,4 @@ pub use header::{
 };
 pub use sleep::TokioSleep;
 pub use transport::HttpTransport;
+pub use user::UserToken;

@@ -24,6 +24,7 @@ mod secrets;
 mod server;
 mod tls;
 mod undelete;
+mod user;
 mod zumo;
 
 use synctable_core::transport::{Change, ChangeKind};
