@@ -146,7 +146,10 @@ impl Delivery<'_> {
                         }
                         Asked::Failed(error)
                             if is_hidden(&error)
-                                && said.facts == Facts::Conflict(ConflictCause::Existing) =>
+                                && matches!(
+                                    said.facts,
+                                    Facts::Conflict(ConflictCause::Existing) | Facts::Refused
+                                ) =>
                         {
                             evidence.row = Row::Hidden;
                         }

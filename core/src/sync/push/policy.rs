@@ -167,6 +167,9 @@ struct Rule {
 /// | lags | "another version" | the row is on the version that was sent, read three times | set aside |
 /// | orphan | a conflict without a live row, or "taken" | an operation before it is aside | set aside, three times at most |
 /// | moved | a conflict | the row is another | park: a decision is needed |
+/// | refused again | its content is refused, to an unsure attempt | the row was not read | ask first: it may be in |
+/// | in already | its content is refused | the row is what was sent | accepted |
+/// | refused and moved | its content is refused, to an unsure attempt | the row is another | park: a decision is needed |
 /// | orphan refused | its content is refused | an operation before it is aside | set aside, three times at most |
 /// | content | its content is refused | | reject |
 /// | no line | no connection | tries are left | retry now: nothing was sent |
@@ -312,6 +315,28 @@ const TABLE: &[Rule] = &[
     Rule {
         name: "moved",
         when: |case| case.in_the_way(),
+        then: |_| Verdict::Park,
+    },
+    Rule {
+        // It may be in: over another dialect the server meets its key with another request, and refuses that one.
+        name: "refused again",
+        when: |case| {
+            case.facts == Facts::Refused
+                && case.attempt.unsure
+                && case.evidence.row == Row::NotAsked
+        },
+        then: |_| Verdict::AskFirst(Duration::ZERO),
+    },
+    Rule {
+        name: "in already",
+        when: |case| case.facts == Facts::Refused && case.evidence.row == Row::Ours,
+        then: |_| Verdict::Accepted,
+    },
+    Rule {
+        name: "refused and moved",
+        when: |case| {
+            case.facts == Facts::Refused && case.attempt.unsure && case.evidence.row == Row::Moved
+        },
         then: |_| Verdict::Park,
     },
     Rule {
