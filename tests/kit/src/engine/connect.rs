@@ -359,6 +359,40 @@ pub async fn t3_sign_out_and_in_as_another_account<H: Harness>(harness: &H) {
     assert!(server.made() > made);
 }
 
+/// Bob signs in while a long push of Ada's runs: all groups of it are hers, those that are marked afterwards, too, and what is open at
+/// its end is known as hers.
+pub async fn t3_a_long_push_is_of_one_account<H: Harness>(harness: &H) {
+    let server = server(HERE, Some("x"));
+    server.sign_in("ada");
+    let ada = Device::built(harness, &server, |builder| builder.account("ada")).await;
+    server.set("s", 1);
+    ada.pull().await;
+    for n in 0..130 {
+        ada.insert(&format!("r{n}"), 1).await;
+    }
+    let (sync, to) = (ada.sync.clone(), server.clone());
+    server.meanwhile_at(9, async move {
+        let bob = Connection::new(to).account("bob");
+        sync.connect(bob).await.expect("the store answers");
+    });
+    server.cut_at(100, Fault::LostAnswer);
+    ada.push_stops().await;
+    server.reconnect();
+    let pending = ada.sync.pending().await.expect("the queue is read");
+    let attempted = pending.iter().filter(|operation| operation.key.is_some());
+    let accounts: Vec<_> = attempted.map(|operation| &operation.account).collect();
+    assert!(!accounts.is_empty());
+    let hers = Some("ada".to_owned());
+    assert!(
+        accounts.iter().all(|account| **account == hers),
+        "{accounts:?}"
+    );
+    let ada = connect(&ada, Connection::new(server.clone()).account("ada")).await;
+    ada.push().await;
+    ada.is_in_sync().await;
+    assert!(server.users().iter().all(|user| *user == hers));
+}
+
 /// A context that is opened without a server and an account gets both later: what is queued from then on is the account's.
 pub async fn t3_sign_in_after_opening<H: Harness>(harness: &H) {
     let store = harness.open().await.expect("the store opens");

@@ -281,6 +281,7 @@ macro_rules! engine_tests {
             t3_the_same_server_at_another_address
             t3_a_name_belongs_to_its_server
             t3_sign_out_and_in_as_another_account
+            t3_a_long_push_is_of_one_account
             t3_sign_in_after_opening
             t3_clones_share_the_way
             t3_decisions_go_where_the_conflict_was_met
