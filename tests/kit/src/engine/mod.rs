@@ -51,6 +51,7 @@ pub mod queue;
 pub mod returned;
 mod rows;
 mod server;
+pub mod sign_in;
 mod slow;
 pub mod spelling;
 pub mod stuck;

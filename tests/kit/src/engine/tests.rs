@@ -272,6 +272,12 @@ macro_rules! engine_tests {
             a_pull_of_another_context_meets_a_fresh_start
             the_first_contact_adopts
         }
+        $crate::__engine_tests! { $harness, $run, sign_in:
+            t3_sign_out_and_in_as_another_account
+            t3_a_long_push_is_of_one_account
+            t3_sign_in_after_opening
+            t3_a_change_at_every_await_of_an_edit
+        }
         $crate::__engine_tests! { $harness, $run, connect:
             t3_a_push_ends_where_it_began
             t3_a_pull_ends_where_it_began
@@ -280,13 +286,9 @@ macro_rules! engine_tests {
             t3_an_open_answer_is_never_asked_elsewhere
             t3_the_same_server_at_another_address
             t3_a_name_belongs_to_its_server
-            t3_sign_out_and_in_as_another_account
-            t3_a_long_push_is_of_one_account
-            t3_sign_in_after_opening
             t3_clones_share_the_way
             t3_decisions_go_where_the_conflict_was_met
             t3_a_change_at_every_await_of_a_push
-            t3_a_change_at_every_await_of_an_edit
         }
         $crate::__engine_tests! { $harness, $run, kept:
             kept_rows_come_back_after_cancel
@@ -394,6 +396,7 @@ mod guard {
             include_str!("audit.rs"),
             include_str!("accounts.rs"),
             include_str!("connect.rs"),
+            include_str!("sign_in.rs"),
             include_str!("identity.rs"),
             include_str!("kept.rs"),
             include_str!("late.rs"),
