@@ -340,7 +340,8 @@ pub async fn t3_decisions_go_where_the_conflict_was_met<H: Harness>(harness: &H)
     #[derive(Debug, Default)]
     struct GoesElsewhere(Mutex<Option<(SyncContext, TestServer)>>);
 
-    #[async_trait]
+    #[cfg_attr(not(synctable_single_threaded), async_trait)]
+    #[cfg_attr(synctable_single_threaded, async_trait(?Send))]
     impl ConflictHandler for GoesElsewhere {
         async fn resolve(&self, _: &ConflictDetails) -> Result<ConflictDecision, HandlerError> {
             let next = self.0.lock().expect("whole").take();

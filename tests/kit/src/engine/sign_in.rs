@@ -98,6 +98,34 @@ pub async fn t3_a_long_push_is_of_one_account<H: Harness>(harness: &H) {
     assert!(server.users().iter().all(|user| *user == hers));
 }
 
+/// Another transport, or none, leaves the account as it is: what the context does is still in the name of that one, and refused once
+/// the store is somebody else's.
+pub async fn t3_an_account_stays_until_another_is_named<H: Harness>(_: &H) {
+    for connected in [true, false] {
+        let place = H::default();
+        let server = server(HERE, Some("x"));
+        let ada = Device::built(&place, &server, |builder| builder.account("ada")).await;
+        server.set("s", 1);
+        ada.pull().await;
+        if connected {
+            connect_to(&ada, &server).await;
+        } else {
+            ada.sync.disconnect();
+        }
+        ada.set("s", 2).await;
+        let store = Arc::clone(&ada.store);
+        let bob = Device::over(store, &server, |builder| builder.account("bob")).await;
+        let switch = SwitchAccount::Switch { discard: true };
+        bob.sync.switch_account(switch).await.expect("switched");
+        bob.pull().await;
+        let edit = ada.todo.update("s", &json!({"n": 3})).await;
+        assert!(
+            matches!(edit, Err(Error::AccountChanged { .. })),
+            "{connected}: {edit:?}"
+        );
+    }
+}
+
 /// A context that is opened without a server and an account gets both later: what is queued from then on is the account's.
 pub async fn t3_sign_in_after_opening<H: Harness>(harness: &H) {
     let store = harness.open().await.expect("the store opens");

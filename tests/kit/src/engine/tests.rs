@@ -275,6 +275,7 @@ macro_rules! engine_tests {
         $crate::__engine_tests! { $harness, $run, sign_in:
             t3_sign_out_and_in_as_another_account
             t3_a_long_push_is_of_one_account
+            t3_an_account_stays_until_another_is_named
             t3_sign_in_after_opening
             t3_a_change_at_every_await_of_an_edit
         }
