@@ -159,7 +159,9 @@ impl<'a> Run<'a> {
         });
         let tables: BTreeSet<TableName> =
             group.iter().map(|(_, (table, _))| table.clone()).collect();
-        inner.meet(&remote, &Vec::from_iter(tables)).await?;
+        let tables = Vec::from_iter(tables);
+        let meet = inner.meet(&remote, &tables);
+        self.orders.cancel.run(meet).await??;
         let result = self.turns(&remote, group, report).await;
         inner.part(&remote, result).await
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use futures_util::future::join;
 use synctable_core::query::Query;
-use synctable_core::sync::{AcceptServer, Connection, SyncContext};
+use synctable_core::sync::{AcceptServer, CancelToken, Connection, SyncContext};
 use synctable_core::transport::TransportErrorKind;
 use synctable_core::{Error, TableName};
 
@@ -363,6 +363,25 @@ pub async fn t3_decisions_go_where_the_conflict_was_met<H: Harness>(harness: &H)
     *handler.0.lock().expect("whole") = Some(next);
     assert_eq!(device.push().await.pushed, 1);
     assert_eq!((here.n("a"), there.made()), (Some(3), 0));
+    device.is_in_sync().await;
+}
+
+/// A push can be cancelled while it waits for the server to say who it is: nothing is sent.
+pub async fn t3_a_push_is_cancelled_before_it_has_met_the_server<H: Harness>(harness: &H) {
+    let here = server(HERE, Some("x"));
+    let device = at_work(harness, &here).await;
+    let token = CancelToken::new();
+    let cancels = token.clone();
+    here.meanwhile(async move {
+        cancels.cancel();
+        std::future::pending::<()>().await;
+    });
+    match device.sync.push().cancel(&token).await {
+        Err(Error::PushStopped { source, .. }) if matches!(*source, Error::Cancelled) => {}
+        other => panic!("it is not cancelled: {other:?}"),
+    }
+    knows_nothing(&here);
+    assert_eq!(device.push().await.pushed, 3);
     device.is_in_sync().await;
 }
 

@@ -288,6 +288,7 @@ macro_rules! engine_tests {
             t3_the_same_server_at_another_address
             t3_a_name_belongs_to_its_server
             t3_clones_share_the_way
+            t3_a_push_is_cancelled_before_it_has_met_the_server
             t3_decisions_go_where_the_conflict_was_met
             t3_a_change_at_every_await_of_a_push
         }
