@@ -141,8 +141,7 @@ impl ContextBuilder {
         if copy::is_unfinished(self.store.as_ref()).await? {
             return Err(copy::unfinished().into());
         }
-        let only_reads = self.store.capabilities().read_only;
-        let store_id = if only_reads {
+        let store_id = if self.store.capabilities().read_only {
             // A backup that was never opened stays one: nothing is sent from here.
             copy::identity(self.store.as_ref())
                 .await?
@@ -169,14 +168,7 @@ impl ContextBuilder {
             settings: self.settings,
         };
         inner.queue.read().await?;
-        match inner.settle_account(&inner.server.link()).await {
-            // Local reads and writes go on; a push or pull says it again.
-            Ok(_) | Err(Error::AccountChanged { .. }) => {}
-            // Whose it becomes can be settled when something is sent.
-            Err(Error::Store(error))
-                if only_reads && error.kind() == StoreErrorKind::Unsupported => {}
-            Err(error) => return Err(error),
-        }
+        inner.adopt_account(&inner.server.link()).await?;
         Ok(SyncContext {
             inner: Arc::new(inner),
         })

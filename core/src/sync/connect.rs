@@ -95,10 +95,7 @@ impl SyncContext {
         }
         // As at opening: an account is taken over before anything is queued in its name.
         inner.reload_queue().await?;
-        match inner.settle_account(&link).await {
-            Ok(_) | Err(Error::AccountChanged { .. }) => Ok(()),
-            Err(error) => Err(error),
-        }
+        inner.adopt_account(&link).await
     }
 
     /// Takes the way to the server away, for this context and its clones. Local work goes on, in the name of the same account; pushes, pulls

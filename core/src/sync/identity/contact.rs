@@ -62,6 +62,22 @@ impl Inner {
         Err(Error::Contended)
     }
 
+    /// Takes the account of a link over where it can be, as a context is opened or connected.
+    pub(crate) async fn adopt_account(&self, link: &Link) -> Result<(), Error> {
+        match self.settle_account(link).await {
+            // Local reads and writes go on; a push or pull says it again.
+            Ok(_) | Err(Error::AccountChanged { .. }) => Ok(()),
+            // Of a store that is read only nothing is ever sent.
+            Err(Error::Store(error))
+                if self.store.capabilities().read_only
+                    && error.kind() == StoreErrorKind::Unsupported =>
+            {
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     /// An error where the store is another account's, for a context that names one.
     pub(crate) async fn check_account(&self, link: &Link) -> Result<(), Error> {
         if link.named_account().is_none() {

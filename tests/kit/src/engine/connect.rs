@@ -14,7 +14,7 @@ use super::device::{Device, todo};
 use super::identity::{HERE, THERE, pull, server};
 use super::slow::{Dropped, Slow};
 use super::{Call, Fault, TestServer};
-use crate::Harness;
+use crate::Place;
 use crate::cancel::polled;
 
 /// A future that needs more polls than this is not followed further.
@@ -74,7 +74,7 @@ async fn is_another_server(device: &Device) {
 }
 
 /// A device that has met its server, with three records to send.
-async fn at_work<H: Harness>(harness: &H, server: &TestServer) -> Device {
+async fn at_work(harness: &dyn Place, server: &TestServer) -> Device {
     let device = Device::new(harness, server).await;
     server.set("s", 1);
     device.pull().await;
@@ -87,11 +87,11 @@ async fn at_work<H: Harness>(harness: &H, server: &TestServer) -> Device {
 
 /// The context goes to another server while the answer to a push is out: the push ends where it began, settled once by its answers.
 /// The next one meets the other server, which gets nothing.
-pub async fn t3_a_push_ends_where_it_began<H: Harness>(_: &H) {
+pub async fn t3_a_push_ends_where_it_began(harness: &dyn Place) {
     for ahead in 0..4 {
-        let place = H::default();
+        let place = harness.another();
         let here = server(HERE, Some("x"));
-        let device = at_work(&place, &here).await;
+        let device = at_work(&*place, &here).await;
         let there = server(THERE, Some("y"));
         connects_meanwhile(&device, ahead, &there);
         assert_eq!(device.push().await.pushed, 3, "{ahead}");
@@ -114,7 +114,7 @@ pub async fn t3_a_push_ends_where_it_began<H: Harness>(_: &H) {
 
 /// The way to the server is taken away, or leads elsewhere, while a pull and the push before it are under way: both end where they
 /// began, and what is stored is one server's.
-pub async fn t3_a_pull_ends_where_it_began<H: Harness>(harness: &H) {
+pub async fn t3_a_pull_ends_where_it_began(harness: &dyn Place) {
     let here = server(HERE, Some("x"));
     here.configure(|options| options.page = 2);
     let device = at_work(harness, &here).await;
@@ -167,7 +167,7 @@ pub async fn t3_a_pull_ends_where_it_began<H: Harness>(harness: &H) {
 }
 
 /// The store is given to the other server while a pull of the one before is under way: nothing of that one is stored behind it.
-pub async fn t3_an_accepted_server_waits_for_the_one_before<H: Harness>(harness: &H) {
+pub async fn t3_an_accepted_server_waits_for_the_one_before(harness: &dyn Place) {
     let here = server(HERE, Some("x"));
     here.configure(|options| options.page = 1);
     let device = Device::new(harness, &here).await;
@@ -195,11 +195,11 @@ pub async fn t3_an_accepted_server_waits_for_the_one_before<H: Harness>(harness:
 
 /// The first push of a store is under way as the context goes elsewhere: the server that it went to is the store's, though it announces
 /// no id, and though a pull from the other one waits for each gap in the push.
-pub async fn t3_the_first_server_is_remembered_before_anything_is_sent<H: Harness>(_: &H) {
+pub async fn t3_the_first_server_is_remembered_before_anything_is_sent(harness: &dyn Place) {
     for fault in [None, Some(Fault::LostAnswer), Some(Fault::LostRequest)] {
-        let place = H::default();
+        let place = harness.another();
         let here = server(HERE, None);
-        let device = Device::new(&place, &here).await;
+        let device = Device::new(&*place, &here).await;
         for n in 0..130 {
             device.insert(&format!("r{n}"), 1).await;
         }
@@ -239,7 +239,7 @@ pub async fn t3_the_first_server_is_remembered_before_anything_is_sent<H: Harnes
 
 /// An answer is lost and the context goes elsewhere, where there is a record that looks like the one that was sent: it is not taken
 /// for ours, nor asked about. The server that it was sent to says what became of it.
-pub async fn t3_an_open_answer_is_never_asked_elsewhere<H: Harness>(harness: &H) {
+pub async fn t3_an_open_answer_is_never_asked_elsewhere(harness: &dyn Place) {
     let here = server(HERE, Some("x"));
     let device = at_work(harness, &here).await;
     device.push_is_cut_at(1, Fault::LostAnswer).await;
@@ -268,7 +268,7 @@ pub async fn t3_an_open_answer_is_never_asked_elsewhere<H: Harness>(harness: &H)
 
 /// A server with an id is met at another address in mid-push, and with an answer still open: nobody is asked anything, the answer is
 /// found out there, and pulls go on where they were.
-pub async fn t3_the_same_server_at_another_address<H: Harness>(harness: &H) {
+pub async fn t3_the_same_server_at_another_address(harness: &dyn Place) {
     let here = server(HERE, Some("x"));
     let device = at_work(harness, &here).await;
     let (sync, moved) = (device.sync.clone(), here.clone());
@@ -292,7 +292,7 @@ pub async fn t3_the_same_server_at_another_address<H: Harness>(harness: &H) {
 
 /// The name of a server is not taken over for another one, which would hide that it is another one; with the name said again it
 /// is the same one wherever it is.
-pub async fn t3_a_name_belongs_to_its_server<H: Harness>(harness: &H) {
+pub async fn t3_a_name_belongs_to_its_server(harness: &dyn Place) {
     let here = server(HERE, None);
     let device = Device::built(harness, &here, |builder| builder.server_name("work")).await;
     here.set("s", 1);
@@ -310,7 +310,7 @@ pub async fn t3_a_name_belongs_to_its_server<H: Harness>(harness: &H) {
 }
 
 /// Clones, tables that were taken before and calls that were made before and not begun go by the way of now.
-pub async fn t3_clones_share_the_way<H: Harness>(harness: &H) {
+pub async fn t3_clones_share_the_way(harness: &dyn Place) {
     let (here, there) = (server(HERE, Some("x")), server(THERE, Some("x")));
     let device = Device::new(harness, &here).await;
     here.set("a", 1);
@@ -329,7 +329,7 @@ pub async fn t3_clones_share_the_way<H: Harness>(harness: &H) {
 }
 
 /// A handler that answers late, after the context went elsewhere: its decision is about this server's record, and goes there.
-pub async fn t3_decisions_go_where_the_conflict_was_met<H: Harness>(harness: &H) {
+pub async fn t3_decisions_go_where_the_conflict_was_met(harness: &dyn Place) {
     use std::sync::Mutex;
 
     use async_trait::async_trait;
@@ -367,7 +367,7 @@ pub async fn t3_decisions_go_where_the_conflict_was_met<H: Harness>(harness: &H)
 }
 
 /// A push can be cancelled while it waits for the server to say who it is: nothing is sent.
-pub async fn t3_a_push_is_cancelled_before_it_has_met_the_server<H: Harness>(harness: &H) {
+pub async fn t3_a_push_is_cancelled_before_it_has_met_the_server(harness: &dyn Place) {
     let here = server(HERE, Some("x"));
     let device = at_work(harness, &here).await;
     let token = CancelToken::new();
@@ -392,7 +392,7 @@ fn effects(server: &TestServer, table: &TableName) -> Vec<u64> {
 
 /// The context goes elsewhere at every point where a push waits; the push goes on, or its future is dropped there. Whatever was under
 /// way, the other server gets nothing, and each change has one effect at its own.
-pub async fn t3_a_change_at_every_await_of_a_push<H: Harness>(_: &H) {
+pub async fn t3_a_change_at_every_await_of_a_push(harness: &dyn Place) {
     for (met, dropped, parallel) in [
         (true, false, 1),
         (true, true, 3),
@@ -401,7 +401,7 @@ pub async fn t3_a_change_at_every_await_of_a_push<H: Harness>(_: &H) {
     ] {
         // One that was not polled has not begun.
         for polls in 1..MOST_POLLS {
-            let place = H::default();
+            let place = harness.another();
             let inner = place.open().await.expect("the store opens");
             let store = Slow::new(inner, Dropped::Held);
             let here = server(HERE, met.then_some("x"));

@@ -13,12 +13,12 @@ use super::connect::{MOST_POLLS, connect, connect_to, is_missing};
 use super::device::Device;
 use super::identity::{HERE, pull, server};
 use super::slow::{Dropped, Slow};
-use crate::Harness;
+use crate::Place;
 use crate::cancel::polled;
 
 /// Ada signs out while her push runs, and Bob signs in: her push ends as hers, what she does meanwhile is hers, and nothing of hers
 /// is sent, shown to be sent or kept as his.
-pub async fn t3_sign_out_and_in_as_another_account<H: Harness>(harness: &H) {
+pub async fn t3_sign_out_and_in_as_another_account(harness: &dyn Place) {
     let server = server(HERE, Some("x"));
     server.sign_in("ada");
     let ada = Device::built(harness, &server, |builder| builder.account("ada")).await;
@@ -66,7 +66,7 @@ pub async fn t3_sign_out_and_in_as_another_account<H: Harness>(harness: &H) {
 
 /// Bob signs in while a long push of Ada's runs: all groups of it are hers, those that are marked afterwards, too, and what is open at
 /// its end is known as hers.
-pub async fn t3_a_long_push_is_of_one_account<H: Harness>(harness: &H) {
+pub async fn t3_a_long_push_is_of_one_account(harness: &dyn Place) {
     let server = server(HERE, Some("x"));
     server.sign_in("ada");
     let ada = Device::built(harness, &server, |builder| builder.account("ada")).await;
@@ -100,11 +100,11 @@ pub async fn t3_a_long_push_is_of_one_account<H: Harness>(harness: &H) {
 
 /// Another transport, or none, leaves the account as it is: what the context does is still in the name of that one, and refused once
 /// the store is somebody else's.
-pub async fn t3_an_account_stays_until_another_is_named<H: Harness>(_: &H) {
+pub async fn t3_an_account_stays_until_another_is_named(harness: &dyn Place) {
     for connected in [true, false] {
-        let place = H::default();
+        let place = harness.another();
         let server = server(HERE, Some("x"));
-        let ada = Device::built(&place, &server, |builder| builder.account("ada")).await;
+        let ada = Device::built(&*place, &server, |builder| builder.account("ada")).await;
         server.set("s", 1);
         ada.pull().await;
         if connected {
@@ -127,7 +127,7 @@ pub async fn t3_an_account_stays_until_another_is_named<H: Harness>(_: &H) {
 }
 
 /// A context that is opened without a server and an account gets both later: what is queued from then on is the account's.
-pub async fn t3_sign_in_after_opening<H: Harness>(harness: &H) {
+pub async fn t3_sign_in_after_opening(harness: &dyn Place) {
     let store = harness.open().await.expect("the store opens");
     let sync = SyncContext::builder(Arc::clone(&store)).open().await;
     let sync = sync.expect("the context opens");
@@ -159,10 +159,10 @@ pub async fn t3_sign_in_after_opening<H: Harness>(harness: &H) {
 
 /// The account changes at every point where a local change waits: it is in the queue of the one who made it, or refused. Where the
 /// store is not given away it is done, as whoever made it was the store's account, and waits for them.
-pub async fn t3_a_change_at_every_await_of_an_edit<H: Harness>(_: &H) {
+pub async fn t3_a_change_at_every_await_of_an_edit(harness: &dyn Place) {
     for given_away in [true, false] {
         for polls in 0..MOST_POLLS {
-            let place = H::default();
+            let place = harness.another();
             let inner = place.open().await.expect("the store opens");
             let store = Slow::new(inner, Dropped::Ordered);
             let server = server(HERE, Some("x"));

@@ -1,7 +1,7 @@
 //! Odd tables: an application over a server with habits, whose users never meet each other's records.
 //!
-//! As each record has one author, nothing may ever be in conflict; and as it is known what the server does to which record,
-//! it is known who may be refused.
+//! As each record has one author, nothing may ever be in conflict but where the server itself plays somebody else; and as it is known what the
+//! server does to which record, it is known who may be refused.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -128,11 +128,20 @@ impl OddTables {
         done
     }
 
+    /// Somebody else has changed the record of an operation.
+    fn is_touched(&self, operation: &Operation) -> bool {
+        let server = self.server.get();
+        server.is_some_and(|server| server.is_touched(&operation.id))
+    }
+
     /// What is wrong with an operation that waits for the user.
-    fn blame(parked: &ParkedOperation, all: &[Operation]) -> Option<String> {
+    fn blame(&self, parked: &ParkedOperation, all: &[Operation]) -> Option<String> {
         let operation = &parked.operation;
         let (table, id) = (&operation.table, &operation.id);
         if operation.state == OperationState::Conflict {
+            if self.is_touched(operation) {
+                return None;
+            }
             return Some(format!("conflict: {table}/{id} has one author: {parked:?}"));
         }
         let content = operation.item.as_ref().or(parked.conflict.local.as_ref());
@@ -192,6 +201,12 @@ impl OddTables {
                 return Err(stuck("push", &error));
             }
             self.wrong(sync).await?;
+            for parked in sync.parked().await.map_err(|e| stuck("list", &e))? {
+                if parked.operation.state == OperationState::Conflict {
+                    let decided = self.resolve(sync, &parked).await;
+                    decided.map_err(|error| stuck("decide", &error))?;
+                }
+            }
             let rows = sync.table::<Value>(ODD).map_err(|e| stuck("table", &e))?;
             let pulled = rows.pull(Query::all(), "all").without_push().await;
             pulled.map_err(|error| stuck("pull", &error))?;
@@ -295,7 +310,7 @@ impl Application for OddTables {
             Deed::Letter => _ = self.make(client, sync, "l", json!({})).await?,
             Deed::Closed => _ = self.make(client, sync, "e", plain).await?,
             Deed::Edit => {
-                let n = [1, 1, 2, 13, 14, 15, 16, 16, 17, 17][dice.below(10)];
+                let n = [1, 1, 2, 13, 14, 15, 16, 17, 18, 18, 19, 19][dice.below(12)];
                 let own = self.books().own(client, which, |id| !id.starts_with('r'));
                 if let Some(id) = own {
                     let n = if id.starts_with('s') { n } else { 1 };
@@ -318,8 +333,11 @@ impl Application for OddTables {
         Ok(())
     }
 
-    /// Nothing is ever in conflict; should it be, that is a finding already.
-    async fn resolve(&self, _: &SyncContext, _: &ParkedOperation) -> Result<(), Error> {
+    /// The author has the last word; a conflict about a record that nobody else touches is a finding already.
+    async fn resolve(&self, sync: &SyncContext, parked: &ParkedOperation) -> Result<(), Error> {
+        if self.is_touched(&parked.operation) {
+            sync.resolve_parked(parked, Resolution::Client).await?;
+        }
         Ok(())
     }
 
@@ -344,7 +362,7 @@ impl Application for OddTables {
             return Ok(());
         };
         for parked in &parked {
-            let Some(wrong) = Self::blame(parked, &all) else {
+            let Some(wrong) = self.blame(parked, &all) else {
                 continue;
             };
             // Others may have changed it while the lists were made.

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use serde_json::json;
 use synctable_core::query::Query;
 use synctable_core::transport::{
     Change, ChangeFeed, ChangeKind, Outcome, PageCursor, Rejection, RemotePage, Transport,
@@ -41,6 +42,8 @@ const CURSES: [Fault; 5] = [
 /// * `c..` is a child and refused while its `parent` is not there;
 /// * 13 is refused, 14 breaks a unique key, 15 does so the first time; 16 is answered as a version that moved, once, and 17 five
 ///   times;
+/// * 18 and 19 are done, but whoever comes again with the same operation is refused; where 19 is done somebody else sets another number at
+///   once, once for each record;
 /// * `r..` is kept under another id, each time a new one.
 #[derive(Debug, Clone)]
 pub(super) struct OddServer {
@@ -58,6 +61,10 @@ struct Notes {
     unmounted: bool,
     /// Answers that were given so often.
     answers: BTreeMap<(RecordId, i64), u32>,
+    /// Operations that are refused when they come again.
+    done: BTreeSet<Option<String>>,
+    /// Records that somebody else has changed.
+    touched: BTreeSet<RecordId>,
     /// Records that are kept under other ids, and how often.
     renamed: BTreeMap<RecordId, u32>,
     /// Of these, those about which nobody asked since.
@@ -163,6 +170,45 @@ impl OddServer {
         *given <= most
     }
 
+    /// Does a change, unless its content is one of those that are not taken twice and it has been done.
+    async fn apply(&self, table: &TableName, change: &Change) -> Result<Outcome, TransportError> {
+        let n = n_of(change.record.as_ref());
+        if !matches!(n, 18 | 19) {
+            return self.inner.apply(table, change).await;
+        }
+        if self.notes().done.contains(&change.operation_id) {
+            let refusal = Rejection::new(Some(400), "this operation was another request");
+            return Ok(Outcome::Rejected(refusal));
+        }
+        let outcome = self.inner.apply(table, change).await?;
+        if let Outcome::Applied(_) = outcome {
+            let first = {
+                let mut notes = self.notes();
+                notes.done.insert(change.operation_id.clone());
+                n == 19 && notes.touched.insert(change.id.clone())
+            };
+            if first {
+                self.touch(table, &change.id);
+            }
+        }
+        Ok(outcome)
+    }
+
+    /// Somebody else sets another number.
+    fn touch(&self, table: &TableName, id: &RecordId) {
+        let row = self.inner.row(table, id.as_str());
+        let v = row.and_then(|row| row.member("v"));
+        let text = json!({"n": 20, "v": v}).to_string();
+        if let Ok(record) = Record::new(id.clone(), &text) {
+            self.inner.put(table, &record);
+        }
+    }
+
+    /// True where somebody else has changed a record, so that its author may meet a conflict.
+    pub(super) fn is_touched(&self, id: &RecordId) -> bool {
+        self.notes().touched.contains(id)
+    }
+
     /// The id under which a new record is kept instead.
     fn renamed(&self, id: &RecordId) -> Option<RecordId> {
         if !id.as_str().starts_with('r') {
@@ -251,8 +297,7 @@ impl Transport for OddWay {
         };
         let lacks = self.lacks(table);
         let serve = || {
-            let (server, table, change) =
-                (self.server.inner.clone(), table.clone(), change.clone());
+            let (server, table, change) = (self.server.clone(), table.clone(), change.clone());
             async move {
                 if lacks {
                     return Ok(Outcome::Missing);
