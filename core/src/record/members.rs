@@ -111,7 +111,7 @@ pub(crate) fn members_of(body: &str) -> Vec<(Cow<'_, str>, &str)> {
 }
 
 /// A borrowed or owned text: JSON strings borrow where they have no escapes.
-#[derive(Deserialize)]
+#[derive(PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(transparent)]
 pub(super) struct Text<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
 

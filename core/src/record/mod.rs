@@ -1,5 +1,6 @@
 //! A record: its system properties parsed, everything else as the JSON text it came with.
 
+mod by_value;
 mod draft;
 mod json;
 mod members;
@@ -354,6 +355,13 @@ impl Record {
             || self.id == other.id
                 && self.system == other.system
                 && shortest(&self.body) == shortest(&other.body)
+    }
+
+    /// True when both are equal by value: the system properties as they are, members as JSON values, numbers digit by digit.
+    pub(crate) fn is_same_value(&self, other: &Self) -> bool {
+        self.id == other.id
+            && self.system == other.system
+            && by_value::same_json(&self.body, &other.body)
     }
 
     /// True when both records have the same members by value: numbers compared as numbers, the order of

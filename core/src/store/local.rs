@@ -198,9 +198,22 @@ pub struct StoreCapabilities {
     /// The store is open for reading only: every `commit`, and a `define` of something new, fails with
     /// [`Unsupported`](super::StoreErrorKind::Unsupported).
     pub read_only: bool,
+    /// Members are kept by value and not as text, as a `jsonb` column or a document database does: what is read has the same members with the same
+    /// values, but their order, white space, and the spelling of strings and numbers may be others. [`Expect::Same`](super::Expect::Same) is
+    /// judged by value, too. Whole numbers come back without a fraction. Decimals keep all their digits, or the commit that brings one fails with
+    /// [`Unsupported`](super::StoreErrorKind::Unsupported); none is rounded. The properties of the system are kept as they are.
+    ///
+    /// Without this, what is read is the text that was stored, letter by letter.
+    pub by_value: bool,
 }
 
 impl StoreCapabilities {
+    /// True where `kept`, which was read from the store, is what the store makes of `given`: the same text but for the spelling of strings, which
+    /// earlier releases kept as they came; or the same values where only these are [kept](Self::by_value).
+    pub fn keeps_as(&self, kept: &Record, given: &Record) -> bool {
+        kept.is_same_text(given) || self.by_value && kept.is_same_value(given)
+    }
+
     /// Sets `persistent`.
     #[must_use]
     pub fn with_persistent(mut self, yes: bool) -> Self {
@@ -247,6 +260,13 @@ impl StoreCapabilities {
     #[must_use]
     pub fn with_read_only(mut self, yes: bool) -> Self {
         self.read_only = yes;
+        self
+    }
+
+    /// Sets `by_value`.
+    #[must_use]
+    pub fn with_by_value(mut self, yes: bool) -> Self {
+        self.by_value = yes;
         self
     }
 }

@@ -29,6 +29,7 @@ mod sql;
 mod store;
 mod upgrade;
 mod writer;
+mod writes;
 
 pub use kv::{SqliteKv, SqliteKvBuilder};
 pub use store::{SqliteBuilder, SqliteStore};

@@ -2,24 +2,22 @@
 
 mod log;
 
-use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rusqlite::Connection;
 use rusqlite::config::DbConfig;
-use rusqlite::{CachedStatement, Connection};
+use synctable_core::Schema;
 use synctable_core::store::{
-    Changed, Durability, Expect, Position, Revisions, StoreError, StoreErrorKind, Write, WriteBatch,
+    Changed, Durability, Position, Revisions, StoreError, StoreErrorKind, Write, WriteBatch,
 };
-use synctable_core::{Schema, TableName};
 use synctable_kv::OpenFile;
 
 use crate::catalogue::{self, Catalogue};
-use crate::checks::judge;
 use crate::error::{describe, from_sqlite, lost, unknown};
 use crate::pool::Shared;
-use crate::rows;
+use crate::writes::apply;
 
 /// After about how many written pages the length of the write-ahead log is measured.
 const MEASURE: usize = 500;
@@ -363,81 +361,6 @@ fn for_all<T>(error: StoreError, batches: usize) -> Vec<Result<T, StoreError>> {
     let (kind, message) = (error.kind(), error.to_string());
     let copies = (1..batches).map(|_| Err(StoreError::new(kind, message.clone())));
     std::iter::once(Err(error)).chain(copies).collect()
-}
-
-/// Judges the checks of a batch and does its writes, inside the caller's transaction.
-fn apply(
-    conn: &Connection,
-    catalogue: &Catalogue,
-    batch: &WriteBatch,
-    revisions: &mut Revisions,
-) -> Result<(), StoreError> {
-    // Where every record that is put must be new, its own insert tells.
-    let all_new = puts_only_new(batch);
-    for check in batch.checks() {
-        if !(all_new && check.expect == Expect::Absent) {
-            judge(conn, catalogue, check)?;
-        }
-    }
-    // Most batches put many records into one table.
-    let mut put: Option<(&TableName, CachedStatement<'_>)> = None;
-    for write in batch.writes() {
-        let table = write.table();
-        let layout = catalogue.table(table)?;
-        let statements = &layout.statements;
-        let done = match write {
-            Write::Put { record, .. } => {
-                let statement = match &mut put {
-                    Some((last, statement)) if *last == table => statement,
-                    other => {
-                        let sql = if all_new {
-                            &statements.insert
-                        } else {
-                            &statements.put
-                        };
-                        let statement = conn.prepare_cached(sql).map_err(from_sqlite)?;
-                        &mut other.insert((table, statement)).1
-                    }
-                };
-                let done = rows::bind(statement, layout, record, revisions.next_number())
-                    .and_then(|()| statement.raw_execute());
-                if all_new && matches!(done, Ok(0)) {
-                    return Err(StoreError::check_failed(table, record.id()));
-                }
-                done
-            }
-            Write::Delete { id, .. } => conn
-                .prepare_cached(&statements.delete)
-                .and_then(|mut delete| delete.execute([id.as_str()])),
-            Write::Clear { .. } => conn
-                .prepare_cached(&statements.clear)
-                .and_then(|mut clear| clear.execute([])),
-        };
-        done.map_err(from_sqlite)?;
-    }
-    Ok(())
-}
-
-/// True when the batch does nothing but put records, each once, and demands of just these, in the same order, that they
-/// are absent.
-fn puts_only_new(batch: &WriteBatch) -> bool {
-    let mut absent = batch
-        .checks()
-        .iter()
-        .filter(|check| check.expect == Expect::Absent);
-    let mut seen = HashSet::with_capacity(batch.writes().len());
-    let fits = batch
-        .writes()
-        .iter()
-        .all(|write| match (write, absent.next()) {
-            (Write::Put { table, record }, Some(check)) => {
-                check.table == *table
-                    && check.id == *record.id()
-                    && seen.insert((table, record.id()))
-            }
-            _ => false,
-        });
-    fits && absent.next().is_none()
 }
 
 /// Runs a statement that is used again and again and answers nothing.

@@ -2,13 +2,16 @@
 //!
 //! `--odd` runs those over a server with habits, `--classes` those over servers as those of .NET, `--contexts` those of programs with two
 //! contexts over one store, `--handlers` those of people who take their time over conflicts, `--servers` and `--accounts` those of clients that
-//! go from one to another. With `SYNCTABLE_SEED` it tells one history.
+//! go from one to another. `--far` goes with each of them: their stores keep JSON by value
+//! ([`FarStore`]). With `SYNCTABLE_SEED` it tells one history.
 
 use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
+use synctable_core::store::LocalStore;
 use synctable_memory::MemoryStore;
+use synctable_testkit::FarStore;
 use synctable_testkit::sim::Simulation;
 
 fn main() {
@@ -18,27 +21,15 @@ fn main() {
     let mut numbers = numbers.iter().map(|text| {
         text.parse::<u64>().unwrap_or_else(|_| {
             eprintln!(
-                "usage: simulate [--odd | --classes | --contexts | --handlers | --servers | --accounts] [SEEDS] [STEPS] [FIRST]"
+                "usage: simulate [--far] [--odd | --classes | --contexts | --handlers | --servers | --accounts] [SEEDS] [STEPS] [FIRST]"
             );
             std::process::exit(2)
         })
     });
-    let is = |flag: &str| flags.iter().any(|given| given == flag);
-    let open = || Arc::new(MemoryStore::new());
-    let simulation = if is("--odd") {
-        Simulation::odd(open)
-    } else if is("--classes") {
-        Simulation::new(open).of_classes()
-    } else if is("--contexts") {
-        Simulation::new(open).two_contexts()
-    } else if is("--handlers") {
-        Simulation::new(open).slow_handlers()
-    } else if is("--servers") {
-        Simulation::new(open).two_servers()
-    } else if is("--accounts") {
-        Simulation::new(open).two_accounts()
+    let simulation = if flags.iter().any(|flag| flag == "--far") {
+        simulation(&flags, || Arc::new(FarStore::at_once(MemoryStore::new())))
     } else {
-        Simulation::new(open)
+        simulation(&flags, || Arc::new(MemoryStore::new()))
     };
     let seeds = numbers.next().unwrap_or(1_000);
     let steps = numbers.next().and_then(|steps| usize::try_from(steps).ok());
@@ -52,6 +43,31 @@ fn main() {
     }
     let bad = histories(&simulation, first, seeds);
     std::process::exit(i32::from(bad > 0));
+}
+
+/// The simulation of a mode, over such stores.
+fn simulation<S: LocalStore>(
+    flags: &[String],
+    open: impl Fn() -> Arc<S> + Send + Sync + 'static,
+) -> Simulation {
+    let is = |flag: &str| flags.iter().any(|given| given == flag);
+    if is("--odd") {
+        return Simulation::odd(open);
+    }
+    let simulation = Simulation::new(open);
+    if is("--classes") {
+        simulation.of_classes()
+    } else if is("--contexts") {
+        simulation.two_contexts()
+    } else if is("--handlers") {
+        simulation.slow_handlers()
+    } else if is("--servers") {
+        simulation.two_servers()
+    } else if is("--accounts") {
+        simulation.two_accounts()
+    } else {
+        simulation
+    }
 }
 
 /// Runs histories; each thread takes every n-th seed. How many end badly.

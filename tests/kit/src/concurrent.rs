@@ -5,12 +5,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::future::join_all;
 use synctable_core::query::Query;
-use synctable_core::store::{Durability, LocalStore, LocalStoreExt, StoreErrorKind, WriteBatch};
+use synctable_core::store::{Durability, LocalStore, StoreErrorKind, WriteBatch};
 use synctable_core::{Record, RecordId, TableName};
 use tokio::task::JoinHandle;
 
 use crate::Place;
-use crate::fixture::{Store, assert_holds, commit, get, id, put, record, store_with, table};
+use crate::fixture::{
+    Store, assert_holds, assert_one, commit, get, id, put, record, store_with, table,
+};
 
 /// Tasks that count together, and what each adds.
 const TASKS: u32 = 6;
@@ -179,12 +181,8 @@ pub async fn acknowledged_commit_is_seen_by_every_task(harness: &dyn Place) {
         let tasks = (0..4).map(|_| {
             let (store, todo, next) = (Arc::clone(&store), todo.clone(), next.clone());
             crate::threads::spawn(async move {
-                assert_eq!(get(&store, &todo, next.id()).await.as_ref(), Some(&next));
-                let found = store
-                    .query_all(&todo, &Query::all())
-                    .await
-                    .expect("query answers");
-                assert_eq!(found, [next]);
+                assert_one(&store, &todo, &next).await;
+                assert_holds(&store, &todo, &[next]).await;
             })
         });
         all_done(tasks.collect()).await;

@@ -44,6 +44,7 @@ macro_rules! __store_group {
             later_write_of_a_record_wins
             free_members_survive_exactly
             declared_members_survive_exactly
+            decimals_are_kept_or_refused
             large_texts_survive
             system_properties_survive_in_every_combination
             tables_do_not_leak_into_each_other

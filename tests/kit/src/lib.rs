@@ -66,6 +66,7 @@ pub mod cancel;
 pub mod changes;
 pub mod concurrent;
 pub mod engine;
+mod far_store;
 pub mod fault;
 pub mod files;
 mod fixture;
@@ -85,6 +86,7 @@ mod threads;
 pub mod typed;
 
 pub use async_trait::async_trait;
+pub use far_store::FarStore;
 pub use for_all::for_all;
 pub(crate) use groups::__store_cases;
 pub use groups::assert_groups;

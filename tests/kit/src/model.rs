@@ -11,11 +11,12 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use synctable_core::query::Query;
 use synctable_core::store::{
-    Durability, Expect, LocalStore, LocalStoreExt, Revision, StoreErrorKind, Write, WriteBatch,
+    Durability, Expect, LocalStore, LocalStoreExt, Revision, StoreCapabilities, StoreErrorKind,
+    Write, WriteBatch,
 };
 use synctable_core::{Record, RecordId, Schema, TableName, TableSchema};
 
-use crate::fixture::{declare, store_of, table};
+use crate::fixture::{are_kept, declare, store_of, table};
 use crate::{Place, arb, compare_query, for_all};
 
 /// Batches of checks and writes on two tables, declarations, gets and queries, in any sequence: after each step
@@ -219,7 +220,7 @@ impl Model {
                     .iter()
                     .map(|id| self.records[*at].get(id).cloned())
                     .collect();
-                return same(&found, &expected);
+                return same(store.capabilities(), &found, &expected);
             }
             Step::Query(at, query) => {
                 let records: Vec<Record> = self.records[*at].values().cloned().collect();
@@ -235,7 +236,8 @@ impl Model {
             self.note_revisions(at, &found, step)?;
             let found: Vec<_> = found.into_iter().map(Some).collect();
             let expected: Vec<_> = self.records[at].values().cloned().map(Some).collect();
-            same(&found, &expected).map_err(|error| format!("table {table}: {error}"))?;
+            same(store.capabilities(), &found, &expected)
+                .map_err(|error| format!("table {table}: {error}"))?;
         }
         Ok(())
     }
@@ -354,8 +356,21 @@ impl Model {
     }
 }
 
-fn same(found: &[Option<Record>], expected: &[Option<Record>]) -> Result<(), String> {
-    if found == expected {
+fn same(
+    keeps: StoreCapabilities,
+    found: &[Option<Record>],
+    expected: &[Option<Record>],
+) -> Result<(), String> {
+    let mut pairs = found.iter().zip(expected);
+    let alike = pairs.all(|pair| match pair {
+        (Some(found), Some(expected)) => are_kept(
+            keeps,
+            std::slice::from_ref(found),
+            std::slice::from_ref(expected),
+        ),
+        (found, expected) => found == expected,
+    });
+    if alike && found.len() == expected.len() {
         return Ok(());
     }
     let shown = |records: &[Option<Record>]| {

@@ -210,6 +210,8 @@ async fn same_rows(
     name: &TableName,
 ) -> Result<Option<u64>, Error> {
     let mut rows = 0;
+    // The spelling may be lost on the way in.
+    let by_value = to.capabilities().by_value;
     let mut query = Query::all().page(PAGE);
     loop {
         let page = from.query(name, &query).await?;
@@ -220,10 +222,10 @@ async fn same_rows(
             .collect();
         let ids: Vec<RecordId> = source.iter().map(|record| record.id().clone()).collect();
         let copies = to.get(name, &ids).await?;
-        let same = source
-            .iter()
-            .zip(&copies)
-            .all(|(source, copy)| copy.as_ref() == Some(*source));
+        let same = source.iter().zip(&copies).all(|(source, copy)| {
+            let copy = copy.as_ref();
+            copy.is_some_and(|copy| copy == *source || by_value && copy.is_same_value(source))
+        });
         if !same {
             return Ok(None);
         }

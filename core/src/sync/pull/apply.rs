@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use crate::error::Error;
 use crate::name::{RecordId, TableName};
 use crate::record::Record;
-use crate::store::{Durability, Write, WriteBatch};
+use crate::store::{Durability, Expect, StoreCapabilities, Write, WriteBatch};
 use crate::sync::event::{Event, Origin, RecordChange};
 use crate::sync::inner::Inner;
 use crate::sync::local::write::CommitError;
@@ -95,6 +95,7 @@ impl Inner {
         let ids: Vec<RecordId> = rows.iter().map(|row| row.id().clone()).collect();
         let locals = self.store.get(table, &ids).await?;
         let mut plan = PagePlan {
+            keeps: self.store.capabilities(),
             batch: WriteBatch::new().durability(Durability::Eventual),
             ..PagePlan::default()
         };
@@ -146,8 +147,10 @@ impl Inner {
     ) -> Result<(), CommitError> {
         plan.counts.kept += 1;
         for mut operation in self.read_operations(&[seq]).await? {
-            let is_row =
-                |known: &Option<Record>| known.as_ref().is_some_and(|it| it.is_same_text(row));
+            let is_row = |known: &Option<Record>| {
+                let known = known.as_ref();
+                known.is_some_and(|known| plan.keeps.keeps_as(known, row))
+            };
             if is_row(&operation.base) || is_row(&operation.shadow) {
                 continue;
             }
@@ -175,6 +178,7 @@ impl Inner {
 
 #[derive(Debug, Default)]
 struct PagePlan {
+    keeps: StoreCapabilities,
     batch: WriteBatch,
     counts: PullReport,
     changes: Vec<(RecordId, RecordChange)>,
@@ -190,36 +194,30 @@ impl PagePlan {
             (true, None) => None,
             (true, Some(_)) => Some(RecordChange::Deleted),
             (false, None) => Some(RecordChange::Inserted),
-            (false, Some(local)) if local.is_same_text(row) => None,
+            (false, Some(local)) if self.keeps.keeps_as(local, row) => None,
             (false, Some(_)) => Some(RecordChange::Updated),
         };
         let Some(change) = change else {
             self.counts.unchanged += 1;
             return;
         };
-        let write = match change {
-            RecordChange::Deleted => {
-                self.counts.deleted += 1;
-                Write::Delete {
-                    table: table.clone(),
-                    id: id.clone(),
-                }
-            }
-            RecordChange::Inserted => {
-                self.counts.added += 1;
-                Write::Put {
-                    table: table.clone(),
-                    record: row.clone(),
-                }
-            }
-            RecordChange::Updated => {
-                self.counts.updated += 1;
-                Write::Put {
-                    table: table.clone(),
-                    record: row.clone(),
-                }
-            }
+        let count = match change {
+            RecordChange::Deleted => &mut self.counts.deleted,
+            RecordChange::Inserted => &mut self.counts.added,
+            RecordChange::Updated => &mut self.counts.updated,
         };
+        *count += 1;
+        let table = table.clone();
+        let write = if change == RecordChange::Deleted {
+            let id = id.clone();
+            Write::Delete { table, id }
+        } else {
+            let record = row.clone();
+            Write::Put { table, record }
+        };
+        // Whoever changed the record without the queue, as another pull or another program, is not overwritten unseen.
+        let expect = Expect::as_read(local);
+        self.batch.check(write.table(), id, expect);
         self.batch.push(write);
         self.changes.push((id.clone(), change));
     }

@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::name::{RecordId, TableName};
 use crate::query::Query;
 use crate::record::Record;
-use crate::store::{Durability, LocalStoreExt, StoreErrorKind, WriteBatch};
+use crate::store::{Durability, LocalStoreExt, StoreCapabilities, StoreErrorKind, WriteBatch};
 use crate::sync::cancel::CancelToken;
 use crate::sync::context::SyncContext;
 use crate::sync::inner::Inner;
@@ -198,10 +198,14 @@ struct Run<'a> {
 }
 
 /// How a row differs from the local record, if it does.
-fn difference(row: &Record, local: Option<&Record>) -> Option<DifferenceKind> {
+fn difference(
+    keeps: StoreCapabilities,
+    row: &Record,
+    local: Option<&Record>,
+) -> Option<DifferenceKind> {
     match (row.is_deleted(), local) {
         (true, None) => None,
-        (false, Some(local)) if local.is_same_text(row) => None,
+        (false, Some(local)) if keeps.keeps_as(local, row) => None,
         (true, Some(_)) => Some(DifferenceKind::Surplus),
         (false, None) => Some(DifferenceKind::Missing),
         (false, Some(_)) => Some(DifferenceKind::Stale),
@@ -315,7 +319,7 @@ impl Run<'_> {
             let pairs = rows.into_iter().zip(locals);
             let different: Vec<(Record, DifferenceKind)> = pairs
                 .filter_map(|(row, local)| {
-                    let kind = difference(&row, local.as_ref())?;
+                    let kind = difference(store.capabilities(), &row, local.as_ref())?;
                     Some((row, kind))
                 })
                 .collect();

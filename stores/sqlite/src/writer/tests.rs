@@ -6,6 +6,8 @@ use synctable_core::store::Changes;
 use synctable_core::{FieldType, Record, RecordId, TableSchema};
 use tempfile::TempDir;
 
+use synctable_core::TableName;
+
 use super::*;
 use crate::log::Log;
 use crate::open::{self, Options};

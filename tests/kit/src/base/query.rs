@@ -8,7 +8,8 @@ use synctable_core::{Date, FieldType, Record, TableName, TableSchema, Timestamp}
 use crate::Place;
 use crate::compare_query;
 use crate::fixture::{
-    Store, assert_holds, commit, declare, id, put, record, store_of, store_with, table,
+    Store, all, are_kept, assert_holds, assert_kept, commit, declare, id, put, record, store_of,
+    store_with, table,
 };
 
 /// Records with ties, nulls, missing members and values of mixed kinds.
@@ -176,6 +177,11 @@ pub async fn queries_of_declared_fields_answer_like_the_reference(harness: &dyn 
     queries_answer(harness, declared()).await;
 }
 
+fn by_id(mut records: Vec<Record>) -> Vec<Record> {
+    records.sort_by(|a, b| a.id().cmp(b.id()));
+    records
+}
+
 async fn queries_answer(harness: &dyn Place, schema: TableSchema) {
     let (todo, other) = (table("todo"), table("other"));
     let tables = declare(&todo, schema.clone()).with_table(other.clone(), TableSchema::new());
@@ -188,8 +194,11 @@ async fn queries_answer(harness: &dyn Place, schema: TableSchema) {
         &[record(r#"{"id":"015","title":"Milk","n":1}"#)],
     )
     .await;
+    // A cast to text shows the spelling of the store.
+    let kept = all(&store, &todo).await;
+    assert_kept(&store, &kept, &by_id(records), "the records");
     for query in queries() {
-        if let Err(difference) = compare_query(&store, &todo, &schema, &records, &query).await {
+        if let Err(difference) = compare_query(&store, &todo, &schema, &kept, &query).await {
             panic!("{difference}");
         }
     }
@@ -306,7 +315,7 @@ pub async fn pages_follow_each_other_without_gap(harness: &dyn Place) {
         Query::all().filter(field("tie").ge(0)),
     ] {
         let first = page(&store, &todo, &query).await;
-        assert_eq!(first.records, &records[..100]);
+        assert_kept(&store, &first.records, &records[..100], "the first page");
         assert!(first.next.is_some());
         for size in [1, 7, 125, 249, 250, 251, u32::MAX] {
             let query = query.clone().page(size);
@@ -317,7 +326,8 @@ pub async fn pages_follow_each_other_without_gap(harness: &dyn Place) {
             );
             assert_eq!(first.next.is_some(), size < 250, "page of {size}");
             let found = store.query_all(&todo, &query).await.expect("query answers");
-            assert!(found == records, "pages of {size} skip or repeat a record");
+            let kept = are_kept(store.capabilities(), &found, &records);
+            assert!(kept, "pages of {size} skip or repeat a record");
         }
     }
 }
@@ -332,7 +342,7 @@ pub async fn cursor_stays_good_when_records_come_and_go(harness: &dyn Place) {
         commit(&store, WriteBatch::new().clear(&todo)).await;
         put(&store, &todo, &records).await;
         let first = page(&store, &todo, &order.clone().page(2)).await;
-        assert_eq!(first.records, &records[..2]);
+        assert_kept(&store, &first.records, &records[..2], "the first page");
         // The record at the cursor goes, others come before and behind it.
         let batch = WriteBatch::new()
             .delete(&todo, &id("d"))
@@ -342,7 +352,8 @@ pub async fn cursor_stays_good_when_records_come_and_go(harness: &dyn Place) {
             .put(&todo, of("e", 5));
         commit(&store, batch).await;
         let second = page(&store, &todo, &order.after(first.next).page(2)).await;
-        assert_eq!(second.records, [of("e", 5), of("f", 6)]);
+        let rest = [of("e", 5), of("f", 6)];
+        assert_kept(&store, &second.records, &rest, "the second page");
         assert_eq!(second.next, None);
     }
     assert_holds(

@@ -323,7 +323,7 @@ pub async fn merge_joins_both_sides(harness: &dyn Place) {
     Clash::UpdateDelete.happens(&device, "c").await;
     assert_eq!(device.push().await.conflicts, 2);
     let row = server.row(&todo(), "a").expect("it is there");
-    assert_holds(&row, r#"{"n":2,"m":3}"#);
+    assert_holds(&device, &row, r#"{"n":2,"m":3}"#);
     let parked = device.sync.conflicts().await.expect("the queue");
     assert!(parked[0].message.contains('n'), "{}", parked[0].message);
     for conflict in parked {
@@ -359,7 +359,7 @@ pub async fn parked_conflicts_can_be_merged(harness: &dyn Place) {
         .resolve(seq, Resolution::Merge)
         .await
         .expect("resolved");
-    assert_holds(&merged.expect("it is there"), r#"{"n":2,"m":3}"#);
+    assert_holds(&device, &merged.expect("it is there"), r#"{"n":2,"m":3}"#);
     device.push().await;
     device.is_in_sync().await;
 }

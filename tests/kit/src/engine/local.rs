@@ -245,6 +245,7 @@ pub async fn unknown_members_survive_typed_updates(harness: &dyn Place) {
         }
     );
     assert_holds(
+        &device,
         &device.rows().await[0],
         r#"{"n":2,"price":1.50,"tags":["x"]}"#,
     );

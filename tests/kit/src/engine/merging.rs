@@ -51,7 +51,11 @@ pub async fn rules_join_what_two_devices_changed(harness: &dyn Place) {
         assert_eq!(device.push().await.conflicts, 0);
     }
     let row = server.row(&todo(), "a").expect("the row is there");
-    assert_holds(&row, r#"{"n":6,"tags":["y","z"],"best":9,"text":"u"}"#);
+    assert_holds(
+        &here,
+        &row,
+        r#"{"n":6,"tags":["y","z"],"best":9,"text":"u"}"#,
+    );
     for device in [&here, &there] {
         device.pull().await;
         device.is_in_sync().await;

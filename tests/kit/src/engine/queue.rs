@@ -263,7 +263,7 @@ pub async fn delete_then_insert_replaces(harness: &dyn Place) {
     assert_eq!(pending[0].kind, OperationKind::Replace);
     device.push().await;
     let row = device.server.row(&todo(), "a").expect("it is there");
-    assert_holds(&row, r#"{"m":5}"#);
+    assert_holds(&device, &row, r#"{"m":5}"#);
     assert_eq!(row.member("n"), None);
     device.is_in_sync().await;
     // The new record is still the one that the server has.

@@ -255,9 +255,11 @@ impl World {
         let sync = self.opened(first_of(number))?.sync;
         let found = finish(async {
             let store = Arc::clone(sync.store());
-            Ok(crate::fixture::all(&store, table).await)
+            let found = crate::fixture::all(&store, table).await;
+            Ok((store.capabilities(), found))
         })?;
-        if found == *expected {
+        let (keeps, found) = found;
+        if crate::fixture::are_kept(keeps, &found, expected) {
             return Ok(());
         }
         Err(format!(

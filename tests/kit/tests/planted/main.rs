@@ -8,6 +8,7 @@
 
 mod checks;
 mod named;
+mod values;
 
 use std::collections::HashMap;
 use std::fmt::Debug;
@@ -37,6 +38,7 @@ use named::{
     CountsOwnWrites, ForgetsSoon, IgnoresUnchanged, JudgesEarly, KeepsPositions, KnowsEverything,
     LosesNames, ReachesAhead, StandsStill,
 };
+use values::{ParsesBodies, RoundsDecimals};
 
 type Store = KvStore<MemoryBackend>;
 
@@ -184,6 +186,7 @@ caught! {
     folded_ids: FoldsIds by base::ids_are_exact;
     forgotten_delete: ForgetsDelete by base::delete_removes_and_ignores_the_missing, model::random_histories_match_a_map;
     rewritten_numbers: ParsesBodies by base::free_members_survive_exactly;
+    rounded_decimals: RoundsDecimals by base::decimals_are_kept_or_refused;
     ignored_direction: IgnoresDirection by base::queries_answer_like_the_reference;
     unordered_commits: CommitsOutOfOrder by concurrent::commits_are_done_in_order_where_claimed;
     open_after_close: StaysOpen by persistent::closed_store_refuses_every_call;
@@ -383,28 +386,6 @@ impl Bug for ForgetsDelete {
     async fn commit(&self, store: &Store, batch: WriteBatch) -> Result<Position, StoreError> {
         let kept = |_, write| (!matches!(write, Write::Delete { .. })).then_some(write);
         store.commit(rewritten(batch, kept)).await
-    }
-}
-
-/// Bodies are read into a tree and written again.
-#[derive(Debug, Default)]
-struct ParsesBodies;
-
-#[async_trait]
-impl Bug for ParsesBodies {
-    async fn commit(&self, store: &Store, batch: WriteBatch) -> Result<Position, StoreError> {
-        let batch = rewritten(batch, |_, write| {
-            Some(match write {
-                Write::Put { table, record } => {
-                    let body = serde_json::to_string(&record.to_map()).unwrap();
-                    let system = record.system().clone();
-                    let record = Record::from_stored(record.id().clone(), system, body);
-                    Write::Put { table, record }
-                }
-                other => other,
-            })
-        });
-        store.commit(batch).await
     }
 }
 
