@@ -7,7 +7,7 @@ use crate::name::{RecordId, TableName};
 use crate::words;
 
 /// A failed store call. After an error from `commit` the batch was not done, unless the kind is
-/// [`Unknown`](StoreErrorKind::Unknown).
+/// [`Unknown`](StoreErrorKind::Unknown) or [`InDoubt`](StoreErrorKind::InDoubt).
 #[derive(Debug)]
 pub struct StoreError {
     kind: StoreErrorKind,
@@ -54,6 +54,9 @@ pub enum StoreErrorKind {
     Gone,
     /// It is not known whether the batch was done; the store takes no more writes until it is opened again.
     Unknown,
+    /// It is not known whether the batch was done, or whether it still will be, as where the connection to a database breaks during the commit.
+    /// This concerns that batch alone: the store goes on. A store that can find out does so, and does not say this.
+    InDoubt,
     /// The query takes more than its [`Budget`](crate::query::Budget). Ask for less.
     OverBudget,
     /// The store was closed.
@@ -74,6 +77,11 @@ impl StoreError {
             failed_check: None,
             source: None,
         }
+    }
+
+    /// True where a commit that failed so may have been done all the same.
+    pub fn may_be_done(&self) -> bool {
+        matches!(self.kind, StoreErrorKind::Unknown | StoreErrorKind::InDoubt)
     }
 
     /// A check that did not hold.

@@ -63,7 +63,7 @@ pub trait LocalStore: Debug + MaybeSend + MaybeSync + 'static {
     /// Judges the checks and does the writes of `batch`, all or nothing.
     ///
     /// After `Ok` every later read sees all of it, and it is durable as [`WriteBatch::durability`] says. After an
-    /// error nothing of it is seen (but see [`Unknown`](super::StoreErrorKind::Unknown)). A check that does not hold is
+    /// error nothing of it is seen (but see [`StoreError::may_be_done`]). A check that does not hold is
     /// [`CheckFailed`](super::StoreErrorKind::CheckFailed). All checks hold as if batches were done one by one.
     ///
     /// Returns the [`Position`] behind the batch.

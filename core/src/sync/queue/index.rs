@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::name::{RecordId, TableName};
-use crate::store::{Author, LocalStore, Position, StoreError, StoreErrorKind};
+use crate::store::{Author, LocalStore, Position, StoreError};
 use crate::sync::queue::operation::{Operation, OperationState};
 use crate::timestamp::Timestamp;
 
@@ -280,8 +280,7 @@ impl<'a> InFlight<'a> {
 
     /// The commit has ended like this.
     pub(super) fn ended<T>(mut self, result: &Result<T, StoreError>) {
-        let unknown = |error: &StoreError| error.kind() == StoreErrorKind::Unknown;
-        self.armed = result.as_ref().is_err_and(unknown);
+        self.armed = result.as_ref().is_err_and(StoreError::may_be_done);
     }
 }
 

@@ -374,6 +374,13 @@ pub async fn commits_of_unknown_outcome_are_found_out(harness: &dyn Place) {
     }
 }
 
+/// A commit in doubt (rule S6), done or not, concerns that commit alone: the same context finds out and goes on.
+pub async fn s6_commits_in_doubt_are_found_out_at_once(harness: &dyn Place) {
+    for how in [How::Once, How::DoneOnce] {
+        sweep(harness, &[StoreErrorKind::InDoubt], how, false).await;
+    }
+}
+
 /// While no write is possible, everything can be read, and what cannot be stored is not told to the server.
 pub async fn a_full_store_is_still_read(harness: &dyn Place) {
     let server = TestServer::new();

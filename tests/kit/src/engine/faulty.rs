@@ -26,6 +26,8 @@ pub(crate) struct Fault {
 pub(crate) enum How {
     /// This call, and no other.
     Once,
+    /// This write, and no other; a commit is done all the same.
+    DoneOnce,
     /// It and every later one.
     FromThen,
     /// As [`FromThen`](Self::FromThen), but reads go on.
@@ -115,13 +117,16 @@ impl Faulty {
         let fault = state.fault?;
         let due = match fault.how {
             How::Once => calls == fault.at,
+            How::DoneOnce => call != Call::Read && writes == fault.at,
             How::FromThen => calls >= fault.at,
             How::WritesFromThen | How::DoneThenWrites => call != Call::Read && writes >= fault.at,
         };
         if !due {
             return None;
         }
-        let done = fault.how == How::DoneThenWrites && call == Call::Commit && !state.hit;
+        let done = matches!(fault.how, How::DoneThenWrites | How::DoneOnce)
+            && call == Call::Commit
+            && !state.hit;
         state.hit = true;
         let kind = match fault.kind {
             // Only a commit has checks.

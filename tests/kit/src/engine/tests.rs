@@ -360,6 +360,7 @@ macro_rules! engine_tests {
             a_store_that_fails_is_whole_when_opened_again
             a_store_that_takes_no_writes_loses_nothing
             commits_of_unknown_outcome_are_found_out
+            s6_commits_in_doubt_are_found_out_at_once
             a_full_store_is_still_read
             pushes_make_two_commits_a_group
         }

@@ -135,7 +135,10 @@ fn allowed(action: Action, actor: &Actor, error: &Error) -> Result<(), String> {
     let explained = match error {
         Error::Store(error) => matches!(
             error.kind(),
-            StoreErrorKind::Io | StoreErrorKind::Unknown | StoreErrorKind::CheckFailed
+            StoreErrorKind::Io
+                | StoreErrorKind::Unknown
+                | StoreErrorKind::InDoubt
+                | StoreErrorKind::CheckFailed
         ),
         Error::PushStopped { source, .. } => return allowed(action, actor, source),
         Error::Transport(_)

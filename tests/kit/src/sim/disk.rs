@@ -56,6 +56,10 @@ enum Ending {
     Failed,
     /// It was done, but the answer is an error.
     Unknown,
+    /// It was done, or not, or will be later: the answer says that nobody knows.
+    InDoubt {
+        done: bool,
+    },
 }
 
 impl Disk {
@@ -123,34 +127,42 @@ impl Disk {
     }
 
     async fn turn(&self) -> Ending {
-        let (yields, fails, unknown) = {
+        let (yields, fails, unknown, doubt) = {
             let mut dice = self.dice.lock().unwrap_or_else(PoisonError::into_inner);
             (
                 dice.below(3),
                 dice.permille(self.permille),
                 dice.permille(200),
+                dice.below(4),
             )
         };
         for _ in 0..yields {
             yield_now().await;
         }
-        match (fails && !self.calm.load(Ordering::SeqCst), unknown) {
-            (false, _) => Ending::Well,
-            (true, false) => Ending::Failed,
-            (true, true) => Ending::Unknown,
+        match (fails && !self.calm.load(Ordering::SeqCst), unknown, doubt) {
+            (false, ..) => Ending::Well,
+            (true, false, 0) => Ending::InDoubt { done: true },
+            (true, false, 1) => Ending::InDoubt { done: false },
+            (true, false, _) => Ending::Failed,
+            (true, true, _) => Ending::Unknown,
         }
     }
 
     async fn read(&self) -> Result<(), StoreError> {
         match self.turn().await {
             Ending::Well | Ending::Unknown => Ok(()),
-            Ending::Failed => Err(failed()),
+            Ending::Failed | Ending::InDoubt { .. } => Err(failed()),
         }
     }
 }
 
 fn failed() -> StoreError {
     StoreError::new(StoreErrorKind::Io, "the disk fails")
+}
+
+fn in_doubt() -> StoreError {
+    let message = "the connection broke during the commit; it is not known whether it was done";
+    StoreError::new(StoreErrorKind::InDoubt, message)
 }
 
 fn unknown() -> StoreError {
@@ -203,6 +215,15 @@ impl LocalStore for Disk {
                 self.done(batch).await?;
                 self.broken.store(true, Ordering::SeqCst);
                 Err(unknown())
+            }
+            Ending::InDoubt { done: true } => {
+                self.done(batch).await?;
+                Err(in_doubt())
+            }
+            Ending::InDoubt { done: false } => {
+                // Where commits are late, this one may be done yet.
+                waiting.batch = Some(batch);
+                Err(in_doubt())
             }
         }
     }
