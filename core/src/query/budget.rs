@@ -53,6 +53,7 @@ impl Default for Budget {
 
 /// What a query took more of than it may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Excess {
     /// Bytes of a text that it makes.
     Text,

@@ -7,6 +7,7 @@ use crate::timestamp::{Date, TimeOfDay};
 
 /// A filter expression. Build one with [`field`](crate::query::field) or parse OData text.
 #[derive(Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Expr {
     /// A constant.
     Literal(Literal),
@@ -54,6 +55,7 @@ pub struct FieldPath(Vec<String>);
 
 /// A constant in an expression.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub enum Literal {
     /// `null`.
     Null,
@@ -84,6 +86,7 @@ pub enum Literal {
 
 /// Operators with two operands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum BinaryOp {
     /// Logical or.
     Or,
@@ -169,6 +172,7 @@ impl BinaryOp {
 
 /// The functions of the filter language, under the names of OData version 4.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Function {
     /// Lower case of a text.
     ToLower,

@@ -11,6 +11,7 @@ use crate::timestamp::{Date, TimeOfDay, Timestamp};
 /// The type of a declared field. `null` and a missing member fit every type.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum FieldType {
     /// Text.
     String,

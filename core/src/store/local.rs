@@ -149,6 +149,7 @@ pub trait LocalStore: Debug + MaybeSend + MaybeSync + 'static {
 
 /// What became of [`LocalStore::try_lock`].
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum ProcessLock {
     /// It is held until this is dropped.
     Held(Box<dyn Any + Send + Sync>),

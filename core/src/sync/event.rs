@@ -96,6 +96,7 @@ pub enum Event {
 
 /// What happened to a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum RecordChange {
     /// It is new.
     Inserted,
@@ -107,6 +108,7 @@ pub enum RecordChange {
 
 /// Who changed a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Origin {
     /// The application.
     Local,

@@ -82,6 +82,7 @@ impl FeedToken {
 
 /// The answer of a feed.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub enum FeedAnswer {
     /// Changes, perhaps none.
     Page(FeedPage),
@@ -122,6 +123,7 @@ impl FeedPage {
 
 /// One change that a feed tells.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub enum FeedChange {
     /// The record as it now is, whole; perhaps a tombstone.
     Row(Record),
@@ -133,6 +135,7 @@ pub enum FeedChange {
 
 /// What to ask a feed for next.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum FeedNext {
     /// For now nothing follows. Every change up to this position was told.
     Done(FeedToken),

@@ -158,6 +158,7 @@ pub enum ChangeKind {
 
 /// What a server made of a change.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub enum Outcome {
     /// Done; with the record as it now is, where the server says.
     Applied(Option<Record>),
@@ -226,6 +227,7 @@ pub enum ConflictCause {
 
 /// What is known of a record at the server.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub enum ServerRecord {
     /// The record, perhaps a tombstone.
     Known(Record),

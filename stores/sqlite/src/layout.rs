@@ -270,7 +270,8 @@ fn column_definition(column: &Column) -> String {
         | FieldType::Time
         | FieldType::DateTime
         | FieldType::Enum(_) => " INTEGER",
-        FieldType::String | FieldType::Bytes | FieldType::GeoPoint | FieldType::Json => " TEXT",
+        // Strings, and what is kept as its JSON.
+        _ => " TEXT",
     };
     format!("{}{ty}", quoted(&column.name))
 }

@@ -162,11 +162,10 @@ fn convert<'a>(column: &Column, text: &'a str) -> Option<(Slot<'a>, bool)> {
             let at = words.iter().position(|known| *known == word)?;
             Some((Slot::Int(i64::try_from(at).ok()?), canonical))
         }
-        FieldType::GeoPoint => column
-            .ty
+        // Points, any JSON, and types that this store does not know: by their text.
+        ty => ty
             .fits(text)
             .then_some((Slot::Text(Cow::Borrowed(text)), true)),
-        FieldType::Json => Some((Slot::Text(Cow::Borrowed(text)), true)),
     }
 }
 

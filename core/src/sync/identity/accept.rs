@@ -20,6 +20,7 @@ use crate::threads::MaybeSend;
 
 /// What to make of a server that is not the one that the store belongs to; see [`SyncContext::accept_server`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum AcceptServer {
     /// It is the same one under another id, name or address: everything is kept, and the next pulls go on where the last ones ended.
     Same,
@@ -33,6 +34,7 @@ pub enum AcceptServer {
 
 /// What to make of an account that is not the one that the store belongs to; see [`SyncContext::switch_account`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum SwitchAccount {
     /// The data is the same, the account has another name: everything is kept, queued operations too.
     Keep,

@@ -138,6 +138,7 @@ fn is_zero(number: &u32) -> bool {
 /// What an operation does at the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum OperationKind {
     /// Makes a record.
     Insert,

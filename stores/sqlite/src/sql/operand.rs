@@ -76,6 +76,8 @@ impl<'a> Translator<'a> {
                 format!("(({}) IS TRUE)", self.condition(expr)?),
                 Kind::Bool,
             )),
+            // The reference knows.
+            _ => None,
         }
     }
 
@@ -109,10 +111,11 @@ impl<'a> Translator<'a> {
                 return self.part("to_time", Kind::Time, arguments.first()?, operands.first()?);
             }
             F::CastText => return cast_text(operands.into_iter().next()?),
-            F::GeoDistance | F::Now => return None,
             F::ToLower | F::ToUpper | F::Trim | F::Concat | F::Substring | F::Replace => Kind::Text,
             F::Length | F::IndexOf => Kind::Number,
             F::StartsWith | F::EndsWith | F::Contains => Kind::Bool,
+            // Distances, the time of now, and what is new: the reference knows.
+            _ => return None,
         };
         if let (
             F::StartsWith,

@@ -237,10 +237,10 @@ pub fn fitting(ty: &FieldType) -> BoxedStrategy<String> {
             };
             point().prop_map(text).boxed()
         }
-        FieldType::Json => json()
+        FieldType::Enum(words) => select(words.clone()).prop_map(|word| quoted(&word)).boxed(),
+        _ => json()
             .prop_filter("not null", |text| text != "null")
             .boxed(),
-        FieldType::Enum(words) => select(words.clone()).prop_map(|word| quoted(&word)).boxed(),
     }
 }
 
@@ -298,6 +298,6 @@ pub(crate) fn literal_for(ty: &FieldType) -> BoxedStrategy<Literal> {
             .boxed(),
         FieldType::Enum(words) => select(words.clone()).prop_map(Literal::String).boxed(),
         FieldType::String | FieldType::Bytes => words().prop_map(Literal::String).boxed(),
-        FieldType::Number | FieldType::Json => literal(),
+        _ => literal(),
     }
 }

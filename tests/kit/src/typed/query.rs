@@ -60,7 +60,7 @@ impl Model {
                 Literal::Date(_) => Some("Edm.Date"),
                 Literal::Time(_) => Some("Edm.TimeOfDay"),
                 Literal::Guid(_) => Some("Edm.Guid"),
-                Literal::Null | Literal::Point { .. } => None,
+                _ => None,
             },
             _ => None,
         })
