@@ -12,7 +12,7 @@ use synctable::sync::{
     ConflictDecision, ConflictDetails, ConflictHandler, ConflictPolicy, HandlerError, Resolution,
     SyncContext, SyncTable,
 };
-use synctable::{MemoryStore, TableName, TableSchema};
+use synctable::{Declaration, MemoryStore, TableName};
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Todo {
@@ -71,7 +71,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let server = TableServer::builder(Arc::new(MemoryStore::new()))
         .table(
             TableName::new("todoitem")?,
-            TableSchema::new().with_soft_delete(),
+            Declaration::new().with_soft_delete(),
         )
         .build()
         .await?;

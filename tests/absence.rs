@@ -17,7 +17,7 @@ use synctable::query::Query;
 use synctable::server::TableServer;
 use synctable::store::{LocalStore, LocalStoreExt};
 use synctable::sync::{ConflictPolicy, SyncContext, SyncTable};
-use synctable::{Clock, MemoryStore, TableName, TableSchema, Timestamp};
+use synctable::{Clock, Declaration, MemoryStore, TableName, Timestamp};
 use tokio::net::TcpListener;
 
 const DAY: i64 = 24 * 60 * 60 * 1000;
@@ -33,8 +33,7 @@ impl Clock for Days {
 
 /// A server that keeps deletions for a day.
 async fn serve(store: Arc<dyn LocalStore>, clock: &Arc<Days>) -> String {
-    let mut table = TableSchema::new().with_soft_delete();
-    table.page_size = Some(7);
+    let table = Declaration::new().with_soft_delete().with_page_size(7);
     let server = TableServer::builder(store)
         .table(TableName::new("todo").unwrap(), table)
         .clock(Arc::<Days>::clone(clock))

@@ -15,7 +15,7 @@ use synctable::query::odata::percent_encode;
 use synctable::server::TableServer;
 use synctable::store::LocalStore;
 use synctable::testkit::base::{ToolkitAnswer, toolkit_answers, toolkit_rows, toolkit_schema};
-use synctable::{MemoryStore, SqliteStore, TableName};
+use synctable::{Declaration, MemoryStore, SqliteStore, TableName};
 
 async fn send(server: &TableServer, request: Request<Bytes>) -> (StatusCode, Value) {
     let response = server.handle(request).await;
@@ -29,8 +29,7 @@ async fn the_server_answers_filters_as_the_toolkit_does() {
     let file = SqliteStore::open(folder.path().join("server.db")).unwrap();
     let stores: [Arc<dyn LocalStore>; 2] = [Arc::new(MemoryStore::new()), Arc::new(file)];
     for store in stores {
-        let mut schema = toolkit_schema();
-        schema.page_size = Some(200);
+        let schema = Declaration::from(toolkit_schema()).with_page_size(200);
         let name = TableName::new("answers").unwrap();
         let server = TableServer::builder(store).table(name, schema);
         let server = server.build().await.unwrap();

@@ -25,7 +25,7 @@ use synctable::server::TableServer;
 use synctable::store::{LocalStore, LocalStoreExt};
 use synctable::testkit::sim::{Answer, Dice, Errand, FarSide, Line, NoAnswer, Simulation};
 use synctable::transport::{Transport, TransportError};
-use synctable::{Clock, MemoryStore, Record, Schema, TableName, Timestamp};
+use synctable::{Clock, Declarations, MemoryStore, Record, TableName, Timestamp};
 
 /// A clock that goes on a little whenever it is read.
 #[derive(Debug, Default)]
@@ -58,15 +58,15 @@ struct Habits {
 }
 
 impl RealServer {
-    fn new(schema: &Schema, dice: &mut Dice) -> Self {
+    fn new(schema: &Declarations, dice: &mut Dice) -> Self {
         let store = Arc::new(MemoryStore::new());
         let clock = Arc::new(Ticking::default());
         let page = u32::try_from(1 + dice.below(4)).unwrap();
         let tables = schema
             .tables()
-            .fold(Schema::new(), |tables, (name, table)| {
+            .fold(Declarations::new(), |tables, (name, table)| {
                 let mut table = table.clone().with_soft_delete();
-                table.page_size = Some(page);
+                table.server.page_size = Some(page);
                 tables.with_table(name.clone(), table)
             });
         let server = TableServer::builder(Arc::clone(&store) as Arc<dyn LocalStore>)

@@ -14,7 +14,7 @@ use synctable::query::{Query, field};
 use synctable::server::TableServer;
 use synctable::store::LocalStore;
 use synctable::sync::{Purge, Resolution, SyncContext};
-use synctable::{Error, MemoryStore, Record, SqliteStore, TableName, TableSchema};
+use synctable::{Declaration, Error, MemoryStore, Record, SqliteStore, TableName};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -30,7 +30,7 @@ impl Server {
         let server = TableServer::builder(store)
             .table(
                 TableName::new("todoitem").unwrap(),
-                TableSchema::new().with_soft_delete(),
+                Declaration::new().with_soft_delete(),
             )
             .build()
             .await

@@ -15,7 +15,7 @@ use synctable::query::Query;
 use synctable::server::TableServer;
 use synctable::store::LocalStore;
 use synctable::sync::{Resolution, SyncContext};
-use synctable::{SqliteStore, TableName, TableSchema};
+use synctable::{Declaration, SqliteStore, TableName};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
@@ -33,7 +33,7 @@ async fn a_queue_of_0_1_is_sent() {
     let server_store = opened(folder.path(), "server.sqlite");
     let table = TableName::new("todoitem").unwrap();
     let server = TableServer::builder(Arc::clone(&server_store) as Arc<dyn LocalStore>)
-        .table(table.clone(), TableSchema::new().with_soft_delete())
+        .table(table.clone(), Declaration::new().with_soft_delete())
         .build()
         .await
         .unwrap();

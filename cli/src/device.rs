@@ -8,7 +8,7 @@ use synctable::http::{Dialect, HttpTransport, HttpTransportBuilder};
 use synctable::kv::KvBackend;
 use synctable::store::LocalStore;
 use synctable::sync::{StoreRole, SyncContext, store_role};
-use synctable::{Missing, OpenedStore, Schema, StoreUrl};
+use synctable::{Declarations, Missing, OpenedStore, StoreUrl};
 
 use crate::args::Globals;
 use crate::errors::{Failure, NO_REMOTE, say};
@@ -140,7 +140,7 @@ impl Globals {
     async fn device(
         &self,
         opened: OpenedStore,
-        schema: Schema,
+        schema: Declarations,
         given: Option<Remote>,
         access: Access,
     ) -> Result<Device, Failure> {
@@ -208,7 +208,7 @@ impl Globals {
     async fn open(
         &self,
         store: Arc<dyn LocalStore>,
-        schema: Schema,
+        schema: Declarations,
         given: Option<Remote>,
         access: Access,
     ) -> Result<Device, Failure> {
@@ -295,16 +295,17 @@ impl Globals {
     }
 
     /// The tables of `--schema`.
-    pub(crate) fn schema(&self) -> Result<Schema, Failure> {
+    pub(crate) fn schema(&self) -> Result<Declarations, Failure> {
         let Some(path) = &self.schema else {
-            return Ok(Schema::new());
+            return Ok(Declarations::new());
         };
         let shown = path.display();
         let bytes = given::read(path, WHOLE_FILE, "the schema ")?;
         let text = String::from_utf8(bytes)
             .map_err(|_| Failure::bad_input(format!("the schema {shown} is not UTF-8 text")))?;
         let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
-        Schema::from_json(text).map_err(|error| Failure::from(error).within(&shown.to_string()))
+        Declarations::from_json(text)
+            .map_err(|error| Failure::from(error).within(&shown.to_string()))
     }
 
     fn given_remote(&self) -> Result<Option<Remote>, Failure> {

@@ -50,8 +50,9 @@ pub(crate) async fn warn_of_unknown(
     table: &TableName,
     filter: Option<&Expr>,
 ) -> Result<(), Failure> {
-    let schema = device.sync.schema();
-    let schema = schema.table(table).cloned().unwrap_or_default();
+    let declared = device.sync.declarations();
+    let declared = declared.table(table).cloned().unwrap_or_default();
+    let schema = declared.schema;
     // A declared name may be in another case.
     let mut asked = Query::all();
     asked.filter = filter.cloned();

@@ -22,8 +22,8 @@ pub use error::{Error, ErrorKind};
 pub use name::{NameError, QueryId, RecordId, TableName, Version};
 pub use record::{Draft, Record, RecordError, SYSTEM_PROPERTIES, SystemProperties};
 pub use schema::{
-    FieldOptions, FieldType, Fields, IndexSpec, MergeRule, MergeRules, Schema, SchemaError,
-    TableSchema,
+    Declaration, Declarations, DeviceRules, FieldOptions, FieldType, Fields, IndexSpec, MergeRule,
+    MergeRules, Schema, SchemaError, ServerRules, TableSchema,
 };
 pub use timestamp::{Date, TimeError, TimeOfDay, Timestamp};
 pub use words::brief;

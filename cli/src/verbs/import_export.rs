@@ -53,8 +53,9 @@ async fn import_lines(
     progress: &Progress,
 ) -> Result<(), Failure> {
     let table: SyncTable<Record> = device.sync.table(table.as_str())?;
-    let schema = device.sync.schema();
-    let schema = schema.table(table.name()).cloned().unwrap_or_default();
+    let declared = device.sync.declarations();
+    let declared = declared.table(table.name()).cloned().unwrap_or_default();
+    let schema = declared.schema;
     loop {
         let mut batch = device.sync.transaction();
         let mut read = Ok(Read::Staged);

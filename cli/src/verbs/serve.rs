@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 use synctable::server::TableServer;
-use synctable::{Schema, TableSchema};
+use synctable::{Declaration, Declarations};
 use tokio::net::TcpListener;
 
 use crate::args::{Deletes, Globals, Serve};
@@ -66,13 +66,13 @@ fn cannot_listen(address: &str, error: &io::Error) -> Failure {
 }
 
 /// The tables of the schema and of the options; a table of both has the fields of the one and the deletes of the other.
-fn served(mut schema: Schema, args: &Serve) -> Schema {
+fn served(mut all: Declarations, args: &Serve) -> Declarations {
     for (name, deletes) in &args.table {
-        let mut table = schema.table(name).cloned().unwrap_or_else(TableSchema::new);
+        let mut table = all.table(name).cloned().unwrap_or_else(Declaration::new);
         if *deletes == Deletes::Kept {
             table = table.with_soft_delete();
         }
-        schema = schema.with_table(name.clone(), table);
+        all = all.with_table(name.clone(), table);
     }
-    schema
+    all
 }

@@ -104,8 +104,8 @@ pub(crate) async fn sync(globals: &Globals, output: &mut Output) -> Result<Done,
             pushed: true,
             ..PullArgs::default()
         };
-        for (table, schema) in device.sync.schema().tables() {
-            if schema.local_only {
+        for (table, declared) in device.sync.declarations().tables() {
+            if declared.device.local_only {
                 continue;
             }
             device.remote()?;

@@ -181,8 +181,8 @@ async fn compare(
 ) -> Result<Compared, Failure> {
     device.remote()?;
     let mut compared = Compared::default();
-    for (name, schema) in device.sync.schema().tables() {
-        if schema.local_only {
+    for (name, declared) in device.sync.declarations().tables() {
+        if declared.device.local_only {
             continue;
         }
         let table: SyncTable<Record> = device.sync.table(name.as_str())?;

@@ -1,7 +1,7 @@
 //! Which declarations can be used, and how a newer one is joined to those before.
 
 use super::fields::Field;
-use super::{FieldType, SchemaError, TableSchema, rules};
+use super::{FieldType, SchemaError, TableSchema};
 use crate::name::TableName;
 use crate::record::SYSTEM_PROPERTIES;
 
@@ -68,25 +68,11 @@ impl TableSchema {
                 });
             }
         }
-        for (path, rule) in self.merge.iter() {
-            if let Some(reason) = rules::misfit(path, rule, self) {
-                return Err(SchemaError::MergeRule {
-                    table: table.clone(),
-                    path: path.to_owned(),
-                    reason,
-                });
-            }
-        }
         Ok(())
     }
 
     pub(super) fn merged(&self, table: &TableName, newer: &Self) -> Result<Self, SchemaError> {
-        let mut merged = Self {
-            fields: self.fields.clone(),
-            indexes: self.indexes.clone(),
-            merge: self.merge.clone().merged(&newer.merge),
-            ..newer.clone()
-        };
+        let mut merged = self.clone();
         for new in &newer.fields.0 {
             let Some(old) = merged.fields.0.iter_mut().find(|old| old.name == new.name) else {
                 merged.fields.0.push(new.clone());

@@ -22,15 +22,15 @@ pub(super) struct Field {
 /// What is declared about a field beside its type. In a schema file it stands with the type:
 ///
 /// ```
-/// # use synctable_core::{FieldOptions, FieldType, Schema, TableName, TableSchema};
-/// let schema = Schema::from_json(r#"{"tables": {"todoitem": {"fields": {
+/// # use synctable_core::{Declarations, FieldOptions, TableName};
+/// let tables = Declarations::from_json(r#"{"tables": {"todoitem": {"fields": {
 ///     "title": {"type": "string", "required": true, "maxLength": 50},
 ///     "complete": {"type": "boolean", "default": false},
 ///     "code": {"type": "string", "unique": true},
 ///     "mood": {"enum": ["Calm", "Happy"], "default": "Calm"}}}}}"#).unwrap();
-/// let table = schema.table(&TableName::new("todoitem").unwrap()).unwrap();
+/// let table = tables.table(&TableName::new("todoitem").unwrap()).unwrap();
 /// let declared = FieldOptions::new().with_default(false);
-/// assert_eq!(table.fields.options("complete"), Some(&declared));
+/// assert_eq!(table.schema.fields.options("complete"), Some(&declared));
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde_json::Value;
 
 use super::fields::{Field, is_nothing};
-use super::{FieldType, SchemaError, TableSchema};
+use super::{Declaration, FieldType, SchemaError, TableSchema};
 use crate::name::TableName;
 use crate::record::{Member, Record, body_text, same_value};
 
@@ -73,24 +73,6 @@ impl TableSchema {
         Ok(Record::from_stored(id, system, body))
     }
 
-    /// The members of a change that a closed table does not declare and that are not in the `known` record as they are, or are taken
-    /// out of it.
-    pub fn undeclared(&self, record: &Record, known: Option<&Record>) -> Vec<String> {
-        if !self.closed {
-            return Vec::new();
-        }
-        let before = known.map(Record::members).unwrap_or_default();
-        let stands = |name: &str, text: &str| {
-            let before = text_of(&before, name);
-            before.is_some_and(|before| text == "null" || same_text_or_value(text, before))
-        };
-        let members = record.members().into_iter();
-        members
-            .filter(|(name, text)| self.field(name).is_none() && !stands(name, text))
-            .map(|(name, _)| name.into_owned())
-            .collect()
-    }
-
     /// The declared members of `record` whose value does not fit, each with its type.
     pub(crate) fn misfits<'a>(
         &'a self,
@@ -105,6 +87,26 @@ impl TableSchema {
             let ty = self.field(&name)?;
             (!ty.fits(text)).then(|| (name.into_owned(), ty))
         })
+    }
+}
+
+impl Declaration {
+    /// The members of a change that a closed table does not declare and that are not in the `known` record as they are, or are taken
+    /// out of it.
+    pub fn undeclared(&self, record: &Record, known: Option<&Record>) -> Vec<String> {
+        if !self.server.closed {
+            return Vec::new();
+        }
+        let before = known.map(Record::members).unwrap_or_default();
+        let stands = |name: &str, text: &str| {
+            let before = text_of(&before, name);
+            before.is_some_and(|before| text == "null" || same_text_or_value(text, before))
+        };
+        let members = record.members().into_iter();
+        members
+            .filter(|(name, text)| self.schema.field(name).is_none() && !stands(name, text))
+            .map(|(name, _)| name.into_owned())
+            .collect()
     }
 }
 
@@ -306,7 +308,7 @@ mod tests {
 
     #[test]
     fn closed_tables_name_what_is_not_declared() {
-        let schema = schema().with_closed();
+        let schema = Declaration::from(schema()).with_closed();
         let named = |before: Option<&str>, after: &str| {
             let before = before.map(record);
             schema.undeclared(&record(after), before.as_ref())

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::clock::{Clock, IdSource, Sleep, SystemClock, UuidV7};
 use crate::error::Error;
 use crate::name::RecordId;
-use crate::schema::Schema;
+use crate::schema::Declarations;
 use crate::store::{Durability, LocalStore, LocalStoreExt, StoreError, StoreErrorKind, WriteBatch};
 use crate::sync::admin::{backup, copy};
 use crate::sync::context::SyncContext;
@@ -31,7 +31,7 @@ pub struct ContextBuilder {
     transport: Option<Arc<dyn Transport>>,
     account: Option<String>,
     server_name: Option<String>,
-    schema: Schema,
+    declarations: Declarations,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn IdSource>,
     settings: Settings,
@@ -46,8 +46,8 @@ impl ContextBuilder {
 
     /// The declared tables. What earlier runs declared stays declared. [`SyncContext::moved_tables`] names those that become local only
     /// with it, or cease to be.
-    pub fn schema(mut self, schema: Schema) -> Self {
-        self.schema = schema;
+    pub fn schema(mut self, declarations: impl Into<Declarations>) -> Self {
+        self.declarations = declarations.into();
         self
     }
 
@@ -137,7 +137,7 @@ impl ContextBuilder {
     /// ([`StoreCapabilities::read_only`](crate::store::StoreCapabilities::read_only)) nothing is written: it has to be that of a device, declarations
     /// hold in memory, a table that is not there reads as an empty one, and every change fails with [`Unsupported`](StoreErrorKind::Unsupported).
     pub async fn open(self) -> Result<SyncContext, Error> {
-        self.schema.check()?;
+        self.declarations.check()?;
         if copy::is_unfinished(self.store.as_ref()).await? {
             return Err(copy::unfinished().into());
         }
@@ -151,7 +151,7 @@ impl ContextBuilder {
             backup::settle(self.store.as_ref(), self.ids.as_ref()).await?;
             ensure_store_id(self.store.as_ref(), self.ids.as_ref()).await?
         };
-        let tables = Tables::open(Arc::clone(&self.store), &self.schema).await?;
+        let tables = Tables::open(Arc::clone(&self.store), &self.declarations).await?;
         let (store, clock, ids) = (&self.store, &self.clock, &self.ids);
         let inner = Inner {
             store_id,
@@ -183,7 +183,7 @@ impl SyncContext {
             transport: None,
             account: None,
             server_name: None,
-            schema: Schema::new(),
+            declarations: Declarations::new(),
             clock: Arc::new(SystemClock),
             ids: Arc::new(UuidV7),
             settings: Settings::default(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::error::Error;
 use crate::name::RecordId;
-use crate::schema::Schema;
+use crate::schema::Declarations;
 use crate::store::{LocalStore, LocalStoreExt, WriteBatch};
 use crate::sync::event::Events;
 use crate::sync::inner::Inner;
@@ -39,9 +39,9 @@ impl SyncContext {
         self.inner.queue.len()
     }
 
-    /// The declared tables, and those that were made on first use.
-    pub fn schema(&self) -> Schema {
-        self.inner.tables.schema()
+    /// The declared tables, and those that were made on first use. What a server does with them is not kept with a device.
+    pub fn declarations(&self) -> Declarations {
+        self.inner.tables.declarations()
     }
 
     /// The store under this context.

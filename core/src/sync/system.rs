@@ -21,7 +21,7 @@ pub(crate) static OPERATIONS: LazyLock<TableName> =
 pub(crate) static FAILURES: LazyLock<TableName> = LazyLock::new(|| TableName::system("__failures"));
 /// How far named pulls got, one row a table and query name.
 pub(crate) static DELTA: LazyLock<TableName> = LazyLock::new(|| TableName::system("__delta"));
-/// Single values: the schema, the identity of the store, the end of the queue, settings.
+/// Single values: what the device does with its tables, the identity of the store, the end of the queue, settings.
 pub(crate) static META: LazyLock<TableName> = LazyLock::new(|| TableName::system("__meta"));
 
 /// The declaration of the engine's tables.

@@ -1,12 +1,16 @@
 //! The declared tables, in the store and in memory.
+//!
+//! The store keeps fields and indexes; the row `device` of `__meta` names the device's tables with what the device does with each. What a server does
+//! with them is not kept here.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::Error;
 use crate::name::{RecordId, TableName};
-use crate::schema::{Schema, TableSchema};
-use crate::store::{Durability, LocalStore, LocalStoreExt, StoreError, StoreErrorKind, WriteBatch};
+use crate::record::Record;
+use crate::schema::{Declaration, Declarations, DeviceRules};
+use crate::store::{Durability, Expect, LocalStore, StoreError, StoreErrorKind, WriteBatch};
 use crate::sync::system::{ATTEMPTS, META, meta_row, meta_value};
 
 /// The tables of a store, as a context knows them.
@@ -22,35 +26,39 @@ pub(crate) struct Tables {
 
 #[derive(Debug)]
 struct Known {
-    schema: Schema,
+    all: Declarations,
     /// Each shared, so that no change copies its declaration.
-    tables: HashMap<TableName, Arc<TableSchema>>,
+    tables: HashMap<TableName, Arc<Declaration>>,
 }
 
 impl Known {
-    fn of(schema: Schema) -> Self {
-        let tables = schema.tables();
+    fn of(all: Declarations) -> Self {
+        let tables = all.tables();
         let shared = tables.map(|(name, table)| (name.clone(), Arc::new(table.clone())));
         Self {
             tables: shared.collect(),
-            schema,
+            all,
         }
     }
 }
 
 impl Tables {
     /// Joins declarations to those that the store has, and defines all.
-    pub(crate) async fn open(store: Arc<dyn LocalStore>, addition: &Schema) -> Result<Self, Error> {
-        let (before, schema) = declare(store.as_ref(), addition).await?;
-        let moved = schema.tables().filter_map(|(name, now)| {
-            let was = before.table(name)?.local_only;
-            (was != now.local_only).then(|| (name.clone(), now.local_only))
+    pub(crate) async fn open(
+        store: Arc<dyn LocalStore>,
+        addition: &Declarations,
+    ) -> Result<Self, Error> {
+        let (before, all) = declare(store.as_ref(), addition).await?;
+        let moved = all.tables().filter_map(|(name, table)| {
+            let was = before.table(name)?.device.local_only;
+            let now = table.device.local_only;
+            (was != now).then(|| (name.clone(), now))
         });
         Ok(Self {
             store,
             new: tokio::sync::Mutex::default(),
             moved: moved.collect(),
-            known: Mutex::new(Known::of(schema)),
+            known: Mutex::new(Known::of(all)),
         })
     }
 
@@ -60,13 +68,13 @@ impl Tables {
     }
 
     /// All of them.
-    pub(crate) fn schema(&self) -> Schema {
+    pub(crate) fn declarations(&self) -> Declarations {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.schema.clone()
+        known.all.clone()
     }
 
     /// The declaration of one; without fields where there is none.
-    pub(crate) fn get(&self, table: &TableName) -> Arc<TableSchema> {
+    pub(crate) fn get(&self, table: &TableName) -> Arc<Declaration> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.tables.get(table).cloned().unwrap_or_default()
     }
@@ -77,10 +85,10 @@ impl Tables {
             return Ok(());
         }
         let _new = self.new.lock().await;
-        let addition = Schema::new().with_table(table.clone(), TableSchema::new());
-        let schema = self.schema().merged(&addition)?;
-        let (_, schema) = declare(self.store.as_ref(), &schema).await?;
-        let known = Known::of(schema);
+        let addition = Declarations::new().with_table(table.clone(), Declaration::new());
+        let all = self.declarations().merged(&addition)?;
+        let (_, all) = declare(self.store.as_ref(), &all).await?;
+        let known = Known::of(all);
         *self.known.lock().unwrap_or_else(PoisonError::into_inner) = known;
         Ok(())
     }
@@ -99,34 +107,115 @@ pub(crate) fn or_nothing<T: Default>(answer: Result<T, StoreError>) -> Result<T,
     }
 }
 
+/// The declarations that a store holds, with the rows that say what the device does with them.
+pub(crate) struct Stored {
+    /// All tables of the device.
+    pub(crate) declarations: Declarations,
+    /// The row `device`.
+    device: Option<Record>,
+    /// The row `schema`, in which earlier releases kept whole declarations.
+    older: Option<Record>,
+}
+
+impl Stored {
+    /// Reads them; a store that no device has opened holds none.
+    pub(crate) async fn read(store: &dyn LocalStore) -> Result<Self, Error> {
+        let ids = [device_id(), RecordId::system("schema")];
+        let mut rows = or_nothing(store.get(&META, &ids).await)?;
+        rows.resize(ids.len(), None);
+        let (older, device) = (rows.pop().flatten(), rows.pop().flatten());
+        let rules = device.as_ref().map(rules_of).transpose()?;
+        let schema = store.schema().await?;
+        let mut declarations = Declarations::new();
+        for (name, device) in rules.unwrap_or_default() {
+            let mut table = Declaration {
+                device,
+                ..Declaration::default()
+            };
+            // Defined before the row names it. A store that a reader cannot ask for it holds nothing of it.
+            table.schema = schema.table(&name).cloned().unwrap_or_default();
+            declarations = declarations.with_table(name, table);
+        }
+        if let Some(row) = &older {
+            let older = Declarations::from_json(&meta_value(row)?)?;
+            declarations = declarations.merged(&older)?;
+        }
+        Ok(Self {
+            declarations,
+            device,
+            older,
+        })
+    }
+
+    /// Demands that nobody changed which tables there are, nor what the device does with them.
+    pub(crate) fn expect_unchanged(&self, batch: &mut WriteBatch) {
+        for (id, row) in [
+            (device_id(), &self.device),
+            (RecordId::system("schema"), &self.older),
+        ] {
+            let expect = Expect::as_read(row.as_ref());
+            batch.check(&META, &id, expect);
+        }
+    }
+
+    /// True where a device has declared tables in the store.
+    pub(crate) fn is_declared(&self) -> bool {
+        self.device.is_some() || self.older.is_some()
+    }
+}
+
+fn device_id() -> RecordId {
+    RecordId::system("device")
+}
+
+fn rules_of(row: &Record) -> Result<BTreeMap<TableName, DeviceRules>, StoreError> {
+    serde_json::from_str(&meta_value(row)?).map_err(|error| {
+        let message = "the row device of __meta is damaged; restore a backup";
+        StoreError::corrupt(message).with_source(error)
+    })
+}
+
+fn rules_row(all: &Declarations) -> Result<Record, StoreError> {
+    let tables = all.tables();
+    let rules: BTreeMap<_, _> = tables.map(|(name, table)| (name, &table.device)).collect();
+    let text = serde_json::to_string(&rules).map_err(|error| {
+        StoreError::corrupt("the declarations cannot be written").with_source(error)
+    })?;
+    meta_row("device", &text)
+}
+
 /// Joins declarations to those that the store has, whoever made them, and defines all. Returns those from before and all.
-async fn declare(store: &dyn LocalStore, addition: &Schema) -> Result<(Schema, Schema), Error> {
-    let id = RecordId::system("schema");
+async fn declare(
+    store: &dyn LocalStore,
+    addition: &Declarations,
+) -> Result<(Declarations, Declarations), Error> {
     for _ in 0..ATTEMPTS {
-        let row = store.get_one(&META, &id).await?;
-        let stored = match &row {
-            Some(row) => Schema::from_json(&meta_value(row)?)?,
-            None => Schema::new(),
-        };
-        let schema = stored.merged(addition)?;
+        let stored = Stored::read(store).await?;
+        let all = stored.declarations.merged(addition)?;
         if store.capabilities().read_only {
             // What is not there reads as empty.
-            return Ok((stored, schema));
+            return Ok((stored.declarations, all));
         }
-        // A crash before the commit leaves tables that the list does not name; their next use adds them.
-        store.define(&schema).await?;
-        if schema == stored {
-            return Ok((stored, schema));
+        // A crash before the commit leaves tables that the row does not name; their next use adds them.
+        store.define(&all.schema()).await?;
+        let row = rules_row(&all)?;
+        let same = match &stored.device {
+            Some(before) => before.body() == row.body(),
+            None => all.tables().next().is_none(),
+        };
+        if same && stored.older.is_none() {
+            return Ok((stored.declarations, all));
         }
         // A power cut that takes it back is the same.
-        let batch = WriteBatch::new().durability(Durability::Eventual);
-        let batch = match row {
-            Some(row) => batch.expect_same(&META, row),
-            None => batch.expect_absent(&META, &id),
-        };
-        let batch = batch.put(&META, meta_row("schema", &schema.to_json())?);
+        let mut batch = WriteBatch::new().durability(Durability::Eventual);
+        stored.expect_unchanged(&mut batch);
+        batch = batch.put(&META, row);
+        if let Some(older) = &stored.older {
+            // Its fields are the store's, its rules in the other row: a store of before is brought forward.
+            batch = batch.delete(&META, older.id());
+        }
         match store.commit(batch).await {
-            Ok(_) => return Ok((stored, schema)),
+            Ok(_) => return Ok((stored.declarations, all)),
             Err(error) if error.kind() == StoreErrorKind::CheckFailed => {}
             Err(error) => return Err(error.into()),
         }

@@ -10,7 +10,7 @@
 use synctable_core::query::Query;
 use synctable_core::query::odata::parse_filter;
 use synctable_core::store::{LocalStore, WriteBatch};
-use synctable_core::{Record, Schema};
+use synctable_core::{Declarations, Record, Schema};
 use synctable_sqlite::SqliteStore;
 use synctable_testkit::compare_query;
 
@@ -20,7 +20,7 @@ fn schema() -> Schema {
     let schema = format!(
         r#"{{"tables":{{"t":{{"fields":{fields},"indexes":[["i"],["n"],["t"],["b"]]}}}}}}"#
     );
-    Schema::from_json(&schema).unwrap()
+    Declarations::from_json(&schema).unwrap().schema()
 }
 
 fn records() -> Vec<Record> {

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use synctable_core::sync::{
     ConflictDecision, ConflictDetails, ConflictHandler, ConflictPolicy, HandlerError, SyncContext,
 };
-use synctable_core::{Error, FieldType, Record, Schema, TableName, TableSchema};
+use synctable_core::{Declaration, Declarations, Error, FieldType, Record, TableName};
 use synctable_memory::MemoryStore;
 use synctable_testkit::async_trait;
 use synctable_testkit::sim::{Application, Dice, Simulation};
@@ -42,11 +42,11 @@ impl ConflictHandler for TickedWins {
 
 #[async_trait]
 impl Application for Todo {
-    fn schema(&self) -> Schema {
-        let table = TableSchema::new()
+    fn schema(&self) -> Declarations {
+        let table = Declaration::new()
             .with_field("title", FieldType::String)
             .with_field("done", FieldType::Boolean);
-        Schema::new().with_table(self.table.clone(), table)
+        Declarations::new().with_table(self.table.clone(), table)
     }
 
     fn conflicts(&self) -> ConflictPolicy {

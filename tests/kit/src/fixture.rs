@@ -6,7 +6,7 @@ use synctable_core::query::Query;
 use synctable_core::store::{
     LocalStore, LocalStoreExt, StoreCapabilities, StoreErrorKind, WriteBatch,
 };
-use synctable_core::{Record, RecordId, Schema, TableName, TableSchema};
+use synctable_core::{Declaration, Declarations, Record, RecordId, Schema, TableName, TableSchema};
 
 use crate::Place;
 
@@ -27,6 +27,11 @@ pub(crate) fn record(json: &str) -> Record {
 /// A schema with `table` declared as `declared`.
 pub(crate) fn declare(table: &TableName, declared: TableSchema) -> Schema {
     Schema::new().with_table(table.clone(), declared)
+}
+
+/// Declarations with `table` declared as `declared`.
+pub(crate) fn declare_all(table: &TableName, declared: Declaration) -> Declarations {
+    Declarations::new().with_table(table.clone(), declared)
 }
 
 /// The store of a harness with tables that declare no fields.

@@ -25,7 +25,7 @@ use synctable_core::transport::{
     TransportError, TransportErrorKind,
 };
 use synctable_core::{
-    Draft, Error, MergeRule, Record, RecordId, Schema, Sleep, TableName, TableSchema,
+    Declaration, Declarations, Draft, Error, MergeRule, Record, RecordId, Sleep, TableName,
 };
 use synctable_memory::MemoryStore;
 use synctable_testkit::engine::TestServer;
@@ -189,7 +189,7 @@ impl Client {
             gate: Arc::clone(&gate),
             calm: Arc::clone(&calm),
         };
-        let counted = TableSchema::new()
+        let counted = Declaration::new()
             .with_merge("n", MergeRule::Counter)
             .with_merge("log", MergeRule::Set);
         let policy = if variant.parks {
@@ -200,7 +200,7 @@ impl Client {
         let store = Arc::new(MemoryStore::new());
         let sync = SyncContext::builder(Arc::<MemoryStore>::clone(&store))
             .transport(gated)
-            .schema(Schema::new().with_table(table(), counted))
+            .schema(Declarations::new().with_table(table(), counted))
             .conflicts(policy);
         let sync = finish(sync.open()).unwrap();
         let rows = sync.table::<Value>("t").unwrap();

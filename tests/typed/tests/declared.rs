@@ -17,7 +17,7 @@ use serde_json::{Map, Value, json};
 use synctable_core::query::odata::percent_encode;
 use synctable_core::sync::SyncContext;
 use synctable_core::transport::TransportError;
-use synctable_core::{FieldOptions, FieldType, Schema, TableName, TableSchema};
+use synctable_core::{Declaration, Declarations, FieldOptions, FieldType, TableName};
 use synctable_http::{Dialect, Exchange, HttpTransport};
 use synctable_memory::MemoryStore;
 use synctable_server::TableServer;
@@ -107,10 +107,10 @@ fn model(kinds: &[Kind]) -> Model {
 }
 
 /// The same as our server is told it.
-fn schema(kinds: &[Kind]) -> TableSchema {
+fn schema(kinds: &[Kind]) -> Declaration {
     let members = kinds.iter().enumerate();
     members.fold(
-        TableSchema::new().with_soft_delete(),
+        Declaration::new().with_soft_delete(),
         |schema, (number, kind)| {
             let options = FieldOptions::new();
             let (ty, options) = match kind {
@@ -304,7 +304,7 @@ fn the_recorded_client_is_answered_with_the_same_members() {
         ("code", FieldType::String, FieldOptions::new().with_unique()),
     ];
     let table = kinds.into_iter().fold(
-        TableSchema::new().with_soft_delete().with_closed(),
+        Declaration::new().with_soft_delete().with_closed(),
         |table, (name, ty, options)| table.with_field_options(name, ty, options),
     );
     run(async {
@@ -376,7 +376,7 @@ impl Exchange for Ours {
 #[test]
 fn refused_members_are_told_on_the_device() {
     let field = |name: &str, options| {
-        TableSchema::new().with_field_options(name, FieldType::String, options)
+        Declaration::new().with_field_options(name, FieldType::String, options)
     };
     let code = || field("code", FieldOptions::new().with_unique());
     let title = || field("title", FieldOptions::new().with_required());
@@ -403,7 +403,7 @@ fn refused_members_are_told_on_the_device() {
                 let server = TableServer::builder(Arc::new(MemoryStore::new()))
                     .host("typed.test".parse().unwrap())
                     .host("ours.test".parse().unwrap())
-                    .schema(Schema::new().with_table(name, table))
+                    .schema(Declarations::new().with_table(name, table))
                     .build()
                     .await
                     .unwrap();

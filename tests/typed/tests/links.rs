@@ -9,7 +9,7 @@ use http::{Request, Response};
 use synctable_core::query::{Query, field};
 use synctable_core::sync::SyncContext;
 use synctable_core::transport::{Change, ChangeKind, Outcome, Transport, TransportError};
-use synctable_core::{Record, Schema, TableName, TableSchema};
+use synctable_core::{Declaration, Record, Schema, TableName, TableSchema};
 use synctable_http::{Dialect, Exchange, HttpTransport};
 use synctable_memory::MemoryStore;
 use synctable_server::TableServer;
@@ -175,8 +175,7 @@ impl Exchange for Reference {
 fn pulls_end_over_the_links_of_the_reference_server() {
     run(async {
         for dialect in [Dialect::Toolkit, Dialect::Zumo2, Dialect::Zumo3] {
-            let mut small = TableSchema::new();
-            small.page_size = Some(2);
+            let small = Declaration::new().with_page_size(2);
             let server = TableServer::builder(Arc::new(MemoryStore::new()))
                 .table(todo(), small)
                 .host("reference.test".parse().unwrap())

@@ -150,7 +150,7 @@ fn the_simulator_runs_over_it() {
     let simulation = Simulation::new(|| Arc::new(MemoryStore::new()))
         .steps(100)
         .server(|schema, dice| {
-            let server = TypedServer::of_schema(Flavour::ALL[dice.below(2)], schema);
+            let server = TypedServer::of_schema(Flavour::ALL[dice.below(2)], &schema.schema());
             server.set_page(u32::try_from(1 + dice.below(4)).unwrap());
             Arc::new(server)
         });

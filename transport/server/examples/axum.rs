@@ -12,7 +12,7 @@ use axum::Router;
 use axum::extract::Request;
 use axum::routing::{any, get};
 use hyper::service::Service;
-use synctable_core::{FieldType, TableName, TableSchema};
+use synctable_core::{Declaration, FieldType, TableName};
 use synctable_memory::MemoryStore;
 use synctable_server::TableServer;
 use tokio::net::TcpListener;
@@ -23,7 +23,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
     let address = listener.local_addr()?;
 
-    let todos = TableSchema::new()
+    let todos = Declaration::new()
         .with_soft_delete()
         .with_field("text", FieldType::String)
         .with_field("complete", FieldType::Boolean);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::Uri;
 use synctable_core::store::{LocalStore, StoreError};
-use synctable_core::{Clock, IdSource, Schema, SystemClock, TableName, TableSchema, UuidV7};
+use synctable_core::{Clock, Declaration, Declarations, IdSource, SystemClock, TableName, UuidV7};
 
 use crate::access::Access;
 use crate::answers::Answers;
@@ -26,7 +26,7 @@ use crate::turns::Turns;
 #[derive(Debug)]
 pub struct TableServerBuilder {
     store: Arc<dyn LocalStore>,
-    schema: Schema,
+    declarations: Declarations,
     any_table: bool,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn IdSource>,
@@ -44,7 +44,7 @@ impl TableServerBuilder {
     pub(crate) fn new(store: Arc<dyn LocalStore>) -> Self {
         Self {
             store,
-            schema: Schema::new(),
+            declarations: Declarations::new(),
             any_table: false,
             clock: Arc::new(SystemClock),
             ids: Arc::new(UuidV7),
@@ -59,20 +59,21 @@ impl TableServerBuilder {
         }
     }
 
-    /// Serves the tables of `schema`, with their fields, soft delete, page size and largest `$top`; tables that are
+    /// Serves these tables, with their fields, soft delete, page size and largest `$top`; tables that are
     /// local to a device are left out. A table that was given before stays as it was given.
     #[must_use]
-    pub fn schema(mut self, schema: Schema) -> Self {
-        self.schema = self.schema.tables().fold(schema, |schema, (name, table)| {
-            schema.with_table(name.clone(), table.clone())
+    pub fn schema(mut self, declarations: impl Into<Declarations>) -> Self {
+        let before = self.declarations.tables();
+        self.declarations = before.fold(declarations.into(), |all, (name, table)| {
+            all.with_table(name.clone(), table.clone())
         });
         self
     }
 
     /// Serves one table.
     #[must_use]
-    pub fn table(mut self, name: TableName, options: TableSchema) -> Self {
-        self.schema = self.schema.with_table(name, options);
+    pub fn table(mut self, name: TableName, declaration: impl Into<Declaration>) -> Self {
+        self.declarations = self.declarations.with_table(name, declaration);
         self
     }
 
@@ -204,7 +205,8 @@ impl TableServerBuilder {
     pub async fn build(self) -> Result<TableServer, StoreError> {
         let spare = self.any_table.then_some(self.limits.tables);
         let now = self.clock.now();
-        let tables = Tables::open(&*self.store, &self.schema, spare, self.ids_of, now).await?;
+        let tables =
+            Tables::open(&*self.store, &self.declarations, spare, self.ids_of, now).await?;
         retention::begin(&*self.store, self.clock.now()).await?;
         let id = identity::begin(&*self.store).await?;
         let answers = Answers::new(self.limits.answers);

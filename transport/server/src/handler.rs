@@ -270,12 +270,12 @@ impl Verb {
 impl Call<'_> {
     /// Whether the client may know of a stored record.
     pub(crate) fn may_see(&self, record: &Record) -> bool {
-        self.grant.covers(&self.table.schema, record)
+        self.grant.covers(self.table.schema(), record)
     }
 
     /// A record as JSON, or only the members selected.
     pub(crate) fn print(&self, record: &Record, select: Option<&[String]>) -> String {
-        self.dialect.item(record, &self.table.schema, select)
+        self.dialect.item(record, self.table.schema(), select)
     }
 
     /// The body as JSON text, if the headers say that it is.

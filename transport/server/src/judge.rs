@@ -16,7 +16,7 @@ pub(crate) fn stamped(call: &Call<'_>, record: Record) -> Result<Record, Failure
 
 /// The same for a whole record: what it leaves out has its default.
 pub(crate) fn whole(call: &Call<'_>, record: Record) -> Result<Record, Failure> {
-    Ok(call.table.schema.filled(stamped(call, record)?))
+    Ok(call.table.schema().filled(stamped(call, record)?))
 }
 
 /// The record as this client may store it in the place of `stored`. Only what differs from that is judged by the schema: what was there
@@ -28,13 +28,13 @@ pub(crate) fn judged(
 ) -> Result<Record, Failure> {
     let table = &call.table;
     let known: Vec<&Record> = stored.into_iter().collect();
-    let undeclared = table.schema.undeclared(&record, stored);
+    let undeclared = table.declared.undeclared(&record, stored);
     // What the access rule puts into a record is not the client's.
     let undeclared = undeclared.iter().filter(|name| !call.grant.sets(name));
     let undeclared: Vec<Fault> = undeclared
         .map(|name| fault(name, format_args!("The {name} field is not declared.")))
         .collect();
-    let record = match table.schema.judge_change(&table.name, record, &known) {
+    let record = match table.schema().judge_change(&table.name, record, &known) {
         Ok(record) if undeclared.is_empty() => record,
         Ok(_) => return Err(Failure::invalid(undeclared)),
         Err(errors) => {

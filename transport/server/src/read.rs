@@ -45,7 +45,7 @@ pub(crate) async fn list(call: &Call<'_>) -> Result<Response, Failure> {
         respond::mark_next(&mut response, &url);
     }
     respond::mark_ordered(&mut response);
-    if call.include_deleted && table.schema.soft_delete {
+    if call.include_deleted && table.rules().soft_delete {
         // After the records were read: what is removed from now on is not missed here.
         let forgotten = tombstones::forgotten(&*call.core.store, &table.name).await?;
         respond::mark_forgotten(&mut response, forgotten);
@@ -80,14 +80,14 @@ pub(crate) fn seen(call: &Call<'_>, stored: Option<Record>) -> Result<Record, Fa
 /// True for a tombstone that was not asked for.
 pub(crate) fn is_hidden(call: &Call<'_>, record: &Record) -> bool {
     let asked_for = call.include_deleted && call.dialect.opens_tombstones();
-    call.table.schema.soft_delete && record.is_deleted() && !asked_for
+    call.table.rules().soft_delete && record.is_deleted() && !asked_for
 }
 
 /// The query of the parameters, within the table's bounds.
 fn read_query(call: &Call<'_>) -> Result<Query, Failure> {
     let table = &call.table;
     let query = call.parameters.query(&call.core.limits.query)?;
-    let mut query = names::resolve(query, &table.schema)
+    let mut query = names::resolve(query, table.schema())
         .map_err(|error| call.parameters.unknown_name(&error))?
         .at(call.core.clock.now());
     let most = table.max_top(call.dialect);
@@ -97,7 +97,7 @@ fn read_query(call: &Call<'_>) -> Result<Query, Failure> {
         )));
     }
     let live =
-        (table.schema.soft_delete && !call.include_deleted).then(|| field("deleted").eq(false));
+        (table.rules().soft_delete && !call.include_deleted).then(|| field("deleted").eq(false));
     query = match (call.grant.rows(), live) {
         // Of records that the client may not know of nothing is looked at, and what is deleted is then one of them.
         (Some(rows), Some(live)) => query.within(rows.clone()).within(live),

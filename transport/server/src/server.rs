@@ -43,13 +43,13 @@ use crate::tls::Secured;
 /// ```
 /// use std::sync::Arc;
 /// use bytes::Bytes;
-/// use synctable_core::{TableName, TableSchema};
+/// use synctable_core::{TableName, Declaration};
 /// use synctable_memory::MemoryStore;
 /// use synctable_server::TableServer;
 ///
 /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
 /// let server = TableServer::builder(Arc::new(MemoryStore::new()))
-///     .table(TableName::new("todoitem").unwrap(), TableSchema::new().with_soft_delete())
+///     .table(TableName::new("todoitem").unwrap(), Declaration::new().with_soft_delete())
 ///     .build()
 ///     .await
 ///     .unwrap();

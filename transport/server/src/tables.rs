@@ -4,7 +4,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use synctable_core::store::{LocalStore, StoreError};
-use synctable_core::{FieldType, IdSource, Schema, TableName, TableSchema, Timestamp};
+use synctable_core::{
+    Declaration, Declarations, FieldType, IdSource, Schema, ServerRules, TableName, TableSchema,
+    Timestamp,
+};
 
 use crate::dialect::Dialect;
 use crate::error::Failure;
@@ -27,7 +30,7 @@ pub(crate) const UNIQUE: &str = "__server_unique";
 #[derive(Debug)]
 pub(crate) struct Table {
     pub(crate) name: TableName,
-    pub(crate) schema: TableSchema,
+    pub(crate) declared: Declaration,
     /// Where ids come from, if not from where all tables have them.
     pub(crate) ids: Option<Arc<dyn IdSource>>,
     pub(crate) sequence: Sequence,
@@ -36,11 +39,11 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    fn new(name: TableName, schema: TableSchema, ids: Option<Arc<dyn IdSource>>) -> Self {
+    fn new(name: TableName, declared: Declaration, ids: Option<Arc<dyn IdSource>>) -> Self {
         let sequence = Sequence::new(name.clone());
         Self {
             name,
-            schema,
+            declared,
             ids,
             sequence,
             is_made: true,
@@ -51,19 +54,29 @@ impl Table {
     fn not_made(name: TableName) -> Self {
         Self {
             is_made: false,
-            ..Self::new(name, TableSchema::new(), None)
+            ..Self::new(name, Declaration::new(), None)
         }
+    }
+
+    /// Its fields and indexes.
+    pub(crate) fn schema(&self) -> &TableSchema {
+        &self.declared.schema
+    }
+
+    /// What the server does with it.
+    pub(crate) fn rules(&self) -> &ServerRules {
+        &self.declared.server
     }
 
     /// Records in a page, at least one.
     pub(crate) fn page_size(&self, dialect: Dialect) -> u32 {
-        let size = self.schema.page_size;
+        let size = self.rules().page_size;
         size.unwrap_or_else(|| dialect.default_page()).max(1)
     }
 
     /// The largest `$top`.
     pub(crate) fn max_top(&self, dialect: Dialect) -> u32 {
-        let top = self.schema.max_top;
+        let top = self.rules().max_top;
         top.unwrap_or_else(|| dialect.default_max_top())
     }
 }
@@ -78,11 +91,11 @@ pub(crate) struct Tables {
 }
 
 impl Tables {
-    /// Declares `schema` and the server's own tables in the store, makes the stored rows follow it, and serves them, except tables that stay on
+    /// Declares the tables and the server's own ones in the store, makes the stored rows follow it, and serves them, except tables that stay on
     /// their device. `spare` is how many others may be made on first use, `ids` where some have their ids from.
     pub(crate) async fn open(
         store: &dyn LocalStore,
-        schema: &Schema,
+        declarations: &Declarations,
         spare: Option<usize>,
         mut ids: HashMap<TableName, Arc<dyn IdSource>>,
         now: Timestamp,
@@ -97,11 +110,11 @@ impl Tables {
             .with_table(TableName::system(MARKS), TableSchema::new())
             .with_table(TableName::system(UNIQUE), TableSchema::new());
         let mut served = HashMap::new();
-        for (name, table) in schema.tables() {
-            if table.local_only {
-                all = all.with_table(name.clone(), table.clone());
+        for (name, table) in declarations.tables() {
+            if table.device.local_only {
+                all = all.with_table(name.clone(), table.schema.clone());
             } else {
-                all = all.with_table(name.clone(), in_order(table.clone()));
+                all = all.with_table(name.clone(), in_order(table.schema.clone()));
                 let table = Table::new(name.clone(), table.clone(), ids.remove(name));
                 served.insert(name.clone(), Arc::new(table));
             }
@@ -109,15 +122,17 @@ impl Tables {
         let declared = served.len();
         if spare.is_some() {
             for (name, _) in store.schema().await?.tables() {
-                if !name.is_system() && schema.table(name).is_none() {
+                if !name.is_system() && declarations.table(name).is_none() {
                     all = all.with_table(name.clone(), in_order(TableSchema::new()));
-                    let table = Table::new(name.clone(), TableSchema::new(), None);
+                    let table = Table::new(name.clone(), Declaration::new(), None);
                     served.insert(name.clone(), Arc::new(table));
                 }
             }
         }
         store.define(&all).await?;
-        let synced = schema.tables().filter(|(_, table)| !table.local_only);
+        let synced = declarations.tables();
+        let synced = synced.filter(|(_, table)| !table.device.local_only);
+        let synced = synced.map(|(name, table)| (name, &table.schema));
         fill::follow_all(store, synced, now).await?;
         Ok(Self {
             declared,
@@ -165,7 +180,7 @@ impl Tables {
         let mut served = self.served.write().unwrap_or_else(PoisonError::into_inner);
         let table = served
             .entry(name.clone())
-            .or_insert_with(|| Arc::new(Table::new(name.clone(), TableSchema::new(), None)));
+            .or_insert_with(|| Arc::new(Table::new(name.clone(), Declaration::new(), None)));
         Ok(Arc::clone(table))
     }
 

@@ -40,7 +40,7 @@ impl Tombstones {
 
     /// Removes some old tombstones of the table, if it is time to look for them. A failure is logged: the next write tries again.
     pub(crate) async fn prune(&self, store: &dyn LocalStore, table: &Table, now: Timestamp) {
-        let Some(keep) = self.keep_millis.filter(|_| table.schema.soft_delete) else {
+        let Some(keep) = self.keep_millis.filter(|_| table.rules().soft_delete) else {
             return;
         };
         let name = &table.name;

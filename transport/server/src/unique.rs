@@ -80,11 +80,11 @@ impl Claims {
         before: Option<&Record>,
         after: Option<&Record>,
     ) -> Result<Result<Self, Taken>, StoreError> {
-        if table.schema.fields.unique().next().is_none() {
+        if table.schema().fields.unique().next().is_none() {
             return Ok(Ok(Self::default()));
         }
         let of = |record: Option<&Record>| {
-            let held = record.map(|record| held(&table.name, &table.schema, record));
+            let held = record.map(|record| held(&table.name, table.schema(), record));
             held.unwrap_or_default()
         };
         let (before_values, after_values) = (of(before), of(after));
@@ -92,7 +92,7 @@ impl Claims {
         let gone = difference(&before_values, &after_values);
         let mut claims = Self::default();
         if let Some(after) = after.filter(|_| !new.is_empty()) {
-            let taken = claims.take(store, &table.name, &table.schema, after.id(), &new);
+            let taken = claims.take(store, &table.name, table.schema(), after.id(), &new);
             if let Err(taken) = taken.await? {
                 return Ok(Err(taken));
             }

@@ -87,7 +87,7 @@ pub(crate) async fn replace(call: &Call<'_>, id: RecordId) -> Result<Response, F
     let done = change.run(|stored| {
         let stored = changeable(call, stored)?;
         check_conditions(&conditions, &stored)?;
-        let deleted = call.table.schema.soft_delete && record.is_deleted();
+        let deleted = call.table.rules().soft_delete && record.is_deleted();
         Ok(Step::Put {
             record: judged(call, record.clone(), Some(&stored))?,
             deleted,
@@ -127,7 +127,7 @@ pub(crate) async fn merge(call: &Call<'_>, id: Option<RecordId>) -> Result<Respo
         let deleted = changes.draft.system.deleted || stored.is_deleted() && !undeletes;
         Ok(Step::Put {
             record,
-            deleted: call.table.schema.soft_delete && deleted,
+            deleted: call.table.rules().soft_delete && deleted,
         })
     });
     answer(call, done.await, |record| {
@@ -160,7 +160,7 @@ pub(crate) async fn undelete(call: &Call<'_>, id: RecordId) -> Result<Response, 
 /// `DELETE` of a record: it becomes a tombstone where the table keeps them.
 pub(crate) async fn delete(call: &Call<'_>, id: RecordId) -> Result<Response, Failure> {
     let conditions = Conditions::read(call.headers, call.dialect, Intent::Write)?;
-    let soft = call.table.schema.soft_delete;
+    let soft = call.table.rules().soft_delete;
     let change = Change {
         call,
         operation: Operation::read(call, "DELETE", Some(&id))?,

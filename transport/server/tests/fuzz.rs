@@ -22,7 +22,7 @@ use mutate::{Raw, mutated, mutated_text, try_many};
 use proptest::prelude::*;
 use serde_json::Value;
 use synctable_core::store::LocalStore as _;
-use synctable_core::{FieldType, TableName, TableSchema};
+use synctable_core::{Declaration, FieldType, TableName};
 use synctable_memory::MemoryStore;
 use synctable_server::{Limits, TableServer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
@@ -36,7 +36,7 @@ fn runtime() -> Runtime {
 
 async fn server() -> (TableServer, Arc<MemoryStore>) {
     let store = Arc::new(MemoryStore::new());
-    let schema = TableSchema::new()
+    let schema = Declaration::new()
         .with_soft_delete()
         .with_field("title", FieldType::String)
         .with_field("n", FieldType::Number);

@@ -9,7 +9,7 @@ use synctable::query::{Query, field};
 use synctable::server::TableServer;
 use synctable::store::LocalStore;
 use synctable::sync::{SyncContext, SyncTable};
-use synctable::{NameError, SqliteStore, TableName, TableSchema};
+use synctable::{Declaration, NameError, SqliteStore, TableName};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -59,8 +59,7 @@ impl World {
         }
         let [server_store, ada, ben] = STORES.map(|name| SqliteStore::open(folder.join(name)));
         let server_store: Arc<dyn LocalStore> = Arc::new(server_store?);
-        let mut schema = TableSchema::new().with_soft_delete();
-        schema.page_size = Some(PAGE);
+        let schema = Declaration::new().with_soft_delete().with_page_size(PAGE);
         let server = TableServer::builder(Arc::clone(&server_store))
             .table(table()?, schema)
             .build()

@@ -4,7 +4,7 @@ use synctable::http::{Dialect, HttpTransport};
 use synctable::query::Query;
 use synctable::sync::Examination;
 use synctable::transport::{Transport as _, TransportError, TransportErrorKind};
-use synctable::{Clock as _, Schema, SystemClock, TableName, Timestamp};
+use synctable::{Clock as _, Declarations, SystemClock, TableName, Timestamp};
 
 use super::checkup::Checkup;
 use crate::args::Globals;
@@ -21,7 +21,7 @@ const UNSET_MILLIS: i64 = 1_735_689_600_000;
 
 pub(crate) async fn check(
     globals: &Globals,
-    schema: &Schema,
+    schema: &Declarations,
     found: Option<&Examination>,
     checkup: &mut Checkup<'_>,
 ) -> Result<(), Failure> {
@@ -55,7 +55,9 @@ pub(crate) async fn check(
     };
     let here = found.map_or(&[][..], |found| &found.tables).iter();
     let here = here.filter(|table| !table.local_only).map(|it| &it.name);
-    let declared = schema.tables().filter(|(_, table)| !table.local_only);
+    let declared = schema
+        .tables()
+        .filter(|(_, table)| !table.device.local_only);
     let mut tables: Vec<&TableName> = here.chain(declared.map(|(name, _)| name)).collect();
     tables.sort_unstable();
     tables.dedup();

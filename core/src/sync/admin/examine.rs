@@ -6,12 +6,12 @@ use crate::error::Error;
 use crate::name::{RecordId, TableName};
 use crate::query::Query;
 use crate::record::Record;
-use crate::schema::Schema;
 use crate::store::{LocalStore, LocalStoreExt, StoreError, StoreErrorKind};
 use crate::sync::admin::copy;
 use crate::sync::identity::session::Home;
 use crate::sync::queue::operation::{Operation, OperationState};
 use crate::sync::system::{DELTA, DeltaToken, LeaseRow, META, OPERATIONS, meta_value, read};
+use crate::sync::tables::Stored;
 use crate::timestamp::Timestamp;
 
 /// Records that are read at once.
@@ -92,10 +92,7 @@ pub async fn examine(store: &dyn LocalStore) -> Result<Examination, Error> {
         return Ok(found);
     }
     let meta = rows(store, &META).await?;
-    let schema = match meta_text(&meta, "schema")? {
-        Some(schema) => Schema::from_json(&schema)?,
-        None => Schema::new(),
-    };
+    let stored = Stored::read(store).await?;
     let operations = rows(store, &OPERATIONS).await?;
     let operations: Vec<Operation> = operations
         .iter()
@@ -106,7 +103,7 @@ pub async fn examine(store: &dyn LocalStore) -> Result<Examination, Error> {
     for row in rows(store, &DELTA).await? {
         found.unfinished_filters += u64::from(DeltaToken::from_row(&row)?.leaving);
     }
-    for (name, table) in schema.tables() {
+    for (name, table) in stored.declarations.tables() {
         let queued: HashSet<&RecordId> = operations
             .iter()
             .filter(|operation| operation.table == *name)
@@ -116,9 +113,9 @@ pub async fn examine(store: &dyn LocalStore) -> Result<Examination, Error> {
         let pending = operations.iter().filter(|one| one.table == *name).count();
         found.tables.push(ExaminedTable {
             name: name.clone(),
-            local_only: table.local_only,
+            local_only: table.device.local_only,
             records,
-            unsent: if table.local_only { 0 } else { unsent },
+            unsent: if table.device.local_only { 0 } else { unsent },
             pending: pending as u64,
         });
     }
@@ -141,10 +138,7 @@ pub async fn store_role(store: &dyn LocalStore) -> Result<StoreRole, Error> {
     // Whoever looks into a server's store as a device does leaves an identity in it and nothing else; and earlier releases let a server
     // begin in a device's store.
     let used = opened
-        && (store
-            .get_one(&META, &RecordId::system("schema"))
-            .await?
-            .is_some()
+        && (Stored::read(store).await?.is_declared()
             || has_rows(store, &OPERATIONS).await?
             || has_rows(store, &DELTA).await?);
     Ok(match (served, opened) {
@@ -220,12 +214,4 @@ async fn rows(store: &dyn LocalStore, table: &TableName) -> Result<Vec<Record>, 
         Err(error) if error.kind() == StoreErrorKind::UnknownTable => Ok(Vec::new()),
         rows => rows,
     }
-}
-
-fn meta_text(meta: &[Record], name: &str) -> Result<Option<String>, StoreError> {
-    let id = RecordId::system(name);
-    meta.iter()
-        .find(|row| *row.id() == id)
-        .map(meta_value)
-        .transpose()
 }

@@ -109,7 +109,7 @@ impl SyncContext {
             *conflicts += u64::from(operation.state == OperationState::Conflict);
         }
         let mut inspection = Inspection::default();
-        for (name, _) in self.schema().tables() {
+        for (name, _) in self.declarations().tables() {
             let records = self.inner.store.count(name, &Query::all()).await?;
             let (pending, conflicts) = counts.remove(name).unwrap_or_default();
             inspection.tables.push(TableStatus {
@@ -141,15 +141,15 @@ impl SyncContext {
     /// wrote them, or were here before the type was declared. They are kept as they are and do no harm.
     pub async fn unknown_values(&self) -> Result<UnknownValues, Error> {
         let mut found = UnknownValues::default();
-        for (name, table) in self.schema().tables() {
-            if table.fields.is_empty() {
+        for (name, table) in self.declarations().tables() {
+            if table.schema.fields.is_empty() {
                 continue;
             }
             let mut query = Query::all().page(1000);
             loop {
                 let page = self.inner.store.query(name, &query).await?;
                 for record in &page.records {
-                    for (member, ty) in table.misfits(record) {
+                    for (member, ty) in table.schema.misfits(record) {
                         found.add(|| UnknownValue {
                             table: name.clone(),
                             id: record.id().clone(),
@@ -172,8 +172,8 @@ impl SyncContext {
     pub async fn verify(&self) -> Result<Vec<Finding>, Error> {
         let mut findings = Vec::new();
         let store = &self.inner.store;
-        let schema = self.schema();
-        for (name, _) in schema.tables() {
+        let declared = self.declarations();
+        for (name, _) in declared.tables() {
             let mut query = Query::all().page(1000);
             loop {
                 let page = match store.query(name, &query).await {
@@ -211,7 +211,7 @@ impl SyncContext {
 
     async fn verify_queue(&self, findings: &mut Vec<Finding>) -> Result<(), Error> {
         let store = &self.inner.store;
-        let schema = self.schema();
+        let declared = self.declarations();
         let mut last_of: HashMap<(TableName, RecordId), Operation> = HashMap::new();
         for row in store
             .query_all(&OPERATIONS, &Query::all().page(1000))
@@ -224,7 +224,7 @@ impl SyncContext {
                     continue;
                 }
             };
-            if schema.table(&operation.table).is_none() {
+            if declared.table(&operation.table).is_none() {
                 findings.push(finding(
                     &OPERATIONS,
                     Some(row.id()),

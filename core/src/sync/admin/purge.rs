@@ -131,8 +131,8 @@ impl SyncContext {
                     });
                 }
                 // A pending delete has no record any more; what it deletes is judged instead.
-                let schema = inner.tables.get(table);
-                let evaluator = Evaluator::new(&schema);
+                let declared = inner.tables.get(table);
+                let evaluator = Evaluator::new(&declared.schema);
                 let base_matches = |operation: &Operation| {
                     operation
                         .base

@@ -1,7 +1,7 @@
 //! What the policy of the context decides about a conflict by itself.
 
 use crate::record::Record;
-use crate::schema::TableSchema;
+use crate::schema::Declaration;
 use crate::sync::decide::conflict::{ConflictDecision, ConflictDetails, ConflictPolicy};
 use crate::sync::decide::merge::join;
 use crate::sync::inner::Inner;
@@ -22,8 +22,8 @@ impl Inner {
             ConflictPolicy::ServerWins => (ConflictDecision::Server, String::new()),
             ConflictPolicy::ClientWins => (ConflictDecision::Client, String::new()),
             ConflictPolicy::Merge => {
-                let schema = self.tables.get(&details.operation.table);
-                merge_decision(&schema, details)
+                let declared = self.tables.get(&details.operation.table);
+                merge_decision(&declared, details)
                     .map_or_else(parked, |decision| (decision, String::new()))
             }
             // The application decides later, or is asked once the push holds nothing any more.
@@ -42,7 +42,7 @@ pub(crate) fn sides(conflict: &ConflictDetails) -> Vec<&Record> {
 
 /// The merged record as a decision, or why there is none.
 pub(crate) fn merge_decision(
-    table: &TableSchema,
+    table: &Declaration,
     conflict: &ConflictDetails,
 ) -> Result<ConflictDecision, String> {
     let (Some(local), Some(server)) = (
@@ -56,9 +56,9 @@ pub(crate) fn merge_decision(
     };
     let unsure = conflict.operation.unsure;
     let base = conflict.base.as_ref();
-    let defaults = table.defaults();
+    let defaults = table.schema.defaults();
     let local = base.map_or_else(|| local.clone(), |base| with_zeros(base, local, &defaults));
-    let merged = join(&table.merge, &defaults, unsure, base, &local, server);
+    let merged = join(&table.device.merge, &defaults, unsure, base, &local, server);
     if !merged.clashes.is_empty() {
         let names = merged.clashes.join(", ");
         Err(if unsure {

@@ -8,7 +8,7 @@ use serde_json::{Number, Value};
 
 use crate::query::SortValue;
 use crate::record::{Member, Places, Record, body_text, members_of, push_json_str, same_value};
-use crate::schema::{Defaults, MergeRule, MergeRules, TableSchema};
+use crate::schema::{Declaration, Defaults, MergeRule, MergeRules};
 use crate::timestamp::Timestamp;
 
 /// The result of a merge.
@@ -55,10 +55,10 @@ pub fn merge(rules: &MergeRules, base: Option<&Record>, local: &Record, server: 
 /// As [`merge`] by the rules of a table, where a declared member that is missing stands for its default.
 ///
 /// ```
-/// use synctable_core::{FieldOptions, FieldType, Record, TableSchema, sync::merge_declared};
+/// use synctable_core::{Declaration, FieldOptions, FieldType, Record, sync::merge_declared};
 /// let record = |json| Record::from_json(json).unwrap();
 /// let declared = FieldOptions::new().with_default(false);
-/// let table = TableSchema::new().with_field_options("done", FieldType::Boolean, declared);
+/// let table = Declaration::new().with_field_options("done", FieldType::Boolean, declared);
 /// let (base, local) = (record(r#"{"id":"a","text":"x"}"#), record(r#"{"id":"a","text":"y"}"#));
 /// let server = record(r#"{"id":"a","text":"x","done":false}"#);
 /// let merged = merge_declared(&table, Some(&base), &local, &server);
@@ -66,12 +66,19 @@ pub fn merge(rules: &MergeRules, base: Option<&Record>, local: &Record, server: 
 /// assert_eq!(merged.local, ["text"]);
 /// ```
 pub fn merge_declared(
-    table: &TableSchema,
+    table: &Declaration,
     base: Option<&Record>,
     local: &Record,
     server: &Record,
 ) -> Merged {
-    join(&table.merge, &table.defaults(), false, base, local, server)
+    join(
+        &table.device.merge,
+        &table.schema.defaults(),
+        false,
+        base,
+        local,
+        server,
+    )
 }
 
 /// As [`merge_declared`]; `unsure` says that the local change may be among the server's already, so that a counter which both sides

@@ -211,8 +211,8 @@ impl SyncContext {
                 Resolution::Server => ConflictDecision::Server,
                 Resolution::Client => ConflictDecision::Client,
                 Resolution::Merge => {
-                    let schema = inner.tables.get(&operation.table);
-                    merge_decision(&schema, details)
+                    let declared = inner.tables.get(&operation.table);
+                    merge_decision(&declared, details)
                         .map_err(|reason| Error::CannotMerge { seq, reason })?
                 }
                 Resolution::With(_) => match &with {

@@ -5,17 +5,17 @@ use std::sync::Arc;
 use tokio::sync::Mutex;
 
 use crate::error::Error;
-use crate::name::{RecordId, TableName};
+use crate::name::TableName;
 use crate::query::Query;
-use crate::schema::Schema;
-use crate::store::{LocalStoreExt, StoreErrorKind, Write};
+use crate::store::{StoreErrorKind, Write};
 use crate::sync::context::SyncContext;
 use crate::sync::event::Event;
 use crate::sync::identity::rule::ServerIdentity;
 use crate::sync::identity::session::{Home, replacing};
 use crate::sync::inner::Inner;
 use crate::sync::server::Link;
-use crate::sync::system::{ATTEMPTS, DELTA, FAILURES, META, OPERATIONS, meta_row, meta_value};
+use crate::sync::system::{ATTEMPTS, DELTA, FAILURES, META, OPERATIONS, meta_row};
+use crate::sync::tables::Stored;
 use crate::threads::MaybeSend;
 
 /// What to make of a server that is not the one that the store belongs to; see [`SyncContext::accept_server`].
@@ -114,7 +114,7 @@ impl SyncContext {
         // No pull may store what belongs to the one before, and no push may be between sending an operation and settling it.
         let pulls: Vec<Arc<Mutex<()>>> = inner
             .tables
-            .schema()
+            .declarations()
             .tables()
             .map(|(table, _)| inner.guards.pull(table))
             .collect();
@@ -158,19 +158,16 @@ impl Inner {
                     return Err(Error::NotPushed { count });
                 }
                 // Another context may have tables that this one has not heard of.
-                let id = RecordId::system("schema");
-                let listed = self.store.get_one(&META, &id).await?;
-                if let Some(row) = listed {
-                    for (table, schema) in Schema::from_json(&meta_value(&row)?)?.tables() {
-                        if !schema.local_only {
-                            let count = self.store.count(table, &Query::all()).await?;
-                            purged.push((table.clone(), count));
-                            let table = table.clone();
-                            batch.push(Write::Clear { table });
-                        }
+                let stored = Stored::read(self.store.as_ref()).await?;
+                for (table, declared) in stored.declarations.tables() {
+                    if !declared.device.local_only {
+                        let count = self.store.count(table, &Query::all()).await?;
+                        purged.push((table.clone(), count));
+                        let table = table.clone();
+                        batch.push(Write::Clear { table });
                     }
-                    batch = batch.expect_same(&META, row);
                 }
+                stored.expect_unchanged(&mut batch);
                 for table in [&OPERATIONS, &FAILURES, &DELTA] {
                     batch.push(Write::Clear {
                         table: (*table).clone(),

@@ -126,8 +126,10 @@ impl Inner {
         let session = &remote.session;
         if session.must_ask() {
             let mut failure = None;
-            let schema = self.tables.schema();
-            let known = schema.tables().filter(|(_, table)| !table.local_only);
+            let declared = self.tables.declarations();
+            let known = declared
+                .tables()
+                .filter(|(_, table)| !table.device.local_only);
             let others = known
                 .map(|(name, _)| name)
                 .filter(|name| !tables.contains(name));

@@ -115,7 +115,9 @@ impl<T> TableQuery<T> {
 impl Inner {
     /// A query as it is meant here: with names as they are declared, at this time.
     pub(crate) fn asked(&self, table: &TableName, query: Query) -> Query {
-        query.named(&self.tables.get(table)).at(self.clock.now())
+        query
+            .named(&self.tables.get(table).schema)
+            .at(self.clock.now())
     }
 }
 

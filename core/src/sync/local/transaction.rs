@@ -153,7 +153,12 @@ impl Transaction {
 
     /// A whole record with the defaults of what it leaves out, as a server with declared members would store it.
     fn filled<T>(&self, table: &SyncTable<T>, record: Record) -> Record {
-        self.context.inner.tables.get(table.name()).filled(record)
+        self.context
+            .inner
+            .tables
+            .get(table.name())
+            .schema
+            .filled(record)
     }
 
     fn stage<T>(&mut self, table: &SyncTable<T>, id: RecordId, intent: Intent) -> RecordId {

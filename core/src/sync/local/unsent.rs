@@ -58,7 +58,7 @@ impl<T> SyncTable<T> {
     pub async fn enqueue_unsent(&self) -> Result<u64, Error> {
         let inner = &self.context.inner;
         inner.tables.ensure(&self.name).await?;
-        if inner.tables.get(&self.name).local_only {
+        if inner.tables.get(&self.name).device.local_only {
             return Err(Error::LocalOnly {
                 table: self.name.clone(),
             });

@@ -44,7 +44,7 @@ impl Inner {
     /// Checks a new record: size, declared types.
     pub(crate) fn check_record(&self, table: &TableName, record: &Record) -> Result<(), Error> {
         self.check_size(table, record)?;
-        Ok(self.tables.get(table).check_record(table, record)?)
+        Ok(self.tables.get(table).schema.check_record(table, record)?)
     }
 
     /// Checks what a change makes of a record that `known` are the earlier states, or the other sides, of: only what it changes is
@@ -55,7 +55,11 @@ impl Inner {
         record: Record,
         known: &[&Record],
     ) -> Result<Record, Error> {
-        let record = self.tables.get(table).check_change(table, record, known)?;
+        let record = self
+            .tables
+            .get(table)
+            .schema
+            .check_change(table, record, known)?;
         self.check_size(table, &record)?;
         Ok(record)
     }
@@ -181,7 +185,7 @@ impl Inner {
         let unknown =
             |key: &&(TableName, RecordId)| self.queue.of_record(&key.0, &key.1).is_empty();
         let slot = |(table, id): &(TableName, RecordId)| {
-            let local_only = self.tables.get(table).local_only;
+            let local_only = self.tables.get(table).device.local_only;
             Slot::new(table.clone(), id.clone(), None, Vec::new())
                 .local_only(local_only)
                 .at(now)
@@ -201,7 +205,7 @@ impl Inner {
                 continue;
             };
             let ids: Vec<RecordId> = group.iter().map(|(_, id)| id.clone()).collect();
-            let local_only = self.tables.get(table).local_only;
+            let local_only = self.tables.get(table).device.local_only;
             let records = self.store.get(table, &ids).await?;
             for (id, record) in ids.into_iter().zip(records) {
                 let operations = self

@@ -150,7 +150,7 @@ impl Audit {
             ));
         }
         inner.tables.ensure(&self.table).await?;
-        if inner.tables.get(&self.table).local_only {
+        if inner.tables.get(&self.table).device.local_only {
             return Err(Error::LocalOnly {
                 table: self.table.clone(),
             });

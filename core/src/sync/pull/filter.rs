@@ -187,8 +187,8 @@ impl Named<'_> {
             .filter_map(|(_, token)| read(&token.filter))
             .map(|query| inner.asked(self.table, query))
             .collect();
-        let schema = inner.tables.get(self.table);
-        let evaluator = Evaluator::new(&schema);
+        let declared = inner.tables.get(self.table);
+        let evaluator = Evaluator::new(&declared.schema);
         let stays = |record: &Record| {
             let was_at_server = record.version().is_some() || record.updated_at().is_some();
             !was_at_server

@@ -118,8 +118,8 @@ impl Asking<'_> {
     }
 
     fn wants(&self, queries: &[Query], row: &Record) -> bool {
-        let schema = self.inner.tables.get(self.table);
-        let evaluator = Evaluator::new(&schema);
+        let declared = self.inner.tables.get(self.table);
+        let evaluator = Evaluator::new(&declared.schema);
         let matches = |query: &Query| {
             let filter = query.filter.as_ref();
             filter.is_none_or(|filter| evaluator.matches(filter, row))

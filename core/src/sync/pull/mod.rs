@@ -124,7 +124,7 @@ impl Pull {
         let name = self.name.clone().transpose()?;
         check_query(&self.query, name.is_some())?;
         inner.tables.ensure(&self.table).await?;
-        if inner.tables.get(&self.table).local_only {
+        if inner.tables.get(&self.table).device.local_only {
             return Err(Error::LocalOnly {
                 table: self.table.clone(),
             });

@@ -284,8 +284,8 @@ impl Delivery<'_> {
             operation: &with_unsure(sending),
             content: sending.record.as_ref(),
             row,
-            rules: &table.merge,
-            defaults: &table.defaults(),
+            rules: &table.device.merge,
+            defaults: &table.schema.defaults(),
             drops: &drops,
             ask_before_undelete: self.inner.settings.ask_before_undelete,
         }

@@ -3,7 +3,7 @@
 use crate::error::Error;
 use crate::name::Version;
 use crate::record::Record;
-use crate::schema::TableSchema;
+use crate::schema::Declaration;
 use crate::store::{Durability, Write, WriteBatch};
 use crate::sync::decide::conflict::{ConflictDecision, ConflictPolicy};
 use crate::sync::decide::decision::{decide, is_newer, send_again};
@@ -88,7 +88,7 @@ fn settle_one(
     slot: &mut Slot,
     batch: &mut WriteBatch,
     answered: &Answered,
-    table: &TableSchema,
+    table: &Declaration,
     asks: bool,
 ) -> Result<Settled, Error> {
     let (seq, time) = (answered.seq, slot.now);
@@ -200,7 +200,7 @@ fn settle_one(
 fn applied_earlier(
     slot: &mut Slot,
     seq: u64,
-    table: &TableSchema,
+    table: &Declaration,
     content: Option<&Record>,
     now: Option<&Record>,
 ) -> Settled {
@@ -224,7 +224,7 @@ fn applied_earlier(
         }
         return Settled::Done;
     }
-    let defaults = table.defaults();
+    let defaults = table.schema.defaults();
     let meaning = Meaning(&defaults);
     let row = Record::live(now);
     let follows = slot.operations.len() > place + 1;
@@ -287,7 +287,14 @@ fn applied_earlier(
         return Settled::Done;
     };
     let (base, local) = meaning.aligned(content, local, row);
-    let merged = join(&table.merge, &defaults, false, Some(&base), &local, row);
+    let merged = join(
+        &table.device.merge,
+        &defaults,
+        false,
+        Some(&base),
+        &local,
+        row,
+    );
     if !merged.clashes.is_empty() {
         next.base = moved(base);
         slot.record = Some(local.with_system(row.system().clone()));
@@ -366,8 +373,8 @@ fn reject(
 }
 
 /// The operation took effect: it leaves the queue, and the server's answer becomes the record unless it was edited meanwhile.
-fn applied(slot: &mut Slot, seq: u64, table: &TableSchema, record: Option<&Record>) {
-    let defaults = table.defaults();
+fn applied(slot: &mut Slot, seq: u64, table: &Declaration, record: Option<&Record>) {
+    let defaults = table.schema.defaults();
     let Some(place) = slot
         .operations
         .iter()

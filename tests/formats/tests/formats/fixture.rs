@@ -8,7 +8,7 @@ use std::sync::Arc;
 use flate2::read::GzDecoder;
 use synctable::encrypted::{Passphrase, RawKey};
 use synctable::store::{LocalStore, StoreError};
-use synctable::{Missing, Schema, StoreKey, StoreUrl};
+use synctable::{Declarations, Missing, StoreKey, StoreUrl};
 use tempfile::TempDir;
 
 /// The releases that have fixtures, a folder each; a release that writes another format adds its own.
@@ -176,17 +176,17 @@ impl Fixture {
         text(&path).lines().map(str::to_owned).collect()
     }
 
-    fn declared(&self, file: &str) -> Schema {
-        Schema::from_json(&text(&self.packed.with_file_name(file))).unwrap()
+    fn declared(&self, file: &str) -> Declarations {
+        Declarations::from_json(&text(&self.packed.with_file_name(file))).unwrap()
     }
 
     /// What the device declared.
-    pub(crate) fn schema(&self) -> Schema {
+    pub(crate) fn schema(&self) -> Declarations {
         self.declared("schema.json")
     }
 
     /// What the server declared.
-    pub(crate) fn served(&self) -> Schema {
+    pub(crate) fn served(&self) -> Declarations {
         self.declared("served.json")
     }
 }

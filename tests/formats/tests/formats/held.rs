@@ -169,14 +169,16 @@ async fn declarations_are_those_that_were_given() {
     for fixture in Fixture::all() {
         let sync = context(&fixture).await;
         let what = &fixture.name;
-        let (known, given) = (sync.schema(), fixture.schema());
+        let (known, given) = (sync.declarations(), fixture.schema());
         assert_eq!(given.tables().count(), 3);
         for (name, table) in given.tables() {
-            assert_eq!(known.table(name), Some(table), "{what}: {name}");
+            let known = known.table(name).unwrap();
+            assert_eq!(known.schema, table.schema, "{what}: {name}");
+            assert_eq!(known.device, table.device, "{what}: {name}");
         }
         // Nobody declared it, so it has a name and no more.
         let notes = known.table(&TableName::new("notes").unwrap());
-        assert!(notes.unwrap().fields.is_empty(), "{what}");
+        assert!(notes.unwrap().schema.fields.is_empty(), "{what}");
         sync.close().await.unwrap();
     }
 }

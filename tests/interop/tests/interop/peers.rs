@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::Request;
 use serde_json::{Value, json};
-use synctable_core::{FieldType, TableName, TableSchema};
+use synctable_core::{Declaration, FieldType, TableName};
 use synctable_memory::MemoryStore;
 use synctable_server::TableServer;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
@@ -82,7 +82,7 @@ pub(crate) struct OurServer {
 
 impl OurServer {
     pub(crate) async fn start() -> Self {
-        let rows = TableSchema::new()
+        let rows = Declaration::new()
             .with_soft_delete()
             .with_field("text", FieldType::String)
             .with_field("complete", FieldType::Boolean);

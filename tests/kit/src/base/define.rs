@@ -242,8 +242,7 @@ pub async fn schema_is_what_was_declared(harness: &dyn Place) {
     let first = TableSchema::new()
         .with_field("rating", words(&["G"]))
         .with_field_options("code", FieldType::String, FieldOptions::new().with_unique())
-        .with_index(["rating"])
-        .with_soft_delete();
+        .with_index(["rating"]);
     let later = TableSchema::new()
         .with_field_options(
             "rating",
@@ -251,8 +250,7 @@ pub async fn schema_is_what_was_declared(harness: &dyn Place) {
             FieldOptions::new().with_default("G"),
         )
         .with_field("year", FieldType::Integer)
-        .with_index(["year", "rating"])
-        .with_closed();
+        .with_index(["year", "rating"]);
     let store = store_of(harness, &declare(&movies, first.clone())).await;
     let declared = declare(&movies, first);
     assert_eq!(store.schema().await.expect("schema answers"), declared);

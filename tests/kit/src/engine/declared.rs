@@ -2,17 +2,20 @@
 
 use serde_json::{Value, json};
 use synctable_core::query::{Query, field};
+use synctable_core::store::{LocalStoreExt, WriteBatch};
 use synctable_core::sync::{ConflictPolicy, Resolution};
-use synctable_core::{Error, FieldOptions, FieldType, MergeRule, SchemaError, TableSchema};
+use synctable_core::{
+    Declaration, Error, FieldOptions, FieldType, MergeRule, RecordId, SchemaError, TableName,
+};
 
 use super::device::{Device, todo};
 use super::{Fault, TestServer};
 use crate::Place;
-use crate::fixture::{declare, record};
+use crate::fixture::{declare_all, record};
 
-fn declared() -> TableSchema {
+fn declared() -> Declaration {
     let options = FieldOptions::new;
-    TableSchema::new()
+    Declaration::new()
         .with_field_options("rank", FieldType::Integer, options().with_default(5))
         .with_field_options("open", FieldType::Boolean, options().with_default(true))
         .with_field_options(
@@ -22,8 +25,8 @@ fn declared() -> TableSchema {
         )
 }
 
-async fn device(harness: &dyn Place, server: &TestServer, table: TableSchema) -> Device {
-    let schema = declare(&todo(), table);
+async fn device(harness: &dyn Place, server: &TestServer, table: Declaration) -> Device {
+    let schema = declare_all(&todo(), table);
     Device::built(harness, server, |builder| {
         builder.schema(schema).conflicts(ConflictPolicy::Merge)
     })
@@ -186,4 +189,45 @@ pub async fn merges_take_a_missing_member_for_its_default(harness: &dyn Place) {
     let seq = device.push_to_conflict().await;
     let resolved = device.sync.resolve(seq, Resolution::Merge).await;
     assert!(resolved.is_err(), "{resolved:?}");
+}
+
+/// A store in which an earlier release kept whole declarations in a row of `__meta`: opened, also by whoever declares nothing, it has the same tables
+/// and rules, and the row is gone in the same commit that keeps the rules elsewhere.
+pub async fn declarations_of_earlier_stores_are_brought_forward(harness: &dyn Place) {
+    let server = TestServer::new();
+    let table = Declaration::new()
+        .with_field("rank", FieldType::Integer)
+        .with_merge("rank", MergeRule::Counter);
+    let kept = device(harness, &server, table.clone()).await;
+    kept.insert("a", 1).await;
+    let meta = TableName::system("__meta");
+    let (old, new) = (RecordId::system("schema"), RecordId::system("device"));
+    let row = kept.store.get_one(&meta, &new).await.expect("it answers");
+    assert!(row.is_some(), "the device's part is kept");
+    let older = declare_all(&todo(), table.with_local_only().with_soft_delete()).to_json();
+    let older = json!({"id": "schema", "value": older}).to_string();
+    let batch = WriteBatch::new().delete(&meta, &new);
+    let batch = batch.put(&meta, record(&older));
+    kept.store.commit(batch).await.expect("it is written");
+
+    let before = kept.store.position().await.expect("it answers");
+    let next = kept.again().await;
+    let declared = next.sync.declarations();
+    let found = declared.table(&todo()).expect("it is known");
+    assert!(found.device.local_only);
+    assert_eq!(found.device.merge.find("rank"), Some(MergeRule::Counter));
+    assert_eq!(found.schema.fields.len(), 1);
+    let ids = [old, new.clone()];
+    let rows = kept.store.get(&meta, &ids).await.expect("it answers");
+    assert!(rows[0].is_none() && rows[1].is_some(), "{rows:?}");
+    let changes = kept.store.changes_since(before, 100).await;
+    let changes = format!("{:?}", changes.expect("it answers"));
+    assert_eq!(changes.matches("\"schema\"").count(), 1, "{changes}");
+    let again = kept.again().await.sync.declarations();
+    let again = again.table(&todo()).expect("it is known");
+    assert_eq!(
+        (&again.schema, &again.device),
+        (&found.schema, &found.device)
+    );
+    assert_eq!(next.n("a").await, Some(1));
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use synctable_core::query::Query;
 use synctable_core::sync::AcceptServer;
-use synctable_core::{Error, ErrorKind, Schema, TableSchema};
+use synctable_core::{Declaration, Declarations, Error, ErrorKind};
 
 use super::device::{Device, todo};
 use super::slow::{Dropped, Slow};
@@ -220,8 +220,8 @@ pub async fn a_server_is_known_before_the_first_write(harness: &dyn Place) {
 /// Tables that stay on the device, settings and numbers of the queue outlive a change of server.
 pub async fn what_is_local_outlives_a_change(harness: &dyn Place) {
     let store = harness.open().await.expect("the store opens");
-    let notes = TableSchema::new().with_local_only();
-    let schema = Schema::new().with_table(table("notes"), notes);
+    let notes = Declaration::new().with_local_only();
+    let schema = Declarations::new().with_table(table("notes"), notes);
     let here = server(HERE, Some("x"));
     let device = Device::over(store, &here, |builder| builder.schema(schema)).await;
     let notes = device.sync.table::<Value>("notes").expect("a table name");

@@ -6,13 +6,13 @@ use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use synctable_core::query::Query;
-use synctable_core::{Error, FieldType, Schema, TableSchema};
+use synctable_core::{Declaration, Error, FieldType, Schema, TableSchema};
 
 use super::TestServer;
 use super::device::{Device, todo};
 use super::typed::assert_holds;
 use crate::Place;
-use crate::fixture::{declare, table};
+use crate::fixture::{declare, declare_all, table};
 
 /// Each change is in the store together with its operation: whoever opens the store next finds both.
 pub async fn change_and_operation_are_stored_together(harness: &dyn Place) {
@@ -148,7 +148,7 @@ pub async fn system_properties_are_the_servers(harness: &dyn Place) {
 
 /// Records of a table that is local only are stored and queried, but never queued, pushed or pulled.
 pub async fn local_only_tables_stay_here(harness: &dyn Place) {
-    let schema = declare(&todo(), TableSchema::new().with_local_only());
+    let schema = declare_all(&todo(), Declaration::new().with_local_only());
     let server = TestServer::new();
     let device = Device::built(harness, &server, |builder| builder.schema(schema)).await;
     device.insert("a", 1).await;
@@ -477,7 +477,7 @@ pub async fn declarations_are_kept(harness: &dyn Place) {
     free.insert(&json!({"id": "a", "n": "one"}))
         .await
         .expect("new");
-    assert_eq!(device.again().await.sync.schema().tables().count(), 2);
+    assert_eq!(device.again().await.sync.declarations().tables().count(), 2);
 }
 
 /// Tables that two contexts over one store made on first use are both known afterwards.
@@ -489,6 +489,6 @@ pub async fn tables_of_two_contexts_are_known(harness: &dyn Place) {
         table.insert(&json!({"id": "a"})).await.expect("new");
     }
     let next = one.again().await;
-    assert_eq!(next.sync.schema().tables().count(), 3);
+    assert_eq!(next.sync.declarations().tables().count(), 3);
     next.is_sound().await;
 }

@@ -2,22 +2,22 @@
 
 use serde_json::json;
 use synctable_core::sync::{ConflictPolicy, Resolution};
-use synctable_core::{Error, MergeRule, Record, TableSchema};
+use synctable_core::{Declaration, Error, MergeRule, Record};
 
 use super::device::{Device, todo};
 use super::typed::assert_holds;
 use super::{Fault, TestServer};
 use crate::Place;
-use crate::fixture::{declare, record};
+use crate::fixture::{declare_all, record};
 use crate::typed::Flavour;
 
 /// A device whose table merges `n` as a counter, `tags` as a set and `best` as the greatest.
 async fn device(harness: &dyn Place, server: &TestServer, policy: ConflictPolicy) -> Device {
-    let rules = TableSchema::new()
+    let rules = Declaration::new()
         .with_merge("n", MergeRule::Counter)
         .with_merge("tags", MergeRule::Set)
         .with_merge("best", MergeRule::Max);
-    let schema = declare(&todo(), rules);
+    let schema = declare_all(&todo(), rules);
     Device::built(harness, server, |builder| {
         builder.schema(schema).conflicts(policy)
     })

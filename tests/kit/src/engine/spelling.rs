@@ -7,12 +7,12 @@ use serde_json::value::RawValue;
 use synctable_core::query::Query;
 use synctable_core::store::{LocalStore, LocalStoreExt, WriteBatch};
 use synctable_core::sync::{OperationKind, Resolution, SyncTable};
-use synctable_core::{Draft, Error, Record, RecordError, TableSchema};
+use synctable_core::{Declaration, Draft, Error, Record, RecordError};
 
 use super::TestServer;
 use super::device::{Device, todo};
 use crate::Place;
-use crate::fixture::{declare, id, record};
+use crate::fixture::{declare_all, id, record};
 
 /// A text as some programs write it, and as people do.
 const ESCAPED: &str = r#"{"n":1,"t\u0069tle":"t\u00FFp \uD83D\uDE00\/","list":["\u0041",1.50]}"#;
@@ -142,8 +142,8 @@ pub async fn ids_of_other_records_are_refused(harness: &dyn Place) {
 /// is told.
 pub async fn records_that_nothing_sends_are_queued_when_asked(harness: &dyn Place) {
     let server = TestServer::new();
-    let local = declare(&todo(), TableSchema::new().with_local_only());
-    let synced = declare(&todo(), TableSchema::new());
+    let local = declare_all(&todo(), Declaration::new().with_local_only());
+    let synced = declare_all(&todo(), Declaration::new());
     let device = Device::built(harness, &server, |builder| builder.schema(local.clone())).await;
     let moved = device.sync.moved_tables().await.expect("they are counted");
     assert!(moved.is_empty(), "{moved:?}");
@@ -195,7 +195,7 @@ pub async fn records_that_nothing_sends_are_queued_when_asked(harness: &dyn Plac
 /// comes of that changes nothing here.
 pub async fn edits_of_a_table_that_became_local_only_stay_here(harness: &dyn Place) {
     let server = exact();
-    let synced = declare(&todo(), TableSchema::new());
+    let synced = declare_all(&todo(), Declaration::new());
     let device = Device::built(harness, &server, |builder| builder.schema(synced)).await;
     for name in ["a", "b", "c", "d", "e"] {
         device.insert(name, 1).await;
@@ -209,7 +209,7 @@ pub async fn edits_of_a_table_that_became_local_only_stay_here(harness: &dyn Pla
     // Somebody else was faster with one of them.
     server.set("e", 9);
 
-    let local = declare(&todo(), TableSchema::new().with_local_only());
+    let local = declare_all(&todo(), Declaration::new().with_local_only());
     let device = Device::over(Arc::clone(&device.store), &server, |it| it.schema(local)).await;
     device.set("a", 3).await;
     device.set("a", 4).await;

@@ -161,6 +161,7 @@ macro_rules! engine_tests {
             required_values_and_lengths_are_judged
             a_default_that_the_server_leaves_out_is_no_conflict
             merges_take_a_missing_member_for_its_default
+            declarations_of_earlier_stores_are_brought_forward
         }
         $crate::__engine_tests! { $harness, $run, unknown_values:
             records_with_unknown_values_are_edited

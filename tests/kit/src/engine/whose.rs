@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::json;
 use synctable_core::store::LocalStoreExt;
 use synctable_core::sync::{ConflictPolicy, Resolution, SwitchAccount, copy_store};
-use synctable_core::{MergeRule, Record, RecordId, Schema, TableSchema};
+use synctable_core::{Declaration, Declarations, MergeRule, Record, RecordId};
 
 use super::device::{Device, todo};
 use super::{Fault, TestServer};
@@ -19,9 +19,9 @@ fn servers() -> [TestServer; 2] {
     [remembers, TestServer::foreign()]
 }
 
-fn counting() -> Schema {
-    let todo_table = TableSchema::new().with_merge("n", MergeRule::Counter);
-    Schema::new().with_table(todo(), todo_table)
+fn counting() -> Declarations {
+    let todo_table = Declaration::new().with_merge("n", MergeRule::Counter);
+    Declarations::new().with_table(todo(), todo_table)
 }
 
 async fn counter_device(harness: &dyn Place, server: &TestServer) -> Device {

@@ -11,7 +11,7 @@ use synctable_core::sync::{
     SwitchAccount, SyncContext,
 };
 use synctable_core::threads::BoxFuture;
-use synctable_core::{Draft, Error, MergeRule, Schema, TableName, TableSchema};
+use synctable_core::{Declaration, Declarations, Draft, Error, MergeRule, TableName};
 use tokio::task::yield_now;
 
 use super::application::Users;
@@ -58,14 +58,14 @@ pub(crate) enum Action {
 }
 
 /// The tables of the simulator's own users.
-pub(crate) fn own_schema() -> Schema {
-    let kept = TableSchema::new()
+pub(crate) fn own_schema() -> Declarations {
+    let kept = Declaration::new()
         .with_merge("n", MergeRule::Counter)
         .with_merge("log", MergeRule::Set);
-    Schema::new()
+    Declarations::new()
         .with_table(table(KEPT), kept)
-        .with_table(table(WILD), TableSchema::new())
-        .with_table(table(PASSING), TableSchema::new())
+        .with_table(table(WILD), Declaration::new())
+        .with_table(table(PASSING), Declaration::new())
 }
 
 /// What the things that clients do have in common.

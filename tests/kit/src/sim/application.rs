@@ -7,7 +7,7 @@ use synctable_core::threads::{MaybeSend, MaybeSync};
 
 use async_trait::async_trait;
 use synctable_core::sync::{ConflictPolicy, ParkedOperation, Resolution, SyncContext};
-use synctable_core::{Error, Record, Schema, TableName};
+use synctable_core::{Declarations, Error, Record, TableName};
 
 use super::dice::Dice;
 use super::far::FarSide;
@@ -23,7 +23,7 @@ use super::far::FarSide;
 ///
 /// use serde_json::{Value, json};
 /// use synctable_core::sync::SyncContext;
-/// use synctable_core::{Error, MergeRule, Record, Schema, TableName, TableSchema};
+/// use synctable_core::{Error, MergeRule, Record, Declarations, TableName, Declaration};
 /// use synctable_memory::MemoryStore;
 /// use synctable_testkit::async_trait;
 /// use synctable_testkit::sim::{Application, Dice, Simulation};
@@ -35,9 +35,9 @@ use super::far::FarSide;
 ///
 /// #[async_trait]
 /// impl Application for Votes {
-///     fn schema(&self) -> Schema {
-///         let votes = TableSchema::new().with_merge("by", MergeRule::Set);
-///         Schema::new().with_table(TableName::new("votes").unwrap(), votes)
+///     fn schema(&self) -> Declarations {
+///         let votes = Declaration::new().with_merge("by", MergeRule::Set);
+///         Declarations::new().with_table(TableName::new("votes").unwrap(), votes)
 ///     }
 ///
 ///     async fn act(&self, sync: &SyncContext, dice: &mut Dice) -> Result<(), Error> {
@@ -78,7 +78,7 @@ use super::far::FarSide;
 #[cfg_attr(synctable_single_threaded, async_trait(?Send))]
 pub trait Application: MaybeSend + MaybeSync + 'static {
     /// The tables, with their rules for merging.
-    fn schema(&self) -> Schema;
+    fn schema(&self) -> Declarations;
 
     /// What a push does with conflicts.
     fn conflicts(&self) -> ConflictPolicy {

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use synctable_core::sync::{ConflictPolicy, SyncContext};
 use synctable_core::threads::BoxFuture;
 use synctable_core::transport::Transport;
-use synctable_core::{Clock, Error, IdSource, RecordId, Schema, Sleep, Timestamp};
+use synctable_core::{Clock, Declarations, Error, IdSource, RecordId, Sleep, Timestamp};
 use tokio::task::yield_now;
 
 use super::dice::Dice;
@@ -78,7 +78,7 @@ pub(crate) struct Client {
     /// Its user has an account. One who has none is the one who was signed in first.
     named: bool,
     witness: Option<Witness>,
-    schema: Schema,
+    schema: Declarations,
     dice: Arc<Mutex<Dice>>,
     policy: ConflictPolicy,
     /// It has a way to wait, so that requests are repeated within a push.
@@ -135,7 +135,7 @@ pub(crate) struct Parts {
     pub(crate) post: Post,
     pub(crate) named: bool,
     pub(crate) witness: Option<Witness>,
-    pub(crate) schema: Schema,
+    pub(crate) schema: Declarations,
     pub(crate) dice: Arc<Mutex<Dice>>,
     pub(crate) policy: ConflictPolicy,
     pub(crate) watch: Arc<Watch>,

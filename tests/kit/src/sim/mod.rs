@@ -51,7 +51,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
-use synctable_core::Schema;
+use synctable_core::Declarations;
 use synctable_core::store::LocalStore;
 
 use crate::fixture::Store;
@@ -75,7 +75,7 @@ pub struct Simulation {
     setting: Setting,
 }
 
-type ServerMaker = Arc<dyn Fn(&Schema, &mut Dice) -> Arc<dyn FarSide> + Send + Sync>;
+type ServerMaker = Arc<dyn Fn(&Declarations, &mut Dice) -> Arc<dyn FarSide> + Send + Sync>;
 
 /// What may happen, and for how long.
 #[derive(Debug, Clone)]
@@ -221,7 +221,7 @@ impl Simulation {
     #[must_use]
     pub fn server(
         mut self,
-        make: impl Fn(&Schema, &mut Dice) -> Arc<dyn FarSide> + Send + Sync + 'static,
+        make: impl Fn(&Declarations, &mut Dice) -> Arc<dyn FarSide> + Send + Sync + 'static,
     ) -> Self {
         self.server = Arc::new(make);
         self

@@ -13,7 +13,7 @@ use synctable_core::sync::{
     ConflictPolicy, Operation, OperationKind, OperationState, ParkedOperation, Resolution,
     SyncContext,
 };
-use synctable_core::{Error, Record, Schema, TableName, TableSchema};
+use synctable_core::{Declaration, Declarations, Error, Record, TableName};
 
 use super::application::{Application, Participant};
 use super::dice::Dice;
@@ -252,9 +252,9 @@ fn is_wrong(server: &OddServer, operation: &Operation) -> bool {
 #[cfg_attr(not(synctable_single_threaded), async_trait)]
 #[cfg_attr(synctable_single_threaded, async_trait(?Send))]
 impl Application for OddTables {
-    fn schema(&self) -> Schema {
-        let with = |schema: Schema, name| schema.with_table(table(name), TableSchema::new());
-        Books::TABLES.into_iter().fold(Schema::new(), with)
+    fn schema(&self) -> Declarations {
+        let with = |schema: Declarations, name| schema.with_table(table(name), Declaration::new());
+        Books::TABLES.into_iter().fold(Declarations::new(), with)
     }
 
     fn conflicts(&self) -> ConflictPolicy {

@@ -5,7 +5,7 @@ use std::hash::DefaultHasher;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
-use synctable_core::Schema;
+use synctable_core::Declarations;
 use synctable_core::sync::ConflictPolicy;
 
 use super::Setting;
@@ -34,7 +34,7 @@ impl World {
         history: &History,
         stores: &[Store],
         users: Users,
-        server: &dyn Fn(&Schema, &mut Dice) -> Arc<dyn FarSide>,
+        server: &dyn Fn(&Declarations, &mut Dice) -> Arc<dyn FarSide>,
     ) -> Self {
         let mut dice = Dice::new(history.seed);
         let schema = match &users {

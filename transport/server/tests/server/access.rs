@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use serde_json::json;
-use synctable_core::TableSchema;
+use synctable_core::Declaration;
 use synctable_core::query::field;
 use synctable_memory::MemoryStore;
 use synctable_server::{Access, AccessRequest, Action, Grant, Refusal, TableServer};
@@ -37,7 +37,7 @@ async fn server() -> TableServer {
     builder(Arc::new(MemoryStore::new()), &TestClock::new())
         .table(
             table("paged"),
-            serde_json::from_value::<TableSchema>(json!({"pageSize": 2})).unwrap(),
+            serde_json::from_value::<Declaration>(json!({"pageSize": 2})).unwrap(),
         )
         .access(Arc::new(Owners))
         .build()

@@ -14,7 +14,9 @@ use synctable_core::store::{
     Changes, LocalStore, Page, Position, StoreCapabilities, StoreError, StoreErrorKind, Write,
     WriteBatch,
 };
-use synctable_core::{Clock, Record, RecordId, Schema, TableName, TableSchema, Timestamp};
+use synctable_core::{
+    Clock, Declaration, Record, RecordId, Schema, TableName, TableSchema, Timestamp,
+};
 use synctable_memory::MemoryStore;
 use synctable_server::{TableServer, TableServerBuilder};
 use tokio::sync::{Notify, Semaphore};
@@ -146,12 +148,12 @@ pub(crate) fn table(name: &str) -> TableName {
 pub(crate) fn builder(store: Arc<dyn LocalStore>, clock: &Arc<TestClock>) -> TableServerBuilder {
     TableServer::builder(store)
         .table(table("hard"), TableSchema::new())
-        .table(table("soft"), TableSchema::new().with_soft_delete())
+        .table(table("soft"), Declaration::new().with_soft_delete())
         .clock(Arc::<TestClock>::clone(clock))
 }
 
 /// A table whose pages have one record.
-pub(crate) fn paged() -> TableSchema {
+pub(crate) fn paged() -> Declaration {
     serde_json::from_value(serde_json::json!({"pageSize": 1})).unwrap()
 }
 

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 use synctable_core::query::odata::percent_encode;
 use synctable_core::store::LocalStore;
-use synctable_core::{Schema, TableSchema};
+use synctable_core::{Declaration, Declarations};
 use synctable_memory::MemoryStore;
 use synctable_server::{Access, AccessRequest, Grant, Refusal, TableServer};
 use synctable_sqlite::SqliteStore;
@@ -35,7 +35,7 @@ pub(crate) fn stores() -> ([Arc<dyn LocalStore>; 2], TempDir) {
 
 pub(crate) async fn serving(store: &Arc<dyn LocalStore>, schema: &str) -> TableServer {
     TableServer::builder(Arc::clone(store))
-        .schema(Schema::from_json(schema).unwrap())
+        .schema(Declarations::from_json(schema).unwrap())
         .clock(TestClock::new())
         .build()
         .await
@@ -237,7 +237,7 @@ impl Access for Owned {
 #[tokio::test]
 async fn what_the_access_rule_sets_need_not_be_declared() {
     let server = TableServer::builder(Arc::new(MemoryStore::new()))
-        .table(table("tasks"), TableSchema::new().with_closed())
+        .table(table("tasks"), Declaration::new().with_closed())
         .access(Arc::new(Owned))
         .build()
         .await

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use serde_json::json;
 use synctable_core::query::field;
 use synctable_core::store::LocalStore;
-use synctable_core::{FieldType, TableSchema};
+use synctable_core::{Declaration, FieldType, TableSchema};
 use synctable_memory::MemoryStore;
 use synctable_server::{Access, AccessRequest, Grant, Limits, Refusal, TableServer};
 use synctable_sqlite::SqliteStore;
@@ -183,7 +183,7 @@ async fn records_of_others_cost_a_query_nothing_and_show_nothing() {
         for store in stores {
             let mut limits = Limits::default();
             limits.steps = 500;
-            let mut schema = schema().with_soft_delete();
+            let mut schema = Declaration::from(schema()).with_soft_delete();
             if declared {
                 schema = schema
                     .with_field("owner", FieldType::String)

@@ -9,7 +9,7 @@ use synctable_core::query::Query;
 use synctable_core::store::{
     Changes, LocalStore, Page, Position, StoreCapabilities, StoreError, StoreErrorKind, WriteBatch,
 };
-use synctable_core::{Record, RecordId, Schema, TableName};
+use synctable_core::{Declarations, Record, RecordId, Schema, TableName};
 use synctable_memory::MemoryStore;
 use synctable_server::TableServer;
 
@@ -158,7 +158,7 @@ async fn a_fill_that_is_cut_off_goes_on() {
             inner: Arc::clone(&memory),
             left: AtomicUsize::new(commits),
         });
-        let server = TableServer::builder(store).schema(Schema::from_json(SCHEMA).unwrap());
+        let server = TableServer::builder(store).schema(Declarations::from_json(SCHEMA).unwrap());
         let opened = server.build().await;
         seen.push(unfilled().await);
         if opened.is_ok() {

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use serde_json::json;
 use synctable_core::query::odata::percent_encode;
 use synctable_core::store::{LocalStore, WriteBatch};
-use synctable_core::{FieldType, Record, TableSchema};
+use synctable_core::{Declaration, FieldType, Record};
 use synctable_memory::MemoryStore;
 use synctable_server::{Limits, TableServer};
 
@@ -162,9 +162,7 @@ async fn bad_queries_are_refused_with_the_place() {
 #[tokio::test]
 async fn pages_are_cut_to_the_tables_size_and_drain() {
     let store = Arc::new(MemoryStore::new());
-    let mut schema = TableSchema::new();
-    schema.page_size = Some(4);
-    schema.max_top = Some(20);
+    let schema = Declaration::new().with_page_size(4).with_max_top(20);
     let server = builder(store, &TestClock::new())
         .table(table("small"), schema)
         .build()
@@ -261,7 +259,7 @@ async fn a_page_has_a_bound_in_bytes() {
 
 #[tokio::test]
 async fn unknown_names_are_refused_where_fields_are_declared() {
-    let schema = TableSchema::new()
+    let schema = Declaration::new()
         .with_field("title", FieldType::String)
         .with_field("year", FieldType::Integer);
     let server = builder(Arc::new(MemoryStore::new()), &TestClock::new())
@@ -377,9 +375,8 @@ proptest! {
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
-            let mut schema = TableSchema::new();
-            schema.page_size = Some(size);
-            schema.soft_delete = soft;
+            let mut schema = Declaration::new().with_page_size(size);
+            schema.server.soft_delete = soft;
             let server = builder(Arc::new(MemoryStore::new()), &TestClock::new())
                 .table(table("rows"), schema)
                 .build()
@@ -416,8 +413,7 @@ proptest! {
 
 #[tokio::test]
 async fn a_page_can_end_at_every_kind_of_value() {
-    let mut schema = TableSchema::new();
-    schema.page_size = Some(1);
+    let schema = Declaration::new().with_page_size(1);
     let server = builder(Arc::new(MemoryStore::new()), &TestClock::new())
         .table(table("ends"), schema)
         .build()

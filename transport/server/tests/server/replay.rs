@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 use serde_json::Value;
-use synctable_core::{FieldType, Schema, TableSchema};
+use synctable_core::{Declaration, Declarations, FieldType};
 use synctable_memory::MemoryStore;
 use synctable_server::TableServer;
 
@@ -138,7 +138,7 @@ impl Here {
 }
 
 async fn server() -> TableServer {
-    let rows = TableSchema::new()
+    let rows = Declaration::new()
         .with_soft_delete()
         .with_field("text", FieldType::String)
         .with_field("complete", FieldType::Boolean)
@@ -146,7 +146,7 @@ async fn server() -> TableServer {
         .with_field("extra", FieldType::Number)
         .with_field("when", FieldType::DateTime);
     TableServer::builder(Arc::new(MemoryStore::new()))
-        .schema(Schema::new().with_table(table("todoitem"), rows))
+        .schema(Declarations::new().with_table(table("todoitem"), rows))
         .build()
         .await
         .unwrap()

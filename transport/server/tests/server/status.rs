@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 use synctable_core::store::StoreErrorKind;
-use synctable_core::{FieldType, Schema, TableSchema};
+use synctable_core::{Declaration, Declarations, FieldType, TableSchema};
 use synctable_memory::MemoryStore;
 use synctable_server::Limits;
 
@@ -508,8 +508,8 @@ async fn tables_are_made_on_first_use_within_a_bound() {
 
 #[tokio::test]
 async fn tables_of_a_device_are_not_served() {
-    let schema = Schema::new()
-        .with_table(table("here"), TableSchema::new().with_local_only())
+    let schema = Declarations::new()
+        .with_table(table("here"), Declaration::new().with_local_only())
         .with_table(table("there"), TableSchema::new());
     let server = builder(Arc::new(MemoryStore::new()), &TestClock::new())
         .schema(schema)

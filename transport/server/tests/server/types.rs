@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use synctable_core::Schema;
+use synctable_core::Declarations;
 use synctable_core::query::odata::percent_encode;
 use synctable_core::store::LocalStore;
 use synctable_memory::MemoryStore;
@@ -42,7 +42,7 @@ async fn servers() -> ([TableServer; 2], TempDir) {
         Arc::new(SqliteStore::open(folder.path().join("rows.db")).unwrap());
     let open = async |store| {
         let server = TableServer::builder(store)
-            .schema(Schema::from_json(SCHEMA).unwrap())
+            .schema(Declarations::from_json(SCHEMA).unwrap())
             .build()
             .await
             .unwrap();
@@ -279,7 +279,7 @@ async fn only_what_a_change_touches_is_judged() {
     let store: Arc<dyn LocalStore> = Arc::new(MemoryStore::new());
     let open = async |schema: &str| {
         TableServer::builder(Arc::clone(&store))
-            .schema(Schema::from_json(schema).unwrap())
+            .schema(Declarations::from_json(schema).unwrap())
             .build()
             .await
             .unwrap()

@@ -170,7 +170,7 @@ impl Access for Own {
 #[tokio::test]
 async fn a_hidden_record_has_its_value_and_shows_nothing_else() {
     let server = TableServer::builder(memory())
-        .schema(synctable_core::Schema::from_json(SCHEMA).unwrap())
+        .schema(synctable_core::Declarations::from_json(SCHEMA).unwrap())
         .access(Arc::new(Own))
         .build()
         .await
@@ -237,7 +237,7 @@ async fn rows_that_break_the_declaration_are_named() {
             assert_eq!(insert(&free, &body).await, 201);
         }
         assert_eq!(insert(&free, r#"{"id":"z9","code":"x"}"#).await, 201);
-        let schema = synctable_core::Schema::from_json(SCHEMA).unwrap();
+        let schema = synctable_core::Declarations::from_json(SCHEMA).unwrap();
         let open = || {
             TableServer::builder(Arc::clone(&store))
                 .schema(schema.clone())

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::json;
-use synctable_core::{IdSource, RecordId, TableSchema};
+use synctable_core::{Declaration, IdSource, RecordId};
 use synctable_memory::MemoryStore;
 use synctable_server::TableServer;
 
@@ -22,7 +22,7 @@ async fn v3(server: &TableServer, method: &str, target: &str, body: &str) -> Ans
 
 /// A server whose table `rows` has 5 rows and pages of 2.
 async fn paged(base_url: Option<&str>) -> TableServer {
-    let options = serde_json::from_value::<TableSchema>(json!({"pageSize": 2, "maxTop": 4}));
+    let options = serde_json::from_value::<Declaration>(json!({"pageSize": 2, "maxTop": 4}));
     let builder = builder(Arc::new(MemoryStore::new()), &TestClock::new())
         .table(table("rows"), options.unwrap())
         .host("example.com".parse().unwrap());

@@ -235,15 +235,12 @@ fn one_sided_changes_are_taken_as_they_are() {
 
 #[test]
 fn a_missing_member_stands_for_its_default() {
-    use crate::{FieldOptions, FieldType, TableSchema};
+    use crate::{Declaration, FieldOptions, FieldType};
     let options = FieldOptions::new().with_default(5);
-    let table = TableSchema::new()
+    let table = Declaration::new()
         .with_field_options("n", FieldType::Integer, options)
         .with_merge("n", MergeRule::Counter);
-    let manual = TableSchema {
-        merge: MergeRules::new(),
-        ..table.clone()
-    };
+    let manual = Declaration::from(table.schema.clone());
     let of = |json: &str| Record::new(crate::RecordId::new("a").unwrap(), json).unwrap();
     for (base, local, server, counted, plain) in [
         // Nobody changed it.
