@@ -23,7 +23,7 @@ pub use name::{NameError, QueryId, RecordId, TableName, Version};
 pub use record::{Draft, Record, RecordError, SYSTEM_PROPERTIES, SystemProperties};
 pub use schema::{
     Declaration, Declarations, DeviceRules, FieldOptions, FieldType, Fields, IndexSpec, MergeRule,
-    MergeRules, Schema, SchemaError, ServerRules, TableSchema,
+    MergeRules, Placeless, Schema, SchemaError, ServerRules, Step, Steps, TableSchema,
 };
 pub use timestamp::{Date, TimeError, TimeOfDay, Timestamp};
 pub use words::brief;

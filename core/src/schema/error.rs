@@ -67,6 +67,14 @@ pub enum SchemaError {
         /// Why not.
         reason: &'static str,
     },
+    /// A step of a changed schema cannot be used.
+    #[error("step {number} of the schema cannot be used: {reason}")]
+    Step {
+        /// Its number.
+        number: u32,
+        /// Why not.
+        reason: &'static str,
+    },
     /// A record's member does not fit its declared type.
     #[error("table {table}, field '{}': expected {}", quote(.field), brief(.expected, 400))]
     Value {

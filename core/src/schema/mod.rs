@@ -7,6 +7,8 @@ mod fields;
 mod fill;
 mod fit;
 mod rules;
+#[cfg_attr(not(test), expect(dead_code, reason = "the engine takes steps next"))]
+mod steps;
 mod types;
 
 use std::collections::BTreeMap;
@@ -22,6 +24,7 @@ use fields::Field;
 pub use fields::{FieldOptions, Fields};
 pub(crate) use fill::Defaults;
 pub use rules::{MergeRule, MergeRules};
+pub use steps::{Placeless, Step, Steps};
 pub use types::FieldType;
 pub(crate) use types::geo_point;
 
