@@ -11,7 +11,7 @@ use super::{Access, Changes, Plan, Position, StoreError, StoreErrorKind, WriteBa
 use crate::name::{RecordId, TableName};
 use crate::query::{Cursor, Query};
 use crate::record::Record;
-use crate::schema::Schema;
+use crate::schema::{Schema, TableSchema};
 use crate::threads::{MaybeSend, MaybeSync};
 
 /// A place that keeps records: seven required methods.
@@ -43,6 +43,26 @@ pub trait LocalStore: Debug + MaybeSend + MaybeSync + 'static {
 
     /// Every table that was defined, with all its fields and indexes, as the calls of [`define`](Self::define) add up.
     async fn schema(&self) -> Result<Schema, StoreError>;
+
+    /// Replaces the declaration of a table that was defined: fields may go, be new, or have another type, and so may indexes. No record changes its
+    /// content by it, though any may get another revision: a value that does not fit its new type is kept as any other that does not fit, and one whose
+    /// field is gone is a member like any other.
+    ///
+    /// All or nothing, and durable like [`define`](Self::define); where it was cut off, the same call again ends it. Queries that follow answer as if the
+    /// table had always been declared so.
+    ///
+    /// # Errors
+    /// [`Unsupported`](super::StoreErrorKind::Unsupported), the default, where [`StoreCapabilities::redefines`] says no;
+    /// [`Schema`](super::StoreErrorKind::Schema) for a declaration that cannot be.
+    async fn redefine(
+        &self,
+        table: &TableName,
+        declaration: &TableSchema,
+    ) -> Result<(), StoreError> {
+        let _ = (table, declaration);
+        let message = "a store of this kind cannot change the declaration of a table";
+        Err(StoreError::new(StoreErrorKind::Unsupported, message))
+    }
 
     /// The records with these ids, in the order asked, `None` where there is none. One snapshot.
     ///
@@ -196,6 +216,8 @@ pub struct StoreCapabilities {
     pub indexes: bool,
     /// Long reads run on threads of the store's own, hold up no short ones, and end when their future is dropped.
     pub background_reads: bool,
+    /// The declaration of a table can be replaced: [`LocalStore::redefine`].
+    pub redefines: bool,
     /// The store is open for reading only: every `commit`, and a `define` of something new, fails with
     /// [`Unsupported`](super::StoreErrorKind::Unsupported).
     pub read_only: bool,
@@ -257,6 +279,13 @@ impl StoreCapabilities {
         self
     }
 
+    /// Sets `redefines`.
+    #[must_use]
+    pub fn with_redefines(mut self, yes: bool) -> Self {
+        self.redefines = yes;
+        self
+    }
+
     /// Sets `read_only`.
     #[must_use]
     pub fn with_read_only(mut self, yes: bool) -> Self {
@@ -281,6 +310,13 @@ impl<S: LocalStore + ?Sized> LocalStore for Arc<S> {
     }
     async fn schema(&self) -> Result<Schema, StoreError> {
         (**self).schema().await
+    }
+    async fn redefine(
+        &self,
+        table: &TableName,
+        declaration: &TableSchema,
+    ) -> Result<(), StoreError> {
+        (**self).redefine(table, declaration).await
     }
     async fn get(
         &self,

@@ -177,6 +177,30 @@ impl Catalogue {
         }
     }
 
+    /// Forgets the indexes of a table that its declaration has no more, or over a field that it declares in another way than `old` does, here and in a batch.
+    /// Returns their names: their entries are of no use.
+    pub(crate) fn forget_replaced(
+        &mut self,
+        old: &Schema,
+        name: &TableName,
+        batch: &mut KvBatch,
+    ) -> Vec<String> {
+        let (Some(before), Some(table)) = (old.table(name), self.schema.table(name)) else {
+            return Vec::new();
+        };
+        let other = |field: &String| before.field(field) != table.field(field);
+        let stays =
+            |spec: &IndexSpec| table.indexes.contains(spec) && !spec.fields.iter().any(other);
+        let gone = before.indexes.iter().filter(|spec| !stays(spec));
+        let gone: Vec<String> = gone.map(index::name).collect();
+        for index in &gone {
+            let table = name.as_str();
+            batch.delete(Key::IndexState { table, index }.encode());
+            self.kept.remove(&(name.clone(), index.clone()));
+        }
+        gone
+    }
+
     pub(crate) fn keeps_any(&self) -> bool {
         !self.kept.is_empty()
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use synctable_core::store::{Durability, StoreError, StoreErrorKind};
-use synctable_core::{IndexSpec, Schema, TableName};
+use synctable_core::{IndexSpec, Schema, TableName, TableSchema};
 
 use crate::backend::{Indexes, KvBackend, KvBatch};
 use crate::catalogue::{Catalogue, State};
@@ -27,6 +27,44 @@ impl<B: KvBackend> KvStore<B> {
         new.schema = merged;
         let mut batch = KvBatch::new(Durability::Immediate);
         new.forget_outgrown(&old.schema, &mut batch);
+        self.declare(&mut writer, &old, new, batch)
+    }
+
+    /// Replaces the declaration of a table. Indexes that it does not have, or over fields of which it says something else, are forgotten in the same batch;
+    /// those that it has are built as in a `define`.
+    pub(crate) fn redefine_now(
+        &self,
+        table: &TableName,
+        declaration: &TableSchema,
+    ) -> Result<(), StoreError> {
+        let mut writer = self.writer();
+        let old = self.catalogue()?;
+        old.table(table)?;
+        let schema = Schema::new().with_table(table.clone(), declaration.clone());
+        schema
+            .check()
+            .map_err(|error| StoreError::new(StoreErrorKind::Schema, error.to_string()))?;
+        let mut new = (*old).clone();
+        new.schema = new.schema.with_table(table.clone(), declaration.clone());
+        let mut batch = KvBatch::new(Durability::Immediate);
+        let snapshot = self.backend.snapshot()?;
+        for index in new.forget_replaced(&old.schema, table, &mut batch) {
+            for entry in Entries::new(&*snapshot, all_entries(table.as_str(), &index)) {
+                batch.delete(entry?.0);
+            }
+        }
+        drop(snapshot);
+        self.declare(&mut writer, &old, new, batch)
+    }
+
+    /// Goes over to other declarations, with what the caller has in the batch already.
+    fn declare(
+        &self,
+        writer: &mut Writer,
+        old: &Catalogue,
+        mut new: Catalogue,
+        mut batch: KvBatch,
+    ) -> Result<(), StoreError> {
         // An index that is not ready answers no query, so nothing that is read depends on it.
         if self.backend.promises().read_only {
             return if new.schema == old.schema {
@@ -59,10 +97,10 @@ impl<B: KvBackend> KvStore<B> {
                 new.set(&mut batch, table, spec, state);
             }
         }
-        self.write(&mut writer, &batch)?;
+        self.write(writer, &batch)?;
         self.set_catalogue(Some(Arc::new(new.clone())));
         for (table, spec, _) in new.unready().iter().filter(|_| keeps) {
-            self.build(&mut writer, &mut new, table, spec)?;
+            self.build(writer, &mut new, table, spec)?;
         }
         Ok(())
     }

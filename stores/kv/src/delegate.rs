@@ -27,6 +27,13 @@ macro_rules! local_store {
             ) -> Result<$crate::delegate::Schema, $crate::delegate::StoreError> {
                 $crate::delegate::LocalStore::schema(&self.0).await
             }
+            async fn redefine(
+                &self,
+                table: &$crate::delegate::TableName,
+                declaration: &$crate::delegate::TableSchema,
+            ) -> Result<(), $crate::delegate::StoreError> {
+                $crate::delegate::LocalStore::redefine(&self.0, table, declaration).await
+            }
             async fn get(
                 &self,
                 table: &$crate::delegate::TableName,
@@ -128,4 +135,4 @@ pub use synctable_core::store::{
     Changes, LocalStore, Page, Plan, Position, ProcessLock, StoreCapabilities, StoreError,
     WriteBatch,
 };
-pub use synctable_core::{Record, RecordId, Schema, TableName};
+pub use synctable_core::{Record, RecordId, Schema, TableName, TableSchema};

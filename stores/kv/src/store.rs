@@ -319,6 +319,14 @@ impl<B: KvBackend> LocalStore for KvStore<B> {
         Ok(self.catalogue()?.schema.clone())
     }
 
+    async fn redefine(
+        &self,
+        table: &TableName,
+        declaration: &TableSchema,
+    ) -> Result<(), StoreError> {
+        self.redefine_now(table, declaration)
+    }
+
     async fn get(
         &self,
         table: &TableName,
@@ -350,6 +358,7 @@ impl<B: KvBackend> LocalStore for KvStore<B> {
             .with_durable(promises.durable)
             .with_ordered_commits(true)
             .with_read_only(promises.read_only)
+            .with_redefines(true)
             .with_indexes(self.backend.indexes() == Indexes::Ordered)
     }
 

@@ -23,4 +23,4 @@ impl Harness for Memory {
     }
 }
 
-store_tests!(Memory; base, changes, model, concurrent, cancel);
+store_tests!(Memory; base, changes, model, concurrent, cancel, schema_change);

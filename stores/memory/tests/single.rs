@@ -86,7 +86,7 @@ impl Harness for OneThread {
 mod store {
     use super::*;
 
-    store_tests!(OneThread; base, changes, model, concurrent, cancel);
+    store_tests!(OneThread; base, changes, model, concurrent, cancel, schema_change);
 }
 
 mod engine {

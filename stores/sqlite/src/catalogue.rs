@@ -29,6 +29,9 @@ pub(crate) const SET_LOG: &str = "UPDATE _synctable_catalogue_changes SET log = 
 /// How many rows one step of a rewrite holds in memory.
 const REWRITE: usize = 500;
 
+/// The SQL table that holds the rows of one that is redefined; gone when the transaction ends.
+const ASIDE: &str = "_synctable_aside";
+
 /// All tables of the store, as of one generation.
 #[derive(Debug, Default)]
 pub(crate) struct Catalogue {
@@ -106,19 +109,59 @@ pub(crate) fn define(
             Some(old) => alter(conn, old, &layout, revisions)?,
             None => create(conn, &layout)?,
         }
-        let declaration = serde_json::to_string(table).map_err(|_| corrupt())?;
-        conn.execute(
-            "INSERT INTO _synctable_catalogue VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET declaration = ?2",
-            [name.as_str(), &declaration],
-        )
-        .map_err(from_sqlite)?;
+        note(conn, name, table)?;
     }
+    noted(conn).map(Some)
+}
+
+fn note(conn: &Connection, name: &TableName, table: &TableSchema) -> Result<(), StoreError> {
+    let declaration = serde_json::to_string(table).map_err(|_| corrupt())?;
+    let note = "INSERT INTO _synctable_catalogue VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET declaration = ?2";
+    conn.execute(note, [name.as_str(), &declaration])
+        .map_err(from_sqlite)
+        .map(|_| ())
+}
+
+/// The catalogue after a change of it, which others notice.
+fn noted(conn: &Connection) -> Result<Catalogue, StoreError> {
     conn.execute(
         "UPDATE _synctable_catalogue_changes SET number = number + 1",
         [],
     )
     .map_err(from_sqlite)?;
-    Catalogue::load(conn).map(Some)
+    Catalogue::load(conn)
+}
+
+/// Replaces the declaration of a table, inside the caller's transaction: the rows move from the SQL table as it was to one of the new layout. Answers
+/// as [`define`] does.
+pub(crate) fn redefine(
+    conn: &Connection,
+    current: &Catalogue,
+    name: &TableName,
+    table: &TableSchema,
+    revisions: &mut Revisions,
+) -> Result<Option<Catalogue>, StoreError> {
+    let old = current.table(name)?;
+    if old.schema == *table {
+        return Ok(None);
+    }
+    let schema = Schema::new().with_table(name.clone(), table.clone());
+    schema
+        .check()
+        .map_err(|error| StoreError::new(StoreErrorKind::Schema, error.to_string()))?;
+    let run = |sql: String| conn.execute_batch(&sql).map_err(from_sqlite);
+    // They would keep their names on the table that is renamed.
+    for sql in layout::drop_attachments(old) {
+        run(sql)?;
+    }
+    let aside = TableLayout::new(TableName::system(ASIDE), old.schema.clone());
+    run(layout::rename_table(name, &aside.name))?;
+    let new = TableLayout::new(name.clone(), table.clone());
+    create(conn, &new)?;
+    copy(conn, &aside, &new, "", revisions)?;
+    run(layout::drop_table(&aside.name))?;
+    note(conn, name, table)?;
+    noted(conn).map(Some)
 }
 
 fn create(conn: &Connection, layout: &TableLayout) -> Result<(), StoreError> {
@@ -167,10 +210,21 @@ fn rewrite(
     new: &TableLayout,
     revisions: &mut Revisions,
 ) -> Result<(), StoreError> {
+    let wanted = format!("t.\"{}\" IS NOT NULL AND ", layout::JSON);
+    copy(conn, old, new, &wanted, revisions)
+}
+
+/// Writes rows of one layout that `wanted` selects in another.
+fn copy(
+    conn: &Connection,
+    old: &TableLayout,
+    new: &TableLayout,
+    wanted: &str,
+    revisions: &mut Revisions,
+) -> Result<(), StoreError> {
     let select = format!(
-        "{} WHERE t.\"{}\" IS NOT NULL AND t.\"id\" > ?1 ORDER BY t.\"id\" LIMIT {REWRITE}",
-        old.statements.select,
-        layout::JSON
+        "{} WHERE {wanted}t.\"id\" > ?1 ORDER BY t.\"id\" LIMIT {REWRITE}",
+        old.statements.select
     );
     let mut select = conn.prepare(&select).map_err(from_sqlite)?;
     let mut put = conn.prepare(&new.statements.put).map_err(from_sqlite)?;

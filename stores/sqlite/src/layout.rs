@@ -189,6 +189,34 @@ pub(crate) fn create_table(layout: &TableLayout) -> String {
     sql
 }
 
+/// Gives an SQL table another name.
+pub(crate) fn rename_table(table: &TableName, new: &TableName) -> String {
+    let (table, new) = (sql_table(table), sql_table(new));
+    format!("ALTER TABLE {} RENAME TO {}", quoted(&table), quoted(&new))
+}
+
+pub(crate) fn drop_table(table: &TableName) -> String {
+    format!("DROP TABLE {}", quoted(&sql_table(table)))
+}
+
+/// Removes the indexes and the trigger of a table.
+pub(crate) fn drop_attachments(layout: &TableLayout) -> Vec<String> {
+    let sql_name = sql_table(&layout.name);
+    let odd = [ODD.to_owned()];
+    let declared = layout.schema.indexes.iter();
+    let names = declared.map(|index| index.fields.join("/")).chain(odd);
+    let drop = |name| {
+        format!(
+            "DROP INDEX IF EXISTS {}",
+            quoted(&format!("ix_{sql_name}/{name}"))
+        )
+    };
+    let mut drops: Vec<String> = names.map(drop).collect();
+    let trigger = quoted(&format!("tr_{sql_name}/{REVISION}"));
+    drops.push(format!("DROP TRIGGER IF EXISTS {trigger}"));
+    drops
+}
+
 /// Gives a row a new revision that another program changes with SQL. None for the engine's own tables, where that has no business.
 pub(crate) fn create_trigger(table: &TableName) -> Option<String> {
     if table.is_system() {

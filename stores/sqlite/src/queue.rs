@@ -5,8 +5,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread::{self, JoinHandle};
 
-use synctable_core::Schema;
 use synctable_core::store::{Position, StoreError, Write, WriteBatch};
+use synctable_core::{Schema, TableName, TableSchema};
 use tokio::sync::oneshot;
 
 use crate::error::{closed, no_threads};
@@ -25,6 +25,7 @@ type Cell = Mutex<Option<Writer>>;
 enum Job {
     Commit(WriteBatch, Ticket, Reply<Position>),
     Define(Schema, Reply<()>),
+    Redefine(TableName, TableSchema, Reply<()>),
     Checkpoint,
     Look,
     Close(Reply<()>),
@@ -104,6 +105,15 @@ impl Queue {
         self.ask(|reply| Job::Define(schema, reply)).await
     }
 
+    pub(crate) async fn redefine(
+        &self,
+        table: TableName,
+        declaration: TableSchema,
+    ) -> Result<(), StoreError> {
+        self.ask(|reply| Job::Redefine(table, declaration, reply))
+            .await
+    }
+
     /// Has the thread settle what others have left in the change log. Waits for nothing.
     pub(crate) fn look(&self) {
         if let Some(jobs) = &self.jobs {
@@ -164,6 +174,11 @@ fn work(cell: &Cell, inbox: &Receiver<Job>, crowded: &AtomicBool) {
                 Job::Define(schema, reply) => {
                     commit(cell, std::mem::take(&mut group));
                     let result = with(cell, |writer| writer.define(&schema));
+                    let _ = reply.send(result.and_then(|done| done));
+                }
+                Job::Redefine(table, declaration, reply) => {
+                    commit(cell, std::mem::take(&mut group));
+                    let result = with(cell, |writer| writer.redefine(&table, &declaration));
                     let _ = reply.send(result.and_then(|done| done));
                 }
                 Job::Checkpoint => {}

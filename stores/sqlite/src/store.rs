@@ -12,7 +12,7 @@ use synctable_core::store::{
     Changes, LocalStore, Page, Plan, Position, ProcessLock, StoreCapabilities, StoreError,
     WriteBatch,
 };
-use synctable_core::{Record, RecordId, Schema, TableName};
+use synctable_core::{Record, RecordId, Schema, TableName, TableSchema};
 use synctable_kv::files::io_error;
 
 use crate::backup;
@@ -288,6 +288,19 @@ impl LocalStore for SqliteStore {
             .await
     }
 
+    async fn redefine(
+        &self,
+        table: &TableName,
+        declaration: &TableSchema,
+    ) -> Result<(), StoreError> {
+        self.shared.check_open()?;
+        if self.schema().await?.table(table) == Some(declaration) {
+            return Ok(());
+        }
+        let (table, declaration) = (table.clone(), declaration.clone());
+        self.queue()?.redefine(table, declaration).await
+    }
+
     async fn get(
         &self,
         table: &TableName,
@@ -337,6 +350,7 @@ impl LocalStore for SqliteStore {
             .with_ordered_commits(true)
             .with_indexes(true)
             .with_background_reads(true)
+            .with_redefines(true)
             .with_read_only(matches!(self.writes, Writes::Refused(_)))
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
-use synctable_core::Schema;
+use synctable_core::{Schema, TableName, TableSchema};
 use synctable_core::store::{
     Changed, Durability, Position, Revisions, StoreError, StoreErrorKind, Write, WriteBatch,
 };
@@ -164,14 +164,42 @@ impl Writer {
     }
 
     pub(crate) fn define(&mut self, schema: &Schema) -> Result<(), StoreError> {
+        let tables = schema.tables().map(|(table, _)| table.clone()).collect();
+        self.declare(tables, |writer, current| {
+            catalogue::define(&writer.conn, current, schema, &mut writer.revisions)
+        })
+    }
+
+    pub(crate) fn redefine(
+        &mut self,
+        table: &TableName,
+        declaration: &TableSchema,
+    ) -> Result<(), StoreError> {
+        self.declare(vec![table.clone()], |writer, current| {
+            catalogue::redefine(
+                &writer.conn,
+                current,
+                table,
+                declaration,
+                &mut writer.revisions,
+            )
+        })
+    }
+
+    /// Changes the declarations of some tables in a transaction of its own.
+    fn declare(
+        &mut self,
+        tables: Vec<TableName>,
+        change: impl FnOnce(&mut Self, &Catalogue) -> Result<Option<Catalogue>, StoreError>,
+    ) -> Result<(), StoreError> {
         self.begin(Durability::Immediate)?;
         let work = |writer: &mut Self| {
             let current = writer.shared.catalogue(&writer.conn)?;
-            let newer = catalogue::define(&writer.conn, &current, schema, &mut writer.revisions)?;
+            let newer = change(writer, &current)?;
             if newer.is_some() {
                 // Rows may have been written again.
-                let tables = schema.tables().map(|(table, _)| table.clone());
-                writer.note(None, tables.map(|table| Changed::Table { table }).collect());
+                let tables = tables.into_iter().map(|table| Changed::Table { table });
+                writer.note(None, tables.collect());
             }
             Ok(newer)
         };

@@ -101,6 +101,16 @@ macro_rules! __store_group {
             commits_are_done_in_order_where_claimed
         }
     };
+    ($emit:ident, $harness:ty, schema_change) => {
+        $crate::$emit! { $harness, schema_change:
+            a_declaration_is_replaced_whole
+            contents_stay_as_they_are
+            queries_answer_by_the_new_declaration
+            only_tables_that_are_there_are_redefined
+            a_new_declaration_is_there_when_opened_again
+            random_declarations_answer_like_the_reference
+        }
+    };
     ($emit:ident, $harness:ty, persistent) => {
         $crate::$emit! { $harness, persistent:
             reopened_store_has_every_record
@@ -217,8 +227,7 @@ pub(crate) fn cases<H: Harness>() -> Vec<Case<H>> {
             [$(crate::__store_group! { __store_cases, H, $group }),+]
         };
     }
-    let groups =
-        of! { base changes model concurrent cancel persistent kill fault power_cut processes };
+    let groups = of! { base changes model concurrent cancel schema_change persistent kill fault power_cut processes };
     groups.into_iter().flatten().collect()
 }
 
@@ -228,6 +237,9 @@ pub(crate) async fn claimed<H: Harness>() -> Vec<&'static str> {
     let store = harness.open().await.expect("the store opens");
     let promises = store.capabilities();
     let mut claimed = vec!["base", "changes", "model", "concurrent", "cancel"];
+    if promises.redefines {
+        claimed.push("schema_change");
+    }
     if promises.persistent {
         claimed.extend(["persistent", "kill", "fault"]);
     }
@@ -282,6 +294,7 @@ mod tests {
             include_str!("base/query.rs"),
             include_str!("base/revisions.rs"),
             include_str!("changes.rs"),
+            include_str!("schema_change.rs"),
             include_str!("model.rs"),
             include_str!("concurrent.rs"),
             include_str!("persistent.rs"),

@@ -21,7 +21,7 @@
 //!     }
 //! }
 //!
-//! store_tests!(Memory; base, changes, model, concurrent, cancel);
+//! store_tests!(Memory; base, changes, model, concurrent, cancel, schema_change);
 //! # }
 //! ```
 //!
@@ -34,6 +34,7 @@
 //! | [`model`] | every store | random histories against a plain map, shrunk when they fail |
 //! | [`concurrent`] | every store | many tasks at once: no torn batch, no lost update |
 //! | [`cancel`] | every store | futures dropped at every poll |
+//! | [`schema_change`] | [`redefines`](synctable_core::store::StoreCapabilities::redefines) | declarations that are replaced: contents stay, queries follow |
 //! | [`persistent`] | [`StoreCapabilities::persistent`](synctable_core::store::StoreCapabilities::persistent) | closing and opening again |
 //! | [`kill`] | the same | processes killed at any moment: nothing acknowledged is lost, nothing is torn; the lock dies with its owner |
 //! | [`fault`] | the same | calls of the system that fail, each in turn: errors are told, nothing acknowledged is lost |
@@ -81,6 +82,7 @@ pub mod power_cut;
 pub mod processes;
 mod reference;
 pub mod report;
+pub mod schema_change;
 pub mod sim;
 mod threads;
 pub mod typed;

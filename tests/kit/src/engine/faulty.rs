@@ -9,7 +9,7 @@ use synctable_core::store::{
     Changes, LocalStore, Page, Plan, Position, ProcessLock, StoreCapabilities, StoreError,
     StoreErrorKind, WriteBatch,
 };
-use synctable_core::{Record, RecordId, Schema, TableName};
+use synctable_core::{Record, RecordId, Schema, TableName, TableSchema};
 
 use crate::fixture::Store;
 
@@ -152,6 +152,14 @@ impl LocalStore for Faulty {
     async fn schema(&self) -> Result<Schema, StoreError> {
         self.fails(Call::Read)?;
         self.inner.schema().await
+    }
+    async fn redefine(
+        &self,
+        table: &TableName,
+        declaration: &TableSchema,
+    ) -> Result<(), StoreError> {
+        self.fails(Call::Define)?;
+        self.inner.redefine(table, declaration).await
     }
     async fn get(
         &self,

@@ -11,7 +11,7 @@ use synctable_core::store::{
     WriteBatch,
 };
 use synctable_core::threads::{BoxFuture, MaybeSend, MaybeSync};
-use synctable_core::{Record, RecordId, Schema, TableName};
+use synctable_core::{Record, RecordId, Schema, TableName, TableSchema};
 use tokio::task::yield_now;
 
 use crate::fixture::{Store, table};
@@ -135,6 +135,13 @@ impl LocalStore for Slow {
     }
     async fn schema(&self) -> Result<Schema, StoreError> {
         self.inner.schema().await
+    }
+    async fn redefine(
+        &self,
+        table: &TableName,
+        declaration: &TableSchema,
+    ) -> Result<(), StoreError> {
+        self.inner.redefine(table, declaration).await
     }
     async fn get(
         &self,

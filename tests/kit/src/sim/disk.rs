@@ -10,7 +10,7 @@ use synctable_core::store::{
     Changes, LocalStore, Page, Plan, Position, ProcessLock, StoreCapabilities, StoreError,
     StoreErrorKind, WriteBatch,
 };
-use synctable_core::{Record, RecordId, Schema, TableName};
+use synctable_core::{Record, RecordId, Schema, TableName, TableSchema};
 use tokio::task::yield_now;
 
 use super::dice::Dice;
@@ -180,6 +180,14 @@ impl LocalStore for Disk {
     }
     async fn schema(&self) -> Result<Schema, StoreError> {
         self.inner.schema().await
+    }
+    async fn redefine(
+        &self,
+        table: &TableName,
+        declaration: &TableSchema,
+    ) -> Result<(), StoreError> {
+        self.read().await?;
+        self.inner.redefine(table, declaration).await
     }
     async fn get(
         &self,

@@ -8,6 +8,7 @@
 
 mod checks;
 mod named;
+mod redefined;
 mod values;
 
 use std::collections::HashMap;
@@ -22,13 +23,13 @@ use synctable_core::store::{
     Changes, LocalStore, LocalStoreExt, Page, Position, StoreCapabilities, StoreError, Write,
     WriteBatch,
 };
-use synctable_core::{Record, RecordId, Schema, TableName};
+use synctable_core::{Record, RecordId, Schema, TableName, TableSchema};
 use synctable_kv::KvStore;
 use synctable_memory::MemoryBackend;
 use synctable_testkit::report::{Report, StoreReport, Verdict};
 use synctable_testkit::{
     Harness, Lab, assert_groups, async_trait, base, cancel, changes, concurrent, model, persistent,
-    run,
+    run, schema_change,
 };
 
 use checks::{
@@ -40,6 +41,8 @@ use named::{
 };
 use values::{ParsesBodies, RoundsDecimals};
 
+use redefined::{ConvertsContents, DoesNothing, DropsRemoved, KeepsOldFields, OnlyWhileOpen};
+
 type Store = KvStore<MemoryBackend>;
 
 /// What is wrong with a store. Every method has a right answer, which a bug replaces.
@@ -47,6 +50,14 @@ type Store = KvStore<MemoryBackend>;
 trait Bug: Debug + Default + Send + Sync + 'static {
     async fn define(&self, store: &Store, schema: &Schema) -> Result<(), StoreError> {
         store.define(schema).await
+    }
+    async fn redefine(
+        &self,
+        store: &Store,
+        table: &TableName,
+        declaration: &TableSchema,
+    ) -> Result<(), StoreError> {
+        store.redefine(table, declaration).await
     }
     async fn get(
         &self,
@@ -100,6 +111,13 @@ impl<B: Bug> LocalStore for Broken<B> {
     }
     async fn schema(&self) -> Result<Schema, StoreError> {
         self.store.schema().await
+    }
+    async fn redefine(
+        &self,
+        table: &TableName,
+        declaration: &TableSchema,
+    ) -> Result<(), StoreError> {
+        self.bug.redefine(&self.store, table, declaration).await
     }
     async fn get(
         &self,
@@ -190,6 +208,11 @@ caught! {
     ignored_direction: IgnoresDirection by base::queries_answer_like_the_reference;
     unordered_commits: CommitsOutOfOrder by concurrent::commits_are_done_in_order_where_claimed;
     open_after_close: StaysOpen by persistent::closed_store_refuses_every_call;
+    converted_contents: ConvertsContents by schema_change::contents_stay_as_they_are;
+    dropped_with_its_field: DropsRemoved by schema_change::contents_stay_as_they_are;
+    kept_fields: KeepsOldFields by schema_change::a_declaration_is_replaced_whole, schema_change::queries_answer_by_the_new_declaration;
+    ignored_declaration: DoesNothing by schema_change::a_declaration_is_replaced_whole, schema_change::random_declarations_answer_like_the_reference;
+    only_while_open: OnlyWhileOpen by schema_change::a_new_declaration_is_there_when_opened_again;
     resurrected_record: Resurrects by persistent::reopened_store_has_every_record;
 }
 
@@ -201,15 +224,19 @@ fn unlisted_group_is_noticed() {
     }
     // A bug may say that its store is persistent.
     assert!(passes::<StaysOpen>(
-        "base changes model concurrent cancel persistent kill fault"
+        "base changes model concurrent cancel persistent kill fault schema_change"
     ));
     assert!(!passes::<StaysOpen>(
-        "base changes model concurrent cancel persistent kill"
+        "base changes model concurrent cancel persistent kill schema_change"
     ));
-    assert!(!passes::<StaysOpen>("base changes model concurrent cancel"));
-    assert!(passes::<Sound>("base changes model concurrent cancel"));
+    assert!(!passes::<StaysOpen>(
+        "base changes model concurrent cancel schema_change"
+    ));
+    assert!(passes::<Sound>(
+        "base changes model concurrent cancel schema_change"
+    ));
     assert!(!passes::<Sound>(
-        "base changes model concurrent cancel persistent"
+        "base changes model concurrent cancel persistent schema_change"
     ));
 }
 
