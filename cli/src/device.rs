@@ -214,6 +214,8 @@ impl Globals {
     ) -> Result<Device, Failure> {
         let builder = || {
             let builder = SyncContext::builder(Arc::clone(&store)).schema(schema.clone());
+            // The command shows what is there, in the words of whoever made it.
+            let builder = builder.steps_of_the_store();
             match &self.identity.account {
                 Some(account) => builder.account(account),
                 None => builder,

@@ -123,6 +123,27 @@ pub enum Error {
         /// The account of the context.
         now: Option<String>,
     },
+    /// The store has had more schema steps than this application knows: a newer release of it uses the store. Nothing was read or changed.
+    #[error(
+        "the store has had {store} steps of its schema and this release of the application knows {here}; update it"
+    )]
+    SchemaNewer {
+        /// How many steps the store has had.
+        store: u32,
+        /// How many the context was given.
+        here: u32,
+    },
+    /// A query for the server is about a field that has another type there.
+    #[error(
+        "table {table}: the server has the field '{}' in another type, so it cannot be asked for it; ask for all and filter here",
+        quote(.field)
+    )]
+    QueryWords {
+        /// The table.
+        table: TableName,
+        /// The field.
+        field: String,
+    },
     /// There is no operation with this number.
     #[error("there is no queued operation {seq}; list the pending ones")]
     NoSuchOperation {
@@ -255,6 +276,7 @@ impl Error {
             | Self::TooLarge { .. }
             | Self::Typed { .. }
             | Self::PullQuery(_)
+            | Self::QueryWords { .. }
             | Self::LocalOnly { .. } => ErrorKind::Input,
             Self::NotFound { .. }
             | Self::AlreadyExists { .. }
@@ -269,7 +291,7 @@ impl Error {
             | Self::IsConflict { .. }
             | Self::OtherId { .. } => ErrorKind::Pending,
             Self::NoProgress { .. } => ErrorKind::Protocol,
-            Self::Store(_) => ErrorKind::Store,
+            Self::Store(_) | Self::SchemaNewer { .. } => ErrorKind::Store,
             Self::PushStopped { source, .. } => source.kind(),
             Self::AnotherPusher | Self::Contended => ErrorKind::Busy,
             Self::Cancelled => ErrorKind::Cancelled,

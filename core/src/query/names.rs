@@ -36,6 +36,47 @@ impl Query {
     }
 }
 
+impl Query {
+    /// The query with the first name of each path given by `name`; `None` leaves it as it is.
+    #[must_use]
+    pub(crate) fn renamed(mut self, name: &dyn Fn(&str) -> Option<String>) -> Self {
+        let other = |path: FieldPath| {
+            let head = name(path.head()).filter(|head| head != path.head());
+            let rest = path.rest().to_vec();
+            let renamed = head
+                .and_then(|head| FieldPath::nested(std::iter::once(head).chain(rest).collect()));
+            renamed.unwrap_or(path)
+        };
+        self.filter = self.filter.map(|filter| {
+            filter.map_parts(&|part| match part {
+                Expr::Field(path) => Expr::Field(other(path)),
+                part => part,
+            })
+        });
+        for term in &mut self.order {
+            term.path = other(term.path.clone());
+        }
+        for selected in self.select.iter_mut().flatten() {
+            if let Some(there) = name(selected) {
+                *selected = there;
+            }
+        }
+        self
+    }
+
+    /// The first names of the paths in filter, order and selection.
+    pub(crate) fn heads(&self) -> impl Iterator<Item = &str> {
+        let parts = self.filter.iter().flat_map(Expr::walk);
+        let in_filter = parts.filter_map(|part| match part {
+            Expr::Field(path) => Some(path.head()),
+            _ => None,
+        });
+        let in_order = self.order.iter().map(|term| term.path.head());
+        let selected = self.select.iter().flatten().map(String::as_str);
+        in_filter.chain(in_order).chain(selected)
+    }
+}
+
 impl Expr {
     /// The same with every part changed by `change`, each after what it is made of.
     pub(crate) fn map_parts(self, change: &dyn Fn(Self) -> Self) -> Self {

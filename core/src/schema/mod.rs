@@ -7,7 +7,6 @@ mod fields;
 mod fill;
 mod fit;
 mod rules;
-#[cfg_attr(not(test), expect(dead_code, reason = "the engine takes steps next"))]
 mod steps;
 mod types;
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::clock::{Clock, IdSource, Sleep, SystemClock, UuidV7};
 use crate::error::Error;
 use crate::name::RecordId;
-use crate::schema::Declarations;
+use crate::schema::{Declarations, Steps};
 use crate::store::{Durability, LocalStore, LocalStoreExt, StoreError, StoreErrorKind, WriteBatch};
 use crate::sync::admin::{backup, copy};
 use crate::sync::context::SyncContext;
@@ -22,6 +22,7 @@ use crate::sync::server::{Link, Server};
 use crate::sync::settings::Settings;
 use crate::sync::system::{self, ATTEMPTS, META, meta_row, meta_value};
 use crate::sync::tables::Tables;
+use crate::sync::words::opening;
 use crate::transport::Transport;
 
 /// Settings of a context before it is opened.
@@ -32,6 +33,7 @@ pub struct ContextBuilder {
     account: Option<String>,
     server_name: Option<String>,
     declarations: Declarations,
+    steps: Option<Steps>,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn IdSource>,
     settings: Settings,
@@ -48,6 +50,20 @@ impl ContextBuilder {
     /// with it, or cease to be.
     pub fn schema(mut self, declarations: impl Into<Declarations>) -> Self {
         self.declarations = declarations.into();
+        self
+    }
+
+    /// All steps by which the schema came to be what it is, those of earlier releases of the application, too. A store that knows fewer is converted when it
+    /// is opened, in portions: a call that is cut off leaves it for the next opening to go on with, and nothing is queued by it. One that knows more is
+    /// [`Error::SchemaNewer`], here and at the next change of a context that was open already.
+    pub fn steps(mut self, steps: Steps) -> Self {
+        self.steps = Some(steps);
+        self
+    }
+
+    /// Takes the steps that the store knows, whatever they are. For programs that show any store, and change its records only as they are.
+    pub fn steps_of_the_store(mut self) -> Self {
+        self.steps = None;
         self
     }
 
@@ -138,6 +154,9 @@ impl ContextBuilder {
     /// hold in memory, a table that is not there reads as an empty one, and every change fails with [`Unsupported`](StoreErrorKind::Unsupported).
     pub async fn open(self) -> Result<SyncContext, Error> {
         self.declarations.check()?;
+        if let Some(steps) = &self.steps {
+            steps.check()?;
+        }
         if copy::is_unfinished(self.store.as_ref()).await? {
             return Err(copy::unfinished().into());
         }
@@ -151,12 +170,15 @@ impl ContextBuilder {
             backup::settle(self.store.as_ref(), self.ids.as_ref()).await?;
             ensure_store_id(self.store.as_ref(), self.ids.as_ref()).await?
         };
+        let (steps, noted) = opening::bring_forward(self.store.as_ref(), self.steps).await?;
         let tables = Tables::open(Arc::clone(&self.store), &self.declarations).await?;
         let (store, clock, ids) = (&self.store, &self.clock, &self.ids);
         let inner = Inner {
             store_id,
             tables,
-            queue: Queue::new(Arc::clone(store)),
+            queue: Queue::new(Arc::clone(store), steps.len()),
+            steps: Arc::new(steps),
+            kept: noted.kept_values(),
             guards: Guards::default(),
             lease: Lease::new(Arc::clone(store), Arc::clone(clock), Arc::clone(ids)),
             server: Server::new(Link::new(self.transport, self.server_name, self.account)),
@@ -184,6 +206,7 @@ impl SyncContext {
             account: None,
             server_name: None,
             declarations: Declarations::new(),
+            steps: Some(Steps::new()),
             clock: Arc::new(SystemClock),
             ids: Arc::new(UuidV7),
             settings: Settings::default(),

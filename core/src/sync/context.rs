@@ -10,6 +10,7 @@ use crate::store::{LocalStore, LocalStoreExt, WriteBatch};
 use crate::sync::event::Events;
 use crate::sync::inner::Inner;
 use crate::sync::system::{META, meta_row, meta_value};
+use crate::sync::words::row::KeptValues;
 
 /// A local store with its operation queue, and the way to a server. Clones share one context.
 ///
@@ -42,6 +43,12 @@ impl SyncContext {
     /// The declared tables, and those that were made on first use. What a server does with them is not kept with a device.
     pub fn declarations(&self) -> Declarations {
         self.inner.tables.declarations()
+    }
+
+    /// Values that did not fit the type that a schema step gave their field, counted when the store was converted. They are kept exactly;
+    /// [`unknown_values`](Self::unknown_values) lists those that are there now.
+    pub fn kept_values(&self) -> &[KeptValues] {
+        &self.inner.kept
     }
 
     /// The store under this context.

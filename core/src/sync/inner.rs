@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::clock::{Clock, IdSource};
 use crate::error::Error;
+use crate::schema::Steps;
 use crate::store::LocalStore;
 use crate::sync::decide::questions::Questions;
 use crate::sync::event::Listeners;
@@ -13,6 +14,7 @@ use crate::sync::queue::index::Queue;
 use crate::sync::server::Server;
 use crate::sync::settings::Settings;
 use crate::sync::tables::Tables;
+use crate::sync::words::row::KeptValues;
 
 pub(crate) struct Inner {
     pub(crate) store: Arc<dyn LocalStore>,
@@ -22,6 +24,10 @@ pub(crate) struct Inner {
     pub(crate) store_id: String,
     pub(crate) settings: Settings,
     pub(crate) tables: Tables,
+    /// The steps whose words everything here is in, but for what is queued in older ones.
+    pub(crate) steps: Arc<Steps>,
+    /// Values that did not fit the type that a step gave them.
+    pub(crate) kept: Vec<KeptValues>,
     pub(crate) queue: Queue,
     pub(crate) guards: Guards,
     /// One pushing process at a time.

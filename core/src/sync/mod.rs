@@ -21,6 +21,7 @@ mod server;
 mod settings;
 mod system;
 mod tables;
+mod words;
 
 pub use admin::backup::backup_store;
 pub use admin::copy::{CopyReport, copy_store};
@@ -53,3 +54,4 @@ pub use push::policy::{Attempt, Evidence, Facts, Row, Verdict, judge};
 pub use push::report::PushReport;
 pub use queue::collapse::{Collapse, collapse};
 pub use queue::operation::{Aside, Operation, OperationKind, OperationState};
+pub use words::row::KeptValues;

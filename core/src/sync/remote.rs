@@ -7,6 +7,7 @@ use crate::clock::Sleep;
 use crate::name::{RecordId, TableName, Version};
 use crate::query::Query;
 use crate::record::Record;
+use crate::schema::Steps;
 use crate::sync::identity::session::Session;
 use crate::sync::push::patience::RetryPolicy;
 use crate::sync::push::policy::{Evidence, Verdict, judge_read};
@@ -36,6 +37,8 @@ pub(crate) struct Remote {
     sleep: Option<Arc<dyn Sleep>>,
     pub(crate) patience: RetryPolicy,
     token: Mutex<Token>,
+    /// What the server says in its own words is told in those of all steps, and the other way round.
+    steps: Arc<Steps>,
     /// Whether it is the store's server that answers.
     pub(crate) session: Session,
 }
@@ -59,6 +62,7 @@ impl Remote {
         session: Session,
         sleep: Option<Arc<dyn Sleep>>,
         patience: RetryPolicy,
+        steps: Arc<Steps>,
     ) -> Self {
         let sleep = sleep.or_else(|| transport.sleep());
         let patience = match sleep {
@@ -72,8 +76,22 @@ impl Remote {
             sleep,
             patience,
             token: Mutex::default(),
+            steps,
             session,
         }
+    }
+
+    /// A row of the server in the words of all steps.
+    fn told(&self, table: &TableName, row: Record) -> Record {
+        self.steps.of_server(table, known(row))
+    }
+
+    /// A query in the words of the server.
+    fn asked(&self, table: &TableName, query: &Query) -> Query {
+        query.clone().renamed(&|name| {
+            let there = self.steps.name_there(table, name);
+            there.map(str::to_owned)
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, Token> {
@@ -108,20 +126,27 @@ impl Remote {
         Ok(first && self.transport.renew_credentials().await?)
     }
 
-    /// Sends a change, once.
+    /// Sends a change, once. Its records are in the words of number `words`.
     pub(crate) async fn apply(
         &self,
         table: &TableName,
-        change: &Change,
+        mut change: Change,
+        words: u32,
     ) -> Result<Outcome, TransportError> {
         self.session.is_still_the_same()?;
-        let answer = self.transport.apply(table, change).await;
+        for record in [&mut change.record, &mut change.base].into_iter().flatten() {
+            *record = self.steps.to_server(table, words, record.clone());
+        }
+        let answer = self.transport.apply(table, &change).await;
         let answer = self.noted(answer, self.announced())?;
         Ok(match answer {
-            Outcome::Applied(record) => Outcome::Applied(record.map(known)),
+            Outcome::Applied(record) => {
+                Outcome::Applied(record.map(|record| self.told(table, record)))
+            }
+            Outcome::OtherId(record) => Outcome::OtherId(self.steps.of_server(table, record)),
             Outcome::Conflict(mut conflict) => {
                 if let ServerRecord::Known(record) = conflict.server {
-                    conflict.server = ServerRecord::Known(known(record));
+                    conflict.server = ServerRecord::Known(self.told(table, record));
                 }
                 Outcome::Conflict(conflict)
             }
@@ -140,7 +165,7 @@ impl Remote {
             tries += 1;
             let answer = self.transport.get(table, id).await;
             match self.noted(answer, self.announced()) {
-                Ok(row) => return Ok(row.map(known)),
+                Ok(row) => return Ok(row.map(|row| self.told(table, row))),
                 Err(error) => self.again(tries, error).await?,
             }
         }
@@ -154,13 +179,15 @@ impl Remote {
         cursor: Option<&PageCursor>,
     ) -> Result<RemotePage, TransportError> {
         let mut tries = 0;
+        let query = &self.asked(table, query);
         loop {
             tries += 1;
             let answer = self.transport.page(table, query, cursor).await;
             let id = self.announced_in(&answer);
             match self.noted(answer, id) {
                 Ok(mut page) => {
-                    page.records = page.records.into_iter().map(known).collect();
+                    let rows = page.records.into_iter();
+                    page.records = rows.map(|row| self.told(table, row)).collect();
                     return Ok(page);
                 }
                 Err(error) => self.again(tries, error).await?,
@@ -181,6 +208,7 @@ impl Remote {
         from: Option<&FeedToken>,
     ) -> Result<FeedAnswer, TransportError> {
         let mut tries = 0;
+        let query = &self.asked(table, query);
         loop {
             tries += 1;
             let Some(feed) = self.transport.feed(table) else {
@@ -196,7 +224,7 @@ impl Remote {
                 Ok(FeedAnswer::Page(mut page)) => {
                     for change in &mut page.changes {
                         if let FeedChange::Row(row) = change {
-                            *row = known(row.clone());
+                            *row = self.told(table, row.clone());
                         }
                     }
                     return Ok(FeedAnswer::Page(page));

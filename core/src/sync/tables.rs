@@ -158,6 +158,16 @@ impl Stored {
         }
     }
 
+    /// Adds to a batch, which expects what was read, that this is the row `device` from then on.
+    pub(crate) fn replaced_by(&self, batch: WriteBatch, row: Record) -> WriteBatch {
+        let batch = batch.put(&META, row);
+        match &self.older {
+            // Its fields are the store's, its rules in the other row: a store of before is brought forward.
+            Some(older) => batch.delete(&META, older.id()),
+            None => batch,
+        }
+    }
+
     /// True where a device has declared tables in the store.
     pub(crate) fn is_declared(&self) -> bool {
         self.device.is_some() || self.older.is_some()
@@ -175,7 +185,7 @@ fn rules_of(row: &Record) -> Result<BTreeMap<TableName, DeviceRules>, StoreError
     })
 }
 
-fn rules_row(all: &Declarations) -> Result<Record, StoreError> {
+pub(crate) fn rules_row(all: &Declarations) -> Result<Record, StoreError> {
     let tables = all.tables();
     let rules: BTreeMap<_, _> = tables.map(|(name, table)| (name, &table.device)).collect();
     let text = serde_json::to_string(&rules).map_err(|error| {
@@ -209,11 +219,7 @@ async fn declare(
         // A power cut that takes it back is the same.
         let mut batch = WriteBatch::new().durability(Durability::Eventual);
         stored.expect_unchanged(&mut batch);
-        batch = batch.put(&META, row);
-        if let Some(older) = &stored.older {
-            // Its fields are the store's, its rules in the other row: a store of before is brought forward.
-            batch = batch.delete(&META, older.id());
-        }
+        let batch = stored.replaced_by(batch, row);
         match store.commit(batch).await {
             Ok(_) => return Ok((stored.declarations, all)),
             Err(error) if error.kind() == StoreErrorKind::CheckFailed => {}

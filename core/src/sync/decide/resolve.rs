@@ -51,16 +51,17 @@ impl SyncContext {
             .store
             .query_all(&OPERATIONS, &Query::all().page(1000))
             .await?;
-        Ok(rows
-            .iter()
-            .map(Operation::from_row)
-            .collect::<Result<_, _>>()?)
+        let read = rows.iter().map(|row| {
+            // Shown in the words of the application, whatever goes out.
+            Ok(Operation::from_row(row)?.in_newest(&self.inner.steps))
+        });
+        read.collect()
     }
 
     /// One queued operation.
     pub async fn operation(&self, seq: u64) -> Result<Operation, Error> {
         match self.inner.store.get_one(&OPERATIONS, &seq_id(seq)).await? {
-            Some(row) => Ok(Operation::from_row(&row)?),
+            Some(row) => Ok(Operation::from_row(&row)?.in_newest(&self.inner.steps)),
             None => Err(Error::NoSuchOperation { seq }),
         }
     }
@@ -296,6 +297,10 @@ impl SyncContext {
             Durability::Immediate,
             Origin::Resolution,
             |_, slot, batch| {
+                let all: Vec<u64> = slot.operations.iter().map(|one| one.seq).collect();
+                for other in all {
+                    slot.thaw(other);
+                }
                 let operation = slot
                     .find(seq)
                     .cloned()

@@ -118,6 +118,7 @@ impl Inner {
             session,
             self.settings.sleep.clone(),
             self.settings.patience,
+            Arc::clone(&self.steps),
         ))
     }
 

@@ -188,6 +188,7 @@ impl Inner {
             let local_only = self.tables.get(table).device.local_only;
             Slot::new(table.clone(), id.clone(), None, Vec::new())
                 .local_only(local_only)
+                .steps(&self.steps)
                 .at(now)
         };
         keys.iter().take_while(unknown).map(slot).collect()
@@ -214,6 +215,7 @@ impl Inner {
                 slots.push(
                     Slot::new(table.clone(), id, record, operations)
                         .local_only(local_only)
+                        .steps(&self.steps)
                         .at(now),
                 );
             }

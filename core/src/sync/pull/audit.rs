@@ -14,7 +14,7 @@ use crate::sync::cancel::CancelToken;
 use crate::sync::context::SyncContext;
 use crate::sync::inner::Inner;
 use crate::sync::pull::apply::Target;
-use crate::sync::pull::query::{MAX_REQUESTS, check_query, is_windowed};
+use crate::sync::pull::query::{MAX_REQUESTS, check_query, check_words, is_windowed};
 use crate::sync::pull::report::PullReport;
 use crate::sync::pull::stamp::{Stamp, anew};
 use crate::sync::pull::walk::{Then, Walk, safe_time};
@@ -144,6 +144,7 @@ impl Audit {
         let inner = &self.context.inner;
         let link = inner.server.link();
         check_query(&self.query, false)?;
+        check_words(&self.context.inner.steps, &self.table, &self.query)?;
         if is_windowed(&self.query) {
             return Err(Error::PullQuery(
                 "an audit has no order, top and skip of its own",

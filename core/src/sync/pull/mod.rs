@@ -34,7 +34,7 @@ use crate::sync::pull::apply::Target;
 use crate::sync::pull::came::Came;
 use crate::sync::pull::filter::Named;
 use crate::sync::pull::left::Asking;
-use crate::sync::pull::query::{MAX_REQUESTS, check_query, is_windowed};
+use crate::sync::pull::query::{MAX_REQUESTS, check_query, check_words, is_windowed};
 use crate::sync::pull::report::{MAX_INVALID, PullReport};
 use crate::sync::pull::seen::Sweep;
 use crate::sync::pull::stamp::Stamp;
@@ -123,6 +123,7 @@ impl Pull {
         let link = inner.server.link();
         let name = self.name.clone().transpose()?;
         check_query(&self.query, name.is_some())?;
+        check_words(&inner.steps, &self.table, &self.query)?;
         inner.tables.ensure(&self.table).await?;
         if inner.tables.get(&self.table).device.local_only {
             return Err(Error::LocalOnly {

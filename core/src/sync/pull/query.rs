@@ -1,8 +1,10 @@
 //! The queries of pulls: which are taken, and how they are kept as text.
 
 use crate::error::Error;
+use crate::name::TableName;
 use crate::query::Query;
 use crate::query::odata::Limits;
+use crate::schema::Steps;
 
 /// Requests of one pull, or one audit, after which it is given up.
 pub(crate) const MAX_REQUESTS: u64 = 1_000_000;
@@ -43,6 +45,18 @@ pub(crate) fn check_query(query: &Query, incremental: bool) -> Result<(), Error>
         ));
     }
     Ok(())
+}
+
+/// Refuses a query about a field of which the server has values in another type: its answer would mean something else.
+pub(crate) fn check_words(steps: &Steps, table: &TableName, query: &Query) -> Result<(), Error> {
+    let mut heads = query.heads();
+    match heads.find(|name| steps.name_there(table, name).is_none()) {
+        None => Ok(()),
+        Some(field) => Err(Error::QueryWords {
+            table: table.clone(),
+            field: field.to_owned(),
+        }),
+    }
 }
 
 /// The filter and the parameters of a query as text: what a token keeps, and what makes a pull under its name another one.

@@ -154,3 +154,15 @@ pub(crate) struct Answered {
     /// An attempt before this one may have had its effect.
     pub(crate) unsure: bool,
 }
+
+impl Answered {
+    /// True where the same request may go out once more.
+    pub(crate) fn may_be_repeated(&self) -> bool {
+        match &self.answer {
+            Answer::Unknown => true,
+            Answer::NotSent => self.unsure,
+            Answer::Aside { sent, .. } => *sent,
+            _ => false,
+        }
+    }
+}

@@ -19,7 +19,7 @@ use crate::sync::queue::operation::{Operation, OperationKind};
 use crate::sync::remote::Remote;
 use crate::timestamp::Timestamp;
 use crate::transport::{
-    ConflictCause, Outcome, Rejection, ServerRecord, TransportError, TransportErrorKind,
+    Change, ConflictCause, Outcome, Rejection, ServerRecord, TransportError, TransportErrorKind,
 };
 
 /// One push, as its deliveries see it.
@@ -65,7 +65,9 @@ impl Delivery<'_> {
 
     /// Sends one operation and finds out what came of it.
     pub(crate) async fn deliver(&self, sending: &Sending, last_round: bool) -> Delivered {
-        let sending = &mut sending.clone();
+        // What goes out is what was sent before; what it is compared with is in the newest words, and so is it then.
+        let (request, words) = (change(sending), sending.operation.words);
+        let sending = &mut sending.in_newest(&self.inner.steps);
         let operation = &sending.operation.clone();
         if operation.kind != OperationKind::Delete && sending.record.is_none() {
             let message = "the local record is missing; cancel the operation";
@@ -93,7 +95,7 @@ impl Delivery<'_> {
                 Asked::Failed(error) => return self.failed(sending, attempt, error),
             }
         }
-        let mut said = self.send(sending, &mut attempt).await;
+        let mut said = self.send(sending, (&request, words), &mut attempt).await;
         let mut evidence = self.evidence(operation);
         let mut row = None;
         loop {
@@ -134,7 +136,7 @@ impl Delivery<'_> {
                     evidence.repeated = said.facts == Facts::Conflict(ConflictCause::Existing);
                     (evidence.row, evidence.reads) = (Row::NotAsked, 0);
                     attempt.tries += 1;
-                    said = self.send(sending, &mut attempt).await;
+                    said = self.send(sending, (&request, words), &mut attempt).await;
                 }
                 Verdict::AskFirst(after) => {
                     self.remote.wait(after).await;
@@ -205,9 +207,15 @@ impl Delivery<'_> {
     }
 
     /// Sends the change once and sorts the answer.
-    async fn send(&self, sending: &mut Sending, attempt: &mut Attempt) -> Said {
+    async fn send(
+        &self,
+        sending: &mut Sending,
+        (request, words): (&Change, u32),
+        attempt: &mut Attempt,
+    ) -> Said {
         let operation = &sending.operation;
-        let answer = self.remote.apply(&operation.table, &change(sending)).await;
+        let request = request.clone();
+        let answer = self.remote.apply(&operation.table, request, words).await;
         let nothing = Rejection::new(None, "");
         let said = |facts, record, refusal| Said {
             facts,

@@ -3,6 +3,7 @@
 use crate::error::Error;
 use crate::name::{RecordId, TableName};
 use crate::record::Record;
+use crate::schema::Steps;
 use crate::store::Durability;
 use crate::sync::event::Origin;
 use crate::sync::inner::Inner;
@@ -17,6 +18,19 @@ pub(crate) struct Sending {
     pub(crate) record: Option<Record>,
     /// It may have been sent before, and what became of that is not known.
     pub(crate) unsure: bool,
+}
+
+impl Sending {
+    /// In the words of all steps.
+    pub(crate) fn in_newest(&self, steps: &Steps) -> Self {
+        let (table, words) = (&self.operation.table, self.operation.words);
+        let record = self.record.clone();
+        Self {
+            record: record.map(|record| steps.forward(table, words, record)),
+            operation: self.operation.clone().in_newest(steps),
+            unsure: self.unsure,
+        }
+    }
 }
 
 impl Inner {

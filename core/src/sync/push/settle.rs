@@ -32,6 +32,9 @@ impl Inner {
             Origin::Push,
             |answered, slot, batch| {
                 let table = self.tables.get(&answered.table);
+                if !answered.may_be_repeated() {
+                    slot.thaw(answered.seq);
+                }
                 let met = met_since(slot, answered);
                 let kept = slot.kept_apart(answered.seq);
                 let settled = settle_one(slot, batch, answered, &table, asks)?;

@@ -7,10 +7,11 @@ use crate::error::Error;
 use crate::name::RecordId;
 use crate::query::Query;
 use crate::record::Record;
-use crate::store::{Author, Changed, Changes, Durability, LocalStoreExt, StoreError, WriteBatch};
+use crate::store::{Author, Changed, Changes, Durability, StoreError, WriteBatch};
 use crate::sync::queue::index::{InFlight, Queue};
 use crate::sync::queue::operation::Operation;
 use crate::sync::system::{META, OPERATIONS, meta_value, seq_of};
+use crate::sync::words::row::StepsRow;
 
 /// Rows of the queue, and changes of the store, that are read at once.
 const QUEUE_PAGE: u32 = 1000;
@@ -118,10 +119,22 @@ impl Queue {
         Ok(())
     }
 
-    /// The highest sequence number that was used and is not in the queue any more.
+    /// The highest sequence number that was used and is not in the queue any more. An error where the store has had more schema steps than this context
+    /// knows.
     async fn floor(&self) -> Result<u64, Error> {
-        let id = RecordId::system("queue");
-        let Some(row) = self.store.get_one(&META, &id).await? else {
+        let ids = [RecordId::system("queue"), StepsRow::id()];
+        let mut rows = self.store.get(&META, &ids).await?;
+        // Whoever converts the store touches the queue, so that this is read before anything else is changed.
+        let noted = rows.pop().flatten().as_ref().map(StepsRow::from_row);
+        if let Some(noted) = noted.transpose()?
+            && noted.number() > self.steps
+        {
+            return Err(Error::SchemaNewer {
+                store: noted.number(),
+                here: self.steps,
+            });
+        }
+        let Some(row) = rows.pop().flatten() else {
             return Ok(0);
         };
         let damaged = "the end of the queue in __meta is damaged; restore a backup";

@@ -14,6 +14,8 @@ use crate::timestamp::Timestamp;
 /// The queue: its index, and the store that holds it.
 pub(crate) struct Queue {
     pub(super) store: Arc<dyn LocalStore>,
+    /// How many schema steps this context knows.
+    pub(super) steps: u32,
     index: Mutex<Index>,
 }
 
@@ -42,9 +44,10 @@ pub(crate) struct Entry {
 }
 
 impl Queue {
-    pub(crate) fn new(store: Arc<dyn LocalStore>) -> Self {
+    pub(crate) fn new(store: Arc<dyn LocalStore>, steps: u32) -> Self {
         Self {
             store,
+            steps,
             index: Mutex::new(Index {
                 last: 0,
                 operations: BTreeMap::new(),

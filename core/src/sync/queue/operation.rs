@@ -83,6 +83,9 @@ pub struct Operation {
     /// The id under which the server keeps the record instead. It is never sent again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub other_id: Option<RecordId>,
+    /// Of how many schema steps the words of its contents are. Those of a store that never had any are of none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub words: u32,
     /// The row that it was read from.
     #[serde(skip)]
     pub(crate) row: Seen,
@@ -196,6 +199,7 @@ impl Operation {
             gone: false,
             unanswered: false,
             other_id: None,
+            words: 0,
             row: Seen::default(),
         }
     }

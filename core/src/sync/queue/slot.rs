@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::error::Error;
 use crate::name::{RecordId, TableName};
 use crate::record::{Draft, Record, SystemProperties};
+use crate::schema::Steps;
 use crate::store::{Expect, StoreError, Write, WriteBatch};
 use crate::sync::event::RecordChange;
 use crate::sync::queue::collapse::{Collapse, collapse};
@@ -73,6 +74,7 @@ pub(crate) struct Slot {
     was_record: Option<Record>,
     was_operations: Vec<Operation>,
     local_only: bool,
+    steps: Arc<Steps>,
     pub(crate) now: Timestamp,
 }
 
@@ -97,6 +99,7 @@ impl Slot {
             was_record,
             was_operations,
             local_only: false,
+            steps: Arc::default(),
             now: Timestamp::EPOCH,
         }
     }
@@ -105,6 +108,22 @@ impl Slot {
     pub(crate) fn local_only(mut self, yes: bool) -> Self {
         self.local_only = yes;
         self
+    }
+
+    /// The steps whose words the record is in.
+    pub(crate) fn steps(mut self, steps: &Arc<Steps>) -> Self {
+        self.steps = Arc::clone(steps);
+        self
+    }
+
+    /// Brings an operation to the words of the record, now that its content need not be sent again as it was.
+    pub(crate) fn thaw(&mut self, seq: u64) {
+        let steps = Arc::clone(&self.steps);
+        if let Some(operation) = self.find(seq)
+            && operation.words < steps.len()
+        {
+            *operation = operation.clone().in_newest(&steps);
+        }
     }
 
     /// The time that new operations carry.
@@ -195,14 +214,10 @@ impl Slot {
                 (_, true) => Some((kind, self.record.clone())),
             };
             if let Some((kind, base)) = operation {
-                self.operations.push(Operation::new(
-                    next_seq(),
-                    self.now,
-                    &self.table,
-                    &self.id,
-                    kind,
-                    base,
-                ));
+                let (seq, now) = (next_seq(), self.now);
+                let mut new = Operation::new(seq, now, &self.table, &self.id, kind, base);
+                new.words = self.steps.len();
+                self.operations.push(new);
             }
             self.record = new;
             return Ok(());
@@ -214,7 +229,12 @@ impl Slot {
             last.state
         };
         let before = self.record.as_ref();
-        match collapse(last.kind, state, kind) {
+        let collapsed = collapse(last.kind, state, kind);
+        if collapsed != Collapse::Append && last.words < self.steps.len() {
+            // What it sends next is another content.
+            *last = last.clone().in_newest(&self.steps);
+        }
+        match collapsed {
             Collapse::Keep => last.edited(before),
             Collapse::Become(other) => {
                 if last.kind == OperationKind::Delete {
@@ -249,6 +269,7 @@ impl Slot {
                 let mut operation =
                     Operation::new(next_seq(), self.now, &self.table, &self.id, kind, None);
                 operation.follows_delete = last.kind == OperationKind::Delete;
+                operation.words = self.steps.len();
                 self.operations.push(operation);
             }
             Collapse::Illegal => {

@@ -54,6 +54,7 @@ mod server;
 pub mod sign_in;
 mod slow;
 pub mod spelling;
+pub mod steps;
 pub mod stuck;
 mod tests;
 mod typed;

@@ -120,6 +120,12 @@ impl Rows {
         row.clone().with_system(system)
     }
 
+    pub(super) fn migrate(&mut self, table: &TableName, change: impl Fn(&Record) -> Record) {
+        for row in self.tables.entry(table.clone()).or_default().values_mut() {
+            *row = row.clone().with_body_of(&change(row));
+        }
+    }
+
     /// The next time of a write.
     pub(super) fn tick(&mut self) -> Timestamp {
         self.now = Timestamp::from_ticks(self.now.ticks() + self.options.ticks_per_write);

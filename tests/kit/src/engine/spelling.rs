@@ -19,7 +19,7 @@ const ESCAPED: &str = r#"{"n":1,"t\u0069tle":"t\u00FFp \uD83D\uDE00\/","list":["
 const PLAIN: &str = r#"{"n":1,"title":"tÿp 😀/","list":["A",1.50]}"#;
 
 /// A server that keeps text as it comes, also where the others of a run have types.
-fn exact() -> TestServer {
+pub(super) fn exact() -> TestServer {
     let server = TestServer::new();
     server.configure(|options| options.typed = false);
     server

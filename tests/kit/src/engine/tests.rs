@@ -180,6 +180,18 @@ macro_rules! engine_tests {
             records_that_nothing_sends_are_queued_when_asked
             edits_of_a_table_that_became_local_only_stay_here
         }
+        $crate::__engine_tests! { $harness, $run, steps:
+            s11_a_rename_here_is_translated_both_ways
+            s11_a_queue_of_the_old_schema_is_sent
+            s11_what_was_sent_is_not_converted
+            s11_edits_behind_what_was_sent_go_on
+            s11_what_was_sent_is_settled_in_the_new_words
+            s11_filters_of_pulls_follow
+            s11_a_removed_value_survives_a_put
+            s11_values_that_do_not_fit_stay_and_are_counted
+            s11_an_older_application_is_refused
+            s11_a_killed_conversion_goes_on
+        }
         $crate::__engine_tests! { $harness, $run, pull:
             full_pull_brings_everything
             second_pull_brings_only_changes
@@ -420,6 +432,7 @@ mod guard {
             include_str!("filters.rs"),
             include_str!("forgotten.rs"),
             include_str!("spelling.rs"),
+            include_str!("steps.rs"),
             include_str!("unknown_values.rs"),
             include_str!("purge.rs"),
             include_str!("events.rs"),

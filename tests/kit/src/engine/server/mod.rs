@@ -204,6 +204,11 @@ impl TestServer {
         }
     }
 
+    /// The server changes its own schema: each row of a table gets other members, and keeps version and time.
+    pub fn migrate(&self, table: &TableName, change: impl Fn(&Record) -> Record) {
+        self.state().rows.migrate(table, change);
+    }
+
     /// Removes all tombstones of a table, tells so with each page from now on, and refuses older positions in its feed.
     pub fn forget_deletions(&self, table: &TableName) {
         self.state().rows.forget(table);
