@@ -63,9 +63,8 @@ impl Delivery<'_> {
         self.course.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sends one operation and finds out what came of it.
+    /// Sends one operation, as it was sent before, and finds out what came of it, in the newest words.
     pub(crate) async fn deliver(&self, sending: &Sending, last_round: bool) -> Delivered {
-        // What goes out is what was sent before; what it is compared with is in the newest words, and so is it then.
         let (request, words) = (change(sending), sending.operation.words);
         let sending = &mut sending.in_newest(&self.inner.steps);
         let operation = &sending.operation.clone();
@@ -213,8 +212,7 @@ impl Delivery<'_> {
         (request, words): (&Change, u32),
         attempt: &mut Attempt,
     ) -> Said {
-        let operation = &sending.operation;
-        let request = request.clone();
+        let (operation, request) = (&sending.operation, request.clone());
         let answer = self.remote.apply(&operation.table, request, words).await;
         let nothing = Rejection::new(None, "");
         let said = |facts, record, refusal| Said {
