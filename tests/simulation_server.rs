@@ -18,7 +18,7 @@ use http::header::IF_MATCH;
 use http::{HeaderName, Method, Request, Response, StatusCode};
 use synctable::http::{
     Dialect, Exchange, HttpTransport, OPERATION_ID, OPERATION_IDS, OPERATION_IDS_KEPT,
-    OPERATION_UNKNOWN_SINCE, ORDERED,
+    OPERATION_UNKNOWN_SINCE, ORDERED, PARTIAL_UPDATES,
 };
 use synctable::query::Query;
 use synctable::server::TableServer;
@@ -55,6 +55,8 @@ struct Habits {
     unheard: Vec<HeaderName>,
     /// Headers of answers that do not reach the client.
     unsaid: Vec<HeaderName>,
+    /// Changed members alone do not reach the server: something on the way knows no `PATCH`.
+    no_patch: bool,
 }
 
 impl RealServer {
@@ -89,11 +91,17 @@ impl RealServer {
             habits.unsaid.push(ORDERED);
         }
         let dialects = [Dialect::Toolkit, Dialect::Zumo2, Dialect::Zumo3];
+        let dialect = dialects[dice.weighted(&[(2, 0), (1, 1), (1, 2)])];
+        if dice.permille(300) {
+            habits.unsaid.push(PARTIAL_UPDATES);
+        }
+        // The others need it for records that come back.
+        habits.no_patch = dialect == Dialect::Toolkit && dice.permille(300);
         Self {
             server,
             store,
             clock,
-            dialect: dialects[dice.weighted(&[(2, 0), (1, 1), (1, 2)])],
+            dialect,
             habits,
         }
     }
@@ -181,7 +189,14 @@ impl Exchange for Wire {
         }
         let serve = || {
             let (server, request) = (self.server.clone(), request.clone());
-            async move { Reply(Ok(server.handle(request).await)) }.boxed()
+            let known = !self.habits.no_patch || request.method() != Method::PATCH;
+            async move {
+                if known {
+                    return Reply(Ok(server.handle(request).await));
+                }
+                Reply::none(NoAnswer::Status(405))
+            }
+            .boxed()
         };
         let mut response = self.line.carry(errand, serve).await.0?;
         for name in &self.habits.unsaid {

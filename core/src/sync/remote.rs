@@ -137,7 +137,20 @@ impl Remote {
         for record in [&mut change.record, &mut change.base].into_iter().flatten() {
             *record = self.steps.to_server(table, words, record.clone());
         }
+        change.members = change.members.and_then(|members| {
+            let record = change.record.as_ref()?;
+            let names = members.iter();
+            let names = names.map(|name| self.steps.name_sent(table, words, name).to_owned());
+            // What is kept from the server is no member to send.
+            let sent: Vec<String> = names.filter(|name| record.member(name).is_some()).collect();
+            (!sent.is_empty()).then_some(sent)
+        });
         let answer = self.transport.apply(table, &change).await;
+        if let Ok(Outcome::WholeOnly) = answer {
+            // It may be given before anybody looks at the credentials, so it says nothing of them.
+            self.session.heard(self.announced(), true)?;
+            return answer;
+        }
         let answer = self.noted(answer, self.announced())?;
         Ok(match answer {
             Outcome::Applied(record) => {

@@ -40,8 +40,14 @@ impl Server {
     }
 }
 
-/// Members that accepted answers of a table lacked, though they were sent.
-type Drops = Arc<Mutex<HashMap<TableName, HashSet<String>>>>;
+/// What answers have shown of a server.
+#[derive(Debug, Default)]
+struct Learned {
+    /// Members that accepted answers of a table lacked, though they were sent.
+    drops: HashMap<TableName, HashSet<String>>,
+    /// Tables that take no members alone.
+    whole_only: HashSet<TableName>,
+}
 
 /// A way to a server, for an account, and what was learned over it.
 #[derive(Debug, Default)]
@@ -57,7 +63,7 @@ pub(crate) struct Link {
     owner: Mutex<Option<Expect>>,
     /// The id of a server that answered and is not the store's.
     other: Mutex<Option<String>>,
-    drops: Drops,
+    learned: Arc<Mutex<Learned>>,
 }
 
 impl Link {
@@ -78,7 +84,7 @@ impl Link {
     pub(crate) fn following(mut self, before: &Self) -> Self {
         let seen = self.identity();
         if seen.address.is_some() && seen == before.identity() {
-            self.drops = Arc::clone(&before.drops);
+            self.learned = Arc::clone(&before.learned);
             self.set_other(before.other());
         }
         self
@@ -136,23 +142,39 @@ impl Link {
         *self.other.lock().unwrap_or_else(PoisonError::into_inner) = id;
     }
 
+    fn learned(&self) -> MutexGuard<'_, Learned> {
+        self.learned.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The members of a table that the server is known not to keep.
     pub(crate) fn drops(&self, table: &TableName) -> HashSet<String> {
-        let drops = self.drops.lock().unwrap_or_else(PoisonError::into_inner);
-        drops.get(table).cloned().unwrap_or_default()
+        self.learned().drops.get(table).cloned().unwrap_or_default()
     }
 
     /// An accepted answer has shown that the server does not keep these members.
     pub(crate) fn learn_drops(&self, table: &TableName, names: Vec<String>) {
         if !names.is_empty() {
-            let mut drops = self.drops.lock().unwrap_or_else(PoisonError::into_inner);
-            drops.entry(table.clone()).or_default().extend(names);
+            let mut learned = self.learned();
+            learned
+                .drops
+                .entry(table.clone())
+                .or_default()
+                .extend(names);
         }
     }
 
-    /// Another server: what the one before did not keep says nothing of it.
-    pub(crate) fn forget_drops(&self) {
-        let mut drops = self.drops.lock().unwrap_or_else(PoisonError::into_inner);
-        drops.clear();
+    /// Whether the server is known to take no members of this table's records alone.
+    pub(crate) fn takes_whole_only(&self, table: &TableName) -> bool {
+        self.learned().whole_only.contains(table)
+    }
+
+    /// The server has refused members of a record of this table alone.
+    pub(crate) fn learn_whole_only(&self, table: &TableName) {
+        self.learned().whole_only.insert(table.clone());
+    }
+
+    /// Another server: what was seen of the one before says nothing of it.
+    pub(crate) fn forget_learned(&self) {
+        *self.learned() = Learned::default();
     }
 }

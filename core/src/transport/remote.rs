@@ -66,7 +66,8 @@ pub trait Transport: Debug + MaybeSend + MaybeSync + 'static {
         None
     }
 
-    /// A push begins: what the server announced before is not relied on any more, as it may be another release by now.
+    /// A push begins: what the server announced before is not relied on any more, as it may be another release by now. That it takes parts
+    /// of records may be remembered, as nothing is lost where it does not.
     fn begin_push(&self) {}
 
     /// Asks for other credentials after the server refused these. False where there are none; the engine calls it only
@@ -95,8 +96,13 @@ pub struct Change {
     /// The version on which the change is based. A write without one is only sent for inserts, and for records
     /// of servers that give no versions.
     pub if_match: Option<Version>,
-    /// The server's record on which the change is based, for servers that take the changed members only.
+    /// The server's record on which the change is based, for transports that send what differs from it in a way of their own.
     pub base: Option<Record>,
+    /// The members of [`record`](Self::record) that are to be sent alone, so that the others stay as they are at the server: set only where
+    /// [`partial_updates`](TransportCapabilities::partial_updates) was announced, together with [`if_match`](Self::if_match), and never
+    /// empty. One whose value is `null` becomes `null`. `None`: the record replaces the server's as a whole. A transport that sends
+    /// the whole all the same does no harm.
+    pub members: Option<Vec<String>>,
     /// A key that is the same whenever this very change is sent again.
     pub operation_id: Option<String>,
 }
@@ -110,6 +116,7 @@ impl Change {
             record: None,
             if_match: None,
             base: None,
+            members: None,
             operation_id: None,
         }
     }
@@ -135,6 +142,13 @@ impl Change {
         self
     }
 
+    /// With the members that are to be sent alone; `None`: all of them.
+    #[must_use]
+    pub fn with_members(mut self, members: Option<Vec<String>>) -> Self {
+        self.members = members;
+        self
+    }
+
     /// With the key that marks repeats.
     #[must_use]
     pub fn with_operation_id(mut self, key: impl Into<String>) -> Self {
@@ -148,7 +162,7 @@ impl Change {
 pub enum ChangeKind {
     /// A new record.
     Insert,
-    /// The whole record anew.
+    /// The whole record anew, or some [`members`](Change::members) of it.
     Replace,
     /// No more record.
     Delete,
@@ -170,6 +184,9 @@ pub enum Outcome {
     Conflict(Conflict),
     /// Not done, and the same change will be refused again.
     Rejected(Rejection),
+    /// Not done: the server takes no [`members`](Change::members) alone, at least not in this table. It may take the whole, which the engine
+    /// sends at once.
+    WholeOnly,
 }
 
 /// The server's side of a conflict.
@@ -322,6 +339,8 @@ impl PageCursor {
 pub struct TransportCapabilities {
     /// The server answers a repeated [`Change::operation_id`] with the first outcome, and keeps it so long.
     pub operation_ids_kept: Option<Duration>,
+    /// The server takes [`members`](Change::members) alone. Where it does not after all, [`Outcome::WholeOnly`] says so.
+    pub partial_updates: bool,
     /// The server's clock, as the last answer showed it.
     pub server_time: Option<Timestamp>,
     /// What the server announced as its own id: the same for ever, and another one for every other server. An answer without one

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
-use synctable_core::{Schema, TableName, TableSchema};
 use synctable_core::store::{
     Changed, Durability, Position, Revisions, StoreError, StoreErrorKind, Write, WriteBatch,
 };
+use synctable_core::{Schema, TableName, TableSchema};
 use synctable_kv::OpenFile;
 
 use crate::catalogue::{self, Catalogue};

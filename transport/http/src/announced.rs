@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use http::{HeaderMap, StatusCode};
 use synctable_core::transport::TransportCapabilities;
-use synctable_wire::header::{OPERATION_IDS_HONOURED, OPERATION_IDS_KEPT_UNSAID};
+use synctable_wire::header::{
+    OPERATION_IDS_HONOURED, OPERATION_IDS_KEPT_UNSAID, PARTIAL_UPDATES_TAKEN,
+};
 
-use crate::header::{self, OPERATION_IDS, OPERATION_IDS_KEPT};
+use crate::header::{self, OPERATION_IDS, OPERATION_IDS_KEPT, PARTIAL_UPDATES};
 
 /// The announcements since a push began.
 #[derive(Debug, Default)]
@@ -22,6 +24,10 @@ impl Announced {
         if kept.is_some() || status.is_success() {
             known.operation_ids_kept = kept;
         }
+        let partial = header::says(headers, &PARTIAL_UPDATES, PARTIAL_UPDATES_TAKEN);
+        if partial || status.is_success() {
+            known.partial_updates = partial;
+        }
         if let Some(time) = header::server_time(headers) {
             known.server_time = Some(time);
         }
@@ -31,9 +37,13 @@ impl Announced {
         }
     }
 
-    /// Forgets all of it.
+    /// Forgets what would do harm where it does not hold any more. A server that does not take members alone any more says so, and does
+    /// nothing.
     pub(crate) fn forget(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = TransportCapabilities::default();
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let partial_updates = known.partial_updates;
+        *known = TransportCapabilities::default();
+        known.partial_updates = partial_updates;
     }
 
     pub(crate) fn get(&self) -> TransportCapabilities {
@@ -103,6 +113,26 @@ mod tests {
         assert!(note(201, &[IDS]));
         announced.forget();
         assert_eq!(announced.get(), TransportCapabilities::default());
+    }
+
+    #[test]
+    fn members_alone_are_taken_until_a_success_says_nothing_of_it() {
+        let announced = Announced::default();
+        let said = |text| ("synctable-partial-updates", text);
+        for (status, pairs, taken) in [
+            (200, &[][..], false),
+            (200, &[said("2")], false),
+            (412, &[said("1")], true),
+            (405, &[], true),
+            (502, &[], true),
+            (200, &[], false),
+            (201, &[said("1")], true),
+        ] {
+            announced.note(StatusCode::from_u16(status).unwrap(), &headers(pairs));
+            assert_eq!(announced.get().partial_updates, taken, "{status} {pairs:?}");
+        }
+        announced.forget();
+        assert!(announced.get().partial_updates);
     }
 
     #[test]

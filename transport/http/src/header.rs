@@ -15,6 +15,8 @@ pub const OPERATION_IDS: HeaderName = HeaderName::from_static(names::OPERATION_I
 /// Response header with a number of seconds: so long the server keeps the outcome of an [`OPERATION_ID`]. Where it is left out
 /// beside [`OPERATION_IDS`], that is thirty days.
 pub const OPERATION_IDS_KEPT: HeaderName = HeaderName::from_static(names::OPERATION_IDS_KEPT);
+/// Response header `1`: the server takes the changed members of a record alone, by `PATCH` on the condition of its version.
+pub const PARTIAL_UPDATES: HeaderName = HeaderName::from_static(names::PARTIAL_UPDATES);
 /// Response header with a time, on a conflict: the server did nothing under this [`OPERATION_ID`], and has kept all ids of this
 /// user since then.
 pub const OPERATION_UNKNOWN_SINCE: HeaderName =

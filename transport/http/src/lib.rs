@@ -34,8 +34,8 @@ pub use builder::{HttpTransportBuilder, is_secret_header};
 pub use dialect::{Dialect, UnknownDialect};
 pub use exchange::Exchange;
 pub use header::{
-    OPERATION_ID, OPERATION_IDS, OPERATION_IDS_KEPT, OPERATION_UNKNOWN_SINCE, ORDERED, SERVER_ID,
-    X_ZUMO_AUTH,
+    OPERATION_ID, OPERATION_IDS, OPERATION_IDS_KEPT, OPERATION_UNKNOWN_SINCE, ORDERED,
+    PARTIAL_UPDATES, SERVER_ID, X_ZUMO_AUTH,
 };
 pub use sleep::TokioSleep;
 pub use transport::HttpTransport;

@@ -9,6 +9,11 @@ use synctable_core::{Record, RecordId};
 use crate::client::Answer;
 use crate::{header, text};
 
+/// Whether an answer to members alone says that the server takes no such request: not the method, or not in this form.
+pub(crate) fn is_whole_only(answer: &Answer) -> bool {
+    matches!(answer.status.as_u16(), 405 | 415 | 501)
+}
+
 /// The outcome of a change.
 pub(crate) fn of_change(
     change: &Change,

@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicU64;
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, IF_MATCH};
-use http::{HeaderMap, HeaderValue, Request};
+use http::{HeaderMap, HeaderValue, Method, Request};
 use synctable_core::query::Query;
 use synctable_core::transport::{
     Change, ChangeFeed, Conflict, Outcome, PageCursor, Rejection, RemotePage, ServerRecord,
@@ -178,6 +178,12 @@ impl HttpTransport {
             conditions.insert(OPERATION_ID, header::value(key, "the operation id")?);
         }
         let answer = self.send(table, &call, &conditions).await?;
+        if call.method == Method::PATCH
+            && change.members.is_some()
+            && outcome::is_whole_only(&answer)
+        {
+            return Ok(Outcome::WholeOnly);
+        }
         outcome::of_change(change, answer, limit)
     }
 
@@ -264,7 +270,9 @@ impl Transport for HttpTransport {
     }
 
     fn capabilities(&self) -> TransportCapabilities {
-        self.announced.get()
+        let mut known = self.announced.get();
+        known.partial_updates &= self.wire.quirks().sends_members;
+        known
     }
 
     fn address(&self) -> Option<String> {

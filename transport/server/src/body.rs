@@ -11,6 +11,8 @@ use crate::error::Failure;
 use crate::handler::Call;
 
 const JSON_PATCH: &str = "application/json-patch+json";
+/// In it `null` takes a member away (RFC 7396).
+const MERGE_PATCH: &str = "application/merge-patch+json";
 
 /// What a `PATCH` asks for.
 #[derive(Debug)]
@@ -37,7 +39,14 @@ pub(crate) fn record(call: &Call<'_>) -> Result<Draft, Failure> {
 /// The members to change.
 pub(crate) fn changes(call: &Call<'_>) -> Result<Changes, Failure> {
     let text = call.json_text()?;
-    if call.dialect == Dialect::Zumo3 && call.media_type() == JSON_PATCH {
+    let media = call.media_type();
+    // What means something else is not taken for plain members.
+    if call.dialect == Dialect::Toolkit && [JSON_PATCH, MERGE_PATCH].contains(&&*media) {
+        return Err(Failure::unsupported_media(
+            "a change is an object of the members to set; send it as 'application/json'",
+        ));
+    }
+    if call.dialect == Dialect::Zumo3 && media == JSON_PATCH {
         from_text(call.dialect, &merge_text(text)?)
     } else {
         from_text(call.dialect, text)

@@ -242,7 +242,7 @@ impl Verb {
             (&Method::POST, Some(id), Zumo2) => Self::Undelete(id),
             (&Method::PUT, Some(id), Toolkit | Zumo3) => Self::Replace(id),
             (&Method::PATCH, id, Zumo2) => Self::Merge(id),
-            (&Method::PATCH, Some(id), Zumo3) => Self::Merge(Some(id)),
+            (&Method::PATCH, Some(id), Toolkit | Zumo3) => Self::Merge(Some(id)),
             (&Method::DELETE, Some(id), _) => Self::Delete(id),
             _ => return None,
         })

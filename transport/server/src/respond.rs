@@ -29,6 +29,8 @@ const OPERATION_UNKNOWN_SINCE: HeaderName =
     HeaderName::from_static(header::OPERATION_UNKNOWN_SINCE);
 /// Tells the time of the last deletion that is not known any more.
 const DELETIONS_FORGOTTEN: HeaderName = HeaderName::from_static(header::DELETIONS_FORGOTTEN);
+/// Announces that members alone are taken.
+const PARTIAL_UPDATES: HeaderName = HeaderName::from_static(header::PARTIAL_UPDATES);
 /// Tells which server it is.
 const SERVER_ID: HeaderName = HeaderName::from_static(header::SERVER_ID);
 /// Names the property that grows in the order of commits.
@@ -163,6 +165,8 @@ pub(crate) fn finish(
     let honoured = HeaderValue::from_static(header::OPERATION_IDS_HONOURED);
     headers.insert(OPERATION_IDS, honoured);
     headers.insert(OPERATION_IDS_KEPT, retention.seconds());
+    let taken = HeaderValue::from_static(header::PARTIAL_UPDATES_TAKEN);
+    headers.insert(PARTIAL_UPDATES, taken);
     headers.insert(SERVER_ID, id.clone());
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     response

@@ -115,7 +115,7 @@ pub(crate) async fn merge(call: &Call<'_>, id: Option<RecordId>) -> Result<Respo
     };
     let done = change.run(|stored| {
         let undeletes = changes.undeletes && call.dialect.opens_tombstones();
-        let stored = if undeletes {
+        let stored = if undeletes && call.dialect.revives_unasked() {
             seen(call, stored)?
         } else {
             changeable(call, stored)?
@@ -123,6 +123,10 @@ pub(crate) async fn merge(call: &Call<'_>, id: Option<RecordId>) -> Result<Respo
         check_conditions(&conditions, &stored)?;
         check_version(call, changes.draft.system.version.as_ref(), &stored)?;
         let record = stamped(call, stored.patched(&changes.draft))?;
+        // Members that come one by one make no larger record than one that comes as a whole.
+        if record.body().len() > call.core.limits.body {
+            return Err(Failure::too_large(call.core.limits.body).into());
+        }
         let record = judged(call, record, Some(&stored))?;
         let deleted = changes.draft.system.deleted || stored.is_deleted() && !undeletes;
         Ok(Step::Put {
@@ -227,18 +231,19 @@ fn check_conditions(conditions: &Conditions, stored: &Record) -> Result<(), Refu
 }
 
 /// A version among the members to change is a condition in version 2, where no header has one; in version 3 it
-/// cannot be changed.
+/// cannot be changed. To the Toolkit's dialect it is the server's, and overlooked as in a whole record.
 fn check_version(call: &Call<'_>, given: Option<&Version>, stored: &Record) -> Result<(), Refused> {
     if given.is_none() || given == stored.version() {
         return Ok(());
     }
     match call.dialect {
+        Dialect::Toolkit => Ok(()),
         Dialect::Zumo2 if call.headers.contains_key(IF_MATCH) => Ok(()),
         Dialect::Zumo2 => Err(Refused::Conflict(
             StatusCode::CONFLICT,
             Box::new(stored.clone()),
         )),
-        Dialect::Zumo3 | Dialect::Toolkit => Err(Failure::bad_request(
+        Dialect::Zumo3 => Err(Failure::bad_request(
             "the 'version' cannot be changed; leave it out, or send it as 'if-match'",
         )
         .into()),

@@ -20,6 +20,13 @@ pub const OPERATION_IDS_KEPT_UNSAID: Duration = Duration::from_secs(30 * 24 * 60
 /// Answer, on a conflict: the server did nothing under this [`OPERATION_ID`], and has kept all ids of this user since this time.
 pub const OPERATION_UNKNOWN_SINCE: &str = "synctable-operation-unknown-since";
 
+/// Answer: the server takes `PATCH` of a record in the dialect of the Toolkit, too: the members that are named get their values, `null`
+/// included, the others stay. On the conditions of a `PUT`, and answered like one.
+pub const PARTIAL_UPDATES: &str = "synctable-partial-updates";
+
+/// The value of [`PARTIAL_UPDATES`].
+pub const PARTIAL_UPDATES_TAKEN: &str = "1";
+
 /// Answer: an id of the server's own, made once and kept with its data.
 pub const SERVER_ID: &str = "synctable-server-id";
 
@@ -76,6 +83,7 @@ mod tests {
             OPERATION_IDS,
             OPERATION_IDS_KEPT,
             OPERATION_UNKNOWN_SINCE,
+            PARTIAL_UPDATES,
             SERVER_ID,
             ORDERED,
             DELETIONS_FORGOTTEN,

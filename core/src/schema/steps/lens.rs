@@ -76,6 +76,22 @@ impl Steps {
         Some(name)
     }
 
+    /// The name under which a member in the words of number `words` is sent to the server.
+    pub(crate) fn name_sent<'a>(
+        &'a self,
+        table: &'a TableName,
+        words: u32,
+        name: &'a str,
+    ) -> &'a str {
+        let here = self
+            .of(table, 0)
+            .rev()
+            .filter(|(number, step)| *number <= words && !step.everywhere);
+        let there = self.of(table, words).filter(|(_, step)| step.everywhere);
+        here.chain(there)
+            .fold(name, |name, (_, step)| step.other_name(name))
+    }
+
     /// The name under which a member in the words of number `words` is known in those of all steps.
     pub(crate) fn name_now<'a>(
         &'a self,
@@ -84,11 +100,7 @@ impl Steps {
         name: &'a str,
     ) -> &'a str {
         self.of(table, words)
-            .fold(name, |name, (_, step)| match &step.change {
-                Change::Rename { from, to } if name == from => to,
-                Change::Rename { from, to } if name == to => from,
-                _ => name,
-            })
+            .fold(name, |name, (_, step)| step.other_name(name))
     }
 
     /// How many members of a record in the words of all steps, behind those of number `words`, do not fit the type that a step gave them.
@@ -153,6 +165,15 @@ impl Step {
                 write_anew(members, field, |text| there(text, new, old));
             }
             Change::Remove { .. } | Change::Index { .. } => {}
+        }
+    }
+
+    /// The name on the other side of the step.
+    fn other_name<'a>(&'a self, name: &'a str) -> &'a str {
+        match &self.change {
+            Change::Rename { from, to } if name == from => to,
+            Change::Rename { from, to } if name == to => from,
+            _ => name,
         }
     }
 

@@ -182,7 +182,7 @@ impl Inner {
                 Ok(()) => {
                     self.lease.set(renewed);
                     if discard.is_some() {
-                        link.forget_drops();
+                        link.forget_learned();
                         // Should this be dropped while it reads.
                         self.queue.mark_suspect();
                         self.queue.read().await?;

@@ -13,13 +13,13 @@ use crate::sync::push::meaning::dropped;
 use crate::sync::push::ours::{Ours, Question};
 use crate::sync::push::policy::{Attempt, Evidence, Facts, Row, Verdict, judge};
 use crate::sync::push::request::{
-    Said, change, effect, is_hidden, is_own_insert, is_usable, needs_look, rejected, with_unsure,
+    Outgoing, Said, effect, is_hidden, is_own_insert, is_usable, needs_look, rejected, with_unsure,
 };
 use crate::sync::queue::operation::{Operation, OperationKind};
 use crate::sync::remote::Remote;
 use crate::timestamp::Timestamp;
 use crate::transport::{
-    Change, ConflictCause, Outcome, Rejection, ServerRecord, TransportError, TransportErrorKind,
+    ConflictCause, Outcome, Rejection, ServerRecord, TransportError, TransportErrorKind,
 };
 
 /// One push, as its deliveries see it.
@@ -65,7 +65,7 @@ impl Delivery<'_> {
 
     /// Sends one operation, as it was sent before, and finds out what came of it, in the newest words.
     pub(crate) async fn deliver(&self, sending: &Sending, last_round: bool) -> Delivered {
-        let (request, words) = (change(sending), sending.operation.words);
+        let mut request = Outgoing::of(sending);
         let sending = &mut sending.in_newest(&self.inner.steps);
         let operation = &sending.operation.clone();
         if operation.kind != OperationKind::Delete && sending.record.is_none() {
@@ -94,7 +94,7 @@ impl Delivery<'_> {
                 Asked::Failed(error) => return self.failed(sending, attempt, error),
             }
         }
-        let mut said = self.send(sending, (&request, words), &mut attempt).await;
+        let mut said = self.send(sending, &mut request, &mut attempt).await;
         let mut evidence = self.evidence(operation);
         let mut row = None;
         loop {
@@ -135,7 +135,7 @@ impl Delivery<'_> {
                     evidence.repeated = said.facts == Facts::Conflict(ConflictCause::Existing);
                     (evidence.row, evidence.reads) = (Row::NotAsked, 0);
                     attempt.tries += 1;
-                    said = self.send(sending, (&request, words), &mut attempt).await;
+                    said = self.send(sending, &mut request, &mut attempt).await;
                 }
                 Verdict::AskFirst(after) => {
                     self.remote.wait(after).await;
@@ -209,11 +209,11 @@ impl Delivery<'_> {
     async fn send(
         &self,
         sending: &mut Sending,
-        (request, words): (&Change, u32),
+        request: &mut Outgoing,
         attempt: &mut Attempt,
     ) -> Said {
-        let (operation, request) = (&sending.operation, request.clone());
-        let answer = self.remote.apply(&operation.table, request, words).await;
+        let answer = self.apply(sending, request).await;
+        let operation = &sending.operation;
         let nothing = Rejection::new(None, "");
         let said = |facts, record, refusal| Said {
             facts,
@@ -231,6 +231,10 @@ impl Delivery<'_> {
                 said(Facts::OtherId, Some(record), Rejection::new(None, message))
             }
             Ok(Outcome::Missing) => said(Facts::Missing, None, nothing),
+            Ok(Outcome::WholeOnly) => {
+                let message = "the server says that it takes whole records only, and was sent one";
+                said(Facts::Refused, None, Rejection::new(None, message))
+            }
             Ok(Outcome::Rejected(refusal)) => said(Facts::Refused, None, refusal),
             Ok(Outcome::Conflict(conflict)) => {
                 let known = match (conflict.unknown_since, operation.first_sent) {
@@ -326,9 +330,8 @@ impl Delivery<'_> {
         if let (Some(sent), Some(answer)) = (&sending.record, &answered)
             && !sending.unsure
         {
-            self.remote
-                .link
-                .learn_drops(&operation.table, dropped(sent, answer));
+            let names = dropped(sent, answer, operation.members.as_deref());
+            self.remote.link.learn_drops(&operation.table, names);
         }
         let usable =
             operation.kind == OperationKind::Delete || answered.as_ref().is_some_and(is_usable);

@@ -17,12 +17,16 @@ pub(crate) fn new_key(
     random: &RecordId,
 ) -> String {
     let version = operation.base.as_ref().and_then(Record::version);
+    let kind = match &operation.members {
+        Some(_) => "patch",
+        None => operation.kind.as_str(),
+    };
     let parts = [
         store_id,
         account.unwrap_or_default(),
         operation.table.as_str(),
         operation.id.as_str(),
-        operation.kind.as_str(),
+        kind,
         version.map_or("", |version| version.as_str()),
         random.as_str(),
     ];
@@ -101,6 +105,16 @@ mod tests {
         ] {
             assert_ne!(first, other);
         }
+    }
+
+    #[test]
+    fn a_part_of_a_record_has_another_key_than_the_whole() {
+        let random = RecordId::new("r").unwrap();
+        let whole = operation("a");
+        let mut part = whole.clone();
+        part.members = Some(vec!["n".to_owned()]);
+        let key = |operation| new_key("s", None, operation, &random);
+        assert_ne!(key(&whole), key(&part));
     }
 
     #[test]

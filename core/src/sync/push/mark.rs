@@ -8,8 +8,9 @@ use crate::store::Durability;
 use crate::sync::event::Origin;
 use crate::sync::inner::Inner;
 use crate::sync::push::key::{legacy_key, new_key};
+use crate::sync::push::partial::changed_members;
 use crate::sync::queue::operation::{Operation, OperationKind, OperationState};
-use crate::timestamp::Timestamp;
+use crate::sync::remote::Remote;
 
 /// An operation on its way, with the record as it is sent.
 #[derive(Debug, Clone)]
@@ -36,13 +37,14 @@ impl Sending {
 impl Inner {
     /// Notes durably that these operations may reach the server from now on, and takes what they send.
     ///
-    /// `account`: for whom they go; `server_time`: the server's clock, where an answer has shown it.
+    /// What a server takes of records may change until an operation may have reached it, and with that its key.
     pub(crate) async fn mark(
         &self,
-        account: Option<String>,
+        remote: &Remote,
         group: &[(u64, (TableName, RecordId))],
-        server_time: Option<Timestamp>,
     ) -> Result<Vec<Sending>, Error> {
+        let account = remote.link.account();
+        let server_time = remote.capabilities().server_time;
         let sendings = self.each_slot(
             group,
             |(_, (table, id))| (table, id),
@@ -59,15 +61,25 @@ impl Inner {
                     OperationKind::Delete => None,
                     _ => operation.item.clone().or(record),
                 };
-                if operation.key.is_none() {
-                    let attempted = operation.state == OperationState::Attempted;
-                    operation.key = Some(if attempted {
-                        legacy_key(&self.store_id, operation, record.as_ref())
-                    } else {
-                        let random = self.ids.next_id();
-                        new_key(&self.store_id, account.as_deref(), operation, &random)
-                    });
+                if operation.key.is_none() && operation.state == OperationState::Attempted {
+                    operation.key = Some(legacy_key(&self.store_id, operation, record.as_ref()));
                     operation.account.clone_from(&account);
+                } else if operation.key.is_none() || !unsure {
+                    let members = remote
+                        .takes_members(operation)
+                        .then(|| changed_members(operation, record.as_ref()))
+                        .flatten();
+                    if operation.key.is_none() || operation.members != members {
+                        operation.members = members;
+                        let random = self.ids.next_id();
+                        operation.key = Some(new_key(
+                            &self.store_id,
+                            account.as_deref(),
+                            operation,
+                            &random,
+                        ));
+                        operation.account.clone_from(&account);
+                    }
                 }
                 if !operation.is_unsure() {
                     operation.first_sent = server_time;

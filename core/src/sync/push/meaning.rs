@@ -54,11 +54,12 @@ impl Meaning<'_> {
         })
     }
 
-    /// How the members that differ between `base` and `sent` stand in `found`.
+    /// How the members that differ between `base` and `sent` stand in `found`; `only`: where these were sent alone, the others say nothing.
     pub(crate) fn updated(
         self,
         base: Option<&Record>,
         sent: &Record,
+        only: Option<&[String]>,
         found: &Record,
         drops: &HashSet<String>,
     ) -> Standing {
@@ -68,7 +69,8 @@ impl Meaning<'_> {
         let (mut taken, mut at_base, mut changed, mut told) = (true, true, false, false);
         for name in names(&[&base, &sent]) {
             let (old, ours, theirs) = (base.value(&name), sent.value(&name), found.value(&name));
-            if means(&ours, &old) || self.is_same(&name, &sent, &base) {
+            let unsent = only.is_some_and(|only| !only.contains(&name));
+            if unsent || means(&ours, &old) || self.is_same(&name, &sent, &base) {
                 continue;
             }
             changed = true;
@@ -144,10 +146,13 @@ impl Meaning<'_> {
     }
 }
 
-/// The members that were sent with a value and that the answer lacks: a server that accepted them does not know them.
-pub(crate) fn dropped(sent: &Record, answer: &Record) -> Vec<String> {
+/// The members that were sent with a value and that the answer lacks: a server that accepted them does not know them. `only`: these
+/// were sent alone.
+pub(crate) fn dropped(sent: &Record, answer: &Record, only: Option<&[String]>) -> Vec<String> {
     let (sent, answer) = (Members::of(sent), Members::of(answer));
-    let lacks = |name: &&str| !sent.value(name).is_null() && answer.text(name).is_none();
+    let was_sent = |name: &str| only.is_none_or(|only| only.iter().any(|sent| sent == name));
+    let lacks =
+        |name: &&str| was_sent(name) && !sent.value(name).is_null() && answer.text(name).is_none();
     let names = sent.0.iter().map(|(name, _)| &**name);
     names.filter(lacks).map(str::to_owned).collect()
 }

@@ -179,13 +179,15 @@ impl Question<'_> {
             return self.conflict(true);
         }
         let base = operation.base.as_ref();
-        let standings: Vec<(&Record, Standing)> = self
-            .contents()
-            .map(|content| {
-                (
-                    content,
-                    self.meaning().updated(base, content, row, self.drops),
-                )
+        // What was sent before the last change of content is noted as a whole.
+        let earlier = operation.sent.iter().map(|content| (content, None));
+        let members = operation.members.as_deref();
+        let last = self.content.map(|content| (content, members));
+        let standings: Vec<(&Record, Standing)> = earlier
+            .chain(last)
+            .map(|(content, only)| {
+                let found = self.meaning().updated(base, content, only, row, self.drops);
+                (content, found)
             })
             .collect();
         if let Some((content, _)) = standings

@@ -20,8 +20,25 @@ pub(super) struct Said {
     pub(super) error: Option<TransportError>,
 }
 
+/// A request in the words that it was first sent in, whatever the operation is told in by now.
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    pub(super) change: Change,
+    /// The number of its words.
+    pub(super) words: u32,
+}
+
+impl Outgoing {
+    pub(super) fn of(sending: &Sending) -> Self {
+        Self {
+            change: change(sending),
+            words: sending.operation.words,
+        }
+    }
+}
+
 /// The request that the operation comes to.
-pub(super) fn change(sending: &Sending) -> Change {
+fn change(sending: &Sending) -> Change {
     let operation = &sending.operation;
     let base = operation.base.as_ref();
     let kind = match operation.kind {
@@ -37,7 +54,8 @@ pub(super) fn change(sending: &Sending) -> Change {
                 .filter(|version| !version.as_str().is_empty())
                 .cloned(),
         )
-        .with_base(base.cloned());
+        .with_base(base.cloned())
+        .with_members(operation.members.clone());
     change.operation_id.clone_from(&operation.key);
     change.record.clone_from(&sending.record);
     change

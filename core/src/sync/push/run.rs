@@ -202,13 +202,7 @@ impl<'a> Run<'a> {
             if self.course().last_turn {
                 self.look_at_tables(remote, &group).await?;
             }
-            let sendings = inner
-                .mark(
-                    remote.link.account(),
-                    &group,
-                    remote.capabilities().server_time,
-                )
-                .await?;
+            let sendings = inner.mark(remote, &group).await?;
             let done = self.deliver_all(remote, &sendings).await;
             for (answered, settled) in done.answers.iter().zip(inner.settle(&done.answers).await?) {
                 match settled {

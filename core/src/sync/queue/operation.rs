@@ -65,6 +65,10 @@ pub struct Operation {
     /// content, kind or base changes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
+    /// The members that go to the server alone, where it takes the changed ones only: decided together with the key, and kept as long
+    /// as it. `None`: the record goes as a whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub members: Option<Vec<String>>,
     /// The account under which the key was made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
@@ -193,6 +197,7 @@ impl Operation {
             generated: false,
             sent: Vec::new(),
             key: None,
+            members: None,
             account: None,
             first_sent: None,
             aside: None,

@@ -463,7 +463,8 @@ impl Operation {
     /// Notes that what is sent is not what was sent: it gets a new key, and failures do not count any more.
     pub(crate) fn changed(&mut self) {
         self.edits += 1;
-        (self.key, self.account, self.aside) = (None, None, None);
+        (self.key, self.account, self.members) = (None, None, None);
+        self.aside = None;
     }
 
     /// Another chance for a refused operation; where an attempt may have had its effect after all, that is found out first.

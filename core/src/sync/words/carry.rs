@@ -47,6 +47,9 @@ impl Operation {
         for content in &mut self.sent {
             *content = steps.forward(&table, words, content.clone());
         }
+        for name in self.members.iter_mut().flatten() {
+            *name = steps.name_now(&table, words, name).to_owned();
+        }
         self.words = steps.len();
         let after = (
             sent(self.item.as_ref(), self.words),

@@ -44,6 +44,7 @@ pub mod lease;
 pub mod local;
 mod log;
 pub mod merging;
+pub mod partial;
 pub mod pull;
 pub mod purge;
 pub mod push;

@@ -42,6 +42,17 @@ macro_rules! engine_tests {
             delete_then_insert_replaces
             delete_of_a_sent_insert_reaches_the_server
         }
+        $crate::__engine_tests! { $harness, $run, partial:
+            t2_only_changed_members_go_out
+            t2_another_member_changed_elsewhere_is_a_conflict
+            t2_a_removed_member_goes_as_a_whole
+            t2_an_unknown_base_goes_as_a_whole
+            t2_an_edit_in_flight_is_told_from_the_answer
+            t2_a_server_of_whole_records_is_remembered
+            t2_a_lost_answer_is_ours_by_what_was_sent
+            t2_a_lost_answer_is_open_where_what_was_sent_changed
+            t2_the_key_goes_with_what_is_sent
+        }
         $crate::__engine_tests! { $harness, $run, delivery:
             history_1_five_impossible_records
             history_2_a_forbidden_table
@@ -424,6 +435,7 @@ mod guard {
             include_str!("local.rs"),
             include_str!("queue.rs"),
             include_str!("push.rs"),
+            include_str!("partial.rs"),
             include_str!("conflicts.rs"),
             include_str!("merging.rs"),
             include_str!("declared.rs"),

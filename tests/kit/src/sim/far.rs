@@ -170,6 +170,14 @@ pub(crate) fn of_classes(dice: &mut Dice) -> Arc<dyn FarSide> {
     of_a_make(TestServer::of_classes(flavour), dice)
 }
 
+/// Some servers say that they take changed members alone, and some of these refuse them all the same.
+pub(super) fn members_alone(server: &TestServer, dice: &mut Dice) {
+    let (announces, takes) = (dice.permille(600), dice.permille(800));
+    server.configure(|options| {
+        (options.announces_members, options.takes_members) = (announces, takes);
+    });
+}
+
 fn of_a_make(server: TestServer, dice: &mut Dice) -> Arc<dyn FarSide> {
     let page = u32::try_from(1 + dice.below(4)).unwrap_or(1);
     let ticks = [None, Some(0), Some(3_700)][dice.below(3)];
@@ -185,6 +193,7 @@ fn of_a_make(server: TestServer, dice: &mut Dice) -> Arc<dyn FarSide> {
             options.ticks_per_write = ticks.unwrap_or(options.ticks_per_write);
         }
     });
+    members_alone(&server, dice);
     Arc::new(server)
 }
 

@@ -14,7 +14,7 @@ use synctable_core::transport::{
 use synctable_core::{Record, RecordId, Sleep, TableName};
 
 use super::dice::Dice;
-use super::far::FarSide;
+use super::far::{FarSide, members_alone};
 use super::line::{Errand, Line};
 use crate::engine::{Fault, TestServer};
 use crate::fixture::table;
@@ -101,6 +101,7 @@ impl OddServer {
             options.typed |= typed;
             options.soft_delete = soft_delete;
         });
+        members_alone(&inner, dice);
         let curse = CURSES[dice.below(CURSES.len())];
         let status = [400, 409, 500][dice.below(3)];
         let server = Self {

@@ -19,6 +19,11 @@ pub(super) fn whole(change: &Change, system: &str) -> Result<String, TransportEr
     Ok(format!("{{{}{system}{comma}{inner}}}", id(&change.id)))
 }
 
+/// The members that go alone, with their values. The record is named by the path.
+pub(super) fn members(change: &Change, names: &[String]) -> Result<String, TransportError> {
+    Ok(record(change)?.to_json_selected(names))
+}
+
 /// What a partial update must hold, so that the record at the server becomes that of the change; `None` where that is nothing.
 /// Where the change names no version, the server's record need not be its base, and every member is sent.
 pub(super) fn changed(change: &Change) -> Result<Option<String>, TransportError> {

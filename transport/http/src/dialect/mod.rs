@@ -124,6 +124,8 @@ pub(crate) struct Quirks {
     pub(crate) most_rows: Option<u32>,
     /// A filter that it cannot take makes it fail (500), or find nothing.
     pub(crate) fails_on_filters: bool,
+    /// Its requests send the members that a change names alone. Else the dialect has a way of its own, or none.
+    pub(crate) sends_members: bool,
 }
 
 /// A query in a spelling, with `top` as its `$top`.

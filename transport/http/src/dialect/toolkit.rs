@@ -1,4 +1,5 @@
-//! The Datasync Toolkit's dialect: PUT of whole records, `$count`, newer query spelling, no version header.
+//! The Datasync Toolkit's dialect: PUT of whole records, `$count`, newer query spelling, no version header. Its own servers know no PATCH;
+//! one that announces it gets the members that changed alone.
 
 use http::Method;
 use synctable_core::RecordId;
@@ -20,6 +21,7 @@ impl Wire for Toolkit {
             absent_link_ends: true,
             most_rows: None,
             fails_on_filters: false,
+            sends_members: true,
         }
     }
 
@@ -27,7 +29,15 @@ impl Wire for Toolkit {
         let call = match change.kind {
             ChangeKind::Insert => Call::new(Method::POST, None).with_body(body::whole(change, "")?),
             ChangeKind::Replace => {
-                Call::new(Method::PUT, Some(&change.id)).with_body(body::whole(change, "")?)
+                // Nothing else keeps a part of a record from being put over another one.
+                let part = change.members.as_deref();
+                match part.filter(|_| change.if_match.is_some()) {
+                    Some(names) => Call::new(Method::PATCH, Some(&change.id))
+                        .with_body(body::members(change, names)?),
+                    None => {
+                        Call::new(Method::PUT, Some(&change.id)).with_body(body::whole(change, "")?)
+                    }
+                }
             }
             ChangeKind::Undelete => Call::new(Method::PUT, Some(&change.id))
                 .with_query(INCLUDE_DELETED)
@@ -48,9 +58,24 @@ impl Wire for Toolkit {
 
 #[cfg(test)]
 mod tests {
-    use synctable_core::Record;
+    use synctable_core::{Record, Version};
 
     use super::*;
+
+    #[test]
+    fn members_go_alone_on_the_condition_of_a_version() {
+        let record = Record::from_json(r#"{"id":"a","n":1.50,"t\"":null,"x":1}"#).unwrap();
+        let names = vec!["t\"".to_owned(), "n".to_owned()];
+        let change = Change::new(ChangeKind::Replace, record.id().clone())
+            .with_record(record)
+            .with_members(Some(names));
+        let call = |change: &Change| Toolkit.change(change).unwrap().unwrap();
+        assert_eq!(call(&change).method, Method::PUT);
+        let change = change.with_if_match(Some(Version::new("v")));
+        let sent = call(&change);
+        assert_eq!(sent.body.as_deref(), Some(r#"{"t\"":null,"n":1.50}"#));
+        assert_eq!((sent.method, sent.id), (Method::PATCH, Some(change.id)));
+    }
 
     #[test]
     fn a_deleted_record_is_put_back_as_a_whole() {

@@ -6,6 +6,7 @@
 //! * A deleted row is not shown by its id, and a change of it is answered as if there were none (404): rows are read by a
 //!   query that shows deleted ones, too.
 //! * A deleted row comes back by a POST without a body, which leaves its members: a PATCH follows.
+//! * There is no PUT: a member that was taken away is sent as `null`, and a record of which nothing is known as all its members.
 //! * A PATCH of nothing fails: what changes nothing is not sent.
 //! * A filter that cannot be taken is answered by 500, like a failure of the server: the table is then asked without it.
 //! * On SQLite, `startswith` and its like find nothing: before the first such filter it is asked for something that is there.
@@ -34,6 +35,7 @@ impl Wire for Zumo2 {
             absent_link_ends: false,
             most_rows: ZUMO2.most_top,
             fails_on_filters: true,
+            sends_members: false,
         }
     }
 

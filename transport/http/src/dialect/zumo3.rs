@@ -1,5 +1,8 @@
 //! Azure Mobile Apps with protocol version 3: the Toolkit's verbs with a version header, and PATCH where a deleted record
 //! comes back. A PATCH keeps members that are left out, so a PUT of the whole follows where there are some.
+//!
+//! Updates are sent as its own clients send them, whole, unless the server announces otherwise: to a genuine one a PATCH is a JSON patch, which
+//! some releases take in no other form (415), and which fails at a member that the class does not have, where a PUT leaves it out.
 
 use std::collections::HashSet;
 

@@ -17,6 +17,7 @@ mod gzip;
 
 mod links;
 mod page;
+mod partial;
 mod proxy;
 mod read;
 mod refusals;

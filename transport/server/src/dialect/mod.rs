@@ -119,6 +119,11 @@ impl Dialect {
         self != Self::Zumo2
     }
 
+    /// Whether a change that says so makes a tombstone a record again though tombstones were not asked for.
+    pub(crate) fn revives_unasked(self) -> bool {
+        self == Self::Zumo3
+    }
+
     /// What is answered where a tombstone is and none was asked for.
     pub(crate) fn gone(self) -> Failure {
         let message = "the record is deleted; ask with '__includedeleted=true'";
@@ -151,9 +156,8 @@ impl Dialect {
     /// The methods of a record.
     pub(crate) fn record_methods(self) -> &'static str {
         match self {
-            Self::Toolkit => "GET, HEAD, PUT, DELETE, OPTIONS",
             Self::Zumo2 => "GET, HEAD, POST, PATCH, DELETE, OPTIONS",
-            Self::Zumo3 => "GET, HEAD, PUT, PATCH, DELETE, OPTIONS",
+            Self::Toolkit | Self::Zumo3 => "GET, HEAD, PUT, PATCH, DELETE, OPTIONS",
         }
     }
 

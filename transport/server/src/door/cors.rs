@@ -13,8 +13,8 @@ use crate::respond::{self, Response};
 /// Headers of answers that pages may read: those of the dialects, and the server's own.
 const EXPOSED: &str = "Link, ETag, Location, Date, Last-Modified, Retry-After, \
     x-zumo-server-version, synctable-operation-ids, synctable-operation-ids-kept, \
-    synctable-operation-unknown-since, synctable-server-id, synctable-ordered, \
-    synctable-deletions-forgotten";
+    synctable-operation-unknown-since, synctable-partial-updates, synctable-server-id, \
+    synctable-ordered, synctable-deletions-forgotten";
 const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 /// A browser need not ask again for so many seconds.
 const MAX_AGE: &str = "600";

@@ -98,7 +98,7 @@ async fn what_a_client_leaves_out_is_found_by_its_default() {
             );
         }
         // A part of one does not.
-        for dialect in [ZUMO2, ZUMO3] {
+        for dialect in DIALECTS {
             let change =
                 |body: &'static str| send(&server, "PATCH", "/tables/memos/b", dialect, body);
             change(r#"{"rating":3}"#).await.expect(200);

@@ -25,7 +25,8 @@ const REQUESTS: &[(&str, &str, Headers<'_>, &str, u16)] = &[
         "{}",
         415,
     ),
-    ("PATCH", "/tables/hard/a", &[], "{}", 405),
+    ("PATCH", "/tables/hard/a", &[], "{}", 200),
+    ("PATCH", "/tables/hard", &[], "{}", 405),
     ("OPTIONS", "/tables/hard", &[], "", 204),
     ("DELETE", "/tables/hard/a", &[], "", 204),
     ("DELETE", "/tables/hard/a", &[], "", 404),
@@ -78,6 +79,11 @@ async fn operation_ids_are_announced_with_the_time_for_which_they_are_kept() {
         each_tells(&server, "synctable-operation-ids", "1").await;
         each_tells(&server, "synctable-operation-ids-kept", seconds).await;
     }
+}
+
+#[tokio::test]
+async fn t2_changed_members_alone_are_announced() {
+    each_tells(&server().await, "synctable-partial-updates", "1").await;
 }
 
 #[tokio::test]

@@ -16,6 +16,7 @@ mod headers;
 mod operations;
 mod outcome;
 mod paging;
+mod partial;
 mod replay;
 mod secured;
 mod sequence;

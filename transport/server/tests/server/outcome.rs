@@ -8,6 +8,7 @@ use synctable_server::TableServer;
 use crate::common::*;
 
 const V2: (&str, &str) = ("zumo-api-version", "2.0.0");
+const NONE: (&str, &str) = ("zumo-api-version", "none");
 const V3: (&str, &str) = ("zumo-api-version", "3.0.0");
 /// What makes 3.0.0 a dialect of its own; others overlook it.
 const CLIENT: (&str, &str) = ("x-zumo-version", "x");
@@ -28,6 +29,7 @@ async fn a_commit_that_failed_in_an_unknown_way_is_answered_with_504_and_its_rep
         ("POST", "/tables/hard", V2, r#"{"id":"new"}"#, 201),
         ("PUT", "/tables/soft/a", V3, r#"{"n":2}"#, 200),
         ("PATCH", "/tables/hard/a", V3, r#"{"n":2}"#, 200),
+        ("PATCH", "/tables/soft/a", NONE, r#"{"n":2}"#, 200),
         ("PATCH", "/tables/soft/a", V2, r#"{"n":2}"#, 200),
         ("POST", "/tables/soft/gone", V2, "", 201),
         ("DELETE", "/tables/soft/a", V3, "", 204),

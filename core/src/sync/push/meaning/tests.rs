@@ -76,7 +76,7 @@ fn another_record_is_not_taken_for_it() {
 #[test]
 fn members_that_a_server_drops_are_learned() {
     let (sent, answer) = (record(r#"{"n":1,"x":2,"y":null}"#), record(r#"{"n":1}"#));
-    let drops: HashSet<String> = dropped(&sent, &answer).into_iter().collect();
+    let drops: HashSet<String> = dropped(&sent, &answer, None).into_iter().collect();
     assert_eq!(drops, HashSet::from(["x".to_owned()]));
     assert!(plain(
         |meaning| meaning.inserted(&sent, &answer, &drops, false)
@@ -156,15 +156,40 @@ fn what_an_update_changed_tells_whether_it_is_in() {
     ] {
         let none = HashSet::new();
         let found = plain(|meaning| {
-            meaning.updated(Some(&record(base)), &record(sent), &record(found), &none)
+            meaning.updated(
+                Some(&record(base)),
+                &record(sent),
+                None,
+                &record(found),
+                &none,
+            )
         });
         assert_eq!(found, standing, "{sent}");
     }
     let drops = HashSet::from(["x".to_owned()]);
     let (sent, found) = (record(r#"{"title":"a","x":1}"#), record(r#"{"title":"z"}"#));
     let base = record(r#"{"title":"a"}"#);
-    let found = plain(|meaning| meaning.updated(Some(&base), &sent, &found, &drops));
+    let found = plain(|meaning| meaning.updated(Some(&base), &sent, None, &found, &drops));
     assert_eq!(found, Taken);
+}
+
+#[test]
+fn members_that_were_not_sent_tell_nothing() {
+    use Standing::{AtBase, Open, Taken};
+    let base = record(r#"{"title":"a","n":1}"#);
+    let sent = record(r#"{"title":"b","n":2}"#);
+    let (title, none) = (["title".to_owned()], HashSet::new());
+    for (found, whole, part) in [
+        (r#"{"title":"b","n":9}"#, Open, Taken),
+        (r#"{"title":"b","n":1}"#, Open, Taken),
+        (r#"{"title":"a","n":2}"#, Open, AtBase),
+        (r#"{"title":"z","n":2}"#, Open, Open),
+    ] {
+        let found = record(found);
+        let told = |only| plain(|meaning| meaning.updated(Some(&base), &sent, only, &found, &none));
+        assert_eq!((told(None), told(Some(&title))), (whole, part), "{found:?}");
+    }
+    assert_eq!(dropped(&sent, &record("{}"), Some(&title)), ["title"]);
 }
 
 #[test]
@@ -211,7 +236,7 @@ fn what_is_missing_stands_for_its_default() {
         ("{}", r#"{"n":7}"#, r#"{"n":6}"#, Open),
     ] {
         let (base, sent, found) = (record(base), record(sent), record(found));
-        let told = meaning.updated(Some(&base), &sent, &found, &none);
+        let told = meaning.updated(Some(&base), &sent, None, &found, &none);
         assert_eq!(
             told,
             standing,

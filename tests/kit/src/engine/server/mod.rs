@@ -82,6 +82,10 @@ pub struct ServerOptions {
     pub checks_versions: bool,
     /// It recognises repeated changes by their operation id and says so.
     pub operation_ids: bool,
+    /// It says that it takes changed members alone.
+    pub announces_members: bool,
+    /// It takes changed members alone; else it answers them as one that knows whole records only.
+    pub takes_members: bool,
     /// It tells changes by itself, and how.
     pub feed: Option<FeedMake>,
 }
@@ -123,6 +127,8 @@ impl TestServer {
             classes: None,
             checks_versions: true,
             operation_ids: false,
+            announces_members: false,
+            takes_members: false,
             feed: None,
         })
     }

@@ -7,13 +7,20 @@ use synctable_core::transport::{
     Change, ChangeKind, Conflict, ConflictCause, InvalidRow, Outcome, Rejection, ServerRecord,
     TransportError, TransportErrorKind,
 };
-use synctable_core::{Record, RecordId, SystemProperties, TableName, Version};
+use synctable_core::{Draft, Record, RecordId, SystemProperties, TableName, Version};
 
 use super::fault::failed;
 use super::identity::Identity;
 use super::{Fault, Request, ServerOptions};
 use crate::engine::rows::Rows;
 use crate::typed::Flavour;
+
+/// The row with these members of a record.
+fn merged(row: &Record, sent: &Record, members: &[String]) -> Record {
+    let changes = Draft::from_json(&sent.to_json_selected(members));
+    let changes = changes.expect("members of a record make a draft");
+    sent.clone().with_body_of(&row.patched(&changes))
+}
 
 pub(super) type Rule<T> = Box<dyn Judges<T>>;
 
@@ -127,6 +134,17 @@ impl State {
         change: &Change,
     ) -> Result<Outcome, TransportError> {
         let mut change = change.clone();
+        if change.members.is_some() && !self.rows.options.takes_members {
+            return Ok(Outcome::WholeOnly);
+        }
+        if let Some((members, row)) = change
+            .members
+            .as_ref()
+            .zip(self.rows.get(table, &change.id))
+        {
+            // What was not sent stays as it is here.
+            change.record = change.record.map(|sent| merged(&row, &sent, members));
+        }
         let taken = change.record.as_ref();
         match taken.map(|record| self.rows.take(table, record)) {
             None => {}

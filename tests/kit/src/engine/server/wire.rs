@@ -154,6 +154,7 @@ impl Transport for TestServer {
         let mut capabilities = TransportCapabilities::default();
         let keeps = state.rows.options.operation_ids;
         capabilities.operation_ids_kept = keeps.then_some(KEPT);
+        capabilities.partial_updates = state.rows.options.announces_members;
         capabilities.server_time = Some(state.rows.now);
         capabilities.server_id.clone_from(&state.identity.heard);
         capabilities
