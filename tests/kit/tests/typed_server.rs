@@ -37,7 +37,7 @@ fn an_answer_is_another_record_than_was_sent() {
             let record = applied(server.apply(&todo(), &change).await.unwrap());
             let text = flavour.text("é");
             let body = format!(
-                r#"{{"n":1,"m":0,"text":{text},"log":null,"done":false,"when":null,"uid":null,"mood":"Calm"}}"#
+                r#"{{"n":1,"m":0,"text":{text},"log":null,"done":false,"when":null,"uid":null,"mood":"Calm","more":null}}"#
             );
             assert_eq!(record.body(), body);
             assert_eq!(record.system().created_at, None);

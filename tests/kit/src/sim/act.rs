@@ -17,7 +17,7 @@ use tokio::task::yield_now;
 use super::application::Users;
 use super::client::Seat;
 use super::dice::Dice;
-use super::ledger::Ledger;
+use super::ledger::{LOGS, Ledger, tags_in};
 use super::signpost::Signpost;
 use super::watch::watch;
 use crate::fixture::table;
@@ -61,7 +61,8 @@ pub(crate) enum Action {
 pub(crate) fn own_schema() -> Declarations {
     let kept = Declaration::new()
         .with_merge("n", MergeRule::Counter)
-        .with_merge("log", MergeRule::Set);
+        .with_merge("log", MergeRule::Set)
+        .with_merge("more", MergeRule::Set);
     Declarations::new()
         .with_table(table(KEPT), kept)
         .with_table(table(WILD), Declaration::new())
@@ -189,7 +190,7 @@ async fn run(
             let kept = table(KEPT)?;
             match kept.modify(&id, changes).await {
                 Err(Error::NotFound { .. }) => {
-                    let new = json!({"id": id, "n": 1, "log": [tag]});
+                    let new = json!({"id": id, "n": 1, "log": [tag], "more": []});
                     kept.insert(&new).await?;
                 }
                 done => _ = done?,
@@ -294,12 +295,15 @@ pub(crate) async fn answer(
     }
 }
 
-/// The record's counter and log with one more change.
+/// The record's counter and logs with one more change. One log of the two is as it was, so that a part of the record tells less than
+/// the whole.
 pub(crate) fn tagged(record: &mut Value, tag: &str) -> Value {
     let n = record["n"].as_i64().unwrap_or_default() + 1;
-    let mut log = record["log"].as_array().cloned().unwrap_or_default();
-    log.push(tag.into());
-    json!({"n": n, "log": log})
+    let mut logs = LOGS.map(|name| record[name].as_array().cloned().unwrap_or_default());
+    let odd = tag.ends_with(['1', '3', '5', '7', '9']);
+    logs[usize::from(odd)].push(tag.into());
+    let [log, more] = logs;
+    json!({"n": n, "log": log, "more": more})
 }
 
 /// Ends every parked conflict and queues again what was refused.
@@ -338,15 +342,13 @@ async fn decide(sync: &SyncContext, parked: &ParkedOperation) -> Result<(), Erro
     Ok(())
 }
 
-/// Both logs together, and as many changes as they name.
+/// The logs of both sides together, and as many changes as they name.
 pub(crate) fn counted(conflict: &ConflictDetails) -> Draft {
-    let sides = [&conflict.server, &conflict.local];
-    let logs = sides.into_iter().flatten().map(|side| side.member("log"));
-    let tags: BTreeSet<String> = logs
-        .flatten()
-        .filter_map(|log| serde_json::from_value::<Vec<String>>(log).ok())
-        .flatten()
-        .collect();
-    let body = json!({"n": tags.len(), "log": tags});
+    let both = |name: &str| -> BTreeSet<String> {
+        let sides = [&conflict.server, &conflict.local].into_iter().flatten();
+        sides.flat_map(|side| tags_in(side, name)).collect()
+    };
+    let [log, more] = LOGS.map(both);
+    let body = json!({"n": log.len() + more.len(), "log": log, "more": more});
     Draft::from_serialize(&body).expect("an object is a draft")
 }

@@ -5,7 +5,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 use synctable_core::Record;
 
-/// Every change of a kept record carries a tag of its own. It is in the record's `log` and counted in its `n`.
+/// The members of a kept record that hold tags.
+pub(crate) const LOGS: [&str; 2] = ["log", "more"];
+
+/// The tags in a log of a record.
+pub(crate) fn tags_in(record: &Record, log: &str) -> Vec<String> {
+    let log = record.member(log);
+    log.and_then(|log| serde_json::from_value(log).ok())
+        .unwrap_or_default()
+}
+
+/// Every change of a kept record carries a tag of its own. It is in one of the record's logs and counted in its `n`.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     next: u64,
@@ -154,15 +164,15 @@ impl Ledger {
             .flat_map(|(realm, rows)| rows.iter().map(move |row| (realm, row)))
         {
             let id = row.id().as_str();
-            let log = match row.member("log") {
-                Some(Value::Array(log)) => log,
+            match row.member("log") {
+                Some(Value::Array(_)) => {}
                 other => {
                     wrong.push(format!("lost: the log of {id} is {other:?}"));
                     continue;
                 }
-            };
-            let tags: Vec<&str> = log.iter().filter_map(Value::as_str).collect();
-            let distinct: BTreeSet<&str> = tags.iter().copied().collect();
+            }
+            let tags: Vec<String> = LOGS.iter().flat_map(|log| tags_in(row, log)).collect();
+            let distinct: BTreeSet<&str> = tags.iter().map(String::as_str).collect();
             let n = row.member("n").and_then(|n| n.as_i64());
             let effects = i64::try_from(distinct.len()).ok();
             if n != effects || distinct.len() != tags.len() {

@@ -9,7 +9,7 @@ use synctable_core::store::{LocalStoreExt, StoreError, Write, WriteBatch};
 use synctable_core::{Record, RecordId};
 
 use super::act::{KEPT, PASSING};
-use super::ledger::Ledger;
+use super::ledger::{LOGS, Ledger, tags_in};
 use super::realms::{Mark, Realms};
 use crate::fixture::{Store, table};
 
@@ -114,7 +114,5 @@ impl Witness {
 
 /// The changes that a kept record counts.
 fn tags(record: &Record) -> Vec<String> {
-    let log = record.member("log");
-    log.and_then(|log| serde_json::from_value(log).ok())
-        .unwrap_or_default()
+    LOGS.iter().flat_map(|log| tags_in(record, log)).collect()
 }

@@ -111,6 +111,7 @@ impl Model {
             .with("when", Kind::Instant)
             .with("uid", Kind::Guid)
             .with("mood", Kind::of(&["Calm", "Happy", "Angry"]))
+            .with("more", Kind::Json)
     }
 
     /// With a member.
