@@ -36,7 +36,9 @@ async fn at(harness: &dyn Place, server: &TestServer) -> Device {
 /// What was sent of each change: the members that went alone, or `whole`.
 fn sent(server: &TestServer) -> Vec<String> {
     let words = |change: Change| match (change.kind, change.members) {
-        (ChangeKind::Replace, Some(members)) => {
+        (ChangeKind::Replace, Some(mut members)) => {
+            // A store that keeps JSON by value has an order of its own.
+            members.sort();
             assert!(change.if_match.is_some(), "a part goes on a condition");
             members.join(" ")
         }
@@ -64,7 +66,7 @@ pub async fn t2_only_changed_members_go_out(harness: &dyn Place) {
     device.set("a", 3).await;
     device.set("a", 2).await;
     device.push().await;
-    assert_eq!(sent(&device.server), ["n", "title more"]);
+    assert_eq!(sent(&device.server), ["n", "more title"]);
     device.is_in_sync().await;
     let row = device.server.row(&todo(), "a");
     assert_eq!(text(row.as_ref(), "note"), "long");
