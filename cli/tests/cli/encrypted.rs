@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::json;
 use synctable::RedbStore;
-use synctable::kv::{KvBackend, KvBatch};
+use synctable::kv::{KvBackend, KvBatch, KvReadExt};
 use synctable::store::Durability;
 
 use crate::kit::{Device, command, key_file};

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use synctable::kv::{KvBackend, KvBatch};
+use synctable::kv::{KvBackend, KvBatch, KvReadExt};
 use synctable::store::Durability;
 use synctable::{RedbStore, SledStore, SqliteKv};
 
@@ -44,7 +44,7 @@ fn attack(device: &Device, change: impl FnOnce(&dyn KvBackend, &mut KvBatch)) {
     let engine = RedbStore::builder(path).backend().unwrap();
     let mut batch = KvBatch::new(Durability::Immediate);
     change(&engine, &mut batch);
-    engine.write(&batch).unwrap();
+    batch.write_to(&engine).unwrap();
     engine.close().unwrap();
 }
 
@@ -263,7 +263,7 @@ fn nothing_is_made_in_a_file_that_was_emptied() {
         for (key, _) in all.unwrap() {
             batch.delete(key);
         }
-        emptied.write(&batch).unwrap();
+        batch.write_to(&emptied).unwrap();
         emptied.close().unwrap();
         for verb in READS.iter().copied().chain([&["insert", "todo", "{}"][..]]) {
             let refused = run(verb).expect(1);
@@ -296,7 +296,7 @@ fn a_loss_is_refused(device: &Device) {
         let engine = RedbStore::builder(device.folder().join("a.redb"))
             .backend()
             .unwrap();
-        engine.snapshot().unwrap().get(&[0]).unwrap().unwrap()
+        engine.snapshot().unwrap().copy_of(&[0]).unwrap().unwrap()
     };
     let before = header();
     for verb in [

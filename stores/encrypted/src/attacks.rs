@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use aes_gcm::aes::Aes256;
 use aes_gcm::aes::cipher::{BlockCipherEncrypt, KeyInit};
 use synctable_core::store::{Durability, StoreError, StoreErrorKind};
-use synctable_kv::{Entry, Key, KvBackend, KvBatch};
+use synctable_kv::{Entry, Key, KvBackend, KvBatch, KvReadExt};
 use synctable_memory::MemoryBackend;
 
 use crate::cipher::{Aad, EpochKeys, Kind};
@@ -44,7 +44,7 @@ fn filled() -> (MemoryBackend, Sealed<MemoryBackend>) {
     for n in 0..RECORDS {
         batch.put(record(n), value(n));
     }
-    sealed.write(&batch).unwrap();
+    batch.write_to(&sealed).unwrap();
     (engine, sealed)
 }
 
@@ -72,7 +72,7 @@ fn engine_of(contents: &Contents) -> MemoryBackend {
 fn change(engine: &MemoryBackend, change: impl FnOnce(&mut KvBatch)) {
     let mut batch = KvBatch::new(Durability::Immediate);
     change(&mut batch);
-    engine.write(&batch).unwrap();
+    batch.write_to(engine).unwrap();
 }
 
 fn put(engine: &MemoryBackend, key: &[u8], value: &[u8]) {
@@ -165,7 +165,7 @@ fn what_the_older_key_sealed_is_not_accepted_after_a_rotation() {
     // Alone it is found; with the header that holds both keys, or with the one of the key, nothing opens.
     put(&engine, &physical, &blob);
     let sealed = open(&engine, secret()).unwrap();
-    let found = sealed.snapshot().unwrap().get(&record(5)).unwrap();
+    let found = sealed.snapshot().unwrap().copy_of(&record(5)).unwrap();
     assert_eq!(found, Some(value(5)));
     assert!(!sealed.verify(None).unwrap().is_sound());
     assert_eq!(kind(sealed.rotate(&secret(), |_| {})), TAMPERED);
@@ -264,7 +264,7 @@ fn a_forgery_with_the_same_tag_is_not_laundered() {
     let sealed = open(&engine, secret()).unwrap();
     put(&engine, &physical, &blob);
     let snapshot = sealed.snapshot().unwrap();
-    assert_eq!(kind(snapshot.get(&record(n))), TAMPERED);
+    assert_eq!(kind(snapshot.copy_of(&record(n))), TAMPERED);
     assert_eq!(
         kind(snapshot.scan(b"\x02t\0"..b"\x02t\x01", 9999)),
         TAMPERED
@@ -272,7 +272,7 @@ fn a_forgery_with_the_same_tag_is_not_laundered() {
     drop(snapshot);
     let mut batch = KvBatch::new(Durability::Immediate);
     batch.put(record(n), b"new".to_vec());
-    assert_eq!(kind(sealed.write(&batch)), TAMPERED);
+    assert_eq!(kind(batch.write_to(&sealed)), TAMPERED);
     assert!(!sealed.verify(None).unwrap().is_sound());
     assert_eq!(kind(sealed.rotate(&secret(), |_| {})), TAMPERED);
     assert!(sealed.is_rotating(), "both keys stay");
@@ -421,7 +421,7 @@ fn an_anchor_tells_older_copies() {
     for n in 0..20 {
         let mut batch = KvBatch::new(Durability::Eventual);
         batch.put(record(n), b"forged".to_vec());
-        before.write(&batch).unwrap();
+        batch.write_to(&before).unwrap();
     }
     assert!(before.anchor().unwrap().counter() > rotated.counter());
     assert_eq!(at_least(&old, rotated), TAMPERED);

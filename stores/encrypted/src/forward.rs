@@ -4,7 +4,7 @@
 //! entries are read once and have to be those of the manifest, down to the last one; from then on the store is of today's format.
 
 use synctable_core::store::{Durability, StoreError};
-use synctable_kv::{KvBackend, KvBatch, KvSnapshot};
+use synctable_kv::{KvBackend, KvBatch, KvRead};
 
 use crate::anchor::Anchor;
 use crate::cipher::tampered;
@@ -25,7 +25,7 @@ pub(crate) struct Forward {
 impl Forward {
     /// Reads the whole store. `manifest` is what lies in the place of one.
     pub(crate) fn plan(
-        snapshot: &dyn KvSnapshot,
+        snapshot: &dyn KvRead,
         header: &Header,
         mut ring: KeyRing,
         manifest: &[u8],
@@ -74,7 +74,7 @@ impl Forward {
         backend: &impl KvBackend,
     ) -> Result<(Header, KeyRing, Manifest), StoreError> {
         self.manifest.counter += 1;
-        backend.write(&self.batch()?)?;
+        self.batch()?.write_to(backend)?;
         Ok((self.header, self.ring, self.manifest))
     }
 

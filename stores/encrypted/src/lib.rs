@@ -53,6 +53,7 @@ mod scan;
 mod sealed;
 mod slot;
 mod strength;
+mod transaction;
 #[cfg(test)]
 mod vectors;
 mod verify;

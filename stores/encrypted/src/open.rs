@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, RwLock};
 
 use synctable_core::store::{Durability, StoreError, StoreErrorKind};
-use synctable_kv::{KvBackend, KvBatch, KvSnapshot};
+use synctable_kv::{KvBackend, KvBatch, KvRead, KvReadExt, Limits};
 
 use crate::anchor::Anchor;
 use crate::cache::Cache;
@@ -16,7 +16,7 @@ use crate::key::{KeyProvider, Passphrase, RawKey, Secret};
 use crate::layout::{ENTRIES, HEADER, Layout, MANIFEST, epoch};
 use crate::manifest::{Manifest, Tally};
 use crate::older::Older;
-use crate::scan::each;
+use crate::scan::{EVERYTHING, each};
 use crate::sealed::{Inner, Opened, Sealed, Writer, borrowed};
 
 /// How to open a sealed store; made by [`Sealed::builder`].
@@ -118,6 +118,11 @@ impl<B: KvBackend> SealedBuilder<B> {
                 "the store is to be encrypted, but no key is given; give a key or a passphrase";
             StoreError::new(StoreErrorKind::KeyNeeded, message)
         })?;
+        if self.backend.limits().longest_key < Limits::LEAST_KEY {
+            let message =
+                "the keys of this engine are too short for a sealed store; choose another one";
+            return Err(StoreError::new(StoreErrorKind::Unsupported, message));
+        }
         // The snapshot is gone before anything is written.
         let found = {
             let snapshot = self.backend.snapshot()?;
@@ -167,7 +172,7 @@ impl<B: KvBackend> SealedBuilder<B> {
         batch.put(HEADER.to_vec(), header.encode());
         let sealed = manifest.seal(ring.current(), header.store_id())?;
         batch.put(MANIFEST.to_vec(), sealed);
-        self.backend.write(&batch)?;
+        batch.write_to(&self.backend)?;
         Ok((header, ring, manifest))
     }
 }
@@ -182,7 +187,7 @@ impl<B: KvBackend> Sealed<B> {
         let builder = SealedBuilder::new(backend);
         let is_new = {
             let snapshot = builder.backend.snapshot()?;
-            snapshot.scan(&[][..]..&[u8::MAX; 64][..], 1)?.is_empty()
+            snapshot.is_vacant(EVERYTHING)?
         };
         let made = if is_new {
             builder.made(secret).map(drop)
@@ -203,13 +208,9 @@ enum Found {
 }
 
 impl Found {
-    fn look(
-        snapshot: &dyn KvSnapshot,
-        secret: &Secret,
-        at_least: Anchor,
-    ) -> Result<Self, StoreError> {
+    fn look(snapshot: &dyn KvRead, secret: &Secret, at_least: Anchor) -> Result<Self, StoreError> {
         let Some(header) = snapshot.get(HEADER)? else {
-            if snapshot.scan(&[][..]..&[u8::MAX; 64][..], 1)?.is_empty() {
+            if snapshot.is_vacant(EVERYTHING)? {
                 return Ok(Self::Nothing);
             }
             let message =
@@ -226,7 +227,7 @@ impl Found {
         let manifest = Manifest::of_header(&header, ring.current(), &manifest)?;
         at_least.check(Anchor::new(manifest.counter, ring.current().epoch()))?;
         // A store that was emptied is found at once; what else is missing shows when all is verified.
-        let empty = snapshot.scan(ENTRIES, 1)?.is_empty();
+        let empty = snapshot.is_vacant(ENTRIES)?;
         if empty != (manifest.entries() == 0) {
             return Err(tampered());
         }
@@ -237,7 +238,7 @@ impl Found {
 
 /// The entries of the older epoch, which have to be those that the manifest counts. There are some only within a rotation.
 fn verified(
-    snapshot: &dyn KvSnapshot,
+    snapshot: &dyn KvRead,
     ring: &KeyRing,
     manifest: &Manifest,
 ) -> Result<Older, StoreError> {

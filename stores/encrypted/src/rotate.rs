@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use synctable_core::store::{Durability, StoreError};
-use synctable_kv::{KvBackend, KvBatch};
+use synctable_kv::{KvBackend, KvBatch, KvReadExt};
 
 use crate::cipher::tampered;
 use crate::header::KeyRing;

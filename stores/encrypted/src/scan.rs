@@ -1,31 +1,23 @@
-//! Reading many physical entries, some at a time.
+//! Reading many physical entries.
 
 use std::ops::Range;
 
+use synctable_core::query::Direction;
 use synctable_core::store::StoreError;
-use synctable_kv::KvSnapshot;
+use synctable_kv::KvRead;
 
-/// Physical entries that are read at once.
-const PAGE: usize = 256;
+/// All that an engine can hold.
+pub(crate) const EVERYTHING: Range<&[u8]> = &[]..&[u8::MAX; 64];
 
 /// Hands on each key with its value, in the order of the keys.
 pub(crate) fn each(
-    snapshot: &dyn KvSnapshot,
+    read: &(impl KvRead + ?Sized),
     keys: Range<&[u8]>,
     mut take: impl FnMut(&[u8], &[u8]) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
-    let mut start = keys.start.to_vec();
-    loop {
-        let page = snapshot.scan(start.as_slice()..keys.end, PAGE)?;
-        for (key, value) in &page {
-            take(key, value)?;
-        }
-        match page.last() {
-            Some((last, _)) if page.len() == PAGE => {
-                start.clone_from(last);
-                start.push(0);
-            }
-            _ => return Ok(()),
-        }
+    for entry in read.entries(keys, Direction::Ascending) {
+        let (key, value) = entry?;
+        take(&key, &value)?;
     }
+    Ok(())
 }

@@ -5,8 +5,8 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
-use synctable_core::store::{Durability, StoreError, StoreErrorKind};
-use synctable_kv::{Indexes, KvBackend, KvBatch, KvSnapshot, Promises};
+use synctable_core::store::{Durability, ProcessLock, StoreError, StoreErrorKind};
+use synctable_kv::{Indexes, KvBackend, KvBatch, KvRead, KvReadExt, KvWrite, Promises};
 
 use crate::anchor::Anchor;
 use crate::cache::Cache;
@@ -16,10 +16,11 @@ use crate::directory::Directory;
 use crate::header::{Header, KeyRing};
 use crate::kdf::Argon2Params;
 use crate::key::Secret;
-use crate::layout::{HEADER, Layout, MANIFEST, text};
+use crate::layout::{HEADER, Layout, MANIFEST};
 use crate::manifest::Manifest;
 use crate::open::SealedBuilder;
 use crate::slot::SlotInfo;
+use crate::transaction::Transaction;
 use crate::view::View;
 
 /// A [`KvBackend`] that seals what it writes to another one. Clones share one store, so an application keeps one to change
@@ -109,6 +110,15 @@ impl Writer {
                     "it is not known whether an earlier write was done; open the store again";
                 Err(StoreError::new(StoreErrorKind::Unknown, message))
             }
+        }
+    }
+
+    /// Notes what came of a sync.
+    fn synced(&mut self, synced: &Result<(), StoreError>) {
+        match (synced, &mut *self) {
+            (Ok(()), Self::Ready { durable, .. }) => *durable = true,
+            (Err(error), _) if error.kind() == StoreErrorKind::Unknown => *self = Self::Broken,
+            _ => {}
         }
     }
 
@@ -222,12 +232,31 @@ impl<B: fmt::Debug> fmt::Debug for Sealed<B> {
 }
 
 impl<B: KvBackend> KvBackend for Sealed<B> {
-    fn snapshot(&self) -> Result<Box<dyn KvSnapshot + '_>, StoreError> {
-        Ok(Box::new(View::open(&self.0)?))
+    fn snapshot(&self) -> Result<Box<dyn KvRead + '_>, StoreError> {
+        Ok(Box::new(View::open(&self.0, B::snapshot)?))
     }
 
-    fn write(&self, batch: &KvBatch) -> Result<(), StoreError> {
-        self.0.write(batch)
+    fn begin_write(&self, durability: Durability) -> Result<Box<dyn KvWrite + '_>, StoreError> {
+        Ok(Box::new(Transaction::begin(&self.0, durability)?))
+    }
+
+    fn sync(&self) -> Result<(), StoreError> {
+        let mut writer = lock(&self.0.writer);
+        writer.manifest()?;
+        let synced = self.0.backend.sync();
+        writer.synced(&synced);
+        synced
+    }
+
+    /// What the engine forgets is sealed; who keeps the files of before and the key can still read it.
+    fn forget(&self) -> Result<(), StoreError> {
+        let writer = lock(&self.0.writer);
+        writer.manifest()?;
+        self.0.backend.forget()
+    }
+
+    fn try_lock(&self) -> Result<ProcessLock, StoreError> {
+        self.0.backend.try_lock()
     }
 
     fn indexes(&self) -> Indexes {
@@ -256,11 +285,11 @@ impl<B: KvBackend> KvBackend for Sealed<B> {
         let before = keys();
         let copy = inner.backend.copy_to(path)?;
         if let Some(batch) = &inner.unwritten {
-            copy.write(batch)?;
+            batch.write_to(&*copy)?;
         }
         let (header, manifest) = {
             let snapshot = copy.snapshot()?;
-            (snapshot.get(HEADER)?, snapshot.get(MANIFEST)?)
+            (snapshot.copy_of(HEADER)?, snapshot.copy_of(MANIFEST)?)
         };
         // The keys may have been changed meanwhile: those count that are in the copy.
         let (header, ring) = [before, keys()]
@@ -298,63 +327,15 @@ impl<B: KvBackend> Inner<B> {
     /// What stands in the place of header or manifest.
     pub(crate) fn stored(
         &self,
-        snapshot: &dyn KvSnapshot,
+        snapshot: &dyn KvRead,
         place: &[u8],
     ) -> Result<Option<Vec<u8>>, StoreError> {
         let unwritten = self.unwritten.iter().flat_map(KvBatch::writes);
         let found = unwritten.filter(|(key, _)| *key == place);
         match found.last() {
             Some((_, value)) => Ok(value.map(<[u8]>::to_vec)),
-            None => snapshot.get(place),
+            None => snapshot.copy_of(place),
         }
-    }
-
-    fn write(&self, batch: &KvBatch) -> Result<(), StoreError> {
-        let mut writer = lock(&self.writer);
-        // Nobody changes the keys while the writer is held.
-        let ring = Arc::clone(&self.opened().ring);
-        let mut manifest = writer.manifest()?.clone();
-        let mut sealed = KvBatch::new(batch.durability());
-        {
-            let snapshot = self.backend.snapshot()?;
-            for (plain, value) in batch.writes() {
-                for keys in ring.epochs() {
-                    let physical = self.layout.physical(keys, plain);
-                    if let Some(blob) = snapshot.get(&physical)? {
-                        manifest.remove(&ring, &physical, &blob)?;
-                        sealed.delete(physical);
-                    }
-                }
-                if let Some(value) = value {
-                    let keys = ring.current();
-                    let physical = self.layout.physical(keys, plain);
-                    let blob = self.seal(keys, &physical, &text(plain, value))?;
-                    manifest.add(keys, &physical, &blob)?;
-                    sealed.put(physical, blob);
-                }
-            }
-        }
-        let mut directory = lock(&self.directory);
-        directory.enter();
-        for (plain, value) in batch.writes() {
-            if value.is_some() {
-                directory.put(plain);
-            }
-        }
-        drop(directory);
-        lock(&self.cache).begin(batch.writes().map(|(plain, _)| plain));
-        let written = self.commit(&mut writer, ring.current(), manifest, sealed);
-        lock(&self.cache).end();
-        let mut directory = lock(&self.directory);
-        if written.is_ok() {
-            for (plain, value) in batch.writes() {
-                if value.is_none() {
-                    directory.removed(plain);
-                }
-            }
-        }
-        directory.leave();
-        written
     }
 
     /// Writes a batch together with the manifest that counts it.
@@ -362,17 +343,31 @@ impl<B: KvBackend> Inner<B> {
         &self,
         writer: &mut Writer,
         keys: &EpochKeys,
+        manifest: Manifest,
+        batch: KvBatch,
+    ) -> Result<(), StoreError> {
+        let mut write = self.backend.begin_write(batch.durability())?;
+        batch.write_in(&mut *write)?;
+        self.finish(writer, keys, manifest, batch.durability(), write)
+    }
+
+    /// Commits a transaction of the engine together with the manifest that counts what it wrote.
+    pub(crate) fn finish(
+        &self,
+        writer: &mut Writer,
+        keys: &EpochKeys,
         mut manifest: Manifest,
-        mut batch: KvBatch,
+        durability: Durability,
+        mut write: Box<dyn KvWrite + '_>,
     ) -> Result<(), StoreError> {
         manifest.counter += 1;
-        batch.put(MANIFEST.to_vec(), manifest.seal(keys, &self.store_id)?);
-        let written = self.backend.write(&batch);
+        write.put(MANIFEST, &manifest.seal(keys, &self.store_id)?)?;
+        let written = write.commit();
         match &written {
             Ok(()) => {
                 *writer = Writer::Ready {
                     manifest,
-                    durable: batch.durability() == Durability::Immediate,
+                    durable: durability == Durability::Immediate,
                 }
             }
             Err(error) if error.kind() == StoreErrorKind::Unknown => *writer = Writer::Broken,
@@ -414,7 +409,8 @@ impl<B: KvBackend> Inner<B> {
         let done = match &written {
             Ok(()) => true,
             Err(error) if error.kind() == StoreErrorKind::Unknown => {
-                let stored = self.backend.snapshot().and_then(|it| it.get(HEADER));
+                let snapshot = self.backend.snapshot();
+                let stored = snapshot.and_then(|it| it.copy_of(HEADER));
                 stored.is_ok_and(|stored| stored == Some(bytes))
             }
             Err(_) => false,

@@ -9,7 +9,7 @@ use synctable_kv::KvBackend;
 use crate::header::KeyRing;
 use crate::layout::{ENTRIES, HEADER, MANIFEST, open_at_its_place};
 use crate::manifest::Manifest;
-use crate::scan::each;
+use crate::scan::{EVERYTHING, each};
 use crate::sealed::{Inner, Sealed};
 
 /// Findings that a report lists.
@@ -128,7 +128,7 @@ impl<B: KvBackend> Inner<B> {
             .stored(&*snapshot, MANIFEST)?
             .and_then(|blob| Manifest::of_header(&current, ring.current(), &blob).ok());
         let mut found = Manifest::default();
-        each(&*snapshot, &[]..&[u8::MAX; 64], |physical, blob| {
+        each(&*snapshot, EVERYTHING, |physical, blob| {
             if physical == HEADER || physical == MANIFEST {
                 return Ok(());
             }

@@ -6,8 +6,9 @@ use std::fmt;
 use std::ops::{Bound, Range};
 use std::sync::Arc;
 
+use synctable_core::query::Direction;
 use synctable_core::store::StoreError;
-use synctable_kv::{Entry, KvBackend, KvSnapshot};
+use synctable_kv::{Bytes, Entry, KvBackend, KvEntries, KvRead, pages};
 
 use crate::cipher::tampered;
 use crate::header::KeyRing;
@@ -20,19 +21,20 @@ const PAGE: usize = 256;
 
 type Entries = BTreeMap<Vec<u8>, Vec<u8>>;
 
-pub(crate) struct View<'a, B: KvBackend> {
+/// What is read through `R`: a snapshot of the engine, or a transaction.
+pub(crate) struct View<'a, B: KvBackend, R: KvRead + ?Sized> {
     inner: &'a Inner<B>,
-    snapshot: Box<dyn KvSnapshot + 'a>,
+    read: Box<R>,
     ring: Arc<KeyRing>,
     /// Of the cache when the snapshot was taken.
     generation: u64,
     /// The entries with the values that were asked for last: pages of one value come one after the other.
     same_values: RefCell<Option<(Range<Vec<u8>>, Entries)>>,
-    _live: Live<'a, B>,
+    live: Live<'a, B>,
 }
 
 /// Keeps what older snapshots see in the directory.
-struct Live<'a, B: KvBackend>(&'a Inner<B>);
+pub(crate) struct Live<'a, B: KvBackend>(&'a Inner<B>);
 
 impl<B: KvBackend> Drop for Live<'_, B> {
     fn drop(&mut self) {
@@ -40,23 +42,31 @@ impl<B: KvBackend> Drop for Live<'_, B> {
     }
 }
 
-impl<'a, B: KvBackend> View<'a, B> {
-    pub(crate) fn open(inner: &'a Inner<B>) -> Result<Self, StoreError> {
+impl<'a, B: KvBackend, R: KvRead + ?Sized> View<'a, B, R> {
+    pub(crate) fn open(
+        inner: &'a Inner<B>,
+        read: impl FnOnce(&'a B) -> Result<Box<R>, StoreError>,
+    ) -> Result<Self, StoreError> {
         lock(&inner.directory).enter();
         let live = Live(inner);
         // Both at once: the keys are those of all entries in the snapshot.
         let opened = inner.opened();
         // First: a write in between makes the values of this snapshot old ones.
         let generation = lock(&inner.cache).generation();
-        let snapshot = inner.backend.snapshot()?;
+        let read = read(&inner.backend)?;
         Ok(Self {
             inner,
-            snapshot,
+            read,
             ring: Arc::clone(&opened.ring),
             generation,
             same_values: RefCell::new(None),
-            _live: live,
+            live,
         })
+    }
+
+    /// What is read through, the keys of all that it shows, and what keeps the directory as it has to be meanwhile.
+    pub(crate) fn into_parts(self) -> (Box<R>, Arc<KeyRing>, Live<'a, B>) {
+        (self.read, self.ring, self.live)
     }
 
     /// Reads the entries in physical ranges and hands on each plain key with its value.
@@ -66,7 +76,7 @@ impl<'a, B: KvBackend> View<'a, B> {
         mut take: impl FnMut(&[u8], &[u8]),
     ) -> Result<(), StoreError> {
         for range in ranges {
-            each(&*self.snapshot, borrowed(&range), |physical, blob| {
+            each(&*self.read, borrowed(&range), |physical, blob| {
                 let text = self.inner.open_entry(&self.ring, physical, blob)?;
                 let (plain, value) = parts(&text)?;
                 take(plain, value);
@@ -77,7 +87,7 @@ impl<'a, B: KvBackend> View<'a, B> {
     }
 
     /// Entries of a range, from either end.
-    fn entries(
+    fn page(
         &self,
         keys: &Range<&[u8]>,
         limit: usize,
@@ -173,6 +183,7 @@ impl<'a, B: KvBackend> View<'a, B> {
             for plain in candidates {
                 // Another snapshot may see it, this one need not.
                 if let Some(value) = self.get(&plain)? {
+                    let value = value.into_vec();
                     found.push((plain, value));
                 }
             }
@@ -198,20 +209,20 @@ fn some_of(found: &Entries, keys: &Range<&[u8]>, limit: usize, backwards: bool) 
     }
 }
 
-impl<B: KvBackend> fmt::Debug for View<'_, B> {
+impl<B: KvBackend, R: KvRead + ?Sized> fmt::Debug for View<'_, B, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("View").finish_non_exhaustive()
     }
 }
 
-impl<B: KvBackend> KvSnapshot for View<'_, B> {
-    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+impl<B: KvBackend, R: KvRead + ?Sized> KvRead for View<'_, B, R> {
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes<'_>>, StoreError> {
         if let Some(value) = lock(&self.inner.cache).find(self.generation, key) {
-            return Ok(Some(value));
+            return Ok(Some(value.into()));
         }
         for keys in self.ring.epochs() {
             let physical = self.inner.layout.physical(keys, key);
-            let Some(blob) = self.snapshot.get(&physical)? else {
+            let Some(blob) = self.read.get(&physical)? else {
                 continue;
             };
             let text = self.inner.open_entry(&self.ring, &physical, &blob)?;
@@ -220,16 +231,15 @@ impl<B: KvBackend> KvSnapshot for View<'_, B> {
                 return Err(tampered());
             }
             lock(&self.inner.cache).keep(self.generation, key, value);
-            return Ok(Some(value.to_vec()));
+            return Ok(Some(value.to_vec().into()));
         }
         Ok(None)
     }
 
-    fn scan(&self, keys: Range<&[u8]>, limit: usize) -> Result<Vec<Entry>, StoreError> {
-        self.entries(&keys, limit, false)
-    }
-
-    fn scan_back(&self, keys: Range<&[u8]>, limit: usize) -> Result<Vec<Entry>, StoreError> {
-        self.entries(&keys, limit, true)
+    fn entries(&self, keys: Range<&[u8]>, direction: Direction) -> KvEntries<'_> {
+        let backwards = direction == Direction::Descending;
+        pages(keys, direction, move |keys, limit| {
+            self.page(&keys, limit, backwards)
+        })
     }
 }

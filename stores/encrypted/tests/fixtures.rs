@@ -12,7 +12,7 @@ mod dump;
 use std::path::{Path, PathBuf};
 
 use synctable_encrypted::{Argon2Params, RawKey, Sealed, SlotInfo, SlotKind};
-use synctable_kv::KvBackend;
+use synctable_kv::{KvBackend, KvReadExt};
 use synctable_memory::MemoryBackend;
 
 const RAW: &str = "raw:000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
@@ -50,7 +50,7 @@ fn a_store_of_format_1_opens_and_goes_on() {
         assert_eq!(dump::everything(&sealed), expected);
         let snapshot = sealed.snapshot().unwrap();
         for (key, value) in &expected {
-            assert_eq!(snapshot.get(key).unwrap().as_ref(), Some(value));
+            assert_eq!(snapshot.copy_of(key).unwrap().as_ref(), Some(value));
         }
         drop(snapshot);
         assert!(sealed.verify(Some(3)).unwrap().is_sound());

@@ -19,7 +19,7 @@ use mutate::{Edits, edits, try_many};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use synctable_core::store::Durability;
-use synctable_kv::{Entry, Key, KvBackend, KvBatch};
+use synctable_kv::{Entry, Key, KvBackend, KvBatch, KvReadExt};
 use synctable_memory::MemoryBackend;
 
 const CASES: u32 = 5_000;
@@ -46,7 +46,7 @@ fn sealed() -> Vec<Entry> {
     for n in 0..RECORDS {
         batch.put(key(n), value(n));
     }
-    store.write(&batch).unwrap();
+    batch.write_to(&store).unwrap();
     let snapshot = engine.snapshot().unwrap();
     snapshot.scan(&[]..&[255; 64], usize::MAX).unwrap()
 }
@@ -57,7 +57,7 @@ fn engine_of(entries: &[Entry]) -> MemoryBackend {
     for (key, value) in entries {
         batch.put(key.clone(), value.clone());
     }
-    engine.write(&batch).unwrap();
+    batch.write_to(&engine).unwrap();
     engine
 }
 
@@ -118,7 +118,7 @@ fn sealed_entries() {
         let snapshot = store.snapshot().unwrap();
         let mut whole = true;
         for n in 0..RECORDS {
-            match snapshot.get(&key(n)) {
+            match snapshot.copy_of(&key(n)) {
                 Ok(Some(found)) => prop_assert_eq!(found, value(n)),
                 Ok(None) | Err(_) => whole = false,
             }

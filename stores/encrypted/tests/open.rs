@@ -18,7 +18,7 @@ use synctable_core::{Record, Schema, TableName, TableSchema};
 use synctable_encrypted::{
     Argon2Params, KeyProvider, Passphrase, RawKey, Sealed, Secret, SlotInfo,
 };
-use synctable_kv::{KvBackend, KvBatch, KvStore};
+use synctable_kv::{KvBackend, KvBatch, KvReadExt, KvStore};
 use synctable_memory::MemoryBackend;
 
 fn kind<T: std::fmt::Debug>(result: Result<T, StoreError>) -> StoreErrorKind {
@@ -64,15 +64,15 @@ fn five_things_that_are_wrong_have_five_errors() {
     builder(tampered.clone()).open().unwrap();
     let mut batch = KvBatch::new(Durability::Immediate);
     batch.delete(vec![0, 1]);
-    tampered.write(&batch).unwrap();
+    batch.write_to(&tampered).unwrap();
     let newer = MemoryBackend::new();
     let mut batch = KvBatch::new(Durability::Immediate);
     batch.put(vec![0], b"synctable sealed \x03\x01\x00".to_vec());
-    newer.write(&batch).unwrap();
+    batch.write_to(&newer).unwrap();
     let foreign = MemoryBackend::new();
     let mut batch = KvBatch::new(Durability::Immediate);
     batch.put(b"anything".to_vec(), Vec::new());
-    foreign.write(&batch).unwrap();
+    batch.write_to(&foreign).unwrap();
 
     assert_eq!(
         kind(Sealed::builder(sealed.clone()).raw_key(other_key()).open()),
@@ -187,7 +187,7 @@ fn no_store_is_given_a_weak_passphrase_unless_that_was_said() {
     };
     let (engine, refused) = made(Secret::Passphrase(weak()));
     assert_eq!(kind(refused), StoreErrorKind::WeakPassphrase);
-    assert!(engine.snapshot().unwrap().get(&[0]).unwrap().is_none());
+    assert!(engine.snapshot().unwrap().copy_of(&[0]).unwrap().is_none());
     let (engine, sealed) = made(strong());
     let sealed = sealed.unwrap();
     for changed in [

@@ -51,7 +51,7 @@ fn fill<B: KvBackend>(sealed: &Sealed<B>) {
         let key = Key::Record { table: "todo", id };
         batch.put(key.encode(), n.to_string().into_bytes());
     }
-    sealed.write(&batch).unwrap();
+    batch.write_to(sealed).unwrap();
 }
 
 fn expected() -> Vec<Entry> {
@@ -114,7 +114,7 @@ fn engine_of(contents: &Contents) -> MemoryBackend {
     for (key, value) in contents {
         batch.put(key.clone(), value.clone());
     }
-    engine.write(&batch).unwrap();
+    batch.write_to(&engine).unwrap();
     engine
 }
 

@@ -8,13 +8,13 @@
 
 mod engines;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use engines::{builder, key};
 use synctable_core::store::{Durability, StoreError, StoreErrorKind};
 use synctable_encrypted::{Argon2Params, RawKey, Sealed, Secret};
-use synctable_kv::{Key, KvBackend, KvBatch, KvSnapshot};
+use synctable_kv::{Buffered, Key, KvBackend, KvBatch, KvRead, KvReadExt, KvWrite};
 use synctable_memory::MemoryBackend;
 
 /// An engine that stops taking writes after some: what came before is there, nothing after it.
@@ -23,6 +23,7 @@ struct Stopping {
     engine: MemoryBackend,
     left: Arc<AtomicUsize>,
     end: End,
+    turn: Arc<Mutex<()>>,
 }
 
 /// What becomes of the write at which it stops.
@@ -41,19 +42,34 @@ impl Stopping {
             engine: engine.clone(),
             left: Arc::new(AtomicUsize::new(left)),
             end,
+            turn: Arc::default(),
         }
     }
 }
 
 impl KvBackend for Stopping {
-    fn snapshot(&self) -> Result<Box<dyn KvSnapshot + '_>, StoreError> {
+    fn snapshot(&self) -> Result<Box<dyn KvRead + '_>, StoreError> {
         self.engine.snapshot()
     }
+    fn begin_write(&self, durability: Durability) -> Result<Box<dyn KvWrite + '_>, StoreError> {
+        Buffered::begin(
+            &self.turn,
+            durability,
+            || self.snapshot(),
+            |batch| self.write(batch),
+        )
+    }
+    fn sync(&self) -> Result<(), StoreError> {
+        self.engine.sync()
+    }
+}
+
+impl Stopping {
     fn write(&self, batch: &KvBatch) -> Result<(), StoreError> {
         let left = self.left.load(Ordering::SeqCst);
         if left == 0 {
             if self.end == End::Done {
-                self.engine.write(batch)?;
+                batch.write_to(&self.engine)?;
             }
             let kind = match self.end {
                 End::Fails => StoreErrorKind::Io,
@@ -62,7 +78,7 @@ impl KvBackend for Stopping {
             return Err(StoreError::new(kind, "the engine stops"));
         }
         self.left.store(left - 1, Ordering::SeqCst);
-        self.engine.write(batch)
+        batch.write_to(&self.engine)
     }
 }
 
@@ -99,7 +115,7 @@ fn filled(engine: &MemoryBackend) {
             batch.put(index_entry(n), Vec::new());
         }
     }
-    sealed.write(&batch).unwrap();
+    batch.write_to(&sealed).unwrap();
 }
 
 /// Everything is there, is found in order, and adds up.
@@ -111,7 +127,7 @@ fn whole<B: KvBackend>(sealed: &Sealed<B>, changed: Option<usize>) {
             _ => n.to_string().into_bytes(),
         };
         assert_eq!(
-            snapshot.get(&record(n)).unwrap(),
+            snapshot.copy_of(&record(n)).unwrap(),
             Some(expected),
             "record {n}"
         );
@@ -158,7 +174,7 @@ fn rotations_stop(end: End) {
         whole(&sealed, None);
         let mut batch = KvBatch::new(Durability::Immediate);
         batch.put(record(7), b"changed".to_vec());
-        sealed.write(&batch).unwrap();
+        batch.write_to(&sealed).unwrap();
         whole(&sealed, Some(7));
         sealed.rotate(&Secret::Raw(key()), |_| ()).unwrap();
         assert!(!sealed.is_rotating());
@@ -209,7 +225,7 @@ fn the_old_key_opens_nothing_that_was_rotated() {
     let mut batch = KvBatch::new(Durability::Immediate);
     let header = before.iter().find(|(place, _)| *place == [0]).unwrap();
     batch.put(header.0.clone(), header.1.clone());
-    engine.write(&batch).unwrap();
+    batch.write_to(&engine).unwrap();
     assert_eq!(
         builder(engine).open().unwrap_err().kind(),
         StoreErrorKind::Tampered
@@ -232,10 +248,10 @@ fn others_read_and_write_during_a_rotation() {
             let n = round % RECORDS;
             let mut batch = KvBatch::new(Durability::Eventual);
             batch.delete(record(n));
-            writer.write(&batch).unwrap();
+            batch.write_to(&writer).unwrap();
             let mut batch = KvBatch::new(Durability::Eventual);
             batch.put(record(n), n.to_string().into_bytes());
-            writer.write(&batch).unwrap();
+            batch.write_to(&writer).unwrap();
             let snapshot = writer.snapshot().unwrap();
             assert_eq!(
                 snapshot

@@ -20,7 +20,7 @@ use std::{env, fs};
 use engines::{builder, key};
 use synctable_core::store::{Durability, StoreErrorKind};
 use synctable_encrypted::{RawKey, Sealed, Secret};
-use synctable_kv::{Key, KvBackend, KvBatch};
+use synctable_kv::{Key, KvBackend, KvBatch, KvReadExt};
 use synctable_redb::RedbStore;
 use synctable_sqlite::SqliteKv;
 
@@ -56,14 +56,14 @@ fn fill(sealed: &Sealed<Arc<dyn KvBackend>>) {
             batch.put(entry(table, n), value(table, n));
         }
     }
-    sealed.write(&batch).unwrap();
+    batch.write_to(sealed).unwrap();
 }
 
 fn whole(sealed: &Sealed<Arc<dyn KvBackend>>) {
     let snapshot = sealed.snapshot().unwrap();
     for table in TABLES {
         for n in 0..RECORDS {
-            let found = snapshot.get(&entry(table, n)).unwrap();
+            let found = snapshot.copy_of(&entry(table, n)).unwrap();
             assert_eq!(found, Some(value(table, n)), "{table} {n}");
         }
     }
@@ -149,7 +149,7 @@ fn rotations_are_killed(name: &str) {
     fill(&sealed);
     drop(sealed);
     let bare = engine(name, folder.path());
-    let header = bare.snapshot().unwrap().get(&HEADER).unwrap();
+    let header = bare.snapshot().unwrap().copy_of(&HEADER).unwrap();
     drop(bare);
     let mut within = 0;
     for _ in 0..cycles {
@@ -178,7 +178,7 @@ fn rotations_are_killed(name: &str) {
     let bare = engine(name, folder.path());
     let mut batch = KvBatch::new(Durability::Immediate);
     batch.put(HEADER.to_vec(), header.expect("a header"));
-    bare.write(&batch).unwrap();
+    batch.write_to(&bare).unwrap();
     let old = builder(bare).create(false).open();
     assert_eq!(old.unwrap_err().kind(), StoreErrorKind::Tampered);
     fs::remove_dir_all(folder.path()).unwrap();

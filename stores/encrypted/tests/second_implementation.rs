@@ -15,7 +15,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Map, Value, json};
 use synctable_encrypted::{Argon2Params, Sealed};
-use synctable_kv::{Entry, KvBackend};
+use synctable_kv::{Entry, KvBackend, KvReadExt};
 use synctable_memory::MemoryBackend;
 use tempfile::TempDir;
 
@@ -176,7 +176,7 @@ fn the_first_reads_what_it_wrote_and_goes_on() {
         let snapshot = sealed.snapshot().unwrap();
         for (key, value) in everything(&sample) {
             assert_eq!(
-                snapshot.get(&key).unwrap(),
+                snapshot.copy_of(&key).unwrap(),
                 Some(value),
                 "looked up by its key"
             );

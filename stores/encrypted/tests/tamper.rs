@@ -14,7 +14,7 @@ use engines::builder;
 use proptest::prelude::*;
 use synctable_core::store::{Durability, StoreErrorKind};
 use synctable_encrypted::{SealFinding, VerifyReport};
-use synctable_kv::{Entry, Key, KvBackend, KvBatch};
+use synctable_kv::{Entry, Key, KvBackend, KvBatch, KvReadExt};
 use synctable_memory::MemoryBackend;
 
 /// Some records, an index entry and a declaration, sealed.
@@ -39,7 +39,7 @@ fn store(records: usize) -> MemoryBackend {
     for n in 0..records {
         batch.put(record(n), format!("value of {n}").into_bytes());
     }
-    sealed.write(&batch).unwrap();
+    batch.write_to(&sealed).unwrap();
     engine
 }
 
@@ -66,7 +66,7 @@ fn engine_of(entries: &[Entry]) -> MemoryBackend {
     for (key, value) in entries {
         batch.put(key.clone(), value.clone());
     }
-    engine.write(&batch).unwrap();
+    batch.write_to(&engine).unwrap();
     engine
 }
 
@@ -78,7 +78,7 @@ fn readable(engine: MemoryBackend) -> Option<BTreeMap<Vec<u8>, Option<Vec<u8>>>>
     keys.push(Key::Table("t").encode());
     Some(
         keys.into_iter()
-            .filter_map(|key| Some((key.clone(), snapshot.get(&key).ok()?)))
+            .filter_map(|key| Some((key.clone(), snapshot.copy_of(&key).ok()?)))
             .collect(),
     )
 }
@@ -171,7 +171,7 @@ fn removed_added_and_older_entries_are_found() {
     let mut batch = KvBatch::new(Durability::Immediate);
     batch.put(record(3), b"a newer value".to_vec());
     batch.delete(record(4));
-    sealed.write(&batch).unwrap();
+    batch.write_to(&sealed).unwrap();
     assert!(sealed.verify(None).unwrap().is_sound());
     let now = raw(&engine);
     let is_entry = |entry: &&Entry| entry.0[0] > 0;

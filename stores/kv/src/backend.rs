@@ -1,35 +1,46 @@
 //! What a key-value engine provides.
 
-use std::collections::BTreeMap;
-use std::fmt::{self, Debug};
-use std::ops::{Bound, Range};
+use std::fmt::Debug;
 use std::path::Path;
 use std::sync::Arc;
 
-use synctable_core::store::{Durability, StoreError, StoreErrorKind};
+use synctable_core::store::{Durability, ProcessLock, StoreError, StoreErrorKind};
 use synctable_core::threads::{MaybeSend, MaybeSync};
 
-/// A key and its value.
-pub type Entry = (Vec<u8>, Vec<u8>);
+use crate::read::{KvRead, KvWrite};
 
-/// A sorted map of bytes with snapshots and atomic writes: two required methods here, two on [`KvSnapshot`].
+/// A sorted map of bytes with snapshots and exclusive write transactions: three required methods here, two on [`KvRead`], three on
+/// [`KvWrite`].
 ///
-/// All methods are synchronous and run on the thread of the caller. Keys sort by their bytes.
-/// [`KvStore`](crate::KvStore) never writes from two threads at once and drops its snapshot before it writes.
-/// The keys it uses are those of [`Key`](crate::Key); an engine may keep other data only outside of what
-/// it shows here.
+/// All methods are synchronous and run on the thread of the caller. Keys sort by their bytes. The keys that
+/// [`KvStore`](crate::KvStore) uses are those of [`Key`](crate::Key), or what it makes of them where they are longer than the engine takes; an engine may
+/// keep other data only outside of what it shows here.
 pub trait KvBackend: Debug + MaybeSend + MaybeSync + 'static {
-    /// What is stored now: later writes do not show in it.
+    /// What is stored now: later writes do not show in it, nor what a transaction has not committed.
     ///
-    /// An engine without snapshots returns a view that holds writers off until it is dropped.
-    fn snapshot(&self) -> Result<Box<dyn KvSnapshot + '_>, StoreError>;
+    /// An engine without snapshots returns a view that holds commits off until it is dropped; so a thread that holds one
+    /// commits nothing.
+    fn snapshot(&self) -> Result<Box<dyn KvRead + '_>, StoreError>;
 
-    /// Does all writes of `batch` or none.
+    /// Begins the one write transaction: no other handle of the engine, in this process or another, writes before it is over. What it reads stays as
+    /// it is. Waits for one that is under way, or fails with [`Locked`](StoreErrorKind::Locked).
     ///
-    /// After `Ok` every later snapshot shows them, and they are durable as [`KvBatch::durability`] says. After an
-    /// error nothing of the batch shows, now or after reopening, unless the kind is
-    /// [`Unknown`](synctable_core::store::StoreErrorKind::Unknown): then the store takes no more writes.
-    fn write(&self, batch: &KvBatch) -> Result<(), StoreError>;
+    /// `durability` says what its commit has to survive; a commit that is [`Immediate`](Durability::Immediate) also brings all earlier ones to the disk.
+    ///
+    /// # Errors
+    /// [`Unsupported`](StoreErrorKind::Unsupported) where it is open for reading only.
+    fn begin_write(&self, durability: Durability) -> Result<Box<dyn KvWrite + '_>, StoreError>;
+
+    /// Makes durable what earlier transactions wrote with [`Durability::Eventual`]. Nothing to do where every commit is durable, or none is.
+    ///
+    /// # Errors
+    /// [`Unknown`](StoreErrorKind::Unknown) where it failed; then the store takes no more writes.
+    fn sync(&self) -> Result<(), StoreError>;
+
+    /// The keys and values that it takes. They stay the same for all the life of a store: what is longer is laid out by them.
+    fn limits(&self) -> Limits {
+        Limits::default()
+    }
 
     /// What indexes are good for here. Every engine that sorts keeps the default; a wrapper that hides the order does not.
     fn indexes(&self) -> Indexes {
@@ -44,6 +55,21 @@ pub trait KvBackend: Debug + MaybeSend + MaybeSync + 'static {
     /// An error if the engine can tell that it does not hold all that was written to it. By default it cannot.
     fn check(&self) -> Result<(), StoreError> {
         Ok(())
+    }
+
+    /// The lock of [`LocalStore::try_lock`](synctable_core::store::LocalStore::try_lock), for an engine that several processes may open. By default there is none.
+    fn try_lock(&self) -> Result<ProcessLock, StoreError> {
+        Ok(ProcessLock::Unsupported)
+    }
+
+    /// Makes what was removed or replaced leave the files of the engine: after `Ok` no bytes of it are in them. What the system or the medium keeps elsewhere is
+    /// not reached. It may take as long as writing everything, and nobody writes meanwhile.
+    ///
+    /// # Errors
+    /// [`Unsupported`](StoreErrorKind::Unsupported) by default; [`Locked`](StoreErrorKind::Locked) where a snapshot lives that still needs it.
+    fn forget(&self) -> Result<(), StoreError> {
+        let message = "the engine cannot make what was removed leave its files; copy the store into a new one and remove the old files";
+        Err(StoreError::new(StoreErrorKind::Unsupported, message))
     }
 
     /// Makes an engine of the same kind at `path`, where nothing is, that holds what is stored now, and opens it.
@@ -62,11 +88,17 @@ pub trait KvBackend: Debug + MaybeSend + MaybeSync + 'static {
 
 #[deny(clippy::missing_trait_methods)]
 impl<B: KvBackend + ?Sized> KvBackend for Arc<B> {
-    fn snapshot(&self) -> Result<Box<dyn KvSnapshot + '_>, StoreError> {
+    fn snapshot(&self) -> Result<Box<dyn KvRead + '_>, StoreError> {
         (**self).snapshot()
     }
-    fn write(&self, batch: &KvBatch) -> Result<(), StoreError> {
-        (**self).write(batch)
+    fn begin_write(&self, durability: Durability) -> Result<Box<dyn KvWrite + '_>, StoreError> {
+        (**self).begin_write(durability)
+    }
+    fn sync(&self) -> Result<(), StoreError> {
+        (**self).sync()
+    }
+    fn limits(&self) -> Limits {
+        (**self).limits()
     }
     fn indexes(&self) -> Indexes {
         (**self).indexes()
@@ -77,7 +109,12 @@ impl<B: KvBackend + ?Sized> KvBackend for Arc<B> {
     fn check(&self) -> Result<(), StoreError> {
         (**self).check()
     }
-
+    fn try_lock(&self) -> Result<ProcessLock, StoreError> {
+        (**self).try_lock()
+    }
+    fn forget(&self) -> Result<(), StoreError> {
+        (**self).forget()
+    }
     fn copy_to(&self, path: &Path) -> Result<Arc<dyn KvBackend>, StoreError> {
         (**self).copy_to(path)
     }
@@ -122,6 +159,82 @@ impl Promises {
     }
 }
 
+/// The keys and values that an engine takes, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// The shortest key. [`KvStore`](crate::KvStore) has keys of one byte, and needs no shorter one.
+    pub shortest_key: usize,
+    /// The longest key. [`KvStore`](crate::KvStore) needs [`Limits::LEAST_KEY`], and keeps longer ones in groups of its own.
+    pub longest_key: usize,
+    /// The longest value. A record that does not fit is refused before anything is written.
+    pub longest_value: usize,
+}
+
+impl Default for Limits {
+    /// From one byte on, everything.
+    fn default() -> Self {
+        Self {
+            shortest_key: 1,
+            longest_key: usize::MAX,
+            longest_value: usize::MAX,
+        }
+    }
+}
+
+impl Limits {
+    /// What [`KvStore`](crate::KvStore) needs of an engine's longest key.
+    pub const LEAST_KEY: usize = 64;
+
+    /// Sets `shortest_key`.
+    #[must_use]
+    pub fn with_shortest_key(mut self, bytes: usize) -> Self {
+        self.shortest_key = bytes;
+        self
+    }
+
+    /// Sets `longest_key`.
+    #[must_use]
+    pub fn with_longest_key(mut self, bytes: usize) -> Self {
+        self.longest_key = bytes;
+        self
+    }
+
+    /// Sets `longest_value`.
+    #[must_use]
+    pub fn with_longest_value(mut self, bytes: usize) -> Self {
+        self.longest_value = bytes;
+        self
+    }
+
+    /// Whether an engine with these limits takes an entry.
+    ///
+    /// # Errors
+    /// [`Unsupported`](StoreErrorKind::Unsupported), with the lengths.
+    pub fn check(&self, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
+        let refused = |what: &str, length: usize, longest: usize| {
+            let message = format!(
+                "{what} of {length} bytes is longer than the {longest} that the engine of the store takes; make it shorter"
+            );
+            Err(StoreError::new(StoreErrorKind::Unsupported, message))
+        };
+        if key.len() < self.shortest_key {
+            let message = format!(
+                "the engine of the store takes no key under {} bytes",
+                self.shortest_key
+            );
+            return Err(StoreError::new(StoreErrorKind::Unsupported, message));
+        }
+        if key.len() > self.longest_key {
+            return refused("a key", key.len(), self.longest_key);
+        }
+        if value.len() > self.longest_value {
+            return refused("a value", value.len(), self.longest_value);
+        }
+        Ok(())
+    }
+}
+
 /// Which use [`KvStore`](crate::KvStore) makes of declared indexes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -132,86 +245,4 @@ pub enum Indexes {
     Equality,
     /// For equality, ranges and order.
     Ordered,
-}
-
-/// An unchanging view of a [`KvBackend`].
-pub trait KvSnapshot: Debug {
-    /// The value of `key`, if any.
-    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
-
-    /// The first `limit` entries whose keys are in `keys` (the start is included, the end is not), in the order
-    /// of their keys. Fewer than `limit` means that there are no more.
-    fn scan(&self, keys: Range<&[u8]>, limit: usize) -> Result<Vec<Entry>, StoreError>;
-
-    /// The last `limit` entries whose keys are in `keys`, the last one first. Fewer than `limit` means that there are no more.
-    ///
-    /// This default reads the whole range; an engine that can walk backwards should do so.
-    fn scan_back(&self, keys: Range<&[u8]>, limit: usize) -> Result<Vec<Entry>, StoreError> {
-        let mut found = self.scan(keys, usize::MAX)?;
-        found.reverse();
-        found.truncate(limit);
-        Ok(found)
-    }
-}
-
-/// Writes that a backend does all or not at all; no key occurs twice.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct KvBatch {
-    writes: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
-    durability: Durability,
-}
-
-impl KvBatch {
-    /// An empty batch.
-    pub fn new(durability: Durability) -> Self {
-        Self {
-            writes: BTreeMap::new(),
-            durability,
-        }
-    }
-
-    /// Sets `key` to `value`; an earlier write of the key is forgotten.
-    pub fn put(&mut self, key: Vec<u8>, value: Vec<u8>) {
-        self.writes.insert(key, Some(value));
-    }
-
-    /// Removes `key`, which may be missing; an earlier write of the key is forgotten.
-    pub fn delete(&mut self, key: Vec<u8>) {
-        self.writes.insert(key, None);
-    }
-
-    /// The keys to write in their order, each with its new value, or `None` where it is to be removed.
-    pub fn writes(&self) -> impl ExactSizeIterator<Item = (&[u8], Option<&[u8]>)> {
-        self.writes
-            .iter()
-            .map(|(key, value)| (key.as_slice(), value.as_deref()))
-    }
-
-    /// When the batch has to be durable.
-    pub fn durability(&self) -> Durability {
-        self.durability
-    }
-
-    /// True without writes.
-    pub fn is_empty(&self) -> bool {
-        self.writes.is_empty()
-    }
-
-    /// Removes what earlier writes of this batch put in `keys`.
-    pub(crate) fn delete_written(&mut self, keys: Range<&[u8]>) {
-        let bounds = (Bound::Included(keys.start), Bound::Excluded(keys.end));
-        for (_, value) in self.writes.range_mut::<[u8], _>(bounds) {
-            *value = None;
-        }
-    }
-}
-
-impl Debug for KvBatch {
-    /// Shows the size only: contents stay out of logs.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KvBatch")
-            .field("writes", &self.writes.len())
-            .field("durability", &self.durability)
-            .finish()
-    }
 }

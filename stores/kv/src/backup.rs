@@ -2,42 +2,34 @@
 
 use std::path::Path;
 
+use synctable_core::query::Direction;
 use synctable_core::store::{Durability, StoreError, WriteBatch};
 
-use crate::backend::{KvBackend, KvBatch, KvSnapshot};
+use crate::backend::KvBackend;
 use crate::files::{self, Draft, Taken, io_error};
-use crate::key::behind;
+use crate::key::EVERYTHING;
+use crate::read::KvRead;
 use crate::store::KvStore;
 
-/// Entries that are read at once.
-const PAGE: usize = 64;
-/// About how many bytes are written at once: every batch may cost a sync of the disk.
+/// About how many bytes are written at once: every commit may cost a sync of the disk.
 const BATCH: usize = 4 << 20;
 
 /// Copies all entries of a view into an engine that holds nothing. They are durable once the engine is closed.
-pub fn copy_entries(from: &dyn KvSnapshot, to: &dyn KvBackend) -> Result<(), StoreError> {
-    let mut start = Vec::new();
-    loop {
-        let mut batch = KvBatch::new(Durability::Eventual);
-        let (mut bytes, mut more) = (0, true);
-        while more && bytes < BATCH {
-            let entries = from.scan(&start[..]..&[u8::MAX; 64][..], PAGE)?;
-            more = entries.len() == PAGE;
-            if let Some((key, _)) = entries.last() {
-                start = behind(key.clone());
-            }
-            for (key, value) in entries {
-                bytes += key.len() + value.len();
-                batch.put(key, value);
-            }
+pub fn copy_entries(from: &dyn KvRead, to: &dyn KvBackend) -> Result<(), StoreError> {
+    let mut entries = from.entries(EVERYTHING, Direction::Ascending).peekable();
+    while entries.peek().is_some() {
+        let mut transaction = to.begin_write(Durability::Eventual)?;
+        let mut bytes = 0;
+        while bytes < BATCH
+            && let Some(entry) = entries.next()
+        {
+            let (key, value) = entry?;
+            bytes += key.len() + value.len();
+            transaction.put(&key, &value)?;
         }
-        if !batch.is_empty() {
-            to.write(&batch)?;
-        }
-        if !more {
-            return Ok(());
-        }
+        transaction.commit()?;
     }
+    Ok(())
 }
 
 /// Makes a copy of the store over `backend` at `path`, with `mark` done in it.

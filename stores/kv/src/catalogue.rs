@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use synctable_core::store::{StoreError, StoreErrorKind};
 use synctable_core::{IndexSpec, RecordId, Schema, TableName, TableSchema};
 
-use crate::backend::{KvBatch, KvSnapshot};
+use crate::batch::KvBatch;
 use crate::index;
-use crate::key::{Key, all_states, all_tables};
-use crate::scan::Entries;
+use crate::key::{EVERYTHING, Key, all_states, all_tables};
+use crate::read::{KvRead, KvReadExt};
+use crate::scan::entries;
 
 /// What the entry [`Key::Format`] holds, before the number of the format.
 const FORMAT_NAME: &str = "synctable kv ";
@@ -221,9 +222,9 @@ impl Catalogue {
     }
 
     /// What is stored; nothing in a backend that holds nothing.
-    pub(crate) fn read(snapshot: &dyn KvSnapshot) -> Result<Self, StoreError> {
+    pub(crate) fn read(snapshot: &dyn KvRead) -> Result<Self, StoreError> {
         let Some(format) = snapshot.get(&Key::Format.encode())? else {
-            let anything = snapshot.scan(&[][..]..&[u8::MAX; 64][..], 1)?;
+            let anything = snapshot.scan(EVERYTHING, 1)?;
             return match anything.first() {
                 None => Ok(Self::default()),
                 Some((key, _)) if Key::decode(key).is_some() => Err(without_format()),
@@ -236,7 +237,7 @@ impl Catalogue {
             format,
             ..Self::default()
         };
-        for entry in Entries::new(snapshot, all_tables()) {
+        for entry in entries(snapshot, &all_tables()) {
             let (key, text) = entry?;
             let Some(Key::Table(table)) = Key::decode(&key) else {
                 return Err(damaged());
@@ -246,7 +247,7 @@ impl Catalogue {
                 serde_json::from_slice(&text).map_err(|error| damaged().with_source(error))?;
             catalogue.schema = catalogue.schema.with_table(table, declared);
         }
-        for entry in Entries::new(snapshot, all_states()) {
+        for entry in entries(snapshot, &all_states()) {
             let (key, text) = entry?;
             let Some(Key::IndexState { table, index }) = Key::decode(&key) else {
                 return Err(damaged());

@@ -1,15 +1,18 @@
 //! Declaring tables, and building the indexes of records that are there.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use synctable_core::store::{Durability, StoreError, StoreErrorKind};
 use synctable_core::{IndexSpec, Schema, TableName, TableSchema};
 
-use crate::backend::{Indexes, KvBackend, KvBatch};
+use crate::backend::{Indexes, KvBackend};
+use crate::batch::KvBatch;
 use crate::catalogue::{Catalogue, State};
 use crate::index;
 use crate::key::{Key, all_entries, all_records, behind};
-use crate::scan::{Entries, records};
+use crate::read::KvReadExt;
+use crate::scan::records;
 use crate::store::{KvStore, Writer};
 
 /// Records of which index entries are written in one batch while an index is built.
@@ -25,9 +28,9 @@ impl<B: KvBackend> KvStore<B> {
             .map_err(|error| StoreError::new(StoreErrorKind::Schema, error.to_string()))?;
         let mut new = (*old).clone();
         new.schema = merged;
-        let mut batch = KvBatch::new(Durability::Immediate);
+        let mut batch = KvBatch::default();
         new.forget_outgrown(&old.schema, &mut batch);
-        self.declare(&mut writer, &old, new, batch)
+        self.declare(&mut writer, &old, new, batch, &[])
     }
 
     /// Replaces the declaration of a table. Indexes that it does not have, or over fields of which it says something else, are forgotten in the same batch;
@@ -46,24 +49,23 @@ impl<B: KvBackend> KvStore<B> {
             .map_err(|error| StoreError::new(StoreErrorKind::Schema, error.to_string()))?;
         let mut new = (*old).clone();
         new.schema = new.schema.with_table(table.clone(), declaration.clone());
-        let mut batch = KvBatch::new(Durability::Immediate);
-        let snapshot = self.backend.snapshot()?;
-        for index in new.forget_replaced(&old.schema, table, &mut batch) {
-            for entry in Entries::new(&*snapshot, all_entries(table.as_str(), &index)) {
-                batch.delete(entry?.0);
-            }
-        }
-        drop(snapshot);
-        self.declare(&mut writer, &old, new, batch)
+        let mut batch = KvBatch::default();
+        let entries: Vec<Range<Vec<u8>>> = new
+            .forget_replaced(&old.schema, table, &mut batch)
+            .iter()
+            .map(|index| all_entries(table.as_str(), index))
+            .collect();
+        self.declare(&mut writer, &old, new, batch, &entries)
     }
 
-    /// Goes over to other declarations, with what the caller has in the batch already.
+    /// Goes over to other declarations, with what the caller has in the batch already, and without these entries.
     fn declare(
         &self,
         writer: &mut Writer,
         old: &Catalogue,
         mut new: Catalogue,
         mut batch: KvBatch,
+        outgrown: &[Range<Vec<u8>>],
     ) -> Result<(), StoreError> {
         // An index that is not ready answers no query, so nothing that is read depends on it.
         if self.backend.promises().read_only {
@@ -79,25 +81,26 @@ impl<B: KvBackend> KvStore<B> {
             return Ok(());
         }
         new.declare(&old.schema, &mut batch)?;
+        let mut transaction = self.begin(writer, Durability::Immediate)?;
+        for keys in outgrown {
+            transaction.delete_range(&keys.start..&keys.end)?;
+        }
         for (table, spec, state) in &unready {
             if state.is_none() {
                 let keys = all_records(table);
-                let snapshot = self.backend.snapshot()?;
-                let empty = snapshot.scan(&keys.start..&keys.end, 1)?.is_empty();
-                let state = if empty {
+                let state = if transaction.is_vacant(&keys.start..&keys.end)? {
                     State::Ready
                 } else {
                     State::Building(None)
                 };
                 // Entries of an earlier life of this index, when it was not written for a while, are of no use.
                 let entries = all_entries(table.as_str(), &index::name(spec));
-                for entry in Entries::new(&*snapshot, entries) {
-                    batch.delete(entry?.0);
-                }
+                transaction.delete_range(&entries.start..&entries.end)?;
                 new.set(&mut batch, table, spec, state);
             }
         }
-        self.write(writer, &batch)?;
+        batch.write_in(&mut *transaction)?;
+        Self::done(writer, transaction.commit())?;
         self.set_catalogue(Some(Arc::new(new.clone())));
         for (table, spec, _) in new.unready().iter().filter(|_| keeps) {
             self.build(writer, &mut new, table, spec)?;
@@ -125,21 +128,19 @@ impl<B: KvBackend> KvStore<B> {
                     }
                 });
         loop {
-            let mut batch = KvBatch::new(Durability::Eventual);
+            let mut transaction = self.begin(writer, Durability::Eventual)?;
+            let mut batch = KvBatch::default();
             let mut count = 0;
-            {
-                let snapshot = self.backend.snapshot()?;
-                let schema = catalogue.table(table)?;
-                let mut keys = all_records(table);
-                if let Some(after) = &after {
-                    keys.start = behind(Key::record(table, after).encode());
-                }
-                for record in records(&*snapshot, table, keys).take(BUILD) {
-                    let record = record?;
-                    batch.put(index::entry(table, schema, spec, &record), Vec::new());
-                    after = Some(record.id().clone());
-                    count += 1;
-                }
+            let schema = catalogue.table(table)?;
+            let mut keys = all_records(table);
+            if let Some(after) = &after {
+                keys.start = behind(Key::record(table, after).encode());
+            }
+            for record in records(&*transaction, table, &keys).take(BUILD) {
+                let record = record?;
+                batch.put(index::entry(table, schema, spec, &record), Vec::new());
+                after = Some(record.id().clone());
+                count += 1;
             }
             let done = count < BUILD;
             let state = if done {
@@ -148,7 +149,8 @@ impl<B: KvBackend> KvStore<B> {
                 State::Building(after.clone())
             };
             catalogue.set(&mut batch, table, spec, state);
-            self.write(writer, &batch)?;
+            batch.write_in(&mut *transaction)?;
+            Self::done(writer, transaction.commit())?;
             self.set_catalogue(Some(Arc::new(catalogue.clone())));
             if done {
                 return Ok(());

@@ -8,10 +8,10 @@ use synctable_core::query::{
 use synctable_core::store::{Page, StoreError};
 use synctable_core::{IndexSpec, Record, RecordId, TableName, TableSchema};
 
-use crate::backend::KvSnapshot;
 use crate::key::{Key, behind, index_start, same_values, successor};
 use crate::plan::Walk;
-use crate::scan::Entries;
+use crate::read::{KvRead, KvReadExt};
+use crate::scan::entries;
 use crate::value;
 use crate::values;
 
@@ -48,7 +48,7 @@ pub(crate) fn entry(
 
 /// A walk in one snapshot.
 pub(crate) struct Walker<'a> {
-    pub(crate) snapshot: &'a dyn KvSnapshot,
+    pub(crate) snapshot: &'a dyn KvRead,
     pub(crate) table: &'a TableName,
     pub(crate) schema: &'a TableSchema,
     pub(crate) walk: &'a Walk<'a>,
@@ -81,7 +81,7 @@ impl Walker<'_> {
     /// The records of the walk, in the order of the index.
     pub(crate) fn records(&self) -> impl Iterator<Item = Result<Record, StoreError>> + '_ {
         self.keys().into_iter().flat_map(move |keys| {
-            Entries::new(self.snapshot, keys).map(move |entry| self.record(&entry?.0))
+            entries(self.snapshot, &keys).map(move |entry| self.record(&entry?.0))
         })
     }
 
@@ -205,7 +205,7 @@ impl Walker<'_> {
         keys: Range<Vec<u8>>,
         page: &mut PageOf<'_>,
     ) -> Result<Option<bool>, StoreError> {
-        for entry in Entries::new(self.snapshot, keys) {
+        for entry in entries(self.snapshot, &keys) {
             let (key, _) = entry?;
             if matches!(Key::decode(&key), Some(Key::Index { values, .. }) if values::is_cut(values))
             {

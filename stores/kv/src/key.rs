@@ -147,6 +147,9 @@ fn name(bytes: &[u8]) -> Option<(&str, &[u8])> {
     Some((std::str::from_utf8(name).ok()?, rest.get(1..)?))
 }
 
+/// All keys that a store can have.
+pub(crate) const EVERYTHING: Range<&[u8]> = &[]..&[u8::MAX; 64];
+
 pub(crate) fn index_start(table: &str, index: &str, end: u8) -> Vec<u8> {
     [&[INDEX], table.as_bytes(), &[0], index.as_bytes(), &[end]].concat()
 }

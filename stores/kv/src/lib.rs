@@ -1,31 +1,33 @@
 //! Turns any sorted key-value engine into a [`LocalStore`](synctable_core::store::LocalStore).
 //!
-//! An engine that is a sorted map of bytes implements [`KvBackend`] and [`KvSnapshot`]: a snapshot, point get
-//! and ordered scan on it, and one atomic write. [`KvStore`] adds the rest: the layout of keys
+//! An engine that is a sorted map of bytes implements [`KvBackend`] and [`KvRead`]: snapshots, point get and iteration in both
+//! directions, and a write transaction, its own ([`KvWrite`]) or one that is made of an atomic batch ([`Buffered`]). [`KvStore`] adds the rest: the layout of keys
 //! ([`Key`]) and values, the catalogue of declared tables, the checks of a batch, and queries.
 //!
 //! ```
 //! use std::collections::BTreeMap;
 //! use std::ops::{Bound, Range};
-//! use std::sync::{PoisonError, RwLock, RwLockReadGuard};
-//! use synctable_core::store::{LocalStore, LocalStoreExt, StoreError, WriteBatch};
+//! use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard};
+//! use synctable_core::query::Direction;
+//! use synctable_core::store::{Durability, LocalStore, LocalStoreExt, StoreError, WriteBatch};
 //! use synctable_core::{Record, Schema, TableName, TableSchema};
-//! use synctable_kv::{Entry, KvBackend, KvBatch, KvSnapshot, KvStore};
+//! use synctable_kv::{Buffered, Bytes, KvBackend, KvBatch, KvEntries, KvRead, KvStore, KvWrite};
 //!
 //! type Map = BTreeMap<Vec<u8>, Vec<u8>>;
 //!
 //! #[derive(Debug, Default)]
-//! struct Engine(RwLock<Map>);
+//! struct Engine {
+//!     map: RwLock<Map>,
+//!     /// Whoever writes.
+//!     turn: Mutex<()>,
+//! }
 //!
 //! #[derive(Debug)]
 //! struct View<'a>(RwLockReadGuard<'a, Map>);
 //!
-//! impl KvBackend for Engine {
-//!     fn snapshot(&self) -> Result<Box<dyn KvSnapshot + '_>, StoreError> {
-//!         Ok(Box::new(View(self.0.read().unwrap_or_else(PoisonError::into_inner))))
-//!     }
-//!     fn write(&self, batch: &KvBatch) -> Result<(), StoreError> {
-//!         let mut map = self.0.write().unwrap_or_else(PoisonError::into_inner);
+//! impl Engine {
+//!     fn apply(&self, batch: &KvBatch) -> Result<(), StoreError> {
+//!         let mut map = self.map.write().unwrap_or_else(PoisonError::into_inner);
 //!         for (key, value) in batch.writes() {
 //!             match value {
 //!                 Some(value) => map.insert(key.to_vec(), value.to_vec()),
@@ -36,13 +38,32 @@
 //!     }
 //! }
 //!
-//! impl KvSnapshot for View<'_> {
-//!     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-//!         Ok(self.0.get(key).cloned())
+//! impl KvBackend for Engine {
+//!     fn snapshot(&self) -> Result<Box<dyn KvRead + '_>, StoreError> {
+//!         Ok(Box::new(View(self.map.read().unwrap_or_else(PoisonError::into_inner))))
 //!     }
-//!     fn scan(&self, keys: Range<&[u8]>, limit: usize) -> Result<Vec<Entry>, StoreError> {
-//!         let entries = self.0.range::<[u8], _>((Bound::Included(keys.start), Bound::Excluded(keys.end))).take(limit);
-//!         Ok(entries.map(|(key, value)| (key.clone(), value.clone())).collect())
+//!     fn begin_write(&self, durability: Durability) -> Result<Box<dyn KvWrite + '_>, StoreError> {
+//!         Buffered::begin(&self.turn, durability, || self.snapshot(), |batch| self.apply(batch))
+//!     }
+//!     fn sync(&self) -> Result<(), StoreError> {
+//!         Ok(()) // It promises nothing.
+//!     }
+//! }
+//!
+//! impl KvRead for View<'_> {
+//!     fn get(&self, key: &[u8]) -> Result<Option<Bytes<'_>>, StoreError> {
+//!         Ok(self.0.get(key).map(|value| value.as_slice().into()))
+//!     }
+//!     fn entries(&self, keys: Range<&[u8]>, direction: Direction) -> KvEntries<'_> {
+//!         if keys.is_empty() {
+//!             return Box::new(std::iter::empty());
+//!         }
+//!         let range = self.0.range::<[u8], _>((Bound::Included(keys.start), Bound::Excluded(keys.end)));
+//!         let entries = range.map(|(key, value)| Ok((key.as_slice().into(), value.as_slice().into())));
+//!         match direction {
+//!             Direction::Ascending => Box::new(entries),
+//!             Direction::Descending => Box::new(entries.rev()),
+//!         }
 //!     }
 //! }
 //!
@@ -58,6 +79,8 @@
 
 mod backend;
 mod backup;
+mod batch;
+mod bytes;
 mod catalogue;
 mod condition;
 mod define;
@@ -68,14 +91,18 @@ mod index;
 mod key;
 mod open_file;
 mod plan;
+mod read;
 mod scan;
 mod store;
 mod value;
 mod values;
 mod writes;
 
-pub use backend::{Entry, Indexes, KvBackend, KvBatch, KvSnapshot, Promises};
+pub use backend::{Indexes, KvBackend, Limits, Promises};
 pub use backup::copy_entries;
+pub use batch::{Buffered, KvBatch};
+pub use bytes::Bytes;
 pub use key::Key;
 pub use open_file::OpenFile;
+pub use read::{Entry, KvEntries, KvEntry, KvRead, KvReadExt, KvWrite, failing, pages};
 pub use store::KvStore;

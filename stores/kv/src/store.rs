@@ -6,25 +6,28 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use async_trait::async_trait;
 use synctable_core::query::{Judge, Query, Window, page_of};
 use synctable_core::store::{
-    Access, ChangeLog, Changed, Changes, Check, Expect, LocalStore, Page, Plan as Explained,
-    Position, Revisions, StoreCapabilities, StoreError, StoreErrorKind, Write, WriteBatch,
+    Access, ChangeLog, Changed, Changes, Check, Durability, Expect, LocalStore, Page,
+    Plan as Explained, Position, ProcessLock, Revisions, StoreCapabilities, StoreError,
+    StoreErrorKind, Write, WriteBatch,
 };
 use synctable_core::{Record, RecordId, Schema, TableName, TableSchema};
 
-use crate::backend::{Indexes, KvBackend, KvBatch, KvSnapshot};
+use crate::backend::{Indexes, KvBackend};
 use crate::backup::backup;
+use crate::batch::KvBatch;
 use crate::catalogue::Catalogue;
 use crate::index::{PageOf, Walker};
 use crate::key::{Key, all_records, behind};
 use crate::plan::{Plan, plan};
-use crate::scan::{Entries, records};
+use crate::read::{KvRead, KvWrite};
+use crate::scan::{entries, records};
 use crate::value;
 use crate::writes::Writes;
 
 /// A [`LocalStore`] over a [`KvBackend`].
 ///
-/// A batch is judged and written under one lock, in one write of the backend. Reads take one snapshot
-/// each and do not wait for that lock.
+/// A batch is judged and written in one write transaction of the backend, under a lock of the store's own. Reads take one snapshot
+/// each and do not wait for that lock. One process at a time has the store open: what it knows of the tables and of the last changes is in its memory.
 ///
 /// Declared indexes are kept in the same write as the records, and used for equality, ranges and order; a query without one runs along
 /// the ids and ends with its page, or, with an order, reads the whole table. An index that is declared for a table with records is
@@ -99,12 +102,25 @@ impl<B: KvBackend> KvStore<B> {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn write(&self, writer: &mut Writer, batch: &KvBatch) -> Result<(), StoreError> {
+    /// Begins a transaction of the backend. All that is to be written goes through here and [`done`](Self::done).
+    pub(crate) fn begin(
+        &self,
+        writer: &Writer,
+        durability: Durability,
+    ) -> Result<Box<dyn KvWrite + '_>, StoreError> {
         if writer.broken {
             let message = "it is not known whether an earlier write was done; open the store again";
             return Err(StoreError::new(StoreErrorKind::Unknown, message));
         }
-        self.backend.write(batch).inspect_err(|error| {
+        self.backend.begin_write(durability)
+    }
+
+    /// Notes where the outcome of a transaction is not known.
+    pub(crate) fn done<T>(
+        writer: &mut Writer,
+        done: Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        done.inspect_err(|error| {
             if error.kind() == StoreErrorKind::Unknown {
                 writer.broken = true;
             }
@@ -153,7 +169,7 @@ impl<B: KvBackend> KvStore<B> {
             Plan::Table => page_of(
                 query,
                 schema,
-                records(&*snapshot, table, all_records(table)),
+                records(&*snapshot, table, &all_records(table)),
             ),
         }
     }
@@ -188,7 +204,7 @@ impl<B: KvBackend> KvStore<B> {
         let keys = all_records(table);
         let judge = Judge::new(query, schema);
         if query.filter.is_none() && query.within.is_none() {
-            return Entries::new(&*snapshot, keys)
+            return entries(&*snapshot, &keys)
                 .map(|entry| entry.and_then(|_| judge.pass().map(|()| 1)))
                 .sum();
         }
@@ -211,7 +227,7 @@ impl<B: KvBackend> KvStore<B> {
                 };
                 walker.records().map(one).sum()
             }
-            Plan::Table => records(&*snapshot, table, keys).map(one).sum(),
+            Plan::Table => records(&*snapshot, table, &keys).map(one).sum(),
         }
     }
 
@@ -235,20 +251,36 @@ impl<B: KvBackend> KvStore<B> {
         if self.backend.promises().read_only {
             return Err(StoreError::read_only());
         }
-        let mut plan = self.judged(&catalogue, batch, &mut writer.revisions)?;
-        let forgets = self.backend.indexes() == Indexes::None && catalogue.keeps_any();
+        self.check_tables(&catalogue, batch)?;
+        let mut transaction = self.begin(&writer, batch.get_durability())?;
+        for check in batch.checks() {
+            judge(&*transaction, check)?;
+        }
+        let keeps_indexes = self.backend.indexes() != Indexes::None;
+        let mut writes = Writes {
+            transaction: &mut *transaction,
+            catalogue: &catalogue,
+            keeps_indexes,
+            revisions: &mut writer.revisions,
+        };
+        for write in batch.writes() {
+            writes.write(write)?;
+        }
+        let forgets = !keeps_indexes && catalogue.keeps_any();
         if forgets || catalogue.is_older() {
             let mut changed = (*catalogue).clone();
+            let mut notes = KvBatch::default();
             if catalogue.is_older() {
-                changed.bring_forward(&mut plan);
+                changed.bring_forward(&mut notes);
             }
             if forgets {
                 // From this write on they would miss records.
-                changed.forget_indexes(&mut plan);
+                changed.forget_indexes(&mut notes);
             }
+            notes.write_in(&mut *transaction)?;
             catalogue = Arc::new(changed);
         }
-        let done = self.write(&mut writer, &plan);
+        let done = Self::done(&mut writer, transaction.commit());
         if done.is_ok() {
             self.set_catalogue(Some(catalogue));
         }
@@ -263,13 +295,8 @@ impl<B: KvBackend> KvStore<B> {
         done.map(|()| log.position())
     }
 
-    /// Judges the checks and says what to write. The snapshot is gone when it returns.
-    fn judged(
-        &self,
-        catalogue: &Catalogue,
-        batch: &WriteBatch,
-        revisions: &mut Revisions,
-    ) -> Result<KvBatch, StoreError> {
+    /// Refuses a batch that names tables which are not declared, or were changed by someone else.
+    fn check_tables(&self, catalogue: &Catalogue, batch: &WriteBatch) -> Result<(), StoreError> {
         let checked = batch.checks().iter().map(|check| &check.table);
         for table in checked.chain(batch.writes().iter().map(Write::table)) {
             catalogue.table(table)?;
@@ -281,21 +308,7 @@ impl<B: KvBackend> KvStore<B> {
                 return Err(StoreError::table_changed(table));
             }
         }
-        let snapshot = self.backend.snapshot()?;
-        for check in batch.checks() {
-            judge(&*snapshot, check)?;
-        }
-        let keeps = self.backend.indexes() != Indexes::None;
-        let durability = batch.get_durability();
-        let mut writes = Writes::new(&*snapshot, catalogue, keeps, revisions, durability);
-        for write in batch.writes() {
-            match write {
-                Write::Put { table, record } => writes.put(table, record)?,
-                Write::Delete { table, id } => writes.delete(table, id)?,
-                Write::Clear { table } => writes.clear(table)?,
-            }
-        }
-        Ok(writes.batch)
+        Ok(())
     }
 
     pub(crate) fn close_now(&self) -> Result<(), StoreError> {
@@ -376,6 +389,11 @@ impl<B: KvBackend> LocalStore for KvStore<B> {
         self.backend.check()
     }
 
+    async fn try_lock(&self) -> Result<ProcessLock, StoreError> {
+        self.catalogue()?;
+        self.backend.try_lock()
+    }
+
     async fn backup(&self, path: &Path, mark: WriteBatch) -> Result<(), StoreError> {
         self.catalogue()?;
         backup(&self.backend, path, &mark)
@@ -387,18 +405,18 @@ impl<B: KvBackend> LocalStore for KvStore<B> {
 }
 
 pub(crate) fn get(
-    snapshot: &dyn KvSnapshot,
+    read: &(impl KvRead + ?Sized),
     table: &TableName,
     id: &RecordId,
 ) -> Result<Option<Record>, StoreError> {
-    let value = snapshot.get(&Key::record(table, id).encode())?;
+    let value = read.get(&Key::record(table, id).encode())?;
     value
         .map(|value| value::decode(table, id.clone(), &value))
         .transpose()
 }
 
-fn judge(snapshot: &dyn KvSnapshot, check: &Check) -> Result<(), StoreError> {
-    let stored = get(snapshot, &check.table, &check.id)?;
+fn judge(read: &(impl KvRead + ?Sized), check: &Check) -> Result<(), StoreError> {
+    let stored = get(read, &check.table, &check.id)?;
     let holds = match &check.expect {
         Expect::Absent => stored.is_none(),
         Expect::Present => stored.is_some(),
@@ -414,7 +432,7 @@ fn judge(snapshot: &dyn KvSnapshot, check: &Check) -> Result<(), StoreError> {
 
 /// The page of a query without an order: starts behind its cursor and reads no further than it must.
 fn page_by_id(
-    snapshot: &dyn KvSnapshot,
+    read: &(impl KvRead + ?Sized),
     table: &TableName,
     schema: &TableSchema,
     query: &Query,
@@ -428,7 +446,7 @@ fn page_by_id(
         keys.start = behind(Key::record(table, &place.id).encode());
     }
     let mut page = PageOf::new(query, &window, schema);
-    for record in records(snapshot, table, keys) {
+    for record in records(read, table, &keys) {
         if page.add(record?)? {
             break;
         }

@@ -1,77 +1,53 @@
 //! What a batch writes: records, and the entries of their indexes.
 
-use std::collections::BTreeMap;
-
-use synctable_core::store::{Durability, Revisions, StoreError};
+use synctable_core::store::{Revisions, StoreError, Write};
 use synctable_core::{Record, RecordId, TableName};
 
-use crate::backend::{KvBatch, KvSnapshot};
 use crate::catalogue::Catalogue;
 use crate::index;
 use crate::key::{Key, all_entries, all_records};
-use crate::scan::Entries;
+use crate::read::KvWrite;
 use crate::store::get;
 use crate::value;
 
-/// The writes of a batch on the state that a snapshot shows.
+/// The writes of a batch, in a transaction.
 pub(crate) struct Writes<'a> {
-    snapshot: &'a dyn KvSnapshot,
-    catalogue: &'a Catalogue,
-    keeps_indexes: bool,
-    revisions: &'a mut Revisions,
-    /// Records of indexed tables as this batch leaves them so far.
-    changed: BTreeMap<(TableName, RecordId), Option<Record>>,
-    cleared: Vec<TableName>,
-    pub(crate) batch: KvBatch,
+    pub(crate) transaction: &'a mut dyn KvWrite,
+    pub(crate) catalogue: &'a Catalogue,
+    pub(crate) keeps_indexes: bool,
+    pub(crate) revisions: &'a mut Revisions,
 }
 
-impl<'a> Writes<'a> {
-    pub(crate) fn new(
-        snapshot: &'a dyn KvSnapshot,
-        catalogue: &'a Catalogue,
-        keeps_indexes: bool,
-        revisions: &'a mut Revisions,
-        durability: Durability,
-    ) -> Self {
-        Self {
-            snapshot,
-            catalogue,
-            keeps_indexes,
-            revisions,
-            changed: BTreeMap::new(),
-            cleared: Vec::new(),
-            batch: KvBatch::new(durability),
+impl Writes<'_> {
+    pub(crate) fn write(&mut self, write: &Write) -> Result<(), StoreError> {
+        match write {
+            Write::Put { table, record } => self.put(table, record),
+            Write::Delete { table, id } => self.delete(table, id),
+            Write::Clear { table } => self.clear(table),
         }
     }
 
-    pub(crate) fn put(&mut self, table: &TableName, record: &Record) -> Result<(), StoreError> {
+    fn put(&mut self, table: &TableName, record: &Record) -> Result<(), StoreError> {
         self.move_entries(table, record.id(), Some(record))?;
         let key = Key::record(table, record.id()).encode();
         let revision = self.revisions.next_number();
-        self.batch.put(key, value::encode(record, revision));
-        Ok(())
+        self.transaction.put(&key, &value::encode(record, revision))
     }
 
-    pub(crate) fn delete(&mut self, table: &TableName, id: &RecordId) -> Result<(), StoreError> {
+    fn delete(&mut self, table: &TableName, id: &RecordId) -> Result<(), StoreError> {
         self.move_entries(table, id, None)?;
-        self.batch.delete(Key::record(table, id).encode());
-        Ok(())
+        self.transaction.delete(&Key::record(table, id).encode())
     }
 
-    pub(crate) fn clear(&mut self, table: &TableName) -> Result<(), StoreError> {
+    fn clear(&mut self, table: &TableName) -> Result<(), StoreError> {
         let mut ranges = vec![all_records(table)];
         if self.keeps_indexes {
             let kept = self.catalogue.kept(table);
             ranges.extend(kept.map(|spec| all_entries(table.as_str(), &index::name(spec))));
         }
         for keys in ranges {
-            self.batch.delete_written(&keys.start..&keys.end);
-            for entry in Entries::new(self.snapshot, keys) {
-                self.batch.delete(entry?.0);
-            }
+            self.transaction.delete_range(&keys.start..&keys.end)?;
         }
-        self.changed.retain(|(changed, _), _| changed != table);
-        self.cleared.push(table.clone());
         Ok(())
     }
 
@@ -85,26 +61,20 @@ impl<'a> Writes<'a> {
         if !self.keeps_indexes || self.catalogue.kept(table).next().is_none() {
             return Ok(());
         }
-        let key = (table.clone(), id.clone());
-        let old = match self.changed.get(&key) {
-            Some(changed) => changed.clone(),
-            None if self.cleared.contains(table) => None,
-            None => get(self.snapshot, table, id)?,
-        };
+        let old = get(&*self.transaction, table, id)?;
         let schema = self.catalogue.table(table)?;
         for spec in self.catalogue.kept(table) {
             let entry = |record: &Record| index::entry(table, schema, spec, record);
             let (before, after) = (old.as_ref().map(entry), new.map(entry));
             if before != after {
                 if let Some(before) = before {
-                    self.batch.delete(before);
+                    self.transaction.delete(&before)?;
                 }
                 if let Some(after) = after {
-                    self.batch.put(after, Vec::new());
+                    self.transaction.put(&after, &[])?;
                 }
             }
         }
-        self.changed.insert(key, new.cloned());
         Ok(())
     }
 }

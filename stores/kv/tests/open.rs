@@ -6,13 +6,13 @@
     reason = "tests fail by panicking"
 )]
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use synctable_core::query::Query;
 use synctable_core::store::{Durability, LocalStore, StoreError, StoreErrorKind, WriteBatch};
 use synctable_core::{Record, Schema, TableName, TableSchema};
-use synctable_kv::{Key, KvBackend, KvBatch, KvSnapshot, KvStore};
+use synctable_kv::{Buffered, Key, KvBackend, KvBatch, KvRead, KvReadExt, KvStore, KvWrite};
 use synctable_memory::MemoryBackend;
 
 fn todo() -> TableName {
@@ -28,7 +28,7 @@ fn holding(key: Vec<u8>, value: &[u8]) -> MemoryBackend {
     let backend = MemoryBackend::new();
     let mut batch = KvBatch::new(Durability::Immediate);
     batch.put(key, value.to_vec());
-    backend.write(&batch).unwrap();
+    batch.write_to(&backend).unwrap();
     backend
 }
 
@@ -89,7 +89,7 @@ async fn damaged_entries_are_errors() {
         .encode(),
         vec![0],
     );
-    backend.write(&batch).unwrap();
+    batch.write_to(&backend).unwrap();
     let id = "a".parse().unwrap();
     let error = store.get(&todo(), &[id]).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Corrupt);
@@ -97,7 +97,7 @@ async fn damaged_entries_are_errors() {
 
     let mut batch = KvBatch::new(Durability::Immediate);
     batch.put(Key::Table("todo").encode(), b"{".to_vec());
-    backend.write(&batch).unwrap();
+    batch.write_to(&backend).unwrap();
     assert_eq!(open_error(backend), StoreErrorKind::Corrupt);
 }
 
@@ -120,17 +120,24 @@ fn opening_writes_nothing() {
 struct Uncertain {
     memory: MemoryBackend,
     fails: Arc<AtomicBool>,
+    turn: Mutex<()>,
 }
 
 impl KvBackend for Uncertain {
-    fn snapshot(&self) -> Result<Box<dyn KvSnapshot + '_>, StoreError> {
+    fn snapshot(&self) -> Result<Box<dyn KvRead + '_>, StoreError> {
         self.memory.snapshot()
     }
-    fn write(&self, batch: &KvBatch) -> Result<(), StoreError> {
-        if self.fails.swap(false, Ordering::Relaxed) {
-            return Err(StoreError::new(StoreErrorKind::Unknown, "the sync failed"));
-        }
-        self.memory.write(batch)
+    fn begin_write(&self, durability: Durability) -> Result<Box<dyn KvWrite + '_>, StoreError> {
+        let apply = |batch: &KvBatch| {
+            if self.fails.swap(false, Ordering::Relaxed) {
+                return Err(StoreError::new(StoreErrorKind::Unknown, "the sync failed"));
+            }
+            batch.write_to(&self.memory)
+        };
+        Buffered::begin(&self.turn, durability, || self.snapshot(), apply)
+    }
+    fn sync(&self) -> Result<(), StoreError> {
+        self.memory.sync()
     }
 }
 

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::iter;
 use std::ops::{Bound, Range};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
-use synctable_core::store::StoreError;
-use synctable_kv::{Entry, KvBackend, KvBatch, KvSnapshot};
+use synctable_core::query::Direction;
+use synctable_core::store::{Durability, StoreError};
+use synctable_kv::{Buffered, Bytes, KvBackend, KvBatch, KvEntries, KvRead, KvWrite};
 
 type Map = BTreeMap<Vec<u8>, Vec<u8>>;
 
@@ -21,12 +23,29 @@ type Map = BTreeMap<Vec<u8>, Vec<u8>>;
 /// let same_records = KvStore::open(backend).unwrap();
 /// ```
 #[derive(Clone, Default)]
-pub struct MemoryBackend(Arc<RwLock<Map>>);
+pub struct MemoryBackend(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    map: RwLock<Map>,
+    /// Whoever writes.
+    turn: Mutex<()>,
+}
 
 impl MemoryBackend {
     /// An empty map.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    fn apply(&self, batch: &KvBatch) {
+        let mut map = self.0.map.write().unwrap_or_else(PoisonError::into_inner);
+        for (key, value) in batch.writes() {
+            match value {
+                Some(value) => map.insert(key.to_vec(), value.to_vec()),
+                None => map.remove(key),
+            };
+        }
     }
 }
 
@@ -38,24 +57,35 @@ impl fmt::Debug for MemoryBackend {
 }
 
 impl KvBackend for MemoryBackend {
-    fn snapshot(&self) -> Result<Box<dyn KvSnapshot + '_>, StoreError> {
-        let map = self.0.read().unwrap_or_else(PoisonError::into_inner);
+    fn snapshot(&self) -> Result<Box<dyn KvRead + '_>, StoreError> {
+        let map = self.0.map.read().unwrap_or_else(PoisonError::into_inner);
         Ok(Box::new(Snapshot(map)))
     }
 
-    fn write(&self, batch: &KvBatch) -> Result<(), StoreError> {
-        let mut map = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        for (key, value) in batch.writes() {
-            match value {
-                Some(value) => map.insert(key.to_vec(), value.to_vec()),
-                None => map.remove(key),
-            };
-        }
+    fn begin_write(&self, durability: Durability) -> Result<Box<dyn KvWrite + '_>, StoreError> {
+        Buffered::begin(
+            &self.0.turn,
+            durability,
+            || self.snapshot(),
+            |batch| {
+                self.apply(batch);
+                Ok(())
+            },
+        )
+    }
+
+    /// Nothing here lasts.
+    fn sync(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// It has no files, and what was removed is gone.
+    fn forget(&self) -> Result<(), StoreError> {
         Ok(())
     }
 }
 
-/// Holds writers off while it lives.
+/// Holds commits off while it lives.
 struct Snapshot<'a>(RwLockReadGuard<'a, Map>);
 
 impl fmt::Debug for Snapshot<'_> {
@@ -64,30 +94,22 @@ impl fmt::Debug for Snapshot<'_> {
     }
 }
 
-impl KvSnapshot for Snapshot<'_> {
-    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self.0.get(key).cloned())
+impl KvRead for Snapshot<'_> {
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes<'_>>, StoreError> {
+        Ok(self.0.get(key).map(|value| value.as_slice().into()))
     }
 
-    fn scan(&self, keys: Range<&[u8]>, limit: usize) -> Result<Vec<Entry>, StoreError> {
+    fn entries(&self, keys: Range<&[u8]>, direction: Direction) -> KvEntries<'_> {
         if keys.is_empty() {
-            return Ok(Vec::new());
+            return Box::new(iter::empty());
         }
         let bounds = (Bound::Included(keys.start), Bound::Excluded(keys.end));
-        let entries = self.0.range::<[u8], _>(bounds).take(limit);
-        Ok(entries
-            .map(|(key, value)| (key.clone(), value.clone()))
-            .collect())
-    }
-
-    fn scan_back(&self, keys: Range<&[u8]>, limit: usize) -> Result<Vec<Entry>, StoreError> {
-        if keys.is_empty() {
-            return Ok(Vec::new());
+        let range = self.0.range::<[u8], _>(bounds);
+        let entries =
+            range.map(|(key, value)| Ok((key.as_slice().into(), value.as_slice().into())));
+        match direction {
+            Direction::Ascending => Box::new(entries),
+            Direction::Descending => Box::new(entries.rev()),
         }
-        let bounds = (Bound::Included(keys.start), Bound::Excluded(keys.end));
-        let entries = self.0.range::<[u8], _>(bounds).rev().take(limit);
-        Ok(entries
-            .map(|(key, value)| (key.clone(), value.clone()))
-            .collect())
     }
 }

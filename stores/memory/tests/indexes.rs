@@ -7,18 +7,18 @@
 )]
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 use synctable_core::query::odata::parse_filter;
 use synctable_core::query::{Query, field};
 use synctable_core::store::{
-    Access, LocalStore, LocalStoreExt, Plan, StoreError, StoreErrorKind, WriteBatch,
+    Access, Durability, LocalStore, LocalStoreExt, Plan, StoreError, StoreErrorKind, WriteBatch,
 };
 use synctable_core::{FieldType, Record, RecordId, Schema, TableName, TableSchema};
-use synctable_kv::{KvBackend, KvBatch, KvSnapshot, KvStore};
+use synctable_kv::{Buffered, KvBackend, KvBatch, KvRead, KvStore, KvWrite};
 use synctable_memory::MemoryBackend;
 use synctable_testkit::{arb, compare_query, for_all};
 
@@ -148,19 +148,34 @@ fn built_indexes_never_change_an_answer() {
 struct Stopping {
     engine: MemoryBackend,
     left: Arc<AtomicUsize>,
+    turn: Arc<Mutex<()>>,
 }
 
 impl KvBackend for Stopping {
-    fn snapshot(&self) -> Result<Box<dyn KvSnapshot + '_>, StoreError> {
+    fn snapshot(&self) -> Result<Box<dyn KvRead + '_>, StoreError> {
         self.engine.snapshot()
     }
+    fn begin_write(&self, durability: Durability) -> Result<Box<dyn KvWrite + '_>, StoreError> {
+        Buffered::begin(
+            &self.turn,
+            durability,
+            || self.snapshot(),
+            |batch| self.write(batch),
+        )
+    }
+    fn sync(&self) -> Result<(), StoreError> {
+        self.engine.sync()
+    }
+}
+
+impl Stopping {
     fn write(&self, batch: &KvBatch) -> Result<(), StoreError> {
         let left = self.left.load(Ordering::SeqCst);
         if left == 0 {
             return Err(StoreError::new(StoreErrorKind::Io, "the engine stops"));
         }
         self.left.store(left - 1, Ordering::SeqCst);
-        self.engine.write(batch)
+        batch.write_to(&self.engine)
     }
 }
 
@@ -202,6 +217,7 @@ fn a_build_that_stops_at_any_write_goes_on() {
             let stopping = Stopping {
                 engine: engine.clone(),
                 left,
+                turn: Arc::default(),
             };
             let built = KvStore::open(stopping)
                 .unwrap()

@@ -11,36 +11,49 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ops::{Bound, Range};
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
-use synctable_core::store::{LocalStore, StoreError};
-use synctable_kv::{Entry, Indexes, KvBackend, KvBatch, KvSnapshot, KvStore};
+use synctable_core::query::Direction;
+use synctable_core::store::{Durability, LocalStore, StoreError};
+use synctable_kv::{
+    Buffered, Bytes, Indexes, KvBackend, KvBatch, KvEntries, KvRead, KvStore, KvWrite,
+};
 use synctable_testkit::{Harness, async_trait, engine_tests, store_tests};
 
 type Map = BTreeMap<Vec<u8>, Vec<u8>>;
 
 /// Moves to no other thread.
-#[derive(Debug, Clone, Default)]
-struct Local(Rc<RefCell<Rc<Map>>>);
+#[derive(Debug, Default)]
+struct Local {
+    map: Rc<RefCell<Rc<Map>>>,
+    turn: Mutex<()>,
+}
 
 #[derive(Debug)]
 struct Seen(Rc<Map>);
 
 impl KvBackend for Local {
-    fn snapshot(&self) -> Result<Box<dyn KvSnapshot + '_>, StoreError> {
-        Ok(Box::new(Seen(Rc::clone(&self.0.borrow()))))
+    fn snapshot(&self) -> Result<Box<dyn KvRead + '_>, StoreError> {
+        Ok(Box::new(Seen(Rc::clone(&self.map.borrow()))))
     }
 
-    fn write(&self, batch: &KvBatch) -> Result<(), StoreError> {
-        let mut held = self.0.borrow_mut();
-        // A snapshot that is read keeps its own.
-        let map = Rc::make_mut(&mut held);
-        for (key, value) in batch.writes() {
-            match value {
-                Some(value) => map.insert(key.to_vec(), value.to_vec()),
-                None => map.remove(key),
-            };
-        }
+    fn begin_write(&self, durability: Durability) -> Result<Box<dyn KvWrite + '_>, StoreError> {
+        let apply = |batch: &KvBatch| {
+            let mut held = self.map.borrow_mut();
+            // A snapshot that is read keeps its own.
+            let map = Rc::make_mut(&mut held);
+            for (key, value) in batch.writes() {
+                match value {
+                    Some(value) => map.insert(key.to_vec(), value.to_vec()),
+                    None => map.remove(key),
+                };
+            }
+            Ok(())
+        };
+        Buffered::begin(&self.turn, durability, || self.snapshot(), apply)
+    }
+
+    fn sync(&self) -> Result<(), StoreError> {
         Ok(())
     }
 
@@ -49,27 +62,23 @@ impl KvBackend for Local {
     }
 }
 
-impl KvSnapshot for Seen {
-    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self.0.get(key).cloned())
+impl KvRead for Seen {
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes<'_>>, StoreError> {
+        Ok(self.0.get(key).map(|value| value.as_slice().into()))
     }
 
-    fn scan(&self, keys: Range<&[u8]>, limit: usize) -> Result<Vec<Entry>, StoreError> {
+    fn entries(&self, keys: Range<&[u8]>, direction: Direction) -> KvEntries<'_> {
         if keys.is_empty() {
-            return Ok(Vec::new());
+            return Box::new(std::iter::empty());
         }
         let bounds = (Bound::Included(keys.start), Bound::Excluded(keys.end));
-        let entries = self.0.range::<[u8], _>(bounds).take(limit);
-        Ok(entries
-            .map(|(key, value)| (key.clone(), value.clone()))
-            .collect())
-    }
-
-    fn scan_back(&self, keys: Range<&[u8]>, limit: usize) -> Result<Vec<Entry>, StoreError> {
-        let mut entries = self.scan(keys, usize::MAX)?;
-        entries.reverse();
-        entries.truncate(limit);
-        Ok(entries)
+        let range = self.0.range::<[u8], _>(bounds);
+        let entries =
+            range.map(|(key, value)| Ok((key.as_slice().into(), value.as_slice().into())));
+        match direction {
+            Direction::Ascending => Box::new(entries),
+            Direction::Descending => Box::new(entries.rev()),
+        }
     }
 }
 

@@ -1,31 +1,25 @@
 //! A redb file as a key-value engine.
 
 use std::fmt;
-use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
-use redb::{
-    AccessGuard, Database, ReadOnlyDatabase, ReadOnlyTable, ReadableDatabase, StorageError,
-    TableDefinition,
-};
-use synctable_core::store::StoreError;
+use redb::{Database, ReadOnlyDatabase, ReadableDatabase, TableDefinition};
+use synctable_core::store::{Durability, StoreError};
 use synctable_kv::files::PrivateCopy;
-use synctable_kv::{Entry, KvBackend, KvBatch, KvSnapshot, OpenFile, Promises, copy_entries};
+use synctable_kv::{KvBackend, KvRead, KvWrite, OpenFile, Promises, copy_entries};
 
-use crate::error::{
-    closed, damaged, from_close, from_commit, from_storage, from_table, from_transaction, lost,
-    uncertain,
-};
+use crate::error::{closed, damaged, from_close, from_compaction, from_transaction};
 use crate::open::RedbBuilder;
+use crate::transaction::{Snapshot, Transaction};
 
 /// All entries.
 pub(crate) const TABLE: TableDefinition<&[u8], &[u8]> = TableDefinition::new("synctable");
 
 /// A [`KvBackend`] in one redb file, made by [`RedbBuilder::backend`](crate::RedbBuilder::backend).
 ///
-/// Every batch is durable before `write` returns, whatever its [`Durability`](synctable_core::store::Durability) asks
+/// Every commit is durable when it returns, whatever its [`Durability`](synctable_core::store::Durability) asks
 /// for: redb keeps the pages of a commit without durability in memory, so they would not survive the end of the process.
 pub struct RedbBackend {
     path: PathBuf,
@@ -46,7 +40,7 @@ pub(crate) enum Open {
 }
 
 impl Open {
-    pub(crate) fn snapshot(&self) -> Result<Box<dyn KvSnapshot>, StoreError> {
+    pub(crate) fn snapshot(&self) -> Result<Box<dyn KvRead>, StoreError> {
         match self {
             Self::Whole(db) | Self::Repaired(db) => snapshot(db),
             Self::ReadOnly(db) => snapshot(db),
@@ -92,32 +86,32 @@ impl fmt::Debug for RedbBackend {
 }
 
 impl KvBackend for RedbBackend {
-    fn snapshot(&self) -> Result<Box<dyn KvSnapshot + '_>, StoreError> {
+    fn snapshot(&self) -> Result<Box<dyn KvRead + '_>, StoreError> {
         self.db().as_ref().ok_or_else(closed)?.snapshot()
     }
 
-    fn write(&self, batch: &KvBatch) -> Result<(), StoreError> {
-        let db = self.db();
-        let Open::Whole(db) = db.as_ref().ok_or_else(closed)? else {
+    fn begin_write(&self, _: Durability) -> Result<Box<dyn KvWrite + '_>, StoreError> {
+        let write = {
+            let db = self.db();
+            let Open::Whole(db) = db.as_ref().ok_or_else(closed)? else {
+                return Err(StoreError::read_only());
+            };
+            caught(damaged, || db.begin_write().map_err(from_transaction))?
+        };
+        Ok(Box::new(Transaction::new(write, &self.file)))
+    }
+
+    /// Every commit is durable.
+    fn sync(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn forget(&self) -> Result<(), StoreError> {
+        let mut db = self.db.write().unwrap_or_else(PoisonError::into_inner);
+        let Open::Whole(db) = db.as_mut().ok_or_else(closed)? else {
             return Err(StoreError::read_only());
         };
-        let write = caught(damaged, || {
-            let write = db.begin_write().map_err(from_transaction)?;
-            {
-                let mut table = write.open_table(TABLE).map_err(from_table)?;
-                for (key, value) in batch.writes() {
-                    match value {
-                        Some(value) => table.insert(key, value),
-                        None => table.remove(key),
-                    }
-                    .map_err(from_storage)?;
-                }
-            }
-            Ok(write)
-        })?;
-        self.file.check()?;
-        caught(uncertain, || write.commit().map_err(from_commit))?;
-        self.file.check().map_err(lost)
+        caught(damaged, || db.compact().map_err(from_compaction)).map(drop)
     }
 
     fn promises(&self) -> Promises {
@@ -169,12 +163,16 @@ impl fmt::Debug for Look {
 }
 
 impl KvBackend for Look {
-    fn snapshot(&self) -> Result<Box<dyn KvSnapshot + '_>, StoreError> {
+    fn snapshot(&self) -> Result<Box<dyn KvRead + '_>, StoreError> {
         snapshot(&self.0)
     }
 
-    fn write(&self, _: &KvBatch) -> Result<(), StoreError> {
+    fn begin_write(&self, _: Durability) -> Result<Box<dyn KvWrite + '_>, StoreError> {
         Err(StoreError::read_only())
+    }
+
+    fn sync(&self) -> Result<(), StoreError> {
+        Ok(())
     }
 }
 
@@ -187,57 +185,9 @@ pub(crate) fn caught<T>(
     catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|_| Err(failure()))
 }
 
-fn snapshot(db: &impl ReadableDatabase) -> Result<Box<dyn KvSnapshot>, StoreError> {
+fn snapshot(db: &impl ReadableDatabase) -> Result<Box<dyn KvRead>, StoreError> {
     caught(damaged, || {
         let read = db.begin_read().map_err(from_transaction)?;
-        let table = read.open_table(TABLE).map_err(from_table)?;
-        Ok(Box::new(Snapshot(table)) as Box<dyn KvSnapshot>)
+        Ok(Box::new(Snapshot::new(&read)?) as Box<dyn KvRead>)
     })
-}
-
-struct Snapshot(ReadOnlyTable<&'static [u8], &'static [u8]>);
-
-impl fmt::Debug for Snapshot {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Snapshot").finish_non_exhaustive()
-    }
-}
-
-impl KvSnapshot for Snapshot {
-    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        caught(damaged, || {
-            let value = self.0.get(key).map_err(from_storage)?;
-            Ok(value.map(|value| value.value().to_vec()))
-        })
-    }
-
-    fn scan(&self, keys: Range<&[u8]>, limit: usize) -> Result<Vec<Entry>, StoreError> {
-        if keys.is_empty() {
-            return Ok(Vec::new());
-        }
-        caught(damaged, || {
-            let entries = self.0.range::<&[u8]>(keys).map_err(from_storage)?;
-            entries.take(limit).map(owned).collect()
-        })
-    }
-
-    fn scan_back(&self, keys: Range<&[u8]>, limit: usize) -> Result<Vec<Entry>, StoreError> {
-        if keys.is_empty() {
-            return Ok(Vec::new());
-        }
-        caught(damaged, || {
-            let entries = self.0.range::<&[u8]>(keys).map_err(from_storage)?;
-            entries.rev().take(limit).map(owned).collect()
-        })
-    }
-}
-
-type Found = (
-    AccessGuard<'static, &'static [u8]>,
-    AccessGuard<'static, &'static [u8]>,
-);
-
-fn owned(entry: Result<Found, StorageError>) -> Result<Entry, StoreError> {
-    let (key, value) = entry.map_err(from_storage)?;
-    Ok((key.value().to_vec(), value.value().to_vec()))
 }

@@ -3,7 +3,9 @@
 use std::io::ErrorKind;
 use std::path::Path;
 
-use redb::{CommitError, DatabaseError, StorageError, TableError, TransactionError};
+use redb::{
+    CommitError, CompactionError, DatabaseError, StorageError, TableError, TransactionError,
+};
 use synctable_core::store::{StoreError, StoreErrorKind};
 use synctable_kv::files::{self, io_error, not_ours, shown};
 
@@ -113,6 +115,17 @@ pub(crate) fn from_close(error: DatabaseError) -> StoreError {
     match error {
         DatabaseError::Storage(error) => from_storage(error),
         error => other(error),
+    }
+}
+
+/// A file that cannot be compacted. What was committed is in it all the same.
+pub(crate) fn from_compaction(error: CompactionError) -> StoreError {
+    match error {
+        CompactionError::Storage(error) => from_storage(error),
+        error => {
+            let message = "the store is being read or written; try again when that is over";
+            StoreError::new(StoreErrorKind::Locked, message).with_source(error)
+        }
     }
 }
 

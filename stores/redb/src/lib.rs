@@ -15,6 +15,7 @@ mod backend;
 mod error;
 mod open;
 mod store;
+mod transaction;
 
 pub use backend::RedbBackend;
 pub use open::RedbBuilder;

@@ -2,14 +2,19 @@
 
 use std::fmt;
 use std::io;
+use std::iter;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
+use synctable_core::query::Direction;
 use synctable_core::store::{Durability, StoreError};
 use synctable_kv::files::PrivateCopy;
-use synctable_kv::{Entry, KvBackend, KvBatch, KvSnapshot, Promises, copy_entries};
+use synctable_kv::{
+    Buffered, Bytes, KvBackend, KvBatch, KvEntries, KvEntry, KvRead, KvWrite, Promises,
+    copy_entries, failing,
+};
 
 use crate::durable::Open;
 use crate::error::{closed, damaged, from_sled, not_synced, uncertain};
@@ -22,6 +27,8 @@ pub struct SledBackend {
     open: RwLock<Option<Open>>,
     /// What it is read from, where it is open for reading only.
     copy: Option<PrivateCopy>,
+    /// Whoever writes.
+    turn: Mutex<()>,
 }
 
 impl SledBackend {
@@ -30,6 +37,7 @@ impl SledBackend {
             path,
             open: RwLock::new(Some(open)),
             copy: None,
+            turn: Mutex::default(),
         }
     }
 
@@ -38,7 +46,44 @@ impl SledBackend {
             path,
             open: RwLock::new(Some(open)),
             copy: Some(copy),
+            turn: Mutex::default(),
         }
+    }
+
+    fn write(&self, batch: &KvBatch) -> Result<(), StoreError> {
+        let mut writes = sled::Batch::default();
+        for (key, value) in batch.writes() {
+            match value {
+                Some(value) => writes.insert(key, value),
+                None => writes.remove(key),
+            }
+        }
+        self.settle(batch.durability(), |open| {
+            open.db.apply_batch(writes).map_err(io::Error::from)
+        })
+    }
+
+    /// Does a write and hands it to the system, or to the disk.
+    fn settle(
+        &self,
+        durability: Durability,
+        write: impl FnOnce(&Open) -> io::Result<()>,
+    ) -> Result<(), StoreError> {
+        let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
+        let open = open.as_mut().ok_or_else(closed)?;
+        if open.failed {
+            return Err(uncertain());
+        }
+        open.failed = true;
+        caught(uncertain, || {
+            let written = write(open).and_then(|()| match durability {
+                Durability::Immediate => open.sync(),
+                Durability::Eventual => Ok(open.flush()?),
+            });
+            written.map_err(|error| uncertain().with_source(error))?;
+            open.failed = false;
+            Ok(())
+        })
     }
 }
 
@@ -51,7 +96,7 @@ impl fmt::Debug for SledBackend {
 }
 
 impl KvBackend for SledBackend {
-    fn snapshot(&self) -> Result<Box<dyn KvSnapshot + '_>, StoreError> {
+    fn snapshot(&self) -> Result<Box<dyn KvRead + '_>, StoreError> {
         let open = self.open.read().unwrap_or_else(PoisonError::into_inner);
         if open.is_none() {
             return Err(closed());
@@ -59,33 +104,23 @@ impl KvBackend for SledBackend {
         Ok(Box::new(Snapshot(open)))
     }
 
-    fn write(&self, batch: &KvBatch) -> Result<(), StoreError> {
+    fn begin_write(&self, durability: Durability) -> Result<Box<dyn KvWrite + '_>, StoreError> {
         if self.copy.is_some() {
             return Err(StoreError::read_only());
         }
-        let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
-        let open = open.as_mut().ok_or_else(closed)?;
-        if open.failed {
-            return Err(uncertain());
+        Buffered::begin(
+            &self.turn,
+            durability,
+            || self.snapshot(),
+            |batch| self.write(batch),
+        )
+    }
+
+    fn sync(&self) -> Result<(), StoreError> {
+        if self.copy.is_some() {
+            return Ok(());
         }
-        let mut writes = sled::Batch::default();
-        for (key, value) in batch.writes() {
-            match value {
-                Some(value) => writes.insert(key, value),
-                None => writes.remove(key),
-            }
-        }
-        open.failed = true;
-        caught(uncertain, || {
-            let written = open.db.apply_batch(writes).map_err(io::Error::from);
-            let written = written.and_then(|()| match batch.durability() {
-                Durability::Immediate => open.sync(),
-                Durability::Eventual => Ok(open.flush()?),
-            });
-            written.map_err(|error| uncertain().with_source(error))?;
-            open.failed = false;
-            Ok(())
-        })
+        self.settle(Durability::Immediate, |_| Ok(()))
     }
 
     fn promises(&self) -> Promises {
@@ -158,37 +193,37 @@ impl Snapshot<'_> {
     }
 }
 
-impl KvSnapshot for Snapshot<'_> {
-    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+impl KvRead for Snapshot<'_> {
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes<'_>>, StoreError> {
         let tree = self.tree()?;
         caught(damaged, || {
             let value = tree.get(key).map_err(from_sled)?;
-            Ok(value.map(|value| value.to_vec()))
+            Ok(value.map(Bytes::held))
         })
     }
 
-    fn scan(&self, keys: Range<&[u8]>, limit: usize) -> Result<Vec<Entry>, StoreError> {
+    fn entries(&self, keys: Range<&[u8]>, direction: Direction) -> KvEntries<'_> {
         if keys.is_empty() {
-            return Ok(Vec::new());
+            return Box::new(iter::empty());
         }
-        let tree = self.tree()?;
-        caught(damaged, || {
-            tree.range(keys).take(limit).map(owned).collect()
-        })
-    }
-
-    fn scan_back(&self, keys: Range<&[u8]>, limit: usize) -> Result<Vec<Entry>, StoreError> {
-        if keys.is_empty() {
-            return Ok(Vec::new());
-        }
-        let tree = self.tree()?;
-        caught(damaged, || {
-            tree.range(keys).rev().take(limit).map(owned).collect()
-        })
+        let mut range = match self.tree() {
+            Ok(tree) => tree.range(keys),
+            Err(error) => return failing(error),
+        };
+        Box::new(iter::from_fn(move || {
+            caught(damaged, || {
+                let next = match direction {
+                    Direction::Ascending => range.next(),
+                    Direction::Descending => range.next_back(),
+                };
+                next.map(entry).transpose()
+            })
+            .transpose()
+        }))
     }
 }
 
-fn owned(entry: sled::Result<(sled::IVec, sled::IVec)>) -> Result<Entry, StoreError> {
+fn entry<'a>(entry: sled::Result<(sled::IVec, sled::IVec)>) -> Result<KvEntry<'a>, StoreError> {
     let (key, value) = entry.map_err(from_sled)?;
-    Ok((key.to_vec(), value.to_vec()))
+    Ok((Bytes::held(key), Bytes::held(value)))
 }

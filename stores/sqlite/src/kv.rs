@@ -7,9 +7,13 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OptionalExtension, params};
+use synctable_core::query::Direction;
 use synctable_core::store::{Durability, StoreError, StoreErrorKind};
 use synctable_kv::files::{create_private, io_error};
-use synctable_kv::{Entry, KvBackend, KvBatch, KvSnapshot, OpenFile, Promises};
+use synctable_kv::{
+    Buffered, Bytes, Entry, KvBackend, KvBatch, KvEntries, KvRead, KvWrite, OpenFile, Promises,
+    pages,
+};
 
 use crate::error::{closed, describe, from_sqlite, lost, unknown};
 use crate::only_read::OnlyRead;
@@ -38,6 +42,8 @@ pub struct SqliteKv {
     file: RwLock<Option<Mutex<File>>>,
     /// Where it is open for reading only.
     only_read: Option<OnlyRead>,
+    /// Whoever writes.
+    turn: Mutex<()>,
 }
 
 /// How to open a [`SqliteKv`]; made by [`SqliteKv::builder`].
@@ -109,6 +115,7 @@ impl SqliteKvBuilder {
             file: RwLock::new(Some(Mutex::new(File::new(conn, place::opened(&path)?)))),
             path,
             only_read: None,
+            turn: Mutex::default(),
         })
     }
 
@@ -120,7 +127,37 @@ impl SqliteKvBuilder {
             file: RwLock::new(Some(Mutex::new(File::new(conn, OpenFile::at(&path)?)))),
             path,
             only_read: Some(source),
+            turn: Mutex::default(),
         })
+    }
+}
+
+impl SqliteKv {
+    fn write(&self, batch: &KvBatch) -> Result<(), StoreError> {
+        self.alone(batch.durability(), |file| file.write(batch))
+    }
+
+    /// Writes to the file while nobody reads it.
+    fn alone(
+        &self,
+        durability: Durability,
+        write: impl FnOnce(&mut File) -> rusqlite::Result<()>,
+    ) -> Result<(), StoreError> {
+        let mut file = self.file.write().unwrap_or_else(PoisonError::into_inner);
+        let file = file.as_mut().ok_or_else(closed)?;
+        let file = file.get_mut().unwrap_or_else(PoisonError::into_inner);
+        match durability {
+            Durability::Immediate => file.place.check()?,
+            Durability::Eventual => file.place.check_sometimes()?,
+        }
+        if file.broken {
+            return Err(unknown());
+        }
+        write(file).map_err(|error| file.failed(error))?;
+        if durability == Durability::Immediate {
+            file.check_kept()?;
+        }
+        Ok(())
     }
 }
 
@@ -133,7 +170,7 @@ impl fmt::Debug for SqliteKv {
 }
 
 impl KvBackend for SqliteKv {
-    fn snapshot(&self) -> Result<Box<dyn KvSnapshot + '_>, StoreError> {
+    fn snapshot(&self) -> Result<Box<dyn KvRead + '_>, StoreError> {
         let file = self.file.read().unwrap_or_else(PoisonError::into_inner);
         if file.is_none() {
             return Err(closed());
@@ -141,25 +178,42 @@ impl KvBackend for SqliteKv {
         Ok(Box::new(Snapshot(file, self.only_read.as_ref())))
     }
 
-    fn write(&self, batch: &KvBatch) -> Result<(), StoreError> {
+    fn begin_write(&self, durability: Durability) -> Result<Box<dyn KvWrite + '_>, StoreError> {
         if self.only_read.is_some() {
             return Err(StoreError::read_only());
         }
-        let mut file = self.file.write().unwrap_or_else(PoisonError::into_inner);
-        let file = file.as_mut().ok_or_else(closed)?;
-        let file = file.get_mut().unwrap_or_else(PoisonError::into_inner);
-        match batch.durability() {
-            Durability::Immediate => file.place.check()?,
-            Durability::Eventual => file.place.check_sometimes()?,
+        Buffered::begin(
+            &self.turn,
+            durability,
+            || self.snapshot(),
+            |batch| self.write(batch),
+        )
+    }
+
+    fn sync(&self) -> Result<(), StoreError> {
+        if self.only_read.is_some() {
+            return Ok(());
         }
-        if file.broken {
-            return Err(unknown());
+        self.alone(Durability::Immediate, |file| {
+            // The log is synced before it is copied into the file.
+            file.checkpoint("PASSIVE")?;
+            file.pages = 0;
+            Ok(())
+        })
+    }
+
+    fn forget(&self) -> Result<(), StoreError> {
+        if self.only_read.is_some() {
+            return Err(StoreError::read_only());
         }
-        file.write(batch).map_err(|error| file.failed(error))?;
-        if batch.durability() == Durability::Immediate {
-            file.check_kept()?;
-        }
-        Ok(())
+        self.alone(Durability::Immediate, |file| {
+            file.checkpoint("TRUNCATE")?;
+            // What moved within a page left a copy behind: only whole pages are overwritten when they are free.
+            file.conn.execute_batch("VACUUM")?;
+            file.checkpoint("TRUNCATE")?;
+            file.pages = 0;
+            Ok(())
+        })
     }
 
     fn promises(&self) -> Promises {
@@ -304,13 +358,21 @@ impl Snapshot<'_> {
         found.map_err(from_sqlite)
     }
 
-    fn entries(
+    fn page(
         &self,
         keys: Range<&[u8]>,
         limit: usize,
-        sql: &str,
+        direction: Direction,
     ) -> Result<Vec<Entry>, StoreError> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let sql = match direction {
+            Direction::Ascending => {
+                "SELECT key, value FROM kv WHERE key >= ?1 AND key < ?2 ORDER BY key LIMIT ?3"
+            }
+            Direction::Descending => {
+                "SELECT key, value FROM kv WHERE key >= ?1 AND key < ?2 ORDER BY key DESC LIMIT ?3"
+            }
+        };
         self.read(|conn| {
             let mut select = conn.prepare_cached(sql)?;
             let rows = select.query_map(params![keys.start, keys.end, limit], |row| {
@@ -321,23 +383,19 @@ impl Snapshot<'_> {
     }
 }
 
-impl KvSnapshot for Snapshot<'_> {
-    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        self.read(|conn| {
+impl KvRead for Snapshot<'_> {
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes<'_>>, StoreError> {
+        let value: Option<Vec<u8>> = self.read(|conn| {
             conn.prepare_cached("SELECT value FROM kv WHERE key = ?1")?
                 .query_row([key], |row| row.get(0))
                 .optional()
+        })?;
+        Ok(value.map(Bytes::from))
+    }
+
+    fn entries(&self, keys: Range<&[u8]>, direction: Direction) -> KvEntries<'_> {
+        pages(keys, direction, move |keys, limit| {
+            self.page(keys, limit, direction)
         })
-    }
-
-    fn scan(&self, keys: Range<&[u8]>, limit: usize) -> Result<Vec<Entry>, StoreError> {
-        let sql = "SELECT key, value FROM kv WHERE key >= ?1 AND key < ?2 ORDER BY key LIMIT ?3";
-        self.entries(keys, limit, sql)
-    }
-
-    fn scan_back(&self, keys: Range<&[u8]>, limit: usize) -> Result<Vec<Entry>, StoreError> {
-        let sql =
-            "SELECT key, value FROM kv WHERE key >= ?1 AND key < ?2 ORDER BY key DESC LIMIT ?3";
-        self.entries(keys, limit, sql)
     }
 }

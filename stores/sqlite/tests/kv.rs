@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use rusqlite::Connection;
 use synctable_core::store::{Durability, LocalStore, StoreError, StoreErrorKind};
-use synctable_kv::{KvBackend, KvBatch, KvStore};
+use synctable_kv::{KvBackend, KvBatch, KvReadExt, KvStore};
 use synctable_sqlite::{SqliteKv, SqliteStore};
 use synctable_testkit::files::{FileStore, assert_one_line, closed_store, refused, used};
 use synctable_testkit::{FolderHarness, InFolder, async_trait, file_tests, store_tests};
@@ -63,7 +63,7 @@ impl FileStore for Rows {
 fn put(backend: &SqliteKv, durability: Durability, key: &[u8], value: &[u8]) {
     let mut batch = KvBatch::new(durability);
     batch.put(key.to_vec(), value.to_vec());
-    backend.write(&batch).unwrap();
+    batch.write_to(backend).unwrap();
 }
 
 #[test]
@@ -107,7 +107,7 @@ fn a_second_opener_is_refused_at_any_time() {
     }
     drop(first);
     let second = SqliteKv::open(&path).unwrap();
-    let value = second.snapshot().unwrap().get(b"k").unwrap();
+    let value = second.snapshot().unwrap().copy_of(b"k").unwrap();
     assert_eq!(value, Some(vec![2]));
 }
 
@@ -134,7 +134,7 @@ fn what_is_deleted_or_replaced_is_not_left_in_the_file() {
     let mut batch = KvBatch::new(Durability::Immediate);
     batch.delete(b"deleted".to_vec());
     batch.put(b"replaced".to_vec(), b"short".to_vec());
-    backend.write(&batch).unwrap();
+    batch.write_to(&backend).unwrap();
     backend.close().unwrap();
     let names: Vec<_> = fs::read_dir(folder.path()).unwrap().collect();
     assert_eq!(names.len(), 1, "a closed file lies alone: {names:?}");

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use synctable_core::store::Durability;
 use synctable_encrypted::{Passphrase, RawKey, Sealed, Secret};
-use synctable_kv::{Entry, Key, KvBackend, KvBatch};
+use synctable_kv::{Entry, Key, KvBackend, KvBatch, KvReadExt};
 use synctable_memory::MemoryBackend;
 
 /// Everything that an engine or a sealed store holds.
@@ -40,7 +40,7 @@ pub(crate) fn read(path: &Path) -> MemoryBackend {
         batch.put(key, value);
     }
     let backend = MemoryBackend::new();
-    backend.write(&batch).unwrap();
+    batch.write_to(&backend).unwrap();
     backend
 }
 
@@ -83,7 +83,7 @@ pub(crate) fn fill(sealed: &Sealed<MemoryBackend>, records: usize) {
             Vec::new(),
         );
     }
-    sealed.write(&batch).unwrap();
+    batch.write_to(sealed).unwrap();
     let mut batch = KvBatch::new(Durability::Immediate);
     batch.put(
         Key::Record {
@@ -100,5 +100,5 @@ pub(crate) fn fill(sealed: &Sealed<MemoryBackend>, records: usize) {
         }
         .encode(),
     );
-    sealed.write(&batch).unwrap();
+    batch.write_to(sealed).unwrap();
 }

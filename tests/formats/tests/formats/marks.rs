@@ -69,7 +69,7 @@ fn entries(engine: &dyn KvBackend, marks: &mut Marks) {
         let (_, blob) = all.iter().find(|(place, _)| place.len() > 2).unwrap();
         marks.extend([("sealed entry", u32::from(blob[0]))]);
     } else {
-        let text = String::from_utf8(format).unwrap();
+        let text = String::from_utf8(format.into_vec()).unwrap();
         let number = text.strip_prefix(KEY_VALUE).unwrap();
         marks.extend([("layout of keys", number.parse().unwrap())]);
         let (table, id) = ("movies", "m00");

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use synctable_core::store::{Durability, StoreError, StoreErrorKind};
-use synctable_kv::{KvBackend, KvBatch, KvSnapshot, Promises};
+use synctable_kv::{Buffered, KvBackend, KvBatch, KvRead, KvWrite, Promises};
 use synctable_memory::MemoryBackend;
 
 use crate::Flaw;
@@ -19,6 +19,8 @@ pub(crate) struct LogFile<F> {
     map: MemoryBackend,
     /// What was acknowledged and is not written.
     late: Mutex<Vec<u8>>,
+    /// Whoever writes.
+    turn: Mutex<()>,
     flaw: PhantomData<F>,
 }
 
@@ -44,13 +46,14 @@ impl<F: Flaw> LogFile<F> {
         file.read_to_end(&mut bytes)?;
         let mut rest = &bytes[..];
         while let Some(batch) = next(&mut rest) {
-            map.write(&batch).expect("memory takes everything");
+            batch.write_to(&map).expect("memory takes everything");
         }
         file.set_len((bytes.len() - rest.len()) as u64)?;
         Ok(Self {
             file,
             map,
             late: Mutex::default(),
+            turn: Mutex::default(),
             flaw: PhantomData,
         })
     }
@@ -84,15 +87,25 @@ impl<F: Flaw> LogFile<F> {
 }
 
 impl<F: Flaw> KvBackend for LogFile<F> {
-    fn snapshot(&self) -> Result<Box<dyn KvSnapshot + '_>, StoreError> {
+    fn snapshot(&self) -> Result<Box<dyn KvRead + '_>, StoreError> {
         self.map.snapshot()
     }
 
-    fn write(&self, batch: &KvBatch) -> Result<(), StoreError> {
-        self.append(batch).map_err(|error| {
-            StoreError::new(StoreErrorKind::Unknown, "writing failed").with_source(error)
-        })?;
-        self.map.write(batch)
+    fn begin_write(&self, durability: Durability) -> Result<Box<dyn KvWrite + '_>, StoreError> {
+        let apply = |batch: &KvBatch| {
+            self.append(batch).map_err(|error| {
+                StoreError::new(StoreErrorKind::Unknown, "writing failed").with_source(error)
+            })?;
+            batch.write_to(&self.map)
+        };
+        Buffered::begin(&self.turn, durability, || self.snapshot(), apply)
+    }
+
+    fn sync(&self) -> Result<(), StoreError> {
+        let synced = self.file.sync_data();
+        synced.map_err(|error| {
+            StoreError::new(StoreErrorKind::Unknown, "syncing failed").with_source(error)
+        })
     }
 
     fn promises(&self) -> Promises {

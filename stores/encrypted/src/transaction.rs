@@ -1,0 +1,116 @@
+//! A write transaction of a sealed store: plain writes over what the engine's own transaction shows, sealed into it at the commit.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::MutexGuard;
+
+use synctable_core::query::Direction;
+use synctable_core::store::{Durability, StoreError};
+use synctable_kv::{Bytes, KvBackend, KvBatch, KvEntries, KvRead, KvReadExt, KvWrite};
+
+use crate::layout::text;
+use crate::sealed::{Inner, Writer, lock};
+use crate::view::View;
+
+pub(crate) struct Transaction<'a, B: KvBackend> {
+    // The engine's transaction ends before others write.
+    view: View<'a, B, dyn KvWrite + 'a>,
+    batch: KvBatch,
+    inner: &'a Inner<B>,
+    writer: MutexGuard<'a, Writer>,
+}
+
+impl<'a, B: KvBackend> Transaction<'a, B> {
+    pub(crate) fn begin(inner: &'a Inner<B>, durability: Durability) -> Result<Self, StoreError> {
+        let writer = lock(&inner.writer);
+        writer.manifest()?;
+        // Nobody changes the keys while the writer is held.
+        let view = View::open(inner, |backend| backend.begin_write(durability))?;
+        Ok(Self {
+            view,
+            batch: KvBatch::new(durability),
+            inner,
+            writer,
+        })
+    }
+}
+
+impl<B: KvBackend> fmt::Debug for Transaction<'_, B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Transaction").finish_non_exhaustive()
+    }
+}
+
+impl<B: KvBackend> KvRead for Transaction<'_, B> {
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes<'_>>, StoreError> {
+        match self.batch.get(key) {
+            Some(written) => Ok(written.map(Bytes::from)),
+            None => self.view.get(key),
+        }
+    }
+
+    fn entries(&self, keys: Range<&[u8]>, direction: Direction) -> KvEntries<'_> {
+        let below = self.view.entries(keys.clone(), direction);
+        self.batch.over(keys, direction, below)
+    }
+}
+
+impl<B: KvBackend> KvWrite for Transaction<'_, B> {
+    fn put(&mut self, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
+        self.batch.put(key.to_vec(), value.to_vec());
+        Ok(())
+    }
+
+    fn delete(&mut self, key: &[u8]) -> Result<(), StoreError> {
+        self.batch.delete(key.to_vec());
+        Ok(())
+    }
+
+    fn commit(self: Box<Self>) -> Result<(), StoreError> {
+        let Self {
+            view,
+            batch,
+            inner,
+            mut writer,
+        } = *self;
+        let (mut write, ring, live) = view.into_parts();
+        let (limits, keys) = (inner.backend.limits(), ring.current());
+        let mut manifest = writer.manifest()?.clone();
+        for (plain, value) in batch.writes() {
+            for keys in ring.epochs() {
+                let physical = inner.layout.physical(keys, plain);
+                if let Some(blob) = write.copy_of(&physical)? {
+                    manifest.remove(&ring, &physical, &blob)?;
+                    write.delete(&physical)?;
+                }
+            }
+            if let Some(value) = value {
+                let physical = inner.layout.physical(keys, plain);
+                let blob = inner.seal(keys, &physical, &text(plain, value))?;
+                limits.check(&physical, &blob)?;
+                manifest.add(keys, &physical, &blob)?;
+                write.put(&physical, &blob)?;
+            }
+        }
+        let mut directory = lock(&inner.directory);
+        for (plain, value) in batch.writes() {
+            if value.is_some() {
+                directory.put(plain);
+            }
+        }
+        drop(directory);
+        lock(&inner.cache).begin(batch.writes().map(|(plain, _)| plain));
+        let written = inner.finish(&mut writer, keys, manifest, batch.durability(), write);
+        lock(&inner.cache).end();
+        if written.is_ok() {
+            let mut directory = lock(&inner.directory);
+            for (plain, value) in batch.writes() {
+                if value.is_none() {
+                    directory.removed(plain);
+                }
+            }
+        }
+        drop(live);
+        written
+    }
+}
