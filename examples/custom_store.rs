@@ -8,10 +8,13 @@ use std::fmt;
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
-use fjall::{Database, Guard, Keyspace, KeyspaceCreateOptions, PersistMode, Readable};
-use synctable::kv::{Entry, KvBackend, KvBatch, KvSnapshot, KvStore, Promises, files};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable};
+use synctable::kv::{
+    Buffered, Bytes, KvBackend, KvBatch, KvEntries, KvRead, KvStore, KvWrite, Promises, files,
+};
+use synctable::query::Direction;
 use synctable::store::{Durability, StoreError, StoreErrorKind};
 use synctable::sync::SyncContext;
 
@@ -20,19 +23,19 @@ pub(crate) struct Fjall {
     folder: PathBuf,
     db: Database,
     entries: Keyspace,
+    turn: Mutex<()>, // of whoever writes
 }
 
 impl Fjall {
-    /// Opens the database in `folder`; makes it where there is none.
+    /// Opens the database in `folder`; makes it where there is none. fjall locks it: one process at a time.
     pub(crate) fn open(folder: &Path) -> Result<Self, StoreError> {
         if !folder.is_dir() {
             // Made under another name: a crash in between leaves nothing that would not open again.
-            files::make_folder(folder, |draft| Self::start(draft)?.close())?;
+            files::make_folder(folder, |draft| Self::start(draft)?.sync())?;
         }
         Self::start(folder)
     }
 
-    /// fjall locks the folder: one process at a time.
     fn start(folder: &Path) -> Result<Self, StoreError> {
         let start = || {
             let db = Database::builder(folder).open()?;
@@ -40,48 +43,16 @@ impl Fjall {
             Ok((db, entries))
         };
         let (db, entries) = start().map_err(|error| failed(folder, error))?;
-        let folder = folder.to_owned();
+        let (folder, turn) = (folder.to_owned(), Mutex::default());
         Ok(Self {
             folder,
             db,
             entries,
+            turn,
         })
     }
-}
 
-/// What went wrong, in the kinds that callers know.
-fn failed(folder: &Path, error: fjall::Error) -> StoreError {
-    if let Some(cause) = system_error(&error) {
-        return files::io_error(folder, cause.kind().into()).with_source(error);
-    }
-    let (kind, message) = match &error {
-        fjall::Error::Locked => (StoreErrorKind::Locked, "is open already; close it there"),
-        fjall::Error::Poisoned => (StoreErrorKind::Io, "failed earlier; open it again"),
-        _ => (StoreErrorKind::Corrupt, "is damaged; pull into a new store"),
-    };
-    let message = format!("{} {message}", files::shown(folder));
-    StoreError::new(kind, message).with_source(error)
-}
-
-/// The failed call of the system behind an error of fjall, if there is one.
-fn system_error(error: &fjall::Error) -> Option<&io::Error> {
-    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
-    while let Some(error) = cause {
-        if let Some(error) = error.downcast_ref() {
-            return Some(error);
-        }
-        cause = error.source();
-    }
-    None
-}
-
-impl KvBackend for Fjall {
-    fn snapshot(&self) -> Result<Box<dyn KvSnapshot + '_>, StoreError> {
-        let view = self.db.snapshot();
-        Ok(Box::new(View { engine: self, view }))
-    }
-
-    fn write(&self, batch: &KvBatch) -> Result<(), StoreError> {
+    fn apply(&self, batch: &KvBatch) -> Result<(), StoreError> {
         // The promise that matters: what is acknowledged survives. `SyncAll` waits for the disk, `Buffer` only
         // hands the batch to the system, where it survives the end of the process but not a power cut.
         let mode = match batch.durability() {
@@ -95,63 +66,82 @@ impl KvBackend for Fjall {
                 None => writes.remove(&self.entries, key),
             }
         }
-        // After a failed sync nobody knows what is on the disk. Say so, and no more writes come before the
-        // store is opened again; fjall refuses them, too.
-        writes.commit().map_err(|error| {
-            let message = "writing failed; open the store again to see what is in it";
-            StoreError::new(StoreErrorKind::Unknown, message).with_source(error)
-        })
+        writes.commit().map_err(unknown)
     }
+}
 
+impl KvBackend for Fjall {
+    fn snapshot(&self) -> Result<Box<dyn KvRead + '_>, StoreError> {
+        Ok(Box::new(View(self, self.db.snapshot())))
+    }
+    fn begin_write(&self, durability: Durability) -> Result<Box<dyn KvWrite + '_>, StoreError> {
+        // Reads within it see the view and what it writes; its commit is one batch.
+        Buffered::begin(
+            &self.turn,
+            durability,
+            || self.snapshot(),
+            |batch| self.apply(batch),
+        )
+    }
+    fn sync(&self) -> Result<(), StoreError> {
+        self.db.persist(PersistMode::SyncAll).map_err(unknown)
+    }
     fn promises(&self) -> Promises {
         // Promise what is true: the kit tests each promise.
-        let none = Promises::default();
-        none.with_persistent(true).with_durable(true)
+        Promises::default().with_persistent(true).with_durable(true)
     }
-
     fn close(&self) -> Result<(), StoreError> {
-        let synced = self.db.persist(PersistMode::SyncAll);
-        synced.map_err(|error| failed(&self.folder, error))
+        self.sync()
     }
 }
 
 /// What one read sees; later writes do not show in it.
-struct View<'a> {
-    engine: &'a Fjall,
-    view: fjall::Snapshot,
+struct View<'a>(&'a Fjall, fjall::Snapshot);
+
+impl KvRead for View<'_> {
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes<'_>>, StoreError> {
+        let value = self.1.get(&self.0.entries, key);
+        let value = value.map_err(|error| failed(&self.0.folder, error))?;
+        Ok(value.map(Bytes::held)) // fjall counts references: nothing is copied
+    }
+    fn entries(&self, keys: Range<&[u8]>, direction: Direction) -> KvEntries<'_> {
+        if keys.is_empty() {
+            return Box::new(std::iter::empty());
+        }
+        let entry = |guard: fjall::Guard| match guard.into_inner() {
+            Ok((key, value)) => Ok((Bytes::held(key), Bytes::held(value))),
+            Err(error) => Err(failed(&self.0.folder, error)),
+        };
+        let range = self.1.range(&self.0.entries, keys);
+        match direction {
+            Direction::Ascending => Box::new(range.map(entry)),
+            Direction::Descending => Box::new(range.rev().map(entry)),
+        }
+    }
 }
 
-impl View<'_> {
-    fn entries(&self, found: impl Iterator<Item = Guard>) -> Result<Vec<Entry>, StoreError> {
-        let entry = |guard: Guard| guard.into_inner().map(|(k, v)| (k.to_vec(), v.to_vec()));
-        let entries = found.map(entry).collect::<Result<_, _>>();
-        entries.map_err(|error| failed(&self.engine.folder, error))
-    }
+/// After a failed sync nobody knows what is on the disk. Say so, and no more writes come before the store is opened again.
+fn unknown(error: fjall::Error) -> StoreError {
+    let message = "writing failed; open the store again to see what is in it";
+    StoreError::new(StoreErrorKind::Unknown, message).with_source(error)
 }
 
-impl KvSnapshot for View<'_> {
-    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        let value = self.view.get(&self.engine.entries, key);
-        let value = value.map_err(|error| failed(&self.engine.folder, error))?;
-        Ok(value.map(|value| value.to_vec()))
+/// What went wrong otherwise, in the kinds that callers know.
+fn failed(folder: &Path, error: fjall::Error) -> StoreError {
+    let causes = std::iter::successors(Some(&error as &(dyn Error + 'static)), |it| it.source());
+    if let Some(cause) = causes
+        .filter_map(|it| it.downcast_ref::<io::Error>())
+        .next()
+    {
+        return files::io_error(folder, cause.kind().into()).with_source(error);
     }
-
-    fn scan(&self, keys: Range<&[u8]>, limit: usize) -> Result<Vec<Entry>, StoreError> {
-        if keys.is_empty() {
-            return Ok(Vec::new());
-        }
-        let found = self.view.range(&self.engine.entries, keys);
-        self.entries(found.take(limit))
-    }
-
-    // Optional: it makes pages in descending order fast.
-    fn scan_back(&self, keys: Range<&[u8]>, limit: usize) -> Result<Vec<Entry>, StoreError> {
-        if keys.is_empty() {
-            return Ok(Vec::new());
-        }
-        let found = self.view.range(&self.engine.entries, keys);
-        self.entries(found.rev().take(limit))
-    }
+    let (kind, message) = match &error {
+        fjall::Error::Locked => (StoreErrorKind::Locked, "is open already; close it there"),
+        fjall::Error::Poisoned => (StoreErrorKind::Io, "failed earlier; open it again"),
+        _ => (StoreErrorKind::Corrupt, "is damaged; pull into a new store"),
+    };
+    let message = format!("{} {message}", files::shown(folder));
+    StoreError::new(kind, message).with_source(error)
 }
 
 // Both are printed in errors and logs, so neither shows what it holds.

@@ -347,7 +347,7 @@ impl StoreUrl {
     #[cfg(feature = "encrypted")]
     fn check_holds_something(&self, engine: &Arc<dyn KvBackend>) -> Result<(), StoreError> {
         let snapshot = engine.snapshot()?;
-        if snapshot.scan(&[][..]..&[u8::MAX; 64][..], 1)?.is_empty() {
+        if snapshot.is_vacant(&[][..]..&[u8::MAX; 64][..])? {
             let message = format!(
                 "{} holds nothing, so its store was taken out of it; put a backup in its place, or remove it if it is known that it never \
                  held one",

@@ -189,7 +189,7 @@ fn an_encrypted_store_that_was_changed_is_told() {
     let change = |change: &dyn Fn(&mut KvBatch)| {
         let mut batch = KvBatch::new(Durability::Immediate);
         change(&mut batch);
-        engine().write(&batch).unwrap();
+        batch.write_to(&engine()).unwrap();
     };
     // An entry is gone, whichever it is: nothing that is read shows most of them.
     let entries = engine().snapshot().unwrap().scan(&[1]..&[2], 100).unwrap();

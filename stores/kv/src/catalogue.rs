@@ -221,16 +221,23 @@ impl Catalogue {
         Ok(())
     }
 
-    /// What is stored; nothing in a backend that holds nothing.
+    /// True in an engine that holds a store; false where it holds nothing, and an error where it holds something else.
+    pub(crate) fn is_there(engine: &dyn KvRead) -> Result<bool, StoreError> {
+        if let Some(format) = engine.get(&Key::Format.encode())? {
+            return format_of(&format).map(|_| true);
+        }
+        let anything = engine.scan(EVERYTHING, 1)?;
+        match anything.first() {
+            None => Ok(false),
+            Some((key, _)) if Key::decode(key).is_some() => Err(without_format()),
+            Some(_) => Err(not_a_store()),
+        }
+    }
+
+    /// What is stored.
     pub(crate) fn read(snapshot: &dyn KvRead) -> Result<Self, StoreError> {
-        let Some(format) = snapshot.get(&Key::Format.encode())? else {
-            let anything = snapshot.scan(EVERYTHING, 1)?;
-            return match anything.first() {
-                None => Ok(Self::default()),
-                Some((key, _)) if Key::decode(key).is_some() => Err(without_format()),
-                Some(_) => Err(not_a_store()),
-            };
-        };
+        let format = snapshot.get(&Key::Format.encode())?;
+        let format = format.ok_or_else(without_format)?;
         let format = format_of(&format)?;
         let damaged = || StoreError::corrupt("the stored declaration of a table is damaged");
         let mut catalogue = Self {

@@ -68,14 +68,14 @@ impl<B: KvBackend> KvStore<B> {
         outgrown: &[Range<Vec<u8>>],
     ) -> Result<(), StoreError> {
         // An index that is not ready answers no query, so nothing that is read depends on it.
-        if self.backend.promises().read_only {
+        if self.backend.engine.promises().read_only {
             return if new.schema == old.schema {
                 Ok(())
             } else {
                 Err(StoreError::read_only())
             };
         }
-        let keeps = self.backend.indexes() != Indexes::None;
+        let keeps = self.backend.engine.indexes() != Indexes::None;
         let unready = if keeps { new.unready() } else { Vec::new() };
         if new.schema == old.schema && unready.is_empty() {
             return Ok(());

@@ -89,6 +89,7 @@ pub mod delegate;
 pub mod files;
 mod index;
 mod key;
+mod long_keys;
 mod open_file;
 mod plan;
 mod read;

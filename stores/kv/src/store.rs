@@ -18,6 +18,7 @@ use crate::batch::KvBatch;
 use crate::catalogue::Catalogue;
 use crate::index::{PageOf, Walker};
 use crate::key::{Key, all_records, behind};
+use crate::long_keys::LongKeys;
 use crate::plan::{Plan, plan};
 use crate::read::{KvRead, KvWrite};
 use crate::scan::{entries, records};
@@ -36,7 +37,7 @@ use crate::writes::Writes;
 /// The work is done in the first poll of each call, on the thread that polls.
 #[derive(Debug)]
 pub struct KvStore<B> {
-    pub(crate) backend: B,
+    pub(crate) backend: LongKeys<B>,
     /// The declared tables; `None` once the store is closed.
     catalogue: RwLock<Option<Arc<Catalogue>>>,
     /// Held from the checks of a batch to the end of its write.
@@ -60,18 +61,25 @@ impl<B: KvBackend> KvStore<B> {
     /// [`NotAStore`](StoreErrorKind::NotAStore) if it holds something else,
     /// [`Corrupt`](StoreErrorKind::Corrupt) if it holds a store that is damaged,
     /// [`KeyNeeded`](StoreErrorKind::KeyNeeded) if it holds a sealed store,
+    /// [`Unsupported`](StoreErrorKind::Unsupported) if its [`Limits`](crate::Limits) are too narrow for keys,
     /// [`FormatTooNew`](StoreErrorKind::FormatTooNew) if a newer release wrote it, and what the backend reports.
     pub fn open(backend: B) -> Result<Self, StoreError> {
-        let catalogue = Catalogue::read(&*backend.snapshot()?)?;
+        let backend = LongKeys::new(backend);
+        backend.check()?;
+        let catalogue = if Catalogue::is_there(&*backend.engine.snapshot()?)? {
+            Catalogue::read(&*backend.snapshot()?)?
+        } else {
+            Catalogue::default()
+        };
         Ok(Self::with_catalogue(backend, catalogue))
     }
 
     /// A new store over a backend that is known to hold nothing.
     pub fn empty(backend: B) -> Self {
-        Self::with_catalogue(backend, Catalogue::default())
+        Self::with_catalogue(LongKeys::new(backend), Catalogue::default())
     }
 
-    fn with_catalogue(backend: B, catalogue: Catalogue) -> Self {
+    fn with_catalogue(backend: LongKeys<B>, catalogue: Catalogue) -> Self {
         Self {
             backend,
             catalogue: RwLock::new(Some(Arc::new(catalogue))),
@@ -145,7 +153,7 @@ impl<B: KvBackend> KvStore<B> {
             query,
             schema,
             catalogue.ready(table),
-            self.backend.indexes(),
+            self.backend.engine.indexes(),
         ) {
             Plan::Id(id) => {
                 let found = get(&*snapshot, table, &id)?;
@@ -181,7 +189,7 @@ impl<B: KvBackend> KvStore<B> {
             query,
             schema,
             catalogue.ready(table),
-            self.backend.indexes(),
+            self.backend.engine.indexes(),
         );
         Ok(match plan {
             Plan::Id(_) => Explained::new(Access::Ids, true),
@@ -215,7 +223,7 @@ impl<B: KvBackend> KvStore<B> {
             &unordered,
             schema,
             catalogue.ready(table),
-            self.backend.indexes(),
+            self.backend.engine.indexes(),
         ) {
             Plan::Id(id) => get(&*snapshot, table, &id)?.map_or(Ok(0), |record| one(Ok(record))),
             Plan::Index(walk) => {
@@ -248,7 +256,7 @@ impl<B: KvBackend> KvStore<B> {
     pub(crate) fn commit_now(&self, batch: &WriteBatch) -> Result<Position, StoreError> {
         let mut writer = self.writer();
         let mut catalogue = self.catalogue()?;
-        if self.backend.promises().read_only {
+        if self.backend.engine.promises().read_only {
             return Err(StoreError::read_only());
         }
         self.check_tables(&catalogue, batch)?;
@@ -256,7 +264,7 @@ impl<B: KvBackend> KvStore<B> {
         for check in batch.checks() {
             judge(&*transaction, check)?;
         }
-        let keeps_indexes = self.backend.indexes() != Indexes::None;
+        let keeps_indexes = self.backend.engine.indexes() != Indexes::None;
         let mut writes = Writes {
             transaction: &mut *transaction,
             catalogue: &catalogue,
@@ -317,7 +325,7 @@ impl<B: KvBackend> KvStore<B> {
             return Ok(());
         }
         self.set_catalogue(None);
-        self.backend.close()
+        self.backend.engine.close()
     }
 }
 
@@ -365,14 +373,14 @@ impl<B: KvBackend> LocalStore for KvStore<B> {
     }
 
     fn capabilities(&self) -> StoreCapabilities {
-        let promises = self.backend.promises();
+        let promises = self.backend.engine.promises();
         StoreCapabilities::default()
             .with_persistent(promises.persistent)
             .with_durable(promises.durable)
             .with_ordered_commits(true)
             .with_read_only(promises.read_only)
             .with_redefines(true)
-            .with_indexes(self.backend.indexes() == Indexes::Ordered)
+            .with_indexes(self.backend.engine.indexes() == Indexes::Ordered)
     }
 
     async fn count(&self, table: &TableName, query: &Query) -> Result<u64, StoreError> {
@@ -386,17 +394,17 @@ impl<B: KvBackend> LocalStore for KvStore<B> {
     async fn check(&self) -> Result<(), StoreError> {
         // What is closed says so.
         self.catalogue()?;
-        self.backend.check()
+        self.backend.engine.check()
     }
 
     async fn try_lock(&self) -> Result<ProcessLock, StoreError> {
         self.catalogue()?;
-        self.backend.try_lock()
+        self.backend.engine.try_lock()
     }
 
     async fn backup(&self, path: &Path, mark: WriteBatch) -> Result<(), StoreError> {
         self.catalogue()?;
-        backup(&self.backend, path, &mark)
+        backup(&self.backend.engine, path, &mark)
     }
 
     async fn close(&self) -> Result<(), StoreError> {
