@@ -70,6 +70,8 @@ pub use synctable_sled::{SledBackend, SledStore};
 pub use synctable_sqlite::{SqliteKv, SqliteStore};
 #[cfg(feature = "testkit")]
 pub use synctable_testkit as testkit;
+#[cfg(any(feature = "redb", feature = "sled", feature = "encrypted"))]
+pub use synctable_threads::Threads;
 
 mod open;
 pub use open::{Missing, OpenedStore, StoreKey, StoreKind, StoreUrl, UrlError, open_store};

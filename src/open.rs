@@ -11,9 +11,11 @@ use crate::brief;
 use crate::store::{LocalStore, StoreError, StoreErrorKind};
 
 #[cfg(feature = "encrypted")]
+use crate::Threads;
+#[cfg(feature = "encrypted")]
 use crate::encrypted::{Anchor, Sealed};
 #[cfg(feature = "encrypted")]
-use crate::kv::{KvBackend, KvStore, files};
+use crate::kv::{KvBackend, KvReadExt, KvStore, Offloaded, files};
 
 /// A store as a URL names it: `memory:`, `sqlite:PATH`, `redb:PATH`, `sled:PATH`, and `encrypted+sqlite:PATH`, `encrypted+redb:PATH`,
 /// `encrypted+sled:PATH`.
@@ -321,7 +323,10 @@ impl StoreUrl {
         }
         let sealed = Sealed::builder(engine).secret(key).at_least(known).open()?;
         Ok(OpenedStore {
-            store: Arc::new(KvStore::open(sealed.clone())?),
+            store: Arc::new(Offloaded::new(
+                KvStore::open(sealed.clone())?,
+                Arc::new(Threads::new()),
+            )),
             sealed: Some(sealed),
         })
     }

@@ -15,9 +15,11 @@ use crate::store::{LocalStore, StoreError, StoreErrorKind};
 #[cfg(feature = "encrypted")]
 use super::{key_needed, no_mark};
 #[cfg(feature = "encrypted")]
+use crate::Threads;
+#[cfg(feature = "encrypted")]
 use crate::encrypted::{Anchor, Sealed};
 #[cfg(feature = "encrypted")]
-use crate::kv::{KvBackend, KvStore};
+use crate::kv::{KvBackend, KvStore, Offloaded};
 
 impl StoreUrl {
     /// Opens a store that is there for reading only: nothing in its folder is written, not even by a format upgrade. Reads show what
@@ -86,7 +88,10 @@ impl StoreUrl {
         }
         let sealed = Sealed::builder(engine).secret(key).at_least(known).open()?;
         Ok(OpenedStore {
-            store: Arc::new(KvStore::open(sealed.clone())?),
+            store: Arc::new(Offloaded::new(
+                KvStore::open(sealed.clone())?,
+                Arc::new(Threads::new()),
+            )),
             sealed: Some(sealed),
         })
     }

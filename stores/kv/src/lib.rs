@@ -90,6 +90,8 @@ pub mod files;
 mod index;
 mod key;
 mod long_keys;
+#[cfg(not(synctable_single_threaded))]
+mod offload;
 mod open_file;
 mod plan;
 mod read;
@@ -104,6 +106,8 @@ pub use backup::copy_entries;
 pub use batch::{Buffered, KvBatch};
 pub use bytes::Bytes;
 pub use key::Key;
+#[cfg(not(synctable_single_threaded))]
+pub use offload::{Job, Lane, Offload, Offloaded};
 pub use open_file::OpenFile;
 pub use read::{Entry, KvEntries, KvEntry, KvRead, KvReadExt, KvWrite, failing, pages};
 pub use store::KvStore;

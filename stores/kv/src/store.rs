@@ -34,7 +34,7 @@ use crate::writes::Writes;
 /// the ids and ends with its page, or, with an order, reads the whole table. An index that is declared for a table with records is
 /// built by [`define`](LocalStore::define), which holds writers up meanwhile; if it is cut off, the next one goes on.
 ///
-/// The work is done in the first poll of each call, on the thread that polls.
+/// The work is done in the first poll of each call, on the thread that polls. `Offloaded` takes it elsewhere.
 #[derive(Debug)]
 pub struct KvStore<B> {
     pub(crate) backend: LongKeys<B>,
@@ -135,7 +135,7 @@ impl<B: KvBackend> KvStore<B> {
         })
     }
 
-    fn get_now(
+    pub(crate) fn get_now(
         &self,
         table: &TableName,
         ids: &[RecordId],
@@ -145,7 +145,7 @@ impl<B: KvBackend> KvStore<B> {
         ids.iter().map(|id| get(&*snapshot, table, id)).collect()
     }
 
-    fn query_now(&self, table: &TableName, query: &Query) -> Result<Page, StoreError> {
+    pub(crate) fn query_now(&self, table: &TableName, query: &Query) -> Result<Page, StoreError> {
         let catalogue = self.catalogue()?;
         let schema = catalogue.table(table)?;
         let snapshot = self.backend.snapshot()?;
@@ -205,7 +205,7 @@ impl<B: KvBackend> KvStore<B> {
         })
     }
 
-    fn count_now(&self, table: &TableName, query: &Query) -> Result<u64, StoreError> {
+    pub(crate) fn count_now(&self, table: &TableName, query: &Query) -> Result<u64, StoreError> {
         let catalogue = self.catalogue()?;
         let schema = catalogue.table(table)?;
         let snapshot = self.backend.snapshot()?;
@@ -319,6 +319,22 @@ impl<B: KvBackend> KvStore<B> {
         Ok(())
     }
 
+    pub(crate) fn try_lock_now(&self) -> Result<ProcessLock, StoreError> {
+        // What is closed says so.
+        self.catalogue()?;
+        self.backend.engine.try_lock()
+    }
+
+    pub(crate) fn check_now(&self) -> Result<(), StoreError> {
+        self.catalogue()?;
+        self.backend.engine.check()
+    }
+
+    pub(crate) fn backup_now(&self, path: &Path, mark: &WriteBatch) -> Result<(), StoreError> {
+        self.catalogue()?;
+        backup(&self.backend.engine, path, mark)
+    }
+
     pub(crate) fn close_now(&self) -> Result<(), StoreError> {
         let _writer = self.writer();
         if self.catalogue().is_err() {
@@ -392,19 +408,15 @@ impl<B: KvBackend> LocalStore for KvStore<B> {
     }
 
     async fn check(&self) -> Result<(), StoreError> {
-        // What is closed says so.
-        self.catalogue()?;
-        self.backend.engine.check()
+        self.check_now()
     }
 
     async fn try_lock(&self) -> Result<ProcessLock, StoreError> {
-        self.catalogue()?;
-        self.backend.engine.try_lock()
+        self.try_lock_now()
     }
 
     async fn backup(&self, path: &Path, mark: WriteBatch) -> Result<(), StoreError> {
-        self.catalogue()?;
-        backup(&self.backend.engine, path, &mark)
+        self.backup_now(path, &mark)
     }
 
     async fn close(&self) -> Result<(), StoreError> {

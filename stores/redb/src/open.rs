@@ -29,6 +29,7 @@ pub struct RedbBuilder {
     path: PathBuf,
     create: bool,
     cache: usize,
+    inline: bool,
     check: bool,
 }
 
@@ -38,6 +39,7 @@ impl RedbBuilder {
             path: path.to_owned(),
             create: true,
             cache: 16 << 20,
+            inline: false,
             check: false,
         }
     }
@@ -64,15 +66,23 @@ impl RedbBuilder {
         self
     }
 
+    /// Whether calls of the store run on the thread that polls them, and not on threads of the store's own. Default false: the engine blocks.
+    #[must_use]
+    pub fn inline(mut self, inline: bool) -> Self {
+        self.inline = inline;
+        self
+    }
+
     /// Opens the store.
     pub fn open(self) -> Result<RedbStore, StoreError> {
+        let inline = self.inline;
         let path = self.absolute()?;
         if let Some(look) = self.look(&path)? {
             KvStore::open(look).map_err(|error| files::at(&path, &error))?;
         }
         let backend = self.open_at(path.clone())?;
         let store = KvStore::open(backend).map_err(|error| files::at(&path, &error))?;
-        Ok(RedbStore::new(store))
+        Ok(RedbStore::new(store, inline))
     }
 
     /// Opens the file as a key-value engine, to build a store on it.
@@ -84,11 +94,11 @@ impl RedbBuilder {
 
     /// Opens the store for reading only: see [`RedbStore::open_read_only`].
     pub fn open_read_only(self) -> Result<RedbStore, StoreError> {
+        let inline = self.inline;
         let path = self.absolute()?;
         let store = KvStore::open(self.backend_read_only()?);
-        Ok(RedbStore::new(
-            store.map_err(|error| files::at(&path, &error))?,
-        ))
+        let store = store.map_err(|error| files::at(&path, &error))?;
+        Ok(RedbStore::new(store, inline))
     }
 
     /// Opens the file as a key-value engine that takes no writes: nothing in its folder is written.

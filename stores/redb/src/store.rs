@@ -2,13 +2,16 @@
 
 use std::path::Path;
 
+use std::sync::Arc;
 use synctable_core::store::StoreError;
-use synctable_kv::KvStore;
+
+use synctable_kv::{KvStore, Offloaded};
+use synctable_threads::Threads;
 
 use crate::backend::RedbBackend;
 use crate::open::RedbBuilder;
 
-/// A store in one redb file: a [`KvStore`] over a [`RedbBackend`].
+/// A store in one redb file: a [`KvStore`] over a [`RedbBackend`], which works on [threads](Threads) of its own.
 ///
 /// ```
 /// use synctable_core::store::{LocalStore, LocalStoreExt, WriteBatch};
@@ -27,7 +30,7 @@ use crate::open::RedbBuilder;
 /// # Ok(()) }
 /// ```
 #[derive(Debug)]
-pub struct RedbStore(KvStore<RedbBackend>);
+pub struct RedbStore(Offloaded<RedbBackend>);
 
 impl RedbStore {
     /// Opens the store at `path`; makes it where there is no file.
@@ -60,8 +63,12 @@ impl RedbStore {
         RedbBuilder::new(path.as_ref())
     }
 
-    pub(crate) fn new(store: KvStore<RedbBackend>) -> Self {
-        Self(store)
+    pub(crate) fn new(store: KvStore<RedbBackend>, inline: bool) -> Self {
+        Self(if inline {
+            Offloaded::inline(store)
+        } else {
+            Offloaded::new(store, Arc::new(Threads::new()))
+        })
     }
 }
 

@@ -42,6 +42,7 @@ pub struct SledBuilder {
     path: PathBuf,
     create: bool,
     cache: u64,
+    inline: bool,
 }
 
 impl SledBuilder {
@@ -50,6 +51,7 @@ impl SledBuilder {
             path: path.to_owned(),
             create: true,
             cache: 16 << 20,
+            inline: false,
         }
     }
 
@@ -67,11 +69,19 @@ impl SledBuilder {
         self
     }
 
+    /// Whether calls of the store run on the thread that polls them, and not on threads of the store's own. Default false: the engine blocks.
+    #[must_use]
+    pub fn inline(mut self, inline: bool) -> Self {
+        self.inline = inline;
+        self
+    }
+
     /// Opens the store.
     pub fn open(self) -> Result<SledStore, StoreError> {
+        let inline = self.inline;
         let path = self.path.clone();
         let store = KvStore::open(self.backend()?).map_err(|error| files::at(&path, &error))?;
-        Ok(SledStore::new(store))
+        Ok(SledStore::new(store, inline))
     }
 
     /// Opens the folder as a key-value engine, to build a store on it.
@@ -94,11 +104,11 @@ impl SledBuilder {
 
     /// Opens the store for reading only: see [`SledStore::open_read_only`].
     pub fn open_read_only(self) -> Result<SledStore, StoreError> {
+        let inline = self.inline;
         let path = self.path.clone();
         let store = KvStore::open(self.backend_read_only()?);
-        Ok(SledStore::new(
-            store.map_err(|error| files::at(&path, &error))?,
-        ))
+        let store = store.map_err(|error| files::at(&path, &error))?;
+        Ok(SledStore::new(store, inline))
     }
 
     /// Opens a private copy of the folder as a key-value engine that takes no writes: sled writes whenever it opens one.

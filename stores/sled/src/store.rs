@@ -2,13 +2,16 @@
 
 use std::path::Path;
 
+use std::sync::Arc;
 use synctable_core::store::StoreError;
-use synctable_kv::KvStore;
+
+use synctable_kv::{KvStore, Offloaded};
+use synctable_threads::Threads;
 
 use crate::backend::SledBackend;
 use crate::open::SledBuilder;
 
-/// A store in one sled folder: a [`KvStore`] over a [`SledBackend`].
+/// A store in one sled folder: a [`KvStore`] over a [`SledBackend`], which works on [threads](Threads) of its own.
 ///
 /// ```
 /// use synctable_core::store::{LocalStore, LocalStoreExt, WriteBatch};
@@ -27,7 +30,7 @@ use crate::open::SledBuilder;
 /// # Ok(()) }
 /// ```
 #[derive(Debug)]
-pub struct SledStore(KvStore<SledBackend>);
+pub struct SledStore(Offloaded<SledBackend>);
 
 impl SledStore {
     /// Opens the store at `path`; makes its folder where there is none.
@@ -60,8 +63,12 @@ impl SledStore {
         SledBuilder::new(path.as_ref())
     }
 
-    pub(crate) fn new(store: KvStore<SledBackend>) -> Self {
-        Self(store)
+    pub(crate) fn new(store: KvStore<SledBackend>, inline: bool) -> Self {
+        Self(if inline {
+            Offloaded::inline(store)
+        } else {
+            Offloaded::new(store, Arc::new(Threads::new()))
+        })
     }
 }
 

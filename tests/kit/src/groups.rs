@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::Harness;
 use crate::report::Case;
 
-/// Makes the tests of a store: `store_tests!(MyHarness; base, changes, model, concurrent, persistent, cancel);`.
+/// Makes the tests of a store: `store_tests!(MyHarness; base, changes, long_keys, model, concurrent, persistent, cancel);`.
 ///
 /// Use it once in a module. See the [crate's page](crate) for the groups.
 #[macro_export]
@@ -83,6 +83,14 @@ macro_rules! __store_group {
             expect_unchanged_is_judged
             crossing_batches_do_not_both_land
             who_follows_the_changes_has_all
+        }
+    };
+    ($emit:ident, $harness:ty, long_keys) => {
+        $crate::$emit! { $harness, long_keys:
+            long_ids_keep_their_order
+            long_ids_are_exact
+            long_values_keep_their_order
+            many_long_ids_are_paged_through
         }
     };
     ($emit:ident, $harness:ty, model) => {
@@ -227,7 +235,7 @@ pub(crate) fn cases<H: Harness>() -> Vec<Case<H>> {
             [$(crate::__store_group! { __store_cases, H, $group }),+]
         };
     }
-    let groups = of! { base changes model concurrent cancel schema_change persistent kill fault power_cut processes };
+    let groups = of! { base changes long_keys model concurrent cancel schema_change persistent kill fault power_cut processes };
     groups.into_iter().flatten().collect()
 }
 
@@ -236,7 +244,14 @@ pub(crate) async fn claimed<H: Harness>() -> Vec<&'static str> {
     let harness = H::default();
     let store = harness.open().await.expect("the store opens");
     let promises = store.capabilities();
-    let mut claimed = vec!["base", "changes", "model", "concurrent", "cancel"];
+    let mut claimed = vec![
+        "base",
+        "changes",
+        "long_keys",
+        "model",
+        "concurrent",
+        "cancel",
+    ];
     if promises.redefines {
         claimed.push("schema_change");
     }
@@ -295,6 +310,7 @@ mod tests {
             include_str!("base/revisions.rs"),
             include_str!("changes.rs"),
             include_str!("schema_change.rs"),
+            include_str!("long_keys.rs"),
             include_str!("model.rs"),
             include_str!("concurrent.rs"),
             include_str!("persistent.rs"),

@@ -86,7 +86,7 @@ impl<H: Harness> Place for H {
 ///     }
 /// }
 ///
-/// // store_tests!(InFolder<Mine>; base, changes, model, concurrent, cancel, schema_change, persistent, kill, fault);
+/// // store_tests!(InFolder<Mine>; base, changes, long_keys, model, concurrent, cancel, schema_change, persistent, kill, fault);
 /// # let _ = InFolder::<Mine>::default();
 /// ```
 #[cfg_attr(not(synctable_single_threaded), async_trait)]

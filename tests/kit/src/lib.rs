@@ -21,7 +21,7 @@
 //!     }
 //! }
 //!
-//! store_tests!(Memory; base, changes, model, concurrent, cancel, schema_change);
+//! store_tests!(Memory; base, changes, long_keys, model, concurrent, cancel, schema_change);
 //! # }
 //! ```
 //!
@@ -31,6 +31,7 @@
 //! |---|---|---|
 //! | [`base`] | every store | declarations, records kept exactly, batches, checks, queries |
 //! | [`changes`] | every store | what was changed since a position, and the check that a table was not |
+//! | [`long_keys`] | every store | ids and indexed values as long as they may be: kept apart, and in order |
 //! | [`model`] | every store | random histories against a plain map, shrunk when they fail |
 //! | [`concurrent`] | every store | many tasks at once: no torn batch, no lost update |
 //! | [`cancel`] | every store | futures dropped at every poll |
@@ -75,7 +76,9 @@ mod for_all;
 mod groups;
 mod harness;
 pub mod kill;
+pub mod kv;
 mod lab;
+pub mod long_keys;
 pub mod model;
 pub mod persistent;
 pub mod power_cut;
