@@ -291,3 +291,16 @@ fn rekey_stopped_at_every_write_leaves_a_key() {
         whole(&again, None);
     }
 }
+
+/// A sealed store is an engine like any other, also while its keys change.
+#[test]
+fn the_engine_keeps_its_contract() {
+    for equality in [false, true] {
+        let sealed = builder(MemoryBackend::new())
+            .equality_indexes(equality)
+            .open()
+            .unwrap();
+        synctable_testkit::kv::check_engine(&sealed);
+        sealed.verify(None).unwrap();
+    }
+}

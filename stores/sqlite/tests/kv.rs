@@ -165,3 +165,53 @@ async fn damaged_files_end_in_errors() {
     }
     assert!(refused > 30, "{refused} refused");
 }
+
+#[test]
+fn the_engine_keeps_its_contract() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = SqliteKv::open(folder.path().join("a.db")).unwrap();
+    synctable_testkit::kv::check_engine(&engine);
+}
+
+/// After a sync the log holds nothing that the file does not.
+#[test]
+fn what_is_synced_is_in_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.db");
+    let engine = SqliteKv::open(&path).unwrap();
+    put(&engine, Durability::Eventual, b"k", b"in the file now");
+    engine.sync().unwrap();
+    let bytes = fs::read(&path).unwrap();
+    assert!(bytes.windows(15).any(|window| window == b"in the file now"));
+}
+
+#[test]
+fn what_is_forgotten_leaves_the_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.db");
+    let engine = SqliteKv::open(&path).unwrap();
+    for n in 0..500_u32 {
+        let key = n.wrapping_mul(2_654_435_761).to_be_bytes();
+        put(
+            &engine,
+            Durability::Eventual,
+            &key,
+            &[&b"nobody finds this"[..], &[7; 300]].concat(),
+        );
+    }
+    let mut write = engine.begin_write(Durability::Eventual).unwrap();
+    write.delete_range(&[]..&[255; 5]).unwrap();
+    write.commit().unwrap();
+    let found = || {
+        let files = fs::read_dir(folder.path()).unwrap();
+        let mut files = files.map(|file| fs::read(file.unwrap().path()).unwrap());
+        files.any(|bytes| {
+            bytes
+                .windows(17)
+                .any(|window| window == b"nobody finds this")
+        })
+    };
+    assert!(found(), "in the log");
+    engine.forget().unwrap();
+    assert!(!found());
+}
