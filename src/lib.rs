@@ -59,7 +59,7 @@ pub use synctable_http as http;
 ))]
 pub use synctable_kv as kv;
 #[cfg(feature = "memory")]
-pub use synctable_memory::MemoryStore;
+pub use synctable_memory::{MemoryBackend, MemoryStore};
 #[cfg(feature = "redb")]
 pub use synctable_redb::{RedbBackend, RedbStore};
 #[cfg(feature = "server")]

@@ -224,19 +224,19 @@ fn unlisted_group_is_noticed() {
     }
     // A bug may say that its store is persistent.
     assert!(passes::<StaysOpen>(
-        "base changes model concurrent cancel persistent kill fault schema_change"
+        "base changes long_keys model concurrent cancel persistent kill fault schema_change"
     ));
     assert!(!passes::<StaysOpen>(
-        "base changes model concurrent cancel persistent kill schema_change"
+        "base changes long_keys model concurrent cancel persistent kill schema_change"
     ));
     assert!(!passes::<StaysOpen>(
-        "base changes model concurrent cancel schema_change"
+        "base changes long_keys model concurrent cancel schema_change"
     ));
     assert!(passes::<Sound>(
-        "base changes model concurrent cancel schema_change"
+        "base changes long_keys model concurrent cancel schema_change"
     ));
     assert!(!passes::<Sound>(
-        "base changes model concurrent cancel persistent schema_change"
+        "base changes long_keys model concurrent cancel persistent schema_change"
     ));
 }
 
