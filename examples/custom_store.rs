@@ -128,12 +128,12 @@ fn unknown(error: fjall::Error) -> StoreError {
 
 /// What went wrong otherwise, in the kinds that callers know.
 fn failed(folder: &Path, error: fjall::Error) -> StoreError {
-    let causes = std::iter::successors(Some(&error as &(dyn Error + 'static)), |it| it.source());
-    if let Some(cause) = causes
-        .filter_map(|it| it.downcast_ref::<io::Error>())
-        .next()
-    {
-        return files::io_error(folder, cause.kind().into()).with_source(error);
+    let mut cause: Option<&(dyn Error + 'static)> = Some(&error);
+    while let Some(it) = cause {
+        if let Some(it) = it.downcast_ref::<io::Error>() {
+            return files::io_error(folder, it.kind().into()).with_source(error);
+        }
+        cause = it.source();
     }
     let (kind, message) = match &error {
         fjall::Error::Locked => (StoreErrorKind::Locked, "is open already; close it there"),
