@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use synctable::kv::{Key, KvBackend};
+use synctable::kv::{Key, KvBackend, KvReadExt};
 use synctable::{RedbStore, SledStore, SqliteKv};
 
 /// What has a number, and the number. A part that gets one of its own is read here, too.
@@ -61,7 +61,7 @@ fn sqlite(path: &Path, application: [u8; 4]) -> u32 {
 /// The marks above an engine, sealed or not.
 fn entries(engine: &dyn KvBackend, marks: &mut Marks) {
     let snapshot = engine.snapshot().unwrap();
-    let format = snapshot.get(&Key::Format.encode()).unwrap().unwrap();
+    let format = snapshot.copy_of(&Key::Format.encode()).unwrap().unwrap();
     if let Some(rest) = format.strip_prefix(SEALED) {
         marks.extend([("seal", u32::from(rest[0])), ("suite", u32::from(rest[1]))]);
         // Header and manifest have places of one and two bytes; all others are sealed entries.
@@ -69,7 +69,7 @@ fn entries(engine: &dyn KvBackend, marks: &mut Marks) {
         let (_, blob) = all.iter().find(|(place, _)| place.len() > 2).unwrap();
         marks.extend([("sealed entry", u32::from(blob[0]))]);
     } else {
-        let text = String::from_utf8(format.into_vec()).unwrap();
+        let text = String::from_utf8(format).unwrap();
         let number = text.strip_prefix(KEY_VALUE).unwrap();
         marks.extend([("layout of keys", number.parse().unwrap())]);
         let (table, id) = ("movies", "m00");
