@@ -155,7 +155,7 @@ impl<B: KvBackend> Inner<B> {
             manifest.add(keys, &physical, &blob)?;
             batch.put(physical, blob);
         }
-        self.commit(writer, keys, manifest, batch)?;
+        self.commit(writer, keys, manifest, &batch)?;
         Ok(page.len() as u64)
     }
 }

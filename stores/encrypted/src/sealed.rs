@@ -176,7 +176,7 @@ impl<B: KvBackend> Sealed<B> {
             let manifest = writer.manifest()?.clone();
             let batch = KvBatch::new(Durability::Immediate);
             self.0
-                .commit(&mut writer, ring.current(), manifest, batch)?;
+                .commit(&mut writer, ring.current(), manifest, &batch)?;
         }
         let counter = writer.manifest()?.counter;
         Ok(Anchor::new(counter, ring.current().epoch()))
@@ -344,7 +344,7 @@ impl<B: KvBackend> Inner<B> {
         writer: &mut Writer,
         keys: &EpochKeys,
         manifest: Manifest,
-        batch: KvBatch,
+        batch: &KvBatch,
     ) -> Result<(), StoreError> {
         let mut write = self.backend.begin_write(batch.durability())?;
         batch.write_in(&mut *write)?;
@@ -404,7 +404,7 @@ impl<B: KvBackend> Inner<B> {
         batch.put(HEADER.to_vec(), bytes.clone());
         // No snapshot may see the new header with the old keys, or the other way round.
         let mut opened = self.opened.write().unwrap_or_else(PoisonError::into_inner);
-        let written = self.commit(writer, ring.current(), manifest, batch);
+        let written = self.commit(writer, ring.current(), manifest, &batch);
         // Where the outcome is not known, the engine may still say what it holds; who reads on needs the keys of that.
         let done = match &written {
             Ok(()) => true,

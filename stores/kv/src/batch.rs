@@ -137,13 +137,16 @@ impl Debug for KvBatch {
     }
 }
 
+/// Does a batch whole or not at all.
+type Apply<'a> = dyn FnOnce(&KvBatch) -> Result<(), StoreError> + 'a;
+
 /// A write transaction made of a snapshot, a [`KvBatch`] over it, and an atomic batch of the engine: for engines that have no transactions that
 /// read. The example of this crate has one.
 pub struct Buffered<'a> {
     // Dropped before the turn is over.
     below: Option<Box<dyn KvRead + 'a>>,
     batch: KvBatch,
-    apply: Box<dyn FnOnce(&KvBatch) -> Result<(), StoreError> + 'a>,
+    apply: Box<Apply<'a>>,
     _turn: MutexGuard<'a, ()>,
 }
 

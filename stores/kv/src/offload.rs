@@ -14,7 +14,7 @@ use synctable_core::store::{
     Changes, LocalStore, Page, Plan, Position, ProcessLock, StoreCapabilities, StoreError,
     StoreErrorKind, WriteBatch,
 };
-use synctable_core::{Record, RecordId, Schema, TableName};
+use synctable_core::{Record, RecordId, Schema, TableName, TableSchema};
 use tokio::sync::oneshot;
 
 use crate::backend::KvBackend;
@@ -171,6 +171,18 @@ impl<B: KvBackend> LocalStore for Offloaded<B> {
         let schema = schema.clone();
         self.call(Lane::Commit, move |store| store.define_now(&schema))
             .await
+    }
+
+    async fn redefine(
+        &self,
+        table: &TableName,
+        declaration: &TableSchema,
+    ) -> Result<(), StoreError> {
+        let (table, declaration) = (table.clone(), declaration.clone());
+        self.call(Lane::Commit, move |store| {
+            store.redefine_now(&table, &declaration)
+        })
+        .await
     }
 
     async fn schema(&self) -> Result<Schema, StoreError> {

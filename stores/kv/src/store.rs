@@ -265,14 +265,14 @@ impl<B: KvBackend> KvStore<B> {
             judge(&*transaction, check)?;
         }
         let keeps_indexes = self.backend.engine.indexes() != Indexes::None;
-        let mut writes = Writes {
+        let mut rows = Writes {
             transaction: &mut *transaction,
             catalogue: &catalogue,
             keeps_indexes,
             revisions: &mut writer.revisions,
         };
         for write in batch.writes() {
-            writes.write(write)?;
+            rows.write(write)?;
         }
         let forgets = !keeps_indexes && catalogue.keeps_any();
         if forgets || catalogue.is_older() {

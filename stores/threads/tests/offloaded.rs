@@ -111,7 +111,7 @@ async fn store(slow: Slow) -> (Arc<Offloaded<Slow>>, Arc<Threads>) {
         .unwrap();
     plain.commit(put("a")).await.unwrap();
     let threads = Arc::new(Threads::new());
-    let store = Offloaded::new(KvStore::open(slow).unwrap(), threads.clone());
+    let store = Offloaded::new(KvStore::open(slow).unwrap(), Arc::clone(&threads) as _);
     (Arc::new(store), threads)
 }
 
@@ -130,7 +130,7 @@ async fn a_read_does_not_wait_behind_scans() {
     .await;
     let scans: Vec<_> = (0..20)
         .map(|_| {
-            let store = store.clone();
+            let store = Arc::clone(&store);
             tokio::spawn(async move { store.query(&todo(), &Query::all()).await })
         })
         .collect();
@@ -160,7 +160,7 @@ async fn a_read_does_not_wait_behind_commits() {
     .await;
     let commits: Vec<_> = ["b", "c", "d"]
         .map(|id| {
-            let store = store.clone();
+            let store = Arc::clone(&store);
             tokio::spawn(async move { store.commit(put(id)).await })
         })
         .into();
@@ -216,7 +216,7 @@ async fn a_dropped_commit_is_done_to_its_end() {
 async fn a_panic_is_an_error_of_its_call_and_of_later_ones() {
     let panics = Arc::new(AtomicBool::new(false));
     let (store, _) = store(Slow {
-        panics: panics.clone(),
+        panics: Arc::clone(&panics),
         ..Slow::default()
     })
     .await;
@@ -248,7 +248,7 @@ async fn a_job_that_is_not_run_is_an_error() {
     let nowhere = Arc::new(Nowhere::default());
     let store = Offloaded::new(
         KvStore::open(MemoryBackend::new()).unwrap(),
-        nowhere.clone(),
+        Arc::clone(&nowhere) as _,
     );
     let error = store.define(&Schema::new()).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Unknown);

@@ -11,7 +11,7 @@ use synctable_core::store::{
     Changes, Check, Expect, LocalStore, Page, Plan, Position, ProcessLock, StoreCapabilities,
     StoreError, Write, WriteBatch,
 };
-use synctable_core::{Record, RecordId, Schema, TableName};
+use synctable_core::{Record, RecordId, Schema, TableName, TableSchema};
 use tokio::task::yield_now;
 
 /// Another store, behind what a database may do to it: commits pass each other on the way
@@ -118,6 +118,13 @@ impl<S: LocalStore> LocalStore for FarStore<S> {
     }
     async fn schema(&self) -> Result<Schema, StoreError> {
         self.inner.schema().await
+    }
+    async fn redefine(
+        &self,
+        table: &TableName,
+        declaration: &TableSchema,
+    ) -> Result<(), StoreError> {
+        self.inner.redefine(table, declaration).await
     }
     async fn get(
         &self,

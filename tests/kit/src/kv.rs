@@ -249,7 +249,9 @@ fn one_writes_at_a_time(engine: &dyn KvBackend) {
     let number = |read: &dyn KvRead| {
         let found = read.copy_of(&key("n")).expect("get answers");
         found.map_or(0, |bytes| {
-            usize::from_str_radix(&String::from_utf8_lossy(&bytes), 10).expect("a number")
+            String::from_utf8_lossy(&bytes)
+                .parse::<usize>()
+                .expect("a number")
         })
     };
     thread::scope(|scope| {

@@ -32,22 +32,13 @@ impl Layout {
     }
 
     /// The first bytes of a key that lies in a group, or of a place in one.
-    pub(crate) fn group<'k>(&self, bytes: &'k [u8]) -> Option<&'k [u8]> {
+    pub(crate) fn group(self, bytes: &[u8]) -> Option<&[u8]> {
         let (group, rest) = bytes.split_at_checked(self.prefix)?;
         (!rest.is_empty()).then_some(group)
     }
 
-    /// The places where a key of a group may lie, and the first of them with their number.
-    pub(crate) fn places(&self, group: &[u8], key: &[u8]) -> Range<Vec<u8>> {
-        self.place(group, key, 0)..self.place(group, key, u16::MAX)
-    }
-
-    pub(crate) fn place(&self, group: &[u8], key: &[u8], number: u16) -> Vec<u8> {
-        [group, &hash(key).to_be_bytes(), &number.to_be_bytes()].concat()
-    }
-
     /// The places of all keys in a range, and of some more: those of the groups at its ends.
-    pub(crate) fn around(&self, keys: Range<&[u8]>) -> Range<Vec<u8>> {
+    pub(crate) fn around(self, keys: Range<&[u8]>) -> Range<Vec<u8>> {
         let start = self.group(keys.start).unwrap_or(keys.start).to_vec();
         let end = match self.group(keys.end) {
             Some(group) => behind_group(group),
@@ -55,6 +46,16 @@ impl Layout {
         };
         start..end
     }
+}
+
+/// The places where a key of a group may lie.
+pub(crate) fn places(group: &[u8], key: &[u8]) -> Range<Vec<u8>> {
+    place(group, key, 0)..place(group, key, u16::MAX)
+}
+
+/// The place of a key in its group, of those with the same hash the one with this number.
+pub(crate) fn place(group: &[u8], key: &[u8], number: u16) -> Vec<u8> {
+    [group, &hash(key).to_be_bytes(), &number.to_be_bytes()].concat()
 }
 
 /// The end of all places of a group.

@@ -66,7 +66,7 @@ impl<B: KvBackend> LongKeys<B> {
             return Ok(read);
         }
         let layout = self.layout;
-        Ok(Box::new(Laid { read, layout }))
+        Ok(Box::new(Laid { layout, read }))
     }
 
     pub(crate) fn begin_write(
@@ -78,7 +78,7 @@ impl<B: KvBackend> LongKeys<B> {
             return Ok(read);
         }
         let (layout, limits) = (self.layout, self.limits);
-        let laid = Laid { read, layout };
+        let laid = Laid { layout, read };
         Ok(Box::new(Writing { laid, limits }))
     }
 }
@@ -92,7 +92,7 @@ struct Laid<R: ?Sized> {
 impl<R: KvRead + ?Sized> Laid<R> {
     /// The place of a long key and what lies there, or the first place that is free for it.
     fn find(&self, group: &[u8], key: &[u8]) -> Result<Found<'_>, StoreError> {
-        let places = self.layout.places(group, key);
+        let places = layout::places(group, key);
         let mut free = 0;
         for entry in self
             .read
@@ -103,7 +103,7 @@ impl<R: KvRead + ?Sized> Laid<R> {
             if found == key {
                 return Ok(Found::There(place.into_vec(), stored));
             }
-            if *place == *self.layout.place(group, key, free) {
+            if *place == *layout::place(group, key, free) {
                 free += 1;
             }
         }
@@ -111,7 +111,7 @@ impl<R: KvRead + ?Sized> Laid<R> {
             let message = "too many keys of this kind are stored; choose another id";
             return Err(StoreError::new(StoreErrorKind::Unsupported, message));
         }
-        Ok(Found::Free(self.layout.place(group, key, free)))
+        Ok(Found::Free(layout::place(group, key, free)))
     }
 }
 

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use synctable_core::query::Direction;
 use synctable_core::store::StoreError;
 
-use super::layout::{First, Layout, unwrap, wrap};
+use super::layout::{First, Layout, place, unwrap, wrap};
 use super::{HELD, Laid, Sorted, Writing};
 use crate::backend::Limits;
 use crate::bytes::Bytes;
@@ -175,10 +175,9 @@ proptest! {
 /// Keys of equal hash have places of their own, and go one by one. The hash is a fact of the disk: its values are fixed.
 #[test]
 fn keys_that_meet_stay_apart() {
-    let layout = Layout::of(limits());
-    let place = layout.place(b"abcd", b"foobar", 3);
+    let lies = place(b"abcd", b"foobar", 3);
     assert_eq!(
-        place,
+        lies,
         [
             &b"abcd"[..],
             &0x8594_4171_f739_67e8_u64.to_be_bytes(),
@@ -189,8 +188,8 @@ fn keys_that_meet_stay_apart() {
     let mut layer = writing();
     // What is in the way of a key in its first and third place.
     for (number, key) in [(0, &b"abcd-one"[..]), (2, b"abcd-two")] {
-        let place = layout.place(b"abcd", b"abcd-new", number);
-        layer.laid.read.put(&place, &wrap(key, b"old")).unwrap();
+        let lies = place(b"abcd", b"abcd-new", number);
+        layer.laid.read.put(&lies, &wrap(key, b"old")).unwrap();
     }
     layer.put(b"abcd-new", b"1").unwrap();
     layer.put(b"abcd-new", b"2").unwrap();
@@ -239,7 +238,7 @@ fn a_page_reads_its_group_once() {
     for n in 0..1000_u32 {
         let key = [b"abcd", &n.to_be_bytes()[..]].concat();
         short
-            .put(&layout.place(b"abcd", &key, 0), &wrap(&key, b""))
+            .put(&place(b"abcd", &key, 0), &wrap(&key, b""))
             .unwrap();
     }
     let laid = Laid {
