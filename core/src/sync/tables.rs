@@ -210,7 +210,8 @@ async fn declare(
         store.define(&all.schema()).await?;
         let row = rules_row(&all)?;
         let same = match &stored.device {
-            Some(before) => before.body() == row.body(),
+            // By its text, as a store may keep the row in another spelling.
+            Some(before) => meta_value(before)? == meta_value(&row)?,
             None => all.tables().next().is_none(),
         };
         if same && stored.older.is_none() {

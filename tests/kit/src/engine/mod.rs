@@ -27,6 +27,7 @@ pub mod audit;
 pub mod cancellation;
 pub mod conflicts;
 pub mod connect;
+pub mod converted;
 pub mod declared;
 pub mod delivery;
 mod device;

@@ -198,6 +198,8 @@ macro_rules! engine_tests {
             s11_edits_behind_what_was_sent_go_on
             s11_what_was_sent_is_settled_in_the_new_words
             s11_filters_of_pulls_follow
+        }
+        $crate::__engine_tests! { $harness, $run, converted:
             s11_a_removed_value_survives_a_put
             s11_values_that_do_not_fit_stay_and_are_counted
             s11_an_older_application_is_refused
@@ -445,6 +447,7 @@ mod guard {
             include_str!("forgotten.rs"),
             include_str!("spelling.rs"),
             include_str!("steps.rs"),
+            include_str!("converted.rs"),
             include_str!("unknown_values.rs"),
             include_str!("purge.rs"),
             include_str!("events.rs"),
