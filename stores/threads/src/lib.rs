@@ -19,8 +19,10 @@ use synctable_kv::{Job, Lane, Offload};
 
 /// Threads that wait for work in each lane; more end when theirs is done.
 const KEPT: usize = 4;
+/// Reads that are done at once; more wait for their turn, so that no number of calls takes all threads of the system.
+const READS: usize = 128;
 
-/// One thread for commits, and as many for reads as there are reads at once. They start when they are needed, and end with this value.
+/// One thread for commits, and as many for reads as there are reads at once, up to 128. They start when they are needed, and end with this value.
 #[derive(Debug, Default)]
 pub struct Threads {
     commits: Arc<Workers>,
@@ -66,7 +68,7 @@ impl Offload for Threads {
     fn run(&self, lane: Lane, job: Job) {
         match lane {
             Lane::Commit => Workers::take(&self.commits, job, 1),
-            _ => Workers::take(&self.reads, job, usize::MAX),
+            _ => Workers::take(&self.reads, job, READS),
         }
     }
 }

@@ -288,3 +288,28 @@ mod engine {
 
     engine_tests!(OnThreads);
 }
+
+/// However many reads are asked for, 128 threads do them, and all are done.
+#[test]
+fn reads_take_no_more_than_so_many_threads() {
+    let threads = Threads::new();
+    let (told, heard) = std::sync::mpsc::channel();
+    let gate = Arc::new(std::sync::Barrier::new(128));
+    for number in 0..256 {
+        let (told, gate) = (told.clone(), Arc::clone(&gate));
+        threads.run(
+            Lane::Read,
+            Box::new(move || {
+                // Each waits until 128 of them run.
+                gate.wait();
+                told.send(number).unwrap();
+            }),
+        );
+    }
+    assert!(threads.count() <= 128, "{} threads", threads.count());
+    drop(told);
+    let mut done: Vec<i32> = heard.iter().collect();
+    done.sort_unstable();
+    assert_eq!(done, (0..256).collect::<Vec<_>>());
+    assert!(threads.count() <= 128, "{} threads", threads.count());
+}

@@ -11,9 +11,10 @@ use crate::sync::push::course::{Course, Next};
 use crate::sync::push::mark::Sending;
 use crate::sync::push::meaning::dropped;
 use crate::sync::push::ours::{Ours, Question};
+use crate::sync::push::outgoing::Outgoing;
 use crate::sync::push::policy::{Attempt, Evidence, Facts, Row, Verdict, judge};
 use crate::sync::push::request::{
-    Outgoing, Said, effect, is_hidden, is_own_insert, is_usable, needs_look, rejected, with_unsure,
+    Said, effect, is_hidden, is_own_insert, is_usable, needs_look, rejected, seen, with_unsure,
 };
 use crate::sync::queue::operation::{Operation, OperationKind};
 use crate::sync::remote::Remote;
@@ -212,7 +213,7 @@ impl Delivery<'_> {
         request: &mut Outgoing,
         attempt: &mut Attempt,
     ) -> Said {
-        let answer = self.apply(sending, request).await;
+        let answer = request.send(&self.remote, &mut sending.operation).await;
         let operation = &sending.operation;
         let nothing = Rejection::new(None, "");
         let said = |facts, record, refusal| Said {
@@ -304,13 +305,7 @@ impl Delivery<'_> {
 
     /// The row, as the policy looks at it.
     fn row(&self, sending: &Sending, row: Option<&Record>) -> Row {
-        match (self.ours(sending, row), row) {
-            (Ours::Accepted(_) | Ours::Overtaken(_), _) => Row::Ours,
-            (_, None) => Row::None,
-            (Ours::NotApplied, Some(_)) => Row::AsSent,
-            (_, Some(row)) if row.is_deleted() => Row::Tombstone,
-            _ => Row::Moved,
-        }
+        seen(&self.ours(sending, row), row)
     }
 
     /// The operation took effect, by the server's word or by its row.

@@ -8,6 +8,7 @@ pub(crate) mod lease;
 pub(crate) mod mark;
 pub(crate) mod meaning;
 mod ours;
+mod outgoing;
 mod partial;
 pub(crate) mod patience;
 pub(crate) mod policy;

@@ -1,15 +1,11 @@
-//! Updates that send the changed members alone: which they are, and what is done where a server does not take them.
+//! Updates that send the changed members alone: which they are, and who takes them.
 
 use std::collections::HashMap;
 
 use crate::name::Version;
 use crate::record::Record;
-use crate::sync::push::deliver::Delivery;
-use crate::sync::push::mark::Sending;
-use crate::sync::push::request::{MOVED, Outgoing};
-use crate::sync::queue::operation::{Operation, OperationKind};
+use crate::sync::queue::operation::{MOVED, Operation, OperationKind};
 use crate::sync::remote::Remote;
-use crate::transport::{Outcome, TransportError};
 
 /// The members that differ from the base; `None` where the record has to go as a whole: what it is based on is not known, nothing
 /// could be demanded of it, a member was taken away (which no value says: `null` may mean that, or `null`), or nothing differs.
@@ -41,36 +37,6 @@ impl Remote {
     /// Whether members of a record of this table may be sent alone, by all that is known.
     pub(super) fn takes_members(&self, operation: &Operation) -> bool {
         self.capabilities().partial_updates && !self.link.takes_whole_only(&operation.table)
-    }
-}
-
-impl Delivery<'_> {
-    /// Sends the change once. Where the server takes no members alone, and has done nothing, the whole follows as the same operation; that
-    /// table is not sent any more of them over this link.
-    pub(super) async fn apply(
-        &self,
-        sending: &mut Sending,
-        request: &mut Outgoing,
-    ) -> Result<Outcome, TransportError> {
-        let operation = &mut sending.operation;
-        if request.change.members.is_some() && !self.remote.takes_members(operation) {
-            (request.change.members, operation.members) = (None, None);
-        }
-        let table = &operation.table;
-        let words = request.words;
-        let outcome = self
-            .remote
-            .apply(table, request.change.clone(), words)
-            .await?;
-        if outcome != Outcome::WholeOnly || request.change.members.take().is_none() {
-            return Ok(outcome);
-        }
-        operation.members = None;
-        tracing::debug!(%table, "the server takes whole records only");
-        self.remote.link.learn_whole_only(table);
-        self.remote
-            .apply(table, request.change.clone(), words)
-            .await
     }
 }
 

@@ -4,12 +4,9 @@ use crate::record::Record;
 use crate::sync::push::answer::Answer;
 use crate::sync::push::mark::Sending;
 use crate::sync::push::ours::Ours;
-use crate::sync::push::policy::{Attempt, Facts};
-use crate::sync::queue::operation::{Operation, OperationKind, OperationState};
+use crate::sync::push::policy::{Attempt, Facts, Row};
+use crate::sync::queue::operation::{MOVED, Operation, OperationKind, OperationState};
 use crate::transport::{Change, ChangeKind, Rejection, TransportError, TransportErrorKind};
-
-/// The version of a base that is known to have moved, to no known version. It is never sent: the row is asked for instead.
-pub(crate) const MOVED: &str = "c3luY3RhYmxlLW1vdmVk";
 
 /// The last answer of the server about an operation.
 #[derive(Debug)]
@@ -20,25 +17,8 @@ pub(super) struct Said {
     pub(super) error: Option<TransportError>,
 }
 
-/// A request in the words that it was first sent in, whatever the operation is told in by now.
-#[derive(Debug)]
-pub(super) struct Outgoing {
-    pub(super) change: Change,
-    /// The number of its words.
-    pub(super) words: u32,
-}
-
-impl Outgoing {
-    pub(super) fn of(sending: &Sending) -> Self {
-        Self {
-            change: change(sending),
-            words: sending.operation.words,
-        }
-    }
-}
-
 /// The request that the operation comes to.
-fn change(sending: &Sending) -> Change {
+pub(super) fn change(sending: &Sending) -> Change {
     let operation = &sending.operation;
     let base = operation.base.as_ref();
     let kind = match operation.kind {
@@ -101,6 +81,17 @@ pub(super) fn needs_look(operation: &Operation) -> bool {
     let version = operation.base.as_ref().and_then(Record::version);
     operation.kind == OperationKind::Delete && operation.base.is_none()
         || version.is_some_and(|version| version.as_str() == MOVED)
+}
+
+/// A row, as the policy looks at it.
+pub(super) fn seen(found: &Ours, row: Option<&Record>) -> Row {
+    match (found, row) {
+        (Ours::Accepted(_) | Ours::Overtaken(_), _) => Row::Ours,
+        (_, None) => Row::None,
+        (Ours::NotApplied, Some(_)) => Row::AsSent,
+        (_, Some(row)) if row.is_deleted() => Row::Tombstone,
+        _ => Row::Moved,
+    }
 }
 
 pub(super) fn is_hidden(error: &TransportError) -> bool {

@@ -108,6 +108,9 @@ impl PartialEq for Seen {
 
 impl Eq for Seen {}
 
+/// The version of a base that is known to have moved, to no known version. It is never sent: the row is asked for instead.
+pub(crate) const MOVED: &str = "c3luY3RhYmxlLW1vdmVk";
+
 /// Why an operation was left aside: a failure that may be its own or everybody's.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
