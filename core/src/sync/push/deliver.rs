@@ -213,7 +213,7 @@ impl Delivery<'_> {
         request: &mut Outgoing,
         attempt: &mut Attempt,
     ) -> Said {
-        let answer = request.send(&self.remote, &mut sending.operation).await;
+        let answer = request.send(self.remote, &mut sending.operation).await;
         let operation = &sending.operation;
         let nothing = Rejection::new(None, "");
         let said = |facts, record, refusal| Said {
