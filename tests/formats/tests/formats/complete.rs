@@ -13,7 +13,7 @@ use crate::fixture::{Fixture, RELEASES, STORES, TABLES, fixtures};
 use crate::marks::{Marks, marks};
 
 /// What is in `stores` and has no files of its own.
-const WITHOUT_FILES: [&str; 3] = ["encrypted", "kv", "memory"];
+const WITHOUT_FILES: [&str; 4] = ["encrypted", "kv", "memory", "threads"];
 /// Where numbers do not begin with 1, the first that a release of ours wrote.
 const FIRST: [(&str, u32); 2] = [("file of redb", 3), ("files of sled 0", 34)];
 
