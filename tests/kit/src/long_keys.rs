@@ -8,7 +8,7 @@ use synctable_core::{FieldType, Record, RecordId, TableSchema};
 
 use crate::Place;
 use crate::fixture::{
-    Store, all, assert_holds, commit, declare, get, put, store_of, store_with, table,
+    Store, all, assert_holds, assert_one, commit, declare, get, put, store_of, store_with, table,
 };
 use crate::reference::compare_query;
 
@@ -70,12 +70,8 @@ pub async fn long_ids_are_exact(harness: &dyn Place) {
     let mut records = records();
     put(&store, &todo, &records).await;
     for record in &records {
-        let found = get(&store, &todo, record.id()).await;
-        assert_eq!(
-            found.as_ref(),
-            Some(record),
-            "get answers for each id exactly (LocalStore::get)"
-        );
+        // Get answers for each id exactly (LocalStore::get).
+        assert_one(&store, &todo, record).await;
     }
     let mut batch = WriteBatch::new();
     for (n, old) in records.iter_mut().enumerate() {

@@ -97,15 +97,13 @@ pub(super) fn put(server: &TestServer, row: &str) {
 pub(super) async fn is_same(device: &Device, words: impl Fn(&str) -> String) {
     device.is_sound().await;
     assert_eq!(device.queue().await, [""; 0]);
-    let here: Vec<String> = device
-        .rows()
-        .await
-        .iter()
-        .map(|row| words(row.body()))
-        .collect();
-    let live = device.server.live(&todo());
-    let there: Vec<String> = live.iter().map(|row| row.body().to_owned()).collect();
-    assert_eq!(here, there);
+    let (rows, live) = (device.rows().await, device.server.live(&todo()));
+    assert_eq!(rows.len(), live.len());
+    for (here, there) in rows.iter().zip(&live) {
+        assert_eq!(here.id(), there.id());
+        let said = Record::new(here.id().clone(), &words(here.body())).expect("an object");
+        device.assert_says(&said, there.body());
+    }
 }
 
 fn to_title(body: &str) -> String {
@@ -138,7 +136,7 @@ pub async fn s11_a_rename_here_is_translated_both_ways(harness: &dyn Place) {
     insert(&device, json!({"id": "c", "n": 3, "name": "w"})).await;
     assert_eq!(device.push().await.pushed, 2);
     let row = server.row(&todo(), "a").expect("it is there");
-    assert_eq!(row.body(), r#"{"n":1,"title":"z","free":[1e2]}"#);
+    device.assert_says(&row, r#"{"n":1,"title":"z","free":[1e2]}"#);
     assert_eq!(there(&server, "c"), json!({"n": 3, "title": "w"}));
     // A filter is in the words of the device, and asks in those of the server.
     put(&server, r#"{"id":"d","n":4,"title":"z"}"#);
