@@ -1,9 +1,9 @@
 //! Decisions that take as long as they take: nothing is held while the application is asked.
 
-use std::future::IntoFuture;
+use std::future::{IntoFuture, poll_fn};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::Poll;
 
 use async_trait::async_trait;
 use futures_util::FutureExt;
@@ -114,18 +114,19 @@ async fn in_conflict(harness: &dyn Place) -> (Device, Arc<Asks>, Watch) {
     (device, asks, watch)
 }
 
-/// The question stands open: one poll further it would not be answered either.
+/// The question stands open: the future waits for nothing else.
 async fn waits<F: Future + Unpin>(future: &mut F, asks: &Asks, questions: usize) {
-    for _ in 0..10_000 {
-        let poll = future.poll_unpin(&mut Context::from_waker(Waker::noop()));
+    // A store may be at work on a thread of its own, which wakes whoever waits.
+    poll_fn(|context| {
+        let poll = future.poll_unpin(context);
         assert!(matches!(poll, Poll::Pending), "it waits for the answer");
         if asks.questions() == questions {
-            return;
+            Poll::Ready(())
+        } else {
+            Poll::Pending
         }
-        // A store may be at work on a thread of its own.
-        tokio::task::yield_now().await;
-    }
-    panic!("nobody is asked");
+    })
+    .await;
 }
 
 /// History 21. A person decides for 61 s, longer than any lease lasts, while a pull brings a newer row: they are asked again, about that row.
