@@ -252,12 +252,12 @@ pub async fn deposed_pushers_with_a_known_queue_store_nothing(harness: &dyn Plac
         if turns(&mut push, polls).await.is_some() {
             break;
         }
+        // Now the queue is known to this process again. A commit of the other one that is under way, as on a thread, is done before this one.
+        two.insert(&["b"]).await;
         if is_leased(&two.one.store).await {
             push.await.expect("it has the lease");
             break;
         }
-        // Now the queue is known to this process again.
-        two.insert(&["b"]).await;
         let (meanwhile, resumed) = (two.clone(), Arc::new(Mutex::new(None)));
         let slot = Arc::clone(&resumed);
         two.server.meanwhile(async move {
