@@ -15,7 +15,7 @@ use cases::data::{items, table};
 use cases::ours::{Pages, device_of};
 use criterion::{Criterion, criterion_group, criterion_main};
 use serde_json::Value;
-use synctable::query::{Query, field};
+use synctable::query::{Query, RemoteQuery, field};
 use synctable::{Record, RecordId};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -81,7 +81,7 @@ fn texts(criterion: &mut Criterion) {
     });
     let filter = "$filter=((complete eq false) and (priority ge 2))&$orderby=priority desc&$top=10";
     criterion.bench_function("query from text", |bench| {
-        bench.iter(|| Query::from_odata(filter).unwrap());
+        bench.iter(|| RemoteQuery::from_odata(filter).unwrap());
     });
 }
 

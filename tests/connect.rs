@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use async_trait::async_trait;
 use serde_json::{Value, json};
 use synctable::http::{AuthHeader, Dialect, HttpTransport, UserToken};
-use synctable::query::Query;
+use synctable::query::{Query, RemoteQuery};
 use synctable::server::TableServer;
 use synctable::store::LocalStore;
 use synctable::sync::{Connection, OperationState, SyncContext};
@@ -91,7 +91,7 @@ impl Transport for Cut {
     async fn page(
         &self,
         table: &TableName,
-        query: &Query,
+        query: &RemoteQuery,
         cursor: Option<&PageCursor>,
     ) -> Result<RemotePage, TransportError> {
         self.is_there()?;

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use synctable::query::Query;
+use synctable::query::RemoteQuery;
 use synctable::store::{Durability, LocalStore};
 use synctable::sync::SyncContext;
 use synctable::transport::{
@@ -77,7 +77,7 @@ impl Transport for Pages {
     async fn page(
         &self,
         _: &TableName,
-        query: &Query,
+        query: &RemoteQuery,
         _: Option<&PageCursor>,
     ) -> Result<RemotePage, TransportError> {
         // The bound of the filter is the position: `updatedAt gt T`, and times are numbered from 0.

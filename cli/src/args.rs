@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{ArgGroup, Args, Parser, Subcommand};
 use synctable::encrypted::Anchor;
 use synctable::http::Dialect;
-use synctable::query::{Expr, Query};
+use synctable::query::{Expr, RemoteQuery};
 use synctable::{QueryId, RecordId, StoreUrl, TableName};
 
 use crate::door::Door;
@@ -331,7 +331,7 @@ pub(crate) struct QueryArgs {
     pub(crate) table: TableName,
     /// $filter, $orderby, $skip, $top, $select, $count, joined with &; or a filter
     #[arg(value_parser = odata, allow_hyphen_values = true)]
-    pub(crate) odata: Option<Query>,
+    pub(crate) odata: Option<RemoteQuery>,
     /// Only records that match this OData filter, which is plain text
     #[arg(long, value_name = "F", value_parser = filter, allow_hyphen_values = true)]
     pub(crate) filter: Option<Expr>,

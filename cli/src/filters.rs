@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use synctable::TableName;
 use synctable::query::odata::parse_filter;
-use synctable::query::{Expr, Query, field};
+use synctable::query::{Expr, Query, RemoteQuery, field};
 use synctable::store::StoreErrorKind;
 use synctable::{SYSTEM_PROPERTIES, brief};
 
@@ -22,10 +22,10 @@ pub(crate) fn filter(text: &str) -> Result<Expr, String> {
 }
 
 /// A query string as in a URL, or a filter alone.
-pub(crate) fn odata(text: &str) -> Result<Query, String> {
+pub(crate) fn odata(text: &str) -> Result<RemoteQuery, String> {
     let options = text.strip_prefix('?').unwrap_or(text);
     if options.is_empty() || options.starts_with('$') || options.starts_with("%24") {
-        let query = Query::from_odata(text).map_err(|error| error.to_string())?;
+        let query = RemoteQuery::from_odata(text).map_err(|error| error.to_string())?;
         return match query.parameters.first() {
             Some(_) => Err(
                 "a part has no name; write $filter=..&$orderby=.., and %26 for an & inside a value"
@@ -35,7 +35,7 @@ pub(crate) fn odata(text: &str) -> Result<Query, String> {
         };
     }
     match filter(text) {
-        Ok(filter) => Ok(Query::all().filter(filter)),
+        Ok(filter) => Ok(RemoteQuery::all().filter(filter)),
         Err(error) => Err(format!(
             "{error}; give a filter as plain text, or $filter=..&$orderby=..&$top=.. as in a URL"
         )),

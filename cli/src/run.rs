@@ -114,7 +114,7 @@ async fn run(cli: &Cli, output: &mut Output) -> Result<Done, Failure> {
                 query = query.filter(filter.clone());
             }
             if args.explain {
-                records::explain(globals, output, &args.table, query).await
+                records::explain(globals, output, &args.table, query.query).await
             } else {
                 records::query(globals, output, &args.table, query).await
             }

@@ -193,7 +193,7 @@ pub(crate) async fn export(
     table: &TableName,
 ) -> Result<Done, Failure> {
     let work = async |device: &Device| {
-        for_each(device, table, Query::all(), |record, _| {
+        for_each(device, table, Query::all(), |record| {
             Ok(output.json_line(&record.to_json())?)
         })
         .await

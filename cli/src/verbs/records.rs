@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use serde_json::value::RawValue;
-use synctable::query::Query;
+use synctable::query::{Query, RemoteQuery};
 use synctable::store::StoreErrorKind;
 use synctable::sync::SyncTable;
 use synctable::{Draft, Error, IdSource as _, Record, TableName, UuidV7};
@@ -109,13 +109,16 @@ pub(crate) async fn query(
     globals: &Globals,
     output: &mut Output,
     table: &TableName,
-    query: Query,
+    asked: RemoteQuery,
 ) -> Result<Done, Failure> {
     let work = async |device: &Device| {
         let handle: SyncTable<Record> = device.sync.table(table.as_str())?;
-        let query = handle.asked(query);
+        let declared = device.sync.declarations();
+        let declared = declared.table(table).cloned().unwrap_or_default();
+        let asked = asked.named(&declared.schema);
+        let query = handle.asked(asked.query);
         let mut found = false;
-        if query.total {
+        if asked.total {
             let count = handle.count(&query).await?;
             found = count > 0;
             output.answer(&json!({"count": count}), || {
@@ -123,9 +126,9 @@ pub(crate) async fn query(
             })?;
         }
         let filter = query.filter.clone();
-        for_each(device, table, query, |record, query| {
+        for_each(device, table, query, |record| {
             found = true;
-            Ok(output.row(record, query.select.as_deref())?)
+            Ok(output.row(record, asked.select.as_deref())?)
         })
         .await?;
         if found {
@@ -161,7 +164,7 @@ pub(crate) async fn for_each(
     device: &Device,
     table: &TableName,
     mut query: Query,
-    mut use_record: impl FnMut(&Record, &Query) -> Result<(), Failure>,
+    mut use_record: impl FnMut(&Record) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     // All pages are asked for at one time.
     let handle: SyncTable<Record> = device.sync.table(table.as_str())?;
@@ -172,7 +175,7 @@ pub(crate) async fn for_each(
             page => page?,
         };
         for record in &page.records {
-            use_record(record, &query)?;
+            use_record(record)?;
         }
         match page.next {
             Some(next) => query.after = Some(next),

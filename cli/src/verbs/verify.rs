@@ -256,7 +256,7 @@ async fn has_more_than_new(device: &Device, table: &TableName) -> Result<bool, F
         .map(|operation| &operation.id)
         .collect();
     let mut more = false;
-    for_each(device, table, Query::all(), |record, _| {
+    for_each(device, table, Query::all(), |record| {
         more |= !pending.contains(record.id());
         Ok(())
     })

@@ -76,20 +76,6 @@ impl Query {
         self
     }
 
-    /// Only the members named.
-    #[must_use]
-    pub fn select<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
-        self.select = Some(names.into_iter().map(Into::into).collect());
-        self
-    }
-
-    /// With the count of all matching records.
-    #[must_use]
-    pub fn with_total(mut self) -> Self {
-        self.total = true;
-        self
-    }
-
     /// At most `count` records a page.
     #[must_use]
     pub fn page(mut self, count: u32) -> Self {
@@ -101,20 +87,6 @@ impl Query {
     #[must_use]
     pub fn after(mut self, cursor: Option<Cursor>) -> Self {
         self.after = cursor;
-        self
-    }
-
-    /// Remote queries: with tombstones.
-    #[must_use]
-    pub fn include_deleted(mut self) -> Self {
-        self.include_deleted = true;
-        self
-    }
-
-    /// Remote queries: with a further parameter for the server.
-    #[must_use]
-    pub fn parameter(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.parameters.push((name.into(), value.into()));
         self
     }
 }

@@ -14,6 +14,7 @@ mod narrow;
 mod now;
 pub mod odata;
 mod page;
+mod remote;
 mod stop;
 pub mod text;
 mod value;
@@ -24,18 +25,20 @@ pub use builder::{Field, field};
 pub use cursor::{Cursor, CursorError, Position};
 pub use eval::{Evaluator, SortKey, SortValue};
 pub use expr::{BinaryOp, Expr, FieldPath, Function, Literal};
-pub use fields::{UnknownField, check_fields};
+pub use fields::UnknownField;
 pub use functions::Number;
 pub use judge::Judge;
 pub use kind::{Counterpart, ValueKind};
 pub use page::{Window, page_by, page_of};
+pub use remote::RemoteQuery;
 pub use stop::{Stop, StopOnDrop, Watch};
 pub use walk::Walk;
 
 /// The number of records in a page where neither the caller nor the store says.
 pub const DEFAULT_PAGE: u32 = 100;
 
-/// What to read from a table: filter, order, window and page. The table itself is named beside it.
+/// What to read from a table: filter, order, window and page. The table itself is named beside it. A store answers with whole records;
+/// what servers can be asked beyond that is a [`RemoteQuery`].
 ///
 /// Records come in the order asked for; records that are equal in it come by ascending id, so every
 /// order is total. Without an order they come by id. Missing members and `null` are the same; `null`
@@ -72,19 +75,10 @@ pub struct Query {
     pub skip: u64,
     /// The most records of the whole result.
     pub top: Option<u64>,
-    /// The members wanted, system properties included; `None` is all. Stores return whole records: whoever
-    /// prints a record selects ([`Record::to_json_selected`](crate::Record::to_json_selected)).
-    pub select: Option<Vec<String>>,
-    /// Whether the count of all matching records is wanted, `skip` and `top` ignored.
-    pub total: bool,
     /// The most records of one page.
     pub page: Option<u32>,
     /// Where the page starts: behind this position of an earlier page. `skip` is ignored then.
     pub after: Option<Cursor>,
-    /// Remote queries: whether tombstones are wanted. Local stores ignore it.
-    pub include_deleted: bool,
-    /// Remote queries: further parameters, passed to the server as they are.
-    pub parameters: Vec<(String, String)>,
 }
 
 /// One term of an order.

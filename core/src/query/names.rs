@@ -27,11 +27,6 @@ impl Query {
         for term in &mut self.order {
             term.path = rename(term.path.clone(), schema);
         }
-        for name in self.select.iter_mut().flatten() {
-            if let Some(declared) = declared(name, schema) {
-                declared.clone_into(name);
-            }
-        }
         self
     }
 }
@@ -56,15 +51,10 @@ impl Query {
         for term in &mut self.order {
             term.path = other(term.path.clone());
         }
-        for selected in self.select.iter_mut().flatten() {
-            if let Some(there) = name(selected) {
-                *selected = there;
-            }
-        }
         self
     }
 
-    /// The first names of the paths in filter, order and selection.
+    /// The first names of the paths in filter and order.
     pub(crate) fn heads(&self) -> impl Iterator<Item = &str> {
         let parts = self.filter.iter().flat_map(Expr::walk);
         let in_filter = parts.filter_map(|part| match part {
@@ -72,8 +62,7 @@ impl Query {
             _ => None,
         });
         let in_order = self.order.iter().map(|term| term.path.head());
-        let selected = self.select.iter().flatten().map(String::as_str);
-        in_filter.chain(in_order).chain(selected)
+        in_filter.chain(in_order)
     }
 }
 
@@ -116,7 +105,7 @@ fn rename(path: FieldPath, schema: &TableSchema) -> FieldPath {
 }
 
 /// The one declared field or system property that `name` means.
-fn declared<'a>(name: &str, schema: &'a TableSchema) -> Option<&'a str> {
+pub(super) fn declared<'a>(name: &str, schema: &'a TableSchema) -> Option<&'a str> {
     let all = || {
         let fields = schema.fields.iter().map(|(field, _)| field);
         fields.chain(SYSTEM_PROPERTIES)

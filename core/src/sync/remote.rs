@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::clock::Sleep;
 use crate::name::{RecordId, TableName, Version};
-use crate::query::Query;
+use crate::query::{Query, RemoteQuery};
 use crate::record::Record;
 use crate::schema::Steps;
 use crate::sync::identity::session::Session;
@@ -87,7 +87,7 @@ impl Remote {
     }
 
     /// A query in the words of the server.
-    fn asked(&self, table: &TableName, query: &Query) -> Query {
+    fn asked(&self, table: &TableName, query: &RemoteQuery) -> RemoteQuery {
         query.clone().renamed(&|name| {
             let there = self.steps.name_there(table, name);
             there.map(str::to_owned)
@@ -188,7 +188,7 @@ impl Remote {
     pub(crate) async fn page(
         &self,
         table: &TableName,
-        query: &Query,
+        query: &RemoteQuery,
         cursor: Option<&PageCursor>,
     ) -> Result<RemotePage, TransportError> {
         let mut tries = 0;
@@ -217,7 +217,7 @@ impl Remote {
     pub(crate) async fn changes(
         &self,
         table: &TableName,
-        query: &Query,
+        query: &RemoteQuery,
         from: Option<&FeedToken>,
     ) -> Result<FeedAnswer, TransportError> {
         let mut tries = 0;
@@ -250,7 +250,9 @@ impl Remote {
 
     /// Reads one row of a table: whether the server works there, and lets these credentials read.
     pub(crate) async fn control(&self, table: &TableName) -> Result<(), TransportError> {
-        self.page(table, &Query::all().top(1), None).await.map(drop)
+        self.page(table, &Query::all().top(1).into(), None)
+            .await
+            .map(drop)
     }
 
     /// Whether these credentials are accepted for a read; looked at once.
@@ -258,7 +260,7 @@ impl Remote {
         if std::mem::replace(&mut self.lock().looked, true) {
             return false;
         }
-        let query = Query::all().top(1);
+        let query = Query::all().top(1).into();
         let answer = self.transport.page(table, &query, None).await;
         let id = self.announced_in(&answer);
         self.noted(answer, id).is_ok()

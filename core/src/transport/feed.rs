@@ -7,7 +7,7 @@ use async_trait::async_trait;
 
 use super::{InvalidRow, TransportError, TransportErrorKind};
 use crate::name::{RecordId, TableName};
-use crate::query::Query;
+use crate::query::RemoteQuery;
 use crate::record::Record;
 use crate::threads::{MaybeSend, MaybeSync};
 
@@ -33,7 +33,7 @@ use crate::threads::{MaybeSend, MaybeSync};
 pub trait ChangeFeed: Debug + MaybeSend + MaybeSync {
     /// What changed behind `from` among what `query` describes; without a token from the start.
     ///
-    /// [`Query::page`] says how many changes are welcome at once; an empty page may have others behind it. A record that stopped
+    /// [`Query::page`](crate::query::Query::page) says how many changes are welcome at once; an empty page may have others behind it. A record that stopped
     /// matching the query is [`Left`](FeedChange::Left).
     ///
     /// # Errors
@@ -47,7 +47,7 @@ pub trait ChangeFeed: Debug + MaybeSend + MaybeSync {
     async fn changes(
         &self,
         table: &TableName,
-        query: &Query,
+        query: &RemoteQuery,
         from: Option<&FeedToken>,
     ) -> Result<FeedAnswer, TransportError>;
 }

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use super::{ChangeFeed, TransportError};
 use crate::clock::Sleep;
 use crate::name::{RecordId, TableName, Version};
-use crate::query::Query;
+use crate::query::RemoteQuery;
 use crate::record::Record;
 use crate::threads::{MaybeSend, MaybeSync};
 use crate::timestamp::Timestamp;
@@ -32,11 +32,11 @@ pub trait Transport: Debug + MaybeSend + MaybeSync + 'static {
 
     /// Reads one page: the first one of `query`, or the one at `cursor`.
     ///
-    /// The server may answer with fewer records than [`Query::page`] or [`Query::top`] asks for.
+    /// The server may answer with fewer records than [`Query::page`](crate::query::Query::page) or [`Query::top`](crate::query::Query::top) asks for.
     async fn page(
         &self,
         table: &TableName,
-        query: &Query,
+        query: &RemoteQuery,
         cursor: Option<&PageCursor>,
     ) -> Result<RemotePage, TransportError>;
 
@@ -365,7 +365,7 @@ impl<T: Transport + ?Sized> Transport for Arc<T> {
     async fn page(
         &self,
         table: &TableName,
-        query: &Query,
+        query: &RemoteQuery,
         cursor: Option<&PageCursor>,
     ) -> Result<RemotePage, TransportError> {
         (**self).page(table, query, cursor).await

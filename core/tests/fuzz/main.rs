@@ -15,7 +15,7 @@ use proptest::prelude::*;
 use synctable_core::query::odata::{
     Spelling, parse_filter, parse_order_by, parse_select, percent_decode, percent_encode,
 };
-use synctable_core::query::{Query, page_of};
+use synctable_core::query::{Query, RemoteQuery, page_of};
 use synctable_core::store::StoreErrorKind;
 use synctable_core::{Draft, FieldType, Record, RecordId, TableName, TableSchema, Timestamp};
 
@@ -69,16 +69,19 @@ fn filters() {
     try_many(CASES, &mutated_text(&FILTERS, &WORDS), |text| {
         match parse_filter(&text) {
             Ok(filter) => {
-                let query = Query::all().filter(filter);
+                let query = RemoteQuery::from(Query::all().filter(filter));
                 // Not every spelling has words for everything.
                 if let Ok(printed) = query.to_query_string(Spelling::V4) {
-                    let again = Query::from_odata(&printed);
+                    let again = RemoteQuery::from_odata(&printed);
                     prop_assert_eq!(again.as_ref(), Ok(&query), "{}", printed);
                 }
                 // This one says some things in other words, but they can be read where they are not too many.
                 if let Ok(printed) = query.to_query_string(Spelling::V2) {
                     let short = printed.len() < 2000;
-                    prop_assert!(!short || Query::from_odata(&printed).is_ok(), "{printed}");
+                    prop_assert!(
+                        !short || RemoteQuery::from_odata(&printed).is_ok(),
+                        "{printed}"
+                    );
                 }
             }
             Err(error) => prop_assert!(is_one_line(&error), "{error}"),
@@ -159,10 +162,10 @@ fn query_strings() {
         "$filter=contains(title,'%25')&custom=%C3%A9",
     ];
     try_many(CASES, &mutated_text(&seeds, &WORDS), |text| {
-        match Query::from_odata(&text) {
+        match RemoteQuery::from_odata(&text) {
             Ok(query) => {
                 if let Ok(printed) = query.to_query_string(Spelling::V4) {
-                    let again = Query::from_odata(&printed);
+                    let again = RemoteQuery::from_odata(&printed);
                     prop_assert_eq!(again.as_ref(), Ok(&query), "{}", printed);
                     prop_assert!(
                         printed.is_ascii() && !printed.contains([' ', '#', '\r', '\n']),

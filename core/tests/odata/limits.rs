@@ -3,7 +3,7 @@
 use synctable_core::query::odata::{
     Limits, ODataError, Spelling, parse_filter, parse_filter_with, parse_order_by, parse_select,
 };
-use synctable_core::query::{BinaryOp, Expr, Query, field};
+use synctable_core::query::{BinaryOp, Expr, RemoteQuery, field};
 
 use super::rewritten;
 
@@ -124,7 +124,7 @@ fn size_is_limited() {
     assert_eq!(error, "$filter, position 0: longer than 65536 bytes");
     assert!(parse_order_by(&"a".repeat(65_537)).is_err());
     assert!(parse_select(&"a".repeat(65_537)).is_err());
-    let error = Query::from_odata(&format!("a={}", "b".repeat(65_535))).unwrap_err();
+    let error = RemoteQuery::from_odata(&format!("a={}", "b".repeat(65_535))).unwrap_err();
     assert_eq!(
         error.to_string(),
         "query, position 0: longer than 65536 bytes"
@@ -135,9 +135,9 @@ fn size_is_limited() {
     assert!(parse_filter_with("(a eq b)", &small).is_ok());
     assert!(parse_filter_with("((a))", &small).is_err());
     assert!(parse_filter_with("a or b or c", &small).is_err());
-    assert!(Query::from_odata_with("$orderby=a,b,c", &small).is_ok());
-    assert!(Query::from_odata_with("$orderby=a,b,c,d", &small).is_err());
-    assert!(Query::from_odata_with("$filter=((a))", &small).is_err());
+    assert!(RemoteQuery::from_odata_with("$orderby=a,b,c", &small).is_ok());
+    assert!(RemoteQuery::from_odata_with("$orderby=a,b,c,d", &small).is_err());
+    assert!(RemoteQuery::from_odata_with("$filter=((a))", &small).is_err());
 }
 
 #[test]
@@ -146,7 +146,7 @@ fn an_order_has_few_terms() {
     assert_eq!(parse_order_by(&terms(32)).unwrap().len(), 32);
     let error = parse_order_by(&terms(33)).unwrap_err().to_string();
     assert_eq!(error, "$orderby, position 224: more than 32 terms");
-    assert!(Query::from_odata(&format!("$orderby={}", terms(33))).is_err());
+    assert!(RemoteQuery::from_odata(&format!("$orderby={}", terms(33))).is_err());
 }
 
 /// The older spelling repeats the operand of a list for each of its items: lists within lists would fill the memory.

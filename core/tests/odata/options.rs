@@ -3,7 +3,7 @@
 use synctable_core::query::odata::{
     Spelling, parse_order_by, parse_select, percent_decode, percent_encode,
 };
-use synctable_core::query::{Direction, OrderBy, Query, field};
+use synctable_core::query::{Direction, OrderBy, Query, RemoteQuery, field};
 
 #[test]
 fn orders_are_ascending_unless_told() {
@@ -67,10 +67,10 @@ fn whole_queries_are_read() {
         "%24filter=(complete%20eq%20false)&%24orderby=text%20desc&%24skip=1&%24top=1&%24count=true&%24select=id%2Ctext",
         "?$FILTER=complete eq false&$OrderBy=text desc&$Skip=1&$tOp=1&$InlineCount=AllPages&$select=id,text&",
     ] {
-        assert_eq!(Query::from_odata(text).unwrap(), expected, "{text}");
+        assert_eq!(RemoteQuery::from_odata(text).unwrap(), expected, "{text}");
     }
     let text = "b=2&__includedeleted=TRUE&a=1%261&b&=x&$count=false&c=d=e+f";
-    let query = Query::from_odata(text).unwrap();
+    let query = RemoteQuery::from_odata(text).unwrap();
     let others = [
         ("b", "2"),
         ("a", "1&1"),
@@ -82,15 +82,18 @@ fn whole_queries_are_read() {
     assert_eq!(query.parameters, others);
     assert!(query.include_deleted && !query.total);
     assert!(
-        !Query::from_odata("__includeDeleted=false")
+        !RemoteQuery::from_odata("__includeDeleted=false")
             .unwrap()
             .include_deleted
     );
-    assert_eq!(Query::from_odata("").unwrap(), Query::all());
-    assert_eq!(Query::from_odata("$top=0").unwrap(), Query::all().top(0));
+    assert_eq!(RemoteQuery::from_odata("").unwrap(), Query::all().into());
+    assert_eq!(
+        RemoteQuery::from_odata("$top=0").unwrap(),
+        Query::all().top(0).into()
+    );
     let offset = "$filter=t ge datetimeoffset'2016-01-01T00:00:00.0000000%2B00:00'";
-    let plus = Query::from_odata(&offset.replace("%2B", "+")).unwrap();
-    assert_eq!(plus, Query::from_odata(offset).unwrap());
+    let plus = RemoteQuery::from_odata(&offset.replace("%2B", "+")).unwrap();
+    assert_eq!(plus, RemoteQuery::from_odata(offset).unwrap());
 }
 
 #[test]
@@ -137,7 +140,7 @@ fn bad_queries_say_where() {
     ];
     for (text, message) in cases {
         assert_eq!(
-            Query::from_odata(text).unwrap_err().to_string(),
+            RemoteQuery::from_odata(text).unwrap_err().to_string(),
             message,
             "{text}"
         );
@@ -169,12 +172,26 @@ fn whole_queries_are_written() {
     );
     assert_eq!(Query::all().to_odata().as_deref(), Ok(""));
     for bad in [
-        Query::all().order_by("a b"),
-        Query::all().select(["a,b"]),
-        Query::all().select::<String>([]),
-        Query::all().filter(field(" ").eq(1)),
+        RemoteQuery::all().order_by("a b"),
+        RemoteQuery::all().select(["a,b"]),
+        RemoteQuery::all().select([""; 0]),
+        RemoteQuery::all().filter(field(" ").eq(1)),
     ] {
         assert!(bad.to_query_string(Spelling::V4).is_err(), "{bad:?}");
+    }
+}
+
+#[test]
+fn a_store_is_asked_for_nothing_that_it_does_not_look_at() {
+    let text = "?$filter=n gt 5&$orderby=n desc&$skip=1&$top=2";
+    let query = Query::from_odata(text).unwrap();
+    assert_eq!(RemoteQuery::from_odata(text).unwrap(), query.into());
+    for text in ["$select=id", "$count=true", "a=1", "__includeDeleted=true"] {
+        assert!(RemoteQuery::from_odata(text).is_ok());
+        assert_eq!(
+            Query::from_odata(text).unwrap_err().to_string(),
+            "query, position 0: only $filter, $orderby, $skip and $top go to a store"
+        );
     }
 }
 

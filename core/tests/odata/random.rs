@@ -6,7 +6,7 @@ use synctable_core::query::odata::{
     Spelling, parse_filter, parse_order_by, parse_select, percent_decode, percent_encode,
 };
 use synctable_core::query::{
-    BinaryOp, Direction, Expr, FieldPath, Function, Literal, OrderBy, Query,
+    BinaryOp, Direction, Expr, FieldPath, Function, Literal, OrderBy, RemoteQuery,
 };
 use synctable_core::{Date, TimeOfDay, Timestamp};
 
@@ -75,7 +75,7 @@ fn expr() -> impl Strategy<Value = Expr> {
     })
 }
 
-fn query() -> impl Strategy<Value = Query> {
+fn query() -> impl Strategy<Value = RemoteQuery> {
     let direction = prop_oneof![Just(Direction::Ascending), Just(Direction::Descending)];
     let term = (path(), direction).prop_map(|(path, direction)| OrderBy { path, direction });
     let parameter = (any::<String>(), any::<String>()).prop_filter("an option", |(name, _)| {
@@ -91,11 +91,11 @@ fn query() -> impl Strategy<Value = Query> {
     )
         .prop_map(
             |(filter, order, (skip, top), select, (total, deleted), parameters)| {
-                let mut query = Query::all();
-                query.filter = filter;
-                query.order = order;
-                query.skip = skip;
-                query.top = top;
+                let mut query = RemoteQuery::default();
+                query.query.filter = filter;
+                query.query.order = order;
+                query.query.skip = skip;
+                query.query.top = top;
                 query.select = select.map(|names| names.into_iter().collect());
                 query.total = total;
                 query.include_deleted = deleted;
@@ -138,21 +138,21 @@ proptest! {
     #[test]
     fn whole_queries_come_back(query in query()) {
         let typed = query.to_odata().unwrap();
-        prop_assert_eq!(Query::from_odata(&typed).unwrap(), query.clone(), "{}", typed);
+        prop_assert_eq!(RemoteQuery::from_odata(&typed).unwrap(), query.clone(), "{}", typed);
         let url = query.to_query_string(Spelling::V4).unwrap();
         prop_assert!(url.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~%$&=_".contains(&b)), "{}", url);
-        prop_assert_eq!(Query::from_odata(&url).unwrap(), query, "{}", url);
+        prop_assert_eq!(RemoteQuery::from_odata(&url).unwrap(), query, "{}", url);
     }
 
     #[test]
     fn whole_queries_come_back_in_the_older_spelling(query in query()) {
         if let Ok(url) = query.to_query_string(Spelling::V2) {
-            let read = Query::from_odata(&url).unwrap();
+            let read = RemoteQuery::from_odata(&url).unwrap();
             let again = read.to_query_string(Spelling::V2).unwrap();
-            prop_assert_eq!(Query::from_odata(&again).unwrap(), read.clone(), "{}", url);
+            prop_assert_eq!(RemoteQuery::from_odata(&again).unwrap(), read.clone(), "{}", url);
             // Only filters may say the same in other words.
             let mut expected = query;
-            expected.filter.clone_from(&read.filter);
+            expected.query.filter.clone_from(&read.query.filter);
             prop_assert_eq!(read, expected, "{}", url);
         }
     }
@@ -247,8 +247,8 @@ fn is_read_or_refused(text: &str) -> TestCaseResult {
     let errors = [
         parse_order_by(text).err(),
         parse_select(text).err(),
-        Query::from_odata(text).err(),
-        Query::from_odata(&format!("$filter={text}")).err(),
+        RemoteQuery::from_odata(text).err(),
+        RemoteQuery::from_odata(&format!("$filter={text}")).err(),
     ];
     for error in errors.into_iter().flatten() {
         prop_assert!(one_line(error.to_string()), "{:?}", error);

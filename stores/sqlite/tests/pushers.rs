@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use serde_json::{Value, json};
-use synctable_core::query::Query;
+use synctable_core::query::RemoteQuery;
 use synctable_core::sync::SyncContext;
 use synctable_core::transport::{
     Change, ChangeKind, Outcome, PageCursor, RemotePage, Transport, TransportError,
@@ -80,7 +80,7 @@ impl Transport for Pipe {
     async fn page(
         &self,
         _: &TableName,
-        _: &Query,
+        _: &RemoteQuery,
         _: Option<&PageCursor>,
     ) -> Result<RemotePage, TransportError> {
         Err(TransportError::new(

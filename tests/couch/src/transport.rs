@@ -11,7 +11,7 @@ use hyper_util::rt::TokioIo;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
-use synctable_core::query::{Cursor, Evaluator, Query, page_of};
+use synctable_core::query::{Cursor, Evaluator, RemoteQuery, page_of};
 use synctable_core::transport::{
     Change, ChangeFeed, ChangeKind, Conflict, ConflictCause, FeedAnswer, FeedChange, FeedNext,
     FeedPage, FeedToken, Outcome, PageCursor, Rejection, RemotePage, ServerRecord, Transport,
@@ -194,7 +194,7 @@ impl Transport for CouchTransport {
     async fn page(
         &self,
         table: &TableName,
-        query: &Query,
+        query: &RemoteQuery,
         cursor: Option<&PageCursor>,
     ) -> Result<RemotePage, TransportError> {
         let path = format!("/{table}/_all_docs?include_docs=true");
@@ -208,7 +208,7 @@ impl Transport for CouchTransport {
                 Err(invalid) => page.invalid.push(invalid),
             }
         }
-        let mut query = query.clone();
+        let mut query = query.query.clone();
         query.after = cursor.map(|cursor| Cursor::from_text(cursor.as_str()));
         let found = page_of(&query, &TableSchema::new(), records)
             .map_err(|error| failed(TransportErrorKind::BadQuery, error))?;
@@ -232,7 +232,7 @@ impl ChangeFeed for CouchTransport {
     async fn changes(
         &self,
         table: &TableName,
-        query: &Query,
+        query: &RemoteQuery,
         from: Option<&FeedToken>,
     ) -> Result<FeedAnswer, TransportError> {
         let since = from.map_or("0", FeedToken::as_str);
@@ -240,7 +240,7 @@ impl ChangeFeed for CouchTransport {
             "/{table}/_changes?include_docs=true&since={}",
             encoded(since)
         );
-        if let Some(limit) = query.page {
+        if let Some(limit) = query.query.page {
             path = format!("{path}&limit={limit}");
         }
         let answer = self.send(Method::GET, &path, "").await?;
@@ -265,7 +265,7 @@ impl ChangeFeed for CouchTransport {
         for row in changes.results.iter().filter(|row| !row.is_design()) {
             match change_of(row) {
                 Ok(FeedChange::Row(record)) if !record.is_deleted() => {
-                    let filter = query.filter.as_ref();
+                    let filter = query.query.filter.as_ref();
                     let matches = filter.is_none_or(|it| evaluator.matches(it, &record));
                     page.changes.push(if matches {
                         FeedChange::Row(record)

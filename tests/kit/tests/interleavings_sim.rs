@@ -17,7 +17,7 @@ use async_trait::async_trait;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
-use synctable_core::query::Query;
+use synctable_core::query::{Query, RemoteQuery};
 use synctable_core::store::LocalStoreExt;
 use synctable_core::sync::{ConflictPolicy, ParkedOperation, Resolution, SyncContext, SyncTable};
 use synctable_core::transport::{
@@ -109,7 +109,7 @@ impl Transport for Gated {
     async fn page(
         &self,
         table: &TableName,
-        query: &Query,
+        query: &RemoteQuery,
         cursor: Option<&PageCursor>,
     ) -> Result<RemotePage, TransportError> {
         self.server.page(table, query, cursor).await

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use synctable_core::query::Query;
+use synctable_core::query::{Query, RemoteQuery};
 use synctable_core::store::{
     Changes, LocalStore, Page, Position, StoreCapabilities, StoreError, WriteBatch,
 };
@@ -90,7 +90,7 @@ impl Transport for LossyWay {
     async fn page(
         &self,
         table: &TableName,
-        query: &Query,
+        query: &RemoteQuery,
         cursor: Option<&PageCursor>,
     ) -> Result<RemotePage, TransportError> {
         let mut page = self.0.page(table, query, cursor).await?;

@@ -1,7 +1,7 @@
 //! What typed servers make of records: defaults, normal forms, and refusals in their own words.
 #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 
-use synctable_core::query::Query;
+use synctable_core::query::RemoteQuery;
 use synctable_testkit::typed::{Flavour, Kind, Model, Refusal};
 
 fn memo() -> Model {
@@ -154,7 +154,7 @@ fn rules_of_a_member_are_told_by_both() {
 
 #[test]
 fn queries_are_held_against_the_class() {
-    let check = |query: &str| memo().check(&Query::from_odata(query).unwrap());
+    let check = |query: &str| memo().check(&RemoteQuery::from_odata(query).unwrap());
     for good in [
         "$filter=(updatedAt gt cast(2026-01-01T00:00:00.000Z,Edm.DateTimeOffset)) and rating eq 1.5",
         "$filter=title eq null or mood eq 'Happy' or year(when) eq 2026",

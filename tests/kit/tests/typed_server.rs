@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use synctable_core::query::{Query, field};
+use synctable_core::query::{RemoteQuery, field};
 use synctable_core::transport::{
     Change, ChangeKind, ConflictCause, Outcome, Transport, TransportErrorKind as Kind,
 };
@@ -88,10 +88,10 @@ fn queries_and_members_follow_what_is_declared() {
         let change = insert(r#"{"id":"a","of":"b","n":1}"#);
         let record = applied(server.apply(&todo(), &change).await.unwrap());
         assert_eq!(record.body(), r#"{"of":"b"}"#);
-        let of = Query::all().filter(field("of").eq("b"));
+        let of = RemoteQuery::all().filter(field("of").eq("b"));
         let page = server.page(&todo(), &of, None).await.unwrap();
         assert_eq!((page.records.len(), page.last), (1, true));
-        let n = Query::all().filter(field("n").eq(1));
+        let n = RemoteQuery::all().filter(field("n").eq(1));
         let error = server.page(&todo(), &n, None).await.unwrap_err();
         assert_eq!(error.kind(), Kind::BadQuery);
         let words = "Could not find a property named 'n' on type 'Srv.Line'.";

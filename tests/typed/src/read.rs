@@ -1,7 +1,7 @@
 //! Reads: one record, and pages.
 
 use http::header::{ETAG, IF_NONE_MATCH};
-use synctable_core::query::{Evaluator, Query, page_of};
+use synctable_core::query::{Evaluator, RemoteQuery, page_of};
 use synctable_core::{Record, RecordId};
 use synctable_testkit::typed::Flavour;
 
@@ -44,26 +44,26 @@ pub(crate) fn page(call: &Call<'_>, table: &Table, size: u32) -> Answer {
 fn try_page(call: &Call<'_>, table: &Table, size: u32) -> Result<Answer, String> {
     let flavour = call.flavour;
     let text = call.request.uri().query().unwrap_or_default();
-    let mut query = Query::from_odata(text).map_err(|error| error.to_string())?;
-    table.model.check(&query)?;
-    if let Some(top) = query.top.filter(|top| *top > most_top(flavour)) {
+    let mut asked = RemoteQuery::from_odata(text).map_err(|error| error.to_string())?;
+    table.model.check(&asked)?;
+    if let Some(top) = asked.query.top.filter(|top| *top > most_top(flavour)) {
         let most = most_top(flavour);
         return Err(format!(
             "The limit of '{most}' for Top query has been exceeded. The value from the incoming request is '{top}'."
         ));
     }
-    query.page = Some(size);
-    query.include_deleted |= call.include_deleted();
+    asked.query.page = Some(size);
+    asked.include_deleted |= call.include_deleted();
     let schema = table.model.schema();
     let listed: Vec<&Record> = table
         .rows
         .values()
-        .filter(|row| query.include_deleted || !row.is_deleted())
+        .filter(|row| asked.include_deleted || !row.is_deleted())
         .collect();
     let rows = listed.iter().map(|row| Ok((*row).clone()));
-    let page = page_of(&query, &schema, rows).map_err(|error| error.to_string())?;
+    let page = page_of(&asked.query, &schema, rows).map_err(|error| error.to_string())?;
     let evaluator = Evaluator::new(&schema);
-    let matching = listed.iter().filter(|row| match &query.filter {
+    let matching = listed.iter().filter(|row| match &asked.query.filter {
         Some(filter) => evaluator.matches(filter, row),
         None => true,
     });
@@ -71,8 +71,8 @@ fn try_page(call: &Call<'_>, table: &Table, size: u32) -> Result<Answer, String>
 
     let given = page.records.len() as u64;
     let rest = Rest {
-        skip: query.skip + given,
-        top: query.top.map(|top| top.saturating_sub(given)),
+        skip: asked.query.skip + given,
+        top: asked.query.top.map(|top| top.saturating_sub(given)),
     };
     let link = (rest.skip < total && rest.top != Some(0)).then(|| {
         let link = next_link(
@@ -84,7 +84,7 @@ fn try_page(call: &Call<'_>, table: &Table, size: u32) -> Result<Answer, String>
         );
         flavour.text(&link)
     });
-    let select = query.select.as_deref();
+    let select = asked.select.as_deref();
     let items = page.records.iter().map(|row| shown(flavour, row, select));
     let items: Vec<String> = items.collect();
     let null = || "null".to_owned();
@@ -93,7 +93,7 @@ fn try_page(call: &Call<'_>, table: &Table, size: u32) -> Result<Answer, String>
         format!(
             r#"{{"items":[{}],"count":{},"nextLink":{}}}"#,
             items.join(","),
-            if query.total {
+            if asked.total {
                 total.to_string()
             } else {
                 null()

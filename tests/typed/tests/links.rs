@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::{Request, Response};
-use synctable_core::query::{Query, field};
+use synctable_core::query::{RemoteQuery, field};
 use synctable_core::sync::SyncContext;
 use synctable_core::transport::{Change, ChangeKind, Outcome, Transport, TransportError};
 use synctable_core::{Declaration, Record, Schema, TableName, TableSchema};
@@ -94,8 +94,8 @@ fn server(flavour: Flavour, gateway: Gateway) -> (TypedServer, HttpTransport) {
 /// What no address may hold as it is, and what means something in one.
 const WANTED: &str = "a & 'é' \u{20ac}+#?%/=\"<>";
 
-fn wanted() -> Query {
-    Query::all().filter(field("text").eq(WANTED))
+fn wanted() -> RemoteQuery {
+    RemoteQuery::all().filter(field("text").eq(WANTED))
 }
 
 fn cases() -> impl Iterator<Item = (Flavour, Gateway)> {
@@ -152,7 +152,7 @@ fn pulls_end_over_the_links_of_each_server() {
             let expected = ["r0", "r1", "r2", "r3", "r4"];
             assert_eq!(ids().await, expected, "{flavour:?} {gateway:?}");
 
-            let window = Query::all().order_by("id").skip(1).top(6);
+            let window = RemoteQuery::all().order_by("id").skip(1).top(6);
             let report = table.pull_full(window).await.unwrap();
             assert_eq!(report.fetched, 6, "{flavour:?} {gateway:?}");
             assert_eq!(ids().await.len(), 7, "{flavour:?} {gateway:?}");
@@ -202,7 +202,7 @@ fn pulls_end_over_the_links_of_the_reference_server() {
                 .unwrap();
             let table = context.table::<Record>("todo").unwrap();
             let named = table.pull(wanted(), "wanted").await.unwrap();
-            let window = Query::all().order_by("text").skip(1).top(5);
+            let window = RemoteQuery::all().order_by("text").skip(1).top(5);
             let window = table.pull_full(window).await.unwrap();
             assert_eq!((named.fetched, window.fetched), (5, 5), "{dialect}");
         }

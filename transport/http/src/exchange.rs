@@ -21,7 +21,7 @@ use synctable_core::transport::TransportError;
 /// use bytes::Bytes;
 /// use http::{Request, Response};
 /// use synctable_core::TableName;
-/// use synctable_core::query::Query;
+/// use synctable_core::query::RemoteQuery;
 /// use synctable_core::transport::{Transport, TransportError};
 /// use synctable_http::{Exchange, HttpTransport};
 ///
@@ -37,7 +37,7 @@ use synctable_core::transport::TransportError;
 ///
 /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
 /// let transport = HttpTransport::builder("http://in.process").exchange(Arc::new(Nothing)).build().unwrap();
-/// let page = transport.page(&TableName::new("todo").unwrap(), &Query::all(), None).await.unwrap();
+/// let page = transport.page(&TableName::new("todo").unwrap(), &RemoteQuery::all(), None).await.unwrap();
 /// assert!(page.records.is_empty());
 /// # });
 /// ```

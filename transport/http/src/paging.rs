@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use http::{HeaderMap, Method};
 use synctable_core::TableName;
-use synctable_core::query::Query;
+use synctable_core::query::RemoteQuery;
 use synctable_core::transport::{
     PageCursor, RemotePage, TransportError, TransportErrorKind as Kind,
 };
@@ -23,7 +23,7 @@ impl HttpTransport {
     pub(crate) async fn read(
         &self,
         table: &TableName,
-        query: &Query,
+        query: &RemoteQuery,
         cursor: Option<&PageCursor>,
     ) -> Result<RemotePage, TransportError> {
         let wish = self.wish(query);
@@ -42,10 +42,10 @@ impl HttpTransport {
         let mut listing = self.read_page(&mut answer)?;
         // A page as large as it was asked to be ends the request, not the result: no link then says nothing.
         let full = url::top_of(&call.query).is_some_and(|top| {
-            query.top.is_none_or(|wanted| top < wanted)
+            query.query.top.is_none_or(|wanted| top < wanted)
                 && u64::try_from(listing.rows()).is_ok_and(|rows| rows >= top)
         });
-        if query.top == Some(0) {
+        if query.query.top == Some(0) {
             listing.records.clear();
             listing.invalid.clear();
         }
@@ -71,12 +71,15 @@ impl HttpTransport {
     fn call_at(
         &self,
         place: &Place,
-        query: &Query,
+        query: &RemoteQuery,
         wish: Option<u64>,
     ) -> Result<Call, TransportError> {
         let mut query = query.clone();
-        query.skip = place.skip;
-        let top = [place.top.or(wish), query.top].into_iter().flatten().min();
+        query.query.skip = place.skip;
+        let top = [place.top.or(wish), query.query.top]
+            .into_iter()
+            .flatten()
+            .min();
         let text = self.wire.query(&query, top)?;
         Ok(page_call(place.joined(text)))
     }
@@ -85,11 +88,11 @@ impl HttpTransport {
     async fn first_page(
         &self,
         table: &TableName,
-        query: &Query,
+        query: &RemoteQuery,
         wish: Option<u64>,
     ) -> Result<(Call, Answer), TransportError> {
         let least = u64::from(self.wire.quirks().most_rows.is_some());
-        let top = [query.top, wish]
+        let top = [query.query.top, wish]
             .into_iter()
             .flatten()
             .min()
@@ -99,13 +102,16 @@ impl HttpTransport {
         }
         let call = page_call(self.wire.query(query, top)?);
         let answer = self.send(table, &call, &HeaderMap::new()).await?;
-        if answer.status == 500 && self.wire.quirks().fails_on_filters && query.filter.is_some() {
+        if answer.status == 500
+            && self.wire.quirks().fails_on_filters
+            && query.query.filter.is_some()
+        {
             return Err(self.blame(table, query, answer).await);
         }
         let Some(wish) = wish.filter(|_| answer.status == 400) else {
             return Ok((call, answer));
         };
-        let call = page_call(self.wire.query(query, query.top)?);
+        let call = page_call(self.wire.query(query, query.query.top)?);
         let answer = self.send(table, &call, &HeaderMap::new()).await?;
         if answer.status == 200 {
             self.refused_top.fetch_min(wish, Ordering::Relaxed);
@@ -114,9 +120,14 @@ impl HttpTransport {
     }
 
     /// What made the server fail: the filter, if it answers without it.
-    async fn blame(&self, table: &TableName, query: &Query, failed: Answer) -> TransportError {
+    async fn blame(
+        &self,
+        table: &TableName,
+        query: &RemoteQuery,
+        failed: Answer,
+    ) -> TransportError {
         let mut plain = query.clone();
-        plain.filter = None;
+        plain.query.filter = None;
         if let Ok(query) = self.wire.query(&plain, Some(1))
             && let Ok(answer) = self.send(table, &page_call(query), &HeaderMap::new()).await
             && answer.status == 200
@@ -131,13 +142,17 @@ impl HttpTransport {
     }
 
     /// The most rows wanted in a page, where that is less than all rows wanted.
-    fn wish(&self, query: &Query) -> Option<u64> {
+    fn wish(&self, query: &RemoteQuery) -> Option<u64> {
         let limit = u64::try_from(self.limits.rows).unwrap_or(u64::MAX);
         let most = self.wire.quirks().most_rows.map(u64::from);
-        let page = query.page.map(u64::from).or(query.top.and(most))?;
+        let page = query
+            .query
+            .page
+            .map(u64::from)
+            .or(query.query.top.and(most))?;
         let page = page.min(limit).min(most.unwrap_or(u64::MAX));
         let taken = page < self.refused_top.load(Ordering::Relaxed);
-        (taken && query.top.is_none_or(|top| page < top)).then_some(page)
+        (taken && query.query.top.is_none_or(|top| page < top)).then_some(page)
     }
 
     /// The rows of an answer, and what it says of the next ones.

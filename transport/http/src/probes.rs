@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 
 use http::HeaderMap;
 use synctable_core::TableName;
-use synctable_core::query::{Expr, Function, Query, field};
+use synctable_core::query::{Expr, Function, Query, RemoteQuery, field};
 use synctable_core::transport::{TransportError, TransportErrorKind as Kind};
 
 use crate::paging::page_call;
@@ -59,9 +59,9 @@ impl HttpTransport {
     pub(crate) async fn check_functions(
         &self,
         table: &TableName,
-        query: &Query,
+        query: &RemoteQuery,
     ) -> Result<(), TransportError> {
-        let filter = query.filter.as_ref();
+        let filter = query.query.filter.as_ref();
         for function in filter.map_or_else(Vec::new, |filter| self.trusted.open(filter)) {
             let Some(always) = always(function) else {
                 continue;

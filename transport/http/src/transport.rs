@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, IF_MATCH};
 use http::{HeaderMap, HeaderValue, Method, Request};
-use synctable_core::query::Query;
+use synctable_core::query::RemoteQuery;
 use synctable_core::transport::{
     Change, ChangeFeed, Conflict, Outcome, PageCursor, Rejection, RemotePage, ServerRecord,
     Transport, TransportCapabilities, TransportError, TransportErrorKind as Kind,
@@ -40,13 +40,13 @@ use crate::url::{self, BaseUrl};
 ///
 /// ```no_run
 /// use synctable_core::TableName;
-/// use synctable_core::query::Query;
+/// use synctable_core::query::RemoteQuery;
 /// use synctable_core::transport::Transport;
 /// use synctable_http::HttpTransport;
 ///
 /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
 /// let transport = HttpTransport::builder("http://localhost:8080").build()?;
-/// let page = transport.page(&TableName::new("todoitem")?, &Query::all(), None).await?;
+/// let page = transport.page(&TableName::new("todoitem")?, &RemoteQuery::all(), None).await?;
 /// println!("{} records", page.records.len());
 /// # Ok(())
 /// # }
@@ -258,7 +258,7 @@ impl Transport for HttpTransport {
     async fn page(
         &self,
         table: &TableName,
-        query: &Query,
+        query: &RemoteQuery,
         cursor: Option<&PageCursor>,
     ) -> Result<RemotePage, TransportError> {
         self.read(table, query, cursor).await

@@ -1,19 +1,22 @@
 //! The names of properties in a query: matched without regard to case, and checked where fields are declared.
 
 use synctable_core::TableSchema;
-use synctable_core::query::{Query, UnknownField, check_fields};
+use synctable_core::query::{RemoteQuery, UnknownField};
 
 /// The query with the names as they are declared. What matches nothing is an error where fields are declared, and else stays as it is.
-pub(crate) fn resolve(query: Query, schema: &TableSchema) -> Result<Query, UnknownField> {
+pub(crate) fn resolve(
+    query: RemoteQuery,
+    schema: &TableSchema,
+) -> Result<RemoteQuery, UnknownField> {
     let query = query.named(schema);
-    check_fields(&query, schema)?;
+    query.check_fields(schema)?;
     Ok(query)
 }
 
 #[cfg(test)]
 mod tests {
     use synctable_core::FieldType;
-    use synctable_core::query::field;
+    use synctable_core::query::{Query, field};
 
     use super::*;
 
@@ -47,8 +50,8 @@ mod tests {
     #[test]
     fn unknown_names_are_errors_only_where_fields_are_declared() {
         for query in [
-            Query::all().filter(field("nothing").eq(1)),
-            Query::all().order_by("nothing"),
+            Query::all().filter(field("nothing").eq(1)).into(),
+            Query::all().order_by("nothing").into(),
             Query::all().select(["nothing"]),
         ] {
             assert!(resolve(query.clone(), &schema()).is_err(), "{query:?}");

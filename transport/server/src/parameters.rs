@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use synctable_core::query::odata::{Limits, percent_decode, percent_encode};
-use synctable_core::query::{Query, UnknownField};
+use synctable_core::query::{RemoteQuery, UnknownField};
 use synctable_wire::parameter::{FILTER, INCLUDE_DELETED, ORDER_BY, SELECT, SKIP, SKIP_TOKEN, TOP};
 
 use crate::error::Failure;
@@ -54,10 +54,10 @@ impl<'a> Parameters<'a> {
     }
 
     /// The query that they ask for. Where the page starts is not part of it.
-    pub(crate) fn query(&self, limits: &Limits) -> Result<Query, Failure> {
+    pub(crate) fn query(&self, limits: &Limits) -> Result<RemoteQuery, Failure> {
         // In URLs of HTTP a plus is a blank; in the text of a query it is a plus.
         let text = self.without(&[SKIP_TOKEN]).replace('+', "%20");
-        Query::from_odata_with(&text, limits)
+        RemoteQuery::from_odata_with(&text, limits)
             .map_err(|error| Failure::bad_request(error.to_string()))
     }
 
@@ -143,7 +143,7 @@ mod tests {
         assert!(Parameters::parse("a=%ff").is_err());
         assert!(Parameters::parse("a=%4").is_err());
         let query = parameters.query(&Limits::default()).unwrap();
-        assert_eq!(query.filter, Some(field("a").eq("x+y")));
+        assert_eq!(query.query.filter, Some(field("a").eq("x+y")));
     }
 
     #[test]

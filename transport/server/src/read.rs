@@ -1,7 +1,7 @@
 //! Reading pages and single records.
 
 use http::StatusCode;
-use synctable_core::query::{Cursor, CursorError, Query, field};
+use synctable_core::query::{Cursor, CursorError, RemoteQuery, field};
 use synctable_core::store::{LocalStoreExt, StoreError};
 use synctable_core::{Record, RecordId};
 use synctable_wire::Links;
@@ -23,18 +23,19 @@ use crate::tombstones;
 /// record that does not change between two pages is neither skipped nor given twice.
 pub(crate) async fn list(call: &Call<'_>) -> Result<Response, Failure> {
     let (scans, table) = (&call.core.scans, &call.table);
-    let mut query = read_query(call)?;
-    let count = match (query.total, table.is_made) {
+    let mut asked = read_query(call)?;
+    let count = match (asked.total, table.is_made) {
         (false, _) => None,
         (true, false) => Some(0),
-        (true, true) => Some(scans.count(&table.name, &query).await?),
+        (true, true) => Some(scans.count(&table.name, &asked.query).await?),
     };
-    let (items, next) = match query.top {
+    let top = asked.query.top;
+    let (items, next) = match top {
         Some(0) => (Vec::new(), None),
         _ if !table.is_made => (Vec::new(), None),
-        _ => page(call, &mut query).await?,
+        _ => page(call, &mut asked).await?,
     };
-    let left = query.top.map(|top| top.saturating_sub(items.len() as u64));
+    let left = top.map(|top| top.saturating_sub(items.len() as u64));
     let form = call.dialect.links(call.headers);
     let next = next.map(|cursor| {
         let next = call.parameters.next_page(cursor.as_str(), left);
@@ -84,13 +85,14 @@ pub(crate) fn is_hidden(call: &Call<'_>, record: &Record) -> bool {
 }
 
 /// The query of the parameters, within the table's bounds.
-fn read_query(call: &Call<'_>) -> Result<Query, Failure> {
+fn read_query(call: &Call<'_>) -> Result<RemoteQuery, Failure> {
     let table = &call.table;
-    let query = call.parameters.query(&call.core.limits.query)?;
-    let mut query = names::resolve(query, table.schema())
+    let asked = call.parameters.query(&call.core.limits.query)?;
+    let mut asked = names::resolve(asked, table.schema())
         .map_err(|error| call.parameters.unknown_name(&error))?
         .at(call.core.clock.now());
     let most = table.max_top(call.dialect);
+    let mut query = std::mem::take(&mut asked.query);
     if query.top.is_some_and(|top| top > u64::from(most)) {
         return Err(Failure::bad_request(format!(
             "'$top' is above {most}, the most of this table"
@@ -109,29 +111,31 @@ fn read_query(call: &Call<'_>) -> Result<Query, Failure> {
     query.budget.text = call.core.limits.body;
     query.budget.steps = call.core.limits.steps;
     query.page = Some(table.page_size(call.dialect));
-    if call.dialect == Dialect::Zumo2 {
-        as_in_version_2(call, &mut query);
-    }
     query.after = call.parameters.get(SKIP_TOKEN).map(Cursor::from_text);
-    Ok(query)
+    asked.query = query;
+    if call.dialect == Dialect::Zumo2 {
+        as_in_version_2(call, &mut asked);
+    }
+    Ok(asked)
 }
 
 /// In version 2 a `$top` is the size of the page, 0 is none, and only `$inlinecount` asks for the count.
-fn as_in_version_2(call: &Call<'_>, query: &mut Query) {
+fn as_in_version_2(call: &Call<'_>, asked: &mut RemoteQuery) {
+    let query = &mut asked.query;
     query.top = query.top.filter(|top| *top > 0);
     let top = query.top.and_then(|top| u32::try_from(top).ok());
     query.page = top.or(query.page);
-    query.total &= call.parameters.get(INLINE_COUNT).is_some();
+    asked.total &= call.parameters.get(INLINE_COUNT).is_some();
 }
 
 /// The records of one page as JSON, and where the next page starts. A page that is too large is asked for again
 /// with as many records as fit, so that the store tells where the next one starts.
 async fn page(
     call: &Call<'_>,
-    query: &mut Query,
+    asked: &mut RemoteQuery,
 ) -> Result<(Vec<String>, Option<Cursor>), Failure> {
     loop {
-        let answer = call.core.scans.query(&call.table.name, query).await;
+        let answer = call.core.scans.query(&call.table.name, &asked.query).await;
         let page = answer.map_err(|error| {
             if is_cursor_error(&error) {
                 Failure::bad_request(format!("'{SKIP_TOKEN}' does not fit this query"))
@@ -146,7 +150,7 @@ async fn page(
         let mut room = call.core.limits.page;
         let mut items = Vec::with_capacity(page.records.len());
         for record in &page.records {
-            let item = call.print(record, query.select.as_deref());
+            let item = call.print(record, asked.select.as_deref());
             if item.len() > room && !items.is_empty() {
                 break;
             }
@@ -156,7 +160,7 @@ async fn page(
         if items.len() == page.records.len() {
             return Ok((items, page.next));
         }
-        query.page = u32::try_from(items.len()).ok();
+        asked.query.page = u32::try_from(items.len()).ok();
     }
 }
 

@@ -193,7 +193,7 @@ fn requests() {
         .await;
         assert_eq!(page.status(), 200);
         // What was let in is a record, and can be read again.
-        let query = synctable_core::query::Query::all().include_deleted();
+        let query = synctable_core::query::Query::all();
         for record in store.query(&table, &query).await.unwrap().records {
             let id = synctable_core::query::odata::percent_encode(record.id().as_str());
             let place = format!("/tables/todo/{id}?__includeDeleted=true");

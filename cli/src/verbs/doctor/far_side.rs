@@ -1,7 +1,7 @@
 //! The server as a device meets it: whether it answers, for every table, in the right dialect, and what its clock says.
 
 use synctable::http::{Dialect, HttpTransport};
-use synctable::query::Query;
+use synctable::query::RemoteQuery;
 use synctable::sync::Examination;
 use synctable::transport::{Transport as _, TransportError, TransportErrorKind};
 use synctable::{Clock as _, Declarations, SystemClock, TableName, Timestamp};
@@ -123,7 +123,7 @@ pub(crate) async fn check(
 }
 
 async fn ask(transport: &HttpTransport, table: &TableName) -> Result<(), TransportError> {
-    let query = Query::all().top(1);
+    let query = RemoteQuery::all().top(1);
     transport.page(table, &query, None).await.map(|_| ())
 }
 

@@ -7,7 +7,7 @@ use super::lexer::is_name;
 use super::parser::{self, parse_filter_with};
 use super::percent::{percent_decode, percent_encode};
 use super::writer::{self, Spelling};
-use crate::query::Query;
+use crate::query::{Query, RemoteQuery};
 
 const INCLUDE_DELETED: &str = "__includeDeleted";
 
@@ -40,7 +40,7 @@ fn select(text: &str, limits: &Limits) -> Result<Vec<String>, ODataError> {
     Ok(names)
 }
 
-impl Query {
+impl RemoteQuery {
     /// Reads a query string: `$filter=..&$orderby=..&$skip=..&$top=..&$select=..&$count=true&__includeDeleted=true`.
     ///
     /// Percent-escapes are decoded; a `+` is a plus. What is not escaped is taken as it is, so that people can
@@ -49,9 +49,9 @@ impl Query {
     /// kept in [`parameters`](Self::parameters).
     ///
     /// ```
-    /// use synctable_core::query::Query;
-    /// let typed = Query::from_odata("$filter=title eq 'a b'&$top=5").unwrap();
-    /// assert_eq!(Query::from_odata("?%24filter=title%20eq%20%27a%20b%27&$TOP=5").unwrap(), typed);
+    /// use synctable_core::query::RemoteQuery;
+    /// let typed = RemoteQuery::from_odata("$filter=title eq 'a b'&$top=5").unwrap();
+    /// assert_eq!(RemoteQuery::from_odata("?%24filter=title%20eq%20%27a%20b%27&$TOP=5").unwrap(), typed);
     /// ```
     ///
     /// # Errors
@@ -98,11 +98,11 @@ impl Query {
     /// Sets an option; false where it is unknown.
     fn set(&mut self, option: &str, value: &str, limits: &Limits) -> Result<bool, ODataError> {
         match option {
-            "$filter" => self.filter = Some(parse_filter_with(value, limits)?),
-            "$orderby" => self.order = parser::order_by(value, limits)?,
+            "$filter" => self.query.filter = Some(parse_filter_with(value, limits)?),
+            "$orderby" => self.query.order = parser::order_by(value, limits)?,
             "$select" => self.select = Some(select(value, limits)?),
-            "$skip" => self.skip = number("$skip", value)?,
-            "$top" => self.top = Some(number("$top", value)?),
+            "$skip" => self.query.skip = number("$skip", value)?,
+            "$top" => self.query.top = Some(number("$top", value)?),
             "$count" => self.total |= either("$count", value, ["true", "false"])?,
             "$inlinecount" => self.total |= either("$inlinecount", value, ["allpages", "none"])?,
             _ => return Ok(false),
@@ -137,16 +137,16 @@ impl Query {
     ) -> Result<String, WriteError> {
         let mut pairs: Vec<(String, String)> = Vec::new();
         let mut push = |name: &str, value: String| pairs.push((name.to_owned(), escape(&value)));
-        if let Some(filter) = &self.filter {
+        if let Some(filter) = &self.query.filter {
             push("$filter", filter.to_odata(spelling)?);
         }
-        if !self.order.is_empty() {
-            push("$orderby", writer::order_by(&self.order)?);
+        if !self.query.order.is_empty() {
+            push("$orderby", writer::order_by(&self.query.order)?);
         }
-        if self.skip > 0 {
-            push("$skip", self.skip.to_string());
+        if self.query.skip > 0 {
+            push("$skip", self.query.skip.to_string());
         }
-        if let Some(top) = self.top {
+        if let Some(top) = self.query.top {
             push("$top", top.to_string());
         }
         if let Some(names) = &self.select {
@@ -172,6 +172,31 @@ impl Query {
             .map(|(name, value)| format!("{name}={value}"))
             .collect();
         Ok(parts.join("&"))
+    }
+}
+
+impl Query {
+    /// Reads a query string of what a store can be asked: `$filter=..&$orderby=..&$skip=..&$top=..`, in the spelling of
+    /// [`RemoteQuery::from_odata`].
+    ///
+    /// # Errors
+    /// Also for what only servers are asked, such as `$select` and further parameters: nobody here would look at it.
+    pub fn from_odata(text: &str) -> Result<Self, ODataError> {
+        let asked = RemoteQuery::from_odata(text)?;
+        let query = asked.query.clone();
+        if asked != query.clone().into() {
+            let message = "only $filter, $orderby, $skip and $top go to a store";
+            return Err(Source::new("query", text).error(0, message.to_owned()));
+        }
+        Ok(query)
+    }
+
+    /// The query as people read it: see [`RemoteQuery::to_odata`].
+    ///
+    /// # Errors
+    /// What [`Expr::to_odata`](crate::query::Expr::to_odata) refuses.
+    pub fn to_odata(&self) -> Result<String, WriteError> {
+        RemoteQuery::from(self.clone()).to_odata()
     }
 }
 

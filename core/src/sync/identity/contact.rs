@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::error::Error;
 use crate::name::{RecordId, TableName};
-use crate::query::Query;
+use crate::query::RemoteQuery;
 use crate::record::Record;
 use crate::store::{Durability, LocalStoreExt, StoreErrorKind, WriteBatch};
 use crate::sync::identity::rule::Account;
@@ -159,7 +159,7 @@ impl Inner {
         &self,
         remote: &Remote,
         table: &TableName,
-        query: &Query,
+        query: &RemoteQuery,
         cursor: Option<&PageCursor>,
     ) -> Result<RemotePage, Error> {
         let page = remote.page(table, query, cursor).await;
@@ -174,7 +174,7 @@ impl Inner {
         &self,
         remote: &Remote,
         table: &TableName,
-        query: &Query,
+        query: &RemoteQuery,
         from: Option<&FeedToken>,
     ) -> Result<FeedAnswer, Error> {
         let answer = remote.changes(table, query, from).await;

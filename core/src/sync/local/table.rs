@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 
 use crate::error::Error;
 use crate::name::{RecordId, TableName};
-use crate::query::Query;
+use crate::query::{Query, RemoteQuery};
 use crate::record::Record;
 use crate::store::LocalStoreExt;
 use crate::sync::admin::purge::{Purge, PurgeReport};
@@ -56,18 +56,23 @@ impl<T> SyncTable<T> {
     ///
     /// Under a name with another filter than last time it starts anew, and records leave that no named pull of the table wants any
     /// more: neither those with pending operations, nor those that were never at the server.
-    pub fn pull(&self, query: Query, name: &str) -> Pull {
-        Pull::new(self.context.clone(), self.name.clone(), query, Some(name))
+    pub fn pull(&self, query: impl Into<RemoteQuery>, name: &str) -> Pull {
+        Pull::new(
+            self.context.clone(),
+            self.name.clone(),
+            query.into(),
+            Some(name),
+        )
     }
 
     /// Brings everything that the query describes, every time. It may have an order, `skip` and `top` of its own.
-    pub fn pull_full(&self, query: Query) -> Pull {
-        Pull::new(self.context.clone(), self.name.clone(), query, None)
+    pub fn pull_full(&self, query: impl Into<RemoteQuery>) -> Pull {
+        Pull::new(self.context.clone(), self.name.clone(), query.into(), None)
     }
 
     /// Compares the table with the server's rows that `query` describes and heals what differs; see [`Audit`].
-    pub fn audit(&self, query: Query) -> Audit {
-        Audit::new(self.context.clone(), self.name.clone(), query)
+    pub fn audit(&self, query: impl Into<RemoteQuery>) -> Audit {
+        Audit::new(self.context.clone(), self.name.clone(), query.into())
     }
 
     /// Removes records here without telling the server; refused while the table has pending operations, unless

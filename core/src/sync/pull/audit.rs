@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::error::Error;
 use crate::name::{RecordId, TableName};
-use crate::query::Query;
+use crate::query::{Query, RemoteQuery};
 use crate::record::Record;
 use crate::store::{Durability, LocalStoreExt, StoreCapabilities, StoreErrorKind, WriteBatch};
 use crate::sync::cancel::CancelToken;
@@ -41,7 +41,7 @@ const LOCAL_PAGE: u32 = 500;
 pub struct Audit {
     context: SyncContext,
     table: TableName,
-    query: Query,
+    query: RemoteQuery,
     heal: bool,
     cancel: CancelToken,
 }
@@ -118,7 +118,7 @@ impl AuditReport {
 }
 
 impl Audit {
-    pub(crate) fn new(context: SyncContext, table: TableName, query: Query) -> Self {
+    pub(crate) fn new(context: SyncContext, table: TableName, query: RemoteQuery) -> Self {
         Self {
             context,
             table,
@@ -170,7 +170,7 @@ impl Audit {
         };
         run.server_rows().await?;
         run.local_records().await?;
-        if self.query.filter.is_none() && self.query.parameters.is_empty() {
+        if self.query.query.filter.is_none() && self.query.parameters.is_empty() {
             run.positions().await?;
         }
         Ok(run.report)
@@ -223,7 +223,10 @@ impl Run<'_> {
         let mut walk = Walk::everything();
         loop {
             let (mut query, cursor) = walk.request(&self.audit.query);
-            query.page = query.page.or(Some(self.inner.settings.pull_page));
+            query
+                .query
+                .page
+                .get_or_insert(self.inner.settings.pull_page);
             if self.report.requests >= MAX_REQUESTS {
                 return Err(Error::NoProgress {
                     table: self.audit.table.clone(),

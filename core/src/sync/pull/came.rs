@@ -5,7 +5,7 @@ use std::hash::{BuildHasher, RandomState};
 
 use crate::error::Error;
 use crate::name::TableName;
-use crate::query::Query;
+use crate::query::{Query, RemoteQuery};
 use crate::sync::inner::Inner;
 use crate::transport::RemotePage;
 
@@ -36,10 +36,10 @@ impl Came {
         &self,
         inner: &Inner,
         table: &TableName,
-        query: &Query,
+        query: &RemoteQuery,
     ) -> Result<u64, Error> {
         let mut local = Query::all();
-        local.filter.clone_from(&query.filter);
+        local.filter.clone_from(&query.query.filter);
         let mut local = inner.asked(table, local);
         // Where nothing is queued all that came is here, so that equal counts say it all.
         let count = inner.store.count(table, &local).await?;

@@ -9,7 +9,7 @@
 //! * A server that promises unique times in commit order is asked for what is strictly behind the last time.
 
 use crate::name::RecordId;
-use crate::query::{Expr, Query, field};
+use crate::query::{Expr, RemoteQuery, field};
 use crate::timestamp::Timestamp;
 
 /// A request of a pull.
@@ -55,10 +55,10 @@ pub(crate) enum Next {
 
 impl Step {
     /// The request: `base` holds the application's filter.
-    pub(crate) fn query(&self, base: &Query) -> Query {
+    pub(crate) fn query(&self, base: &RemoteQuery) -> RemoteQuery {
         let query = base.clone().include_deleted();
         let id_after = |after: &RecordId| field("id").gt(after.as_str());
-        let with = |query: Query, filter: Option<Expr>| match filter {
+        let with = |query: RemoteQuery, filter: Option<Expr>| match filter {
             Some(filter) => query.filter(filter),
             None => query,
         };

@@ -20,7 +20,7 @@ use tokio::sync::RwLockWriteGuard;
 
 use crate::error::Error;
 use crate::name::{QueryId, RecordId, TableName};
-use crate::query::{Cursor, Evaluator, Expr, Query, field};
+use crate::query::{Cursor, Evaluator, Expr, Query, RemoteQuery, field};
 use crate::record::Record;
 use crate::store::{Durability, LocalStoreExt, StoreErrorKind, WriteBatch};
 use crate::sync::event::{Event, Origin, RecordChange};
@@ -39,7 +39,7 @@ const BATCH: u32 = 1000;
 pub(crate) struct Named<'a> {
     pub(crate) table: &'a TableName,
     pub(crate) name: &'a QueryId,
-    pub(crate) query: &'a Query,
+    pub(crate) query: &'a RemoteQuery,
 }
 
 /// What a change of the filter came to.
@@ -79,7 +79,7 @@ impl Named<'_> {
         }
         left.requests += 1;
         self.mark(inner, &text).await?;
-        let Some(filter) = &self.query.filter else {
+        let Some(filter) = &self.query.query.filter else {
             return Ok(left);
         };
         let strangers = Query::all().filter(filter.clone().not()).page(BATCH);
@@ -123,8 +123,8 @@ impl Named<'_> {
             if is_same(&token.filter, text) {
                 return Ok(());
             }
-            token.leaving = self.query.filter.is_some()
-                && (token.leaving || !has_filter(&token.filter, self.query.filter.as_ref()));
+            token.leaving = self.query.query.filter.is_some()
+                && (token.leaving || !has_filter(&token.filter, self.query.query.filter.as_ref()));
             text.clone_into(&mut token.filter);
             token.begin_anew();
             // What else the new filter describes here may have missed any of them.
@@ -185,7 +185,7 @@ impl Named<'_> {
         let wanted: Vec<Query> = others
             .iter()
             .filter_map(|(_, token)| read(&token.filter))
-            .map(|query| inner.asked(self.table, query))
+            .map(|query| inner.asked(self.table, query.query))
             .collect();
         let declared = inner.tables.get(self.table);
         let evaluator = Evaluator::new(&declared.schema);
@@ -230,11 +230,11 @@ impl Named<'_> {
 /// Whether a token's text has this filter, whatever its parameters are.
 fn has_filter(stored: &str, filter: Option<&Expr>) -> bool {
     let plain = |filter: Option<&Expr>| {
-        let mut query = Query::all();
-        query.filter = filter.cloned();
+        let mut query = RemoteQuery::default();
+        query.query.filter = filter.cloned();
         text_of(&query).ok()
     };
-    read(stored).is_some_and(|stored| plain(stored.filter.as_ref()) == plain(filter))
+    read(stored).is_some_and(|stored| plain(stored.query.filter.as_ref()) == plain(filter))
 }
 
 /// The guard of the queue, which is known then: what an earlier call of this context has dropped does not land behind what is read from here on.

@@ -13,7 +13,7 @@ use std::collections::HashSet;
 
 use crate::error::Error;
 use crate::name::{QueryId, RecordId, TableName};
-use crate::query::Query;
+use crate::query::RemoteQuery;
 use crate::record::Record;
 use crate::sync::inner::Inner;
 use crate::sync::pull::position::{is_empty, stored_position};
@@ -69,7 +69,7 @@ impl Follow {
     pub(crate) async fn load(
         inner: &Inner,
         table: &TableName,
-        query: &Query,
+        query: &RemoteQuery,
         name: QueryId,
     ) -> Result<Self, Error> {
         let (stored, mut token) = stored_position(inner, table, query, name).await?;

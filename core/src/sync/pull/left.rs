@@ -11,7 +11,7 @@ use std::collections::HashSet;
 
 use crate::error::Error;
 use crate::name::{QueryId, RecordId, TableName};
-use crate::query::{Evaluator, Query, field};
+use crate::query::{Evaluator, Query, RemoteQuery, field};
 use crate::record::Record;
 use crate::store::LocalStoreExt;
 use crate::sync::cancel::CancelToken;
@@ -29,7 +29,7 @@ pub(super) struct Asking<'a> {
     pub(super) cancel: &'a CancelToken,
     pub(super) table: &'a TableName,
     pub(super) name: Option<&'a QueryId>,
-    pub(super) query: &'a Query,
+    pub(super) query: &'a RemoteQuery,
     /// Requests that were made.
     pub(super) requests: u64,
 }
@@ -66,7 +66,7 @@ impl Asking<'_> {
     /// that neither this query nor another named pull describes any more.
     pub(super) async fn look_for(&mut self, ids: &[RecordId]) -> Result<Vec<Record>, Error> {
         let mut wanted = self.other_pulls().await?;
-        wanted.push(self.inner.asked(self.table, self.query.clone()));
+        wanted.push(self.inner.asked(self.table, self.query.query.clone()));
         let mut denied = false;
         let mut rows = Vec::new();
         for id in ids {
@@ -111,7 +111,7 @@ impl Asking<'_> {
         for row in self.inner.store.query_all(&DELTA, &of_table).await? {
             if Some(row.id()) != own.as_ref() {
                 let query = read(&DeltaToken::from_row(&row)?.filter);
-                queries.extend(query.map(|query| self.inner.asked(self.table, query)));
+                queries.extend(query.map(|query| self.inner.asked(self.table, query.query)));
             }
         }
         Ok(queries)

@@ -24,7 +24,7 @@ use tokio::sync::RwLockReadGuard;
 
 use crate::error::Error;
 use crate::name::{NameError, QueryId, RecordId, TableName};
-use crate::query::Query;
+use crate::query::RemoteQuery;
 use crate::record::Record;
 use crate::sync::cancel::CancelToken;
 use crate::sync::context::SyncContext;
@@ -56,7 +56,7 @@ const AHEAD: usize = 4;
 pub struct Pull {
     context: SyncContext,
     table: TableName,
-    query: Query,
+    query: RemoteQuery,
     name: Option<Result<QueryId, NameError>>,
     push_first: bool,
     page: Option<u32>,
@@ -67,7 +67,7 @@ impl Pull {
     pub(crate) fn new(
         context: SyncContext,
         table: TableName,
-        query: Query,
+        query: RemoteQuery,
         name: Option<&str>,
     ) -> Self {
         let name = name.map(QueryId::new);
@@ -330,7 +330,7 @@ impl<'a> Pipeline<'a> {
                 table: pull.table.clone(),
             });
         }
-        let page = pull.page.or(pull.query.page);
+        let page = pull.page.or(pull.query.query.page);
         let page = page.unwrap_or(inner.settings.pull_page);
         // The first page tells listeners how much there is.
         let request = way.request(&pull.query, page, self.report.requests == 0);

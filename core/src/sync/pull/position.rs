@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use crate::name::{QueryId, TableName};
-use crate::query::Query;
+use crate::query::{Query, RemoteQuery};
 use crate::record::Record;
 use crate::store::LocalStoreExt;
 use crate::sync::inner::Inner;
@@ -13,7 +13,7 @@ use crate::sync::system::{DELTA, DeltaToken};
 pub(crate) async fn stored_position(
     inner: &Inner,
     table: &TableName,
-    query: &Query,
+    query: &RemoteQuery,
     name: QueryId,
 ) -> Result<(Option<Record>, DeltaToken), Error> {
     let filter = text_of(query)?;

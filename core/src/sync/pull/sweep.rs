@@ -31,7 +31,7 @@ impl Pipeline<'_> {
             stamp: self.stamp,
         };
         let mut here = Query::all().order_by("id").page(LOCAL_PAGE);
-        here.filter.clone_from(&pull.query.filter);
+        here.filter.clone_from(&pull.query.query.filter);
         here = inner.asked(&pull.table, here);
         let by_id = self.remote.has_feed(&pull.table);
         loop {

@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::error::Error;
 use crate::name::{QueryId, RecordId, TableName, Version};
-use crate::query::Query;
+use crate::query::RemoteQuery;
 use crate::record::Record;
 use crate::sync::inner::Inner;
 use crate::sync::pull::delta::{Next, Seen, Step, next_step};
@@ -33,7 +33,7 @@ pub(crate) enum Walk {
     Everything(Steps),
     /// Reads the window that the application's own order, skip and top describe, by the server's pages.
     Window {
-        query: Box<Query>,
+        query: Box<RemoteQuery>,
         cursor: Option<PageCursor>,
         pages: Pages,
     },
@@ -97,7 +97,7 @@ impl Walk {
     pub(crate) async fn of(
         inner: &Inner,
         table: &TableName,
-        query: &Query,
+        query: &RemoteQuery,
         name: Option<QueryId>,
     ) -> Result<Self, Error> {
         match name {
@@ -119,11 +119,11 @@ impl Walk {
     }
 
     /// The next request; `base` holds the application's filter.
-    pub(crate) fn request(&self, base: &Query) -> (Query, Option<PageCursor>) {
+    pub(crate) fn request(&self, base: &RemoteQuery) -> (RemoteQuery, Option<PageCursor>) {
         match self {
             Self::Changes(changes) => (changes.steps.step.query(base), None),
             Self::Everything(steps) => (steps.step.query(base), None),
-            Self::Window { query, cursor, .. } => (Query::clone(query), cursor.clone()),
+            Self::Window { query, cursor, .. } => (RemoteQuery::clone(query), cursor.clone()),
         }
     }
 
@@ -156,9 +156,9 @@ impl Walk {
                 pages,
             } => {
                 let count = (page.records.len() + page.invalid.len()) as u64;
-                query.skip += count;
-                query.top = query.top.map(|top| top.saturating_sub(count));
-                let then = if count == 0 || page.last || query.top == Some(0) {
+                query.query.skip += count;
+                query.query.top = query.query.top.map(|top| top.saturating_sub(count));
+                let then = if count == 0 || page.last || query.query.top == Some(0) {
                     Then::Done
                 } else if page.next.is_some() && page.next == *cursor || pages.go_round(&page) {
                     Then::NoProgress
@@ -223,7 +223,7 @@ impl Changes {
     async fn load(
         inner: &Inner,
         table: &TableName,
-        query: &Query,
+        query: &RemoteQuery,
         name: QueryId,
     ) -> Result<Self, Error> {
         let (stored, mut token) = stored_position(inner, table, query, name).await?;
@@ -438,7 +438,7 @@ mod tests {
 
     fn window() -> Walk {
         Walk::Window {
-            query: Box::new(Query::all()),
+            query: Box::default(),
             cursor: None,
             pages: Pages::default(),
         }

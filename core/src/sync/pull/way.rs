@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use crate::error::Error;
 use crate::name::{QueryId, TableName};
-use crate::query::Query;
+use crate::query::RemoteQuery;
 use crate::sync::inner::Inner;
 use crate::sync::pull::follow::{Follow, Taken};
 use crate::sync::pull::seen::Sweep;
@@ -23,8 +23,8 @@ pub(crate) enum Way {
 /// What to ask for.
 #[derive(Debug)]
 pub(crate) enum Request {
-    Page(Query, Option<PageCursor>),
-    Changes(Query, Option<FeedToken>),
+    Page(RemoteQuery, Option<PageCursor>),
+    Changes(RemoteQuery, Option<FeedToken>),
 }
 
 /// What came.
@@ -40,7 +40,7 @@ impl Way {
         inner: &Inner,
         has_feed: bool,
         table: &TableName,
-        query: &Query,
+        query: &RemoteQuery,
         name: Option<QueryId>,
     ) -> Result<Self, Error> {
         match name {
@@ -53,9 +53,9 @@ impl Way {
     }
 
     /// The next request for what `base` describes; `page`: how many rows are welcome at once, `total`: whether to tell how much there is.
-    pub(crate) fn request(&self, base: &Query, page: u32, total: bool) -> Request {
-        let sized = |mut query: Query| {
-            query.page = Some(page);
+    pub(crate) fn request(&self, base: &RemoteQuery, page: u32, total: bool) -> Request {
+        let sized = |mut query: RemoteQuery| {
+            query.query.page = Some(page);
             query.total = total;
             query
         };

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use serde_json::json;
-use synctable_core::query::Query;
+use synctable_core::query::RemoteQuery;
 use synctable_core::sync::ConflictPolicy;
 use synctable_core::transport::{
     Change, ChangeKind, Outcome, PageCursor, RemotePage, Transport, TransportCapabilities,
@@ -73,7 +73,7 @@ impl Transport for Lossy {
     async fn page(
         &self,
         table: &TableName,
-        query: &Query,
+        query: &RemoteQuery,
         cursor: Option<&PageCursor>,
     ) -> Result<RemotePage, TransportError> {
         self.connect()?;

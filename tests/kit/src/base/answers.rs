@@ -2,8 +2,8 @@
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use synctable_core::query::Query;
 use synctable_core::query::odata::parse_filter;
-use synctable_core::query::{Query, check_fields};
 use synctable_core::{FieldType, Record, TableSchema};
 
 use crate::Place;
@@ -150,7 +150,7 @@ pub async fn filters_find_what_the_toolkit_finds(harness: &dyn Place) {
             Err(_) => None,
             Ok(expr) => {
                 let query = Query::all().filter(expr).named(&schema).page(200);
-                match check_fields(&query, &schema) {
+                match query.check_fields(&schema) {
                     Err(_) => None,
                     Ok(()) => {
                         let page = store.query(&name, &query).await.expect("an answer");

@@ -4,7 +4,7 @@ use std::future::IntoFuture;
 use std::sync::Arc;
 
 use synctable_core::Error;
-use synctable_core::query::{Query, field};
+use synctable_core::query::{Query, RemoteQuery, field};
 use synctable_core::store::StoreErrorKind;
 use synctable_core::sync::PullReport;
 use synctable_core::transport::Rejection;
@@ -40,7 +40,7 @@ fn fill(server: &TestServer) {
     }
 }
 
-async fn pull(device: &Device, query: Query, name: &str) -> PullReport {
+async fn pull(device: &Device, query: impl Into<RemoteQuery>, name: &str) -> PullReport {
     let pull = device.todo.pull(query, name).without_push();
     pull.await.expect("the pull ends")
 }
@@ -196,7 +196,7 @@ pub async fn spelling_makes_no_other_filter(harness: &dyn Place) {
         "?b=2&%24filter=n%20lt%205&$count=true&a=1",
         "a=1&b=2&$FILTER=n lt 5&__includeDeleted=true",
     ];
-    let written = written.map(|text| Query::from_odata(text).expect("a query"));
+    let written = written.map(|text| RemoteQuery::from_odata(text).expect("a query"));
     let queries = written.into_iter().chain([
         asked.clone().with_total(),
         asked.clone().include_deleted(),

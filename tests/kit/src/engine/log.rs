@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use synctable_core::query::{Evaluator, Query};
+use synctable_core::query::{Evaluator, RemoteQuery};
 use synctable_core::transport::{
     FeedAnswer, FeedChange, FeedNext, FeedPage, FeedToken, TransportError, TransportErrorKind,
 };
@@ -121,7 +121,7 @@ impl Rows {
     pub(super) fn changes(
         &mut self,
         table: &TableName,
-        query: &Query,
+        query: &RemoteQuery,
         from: Option<&FeedToken>,
     ) -> Result<FeedAnswer, TransportError> {
         let Some(make) = self.options.feed else {
@@ -134,7 +134,7 @@ impl Rows {
         if self.log.stalls || self.log.idle > 0 {
             return Ok(FeedAnswer::Page(self.empty_page(from)));
         }
-        let page = query.page.unwrap_or(self.options.page);
+        let page = query.query.page.unwrap_or(self.options.page);
         let page = page.min(self.options.page) as usize;
         let now = (self.log.number, self.log.epoch);
         Ok(FeedAnswer::Page(match (place, make) {
@@ -177,7 +177,7 @@ impl Rows {
     fn snapshot(
         &self,
         table: &TableName,
-        query: &Query,
+        query: &RemoteQuery,
         end: u64,
         after: Option<&str>,
         page: usize,
@@ -201,7 +201,7 @@ impl Rows {
     fn since(
         &self,
         table: &TableName,
-        query: &Query,
+        query: &RemoteQuery,
         (number, epoch): (u64, u64),
         end: Option<u64>,
         page: usize,
@@ -246,11 +246,9 @@ impl Rows {
     }
 }
 
-fn matches(query: &Query, row: &Record) -> bool {
+fn matches(query: &RemoteQuery, row: &Record) -> bool {
     let schema = TableSchema::new();
     let evaluator = Evaluator::new(&schema);
-    query
-        .filter
-        .as_ref()
-        .is_none_or(|filter| evaluator.matches(filter, row))
+    let filter = query.query.filter.as_ref();
+    filter.is_none_or(|filter| evaluator.matches(filter, row))
 }

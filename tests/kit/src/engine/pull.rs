@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use synctable_core::Error;
-use synctable_core::query::{Query, field};
+use synctable_core::query::{Query, RemoteQuery, field};
 use synctable_core::sync::{CancelToken, PullReport};
 use synctable_core::transport::InvalidRow;
 
@@ -235,7 +235,7 @@ pub async fn names_have_positions_of_their_own(harness: &dyn Place) {
 pub async fn unfit_queries_are_refused(harness: &dyn Place) {
     let device = Device::new(harness, &TestServer::new()).await;
     fill(&device.server, 3);
-    let all = Query::all;
+    let all = RemoteQuery::all;
     let named = [
         all().order_by("n"),
         all().top(1),

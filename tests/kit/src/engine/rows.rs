@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use synctable_core::query::{Cursor, Evaluator, Query, page_of};
+use synctable_core::query::{Cursor, Evaluator, RemoteQuery, page_of};
 use synctable_core::store::{StoreError, StoreErrorKind};
 use synctable_core::transport::{
     Change, ChangeKind, Conflict, ConflictCause, Outcome, PageCursor, Rejection, RemotePage,
@@ -210,17 +210,17 @@ impl Rows {
     pub(super) fn page(
         &self,
         table: &TableName,
-        query: &Query,
+        asked: &RemoteQuery,
         cursor: Option<&PageCursor>,
     ) -> Result<RemotePage, StoreError> {
         let options = &self.options;
         let model = self.class(table).map(|(_, model)| model);
         if let Some(model) = &model {
-            let checked = model.check(query);
+            let checked = model.check(asked);
             checked.map_err(|words| StoreError::new(StoreErrorKind::Other, words))?;
         }
         let schema = model.map_or_else(TableSchema::new, |model| model.schema());
-        let mut query = query.clone();
+        let mut query = asked.query.clone();
         if options.ignores_filters {
             query.filter = None;
         }
@@ -231,7 +231,7 @@ impl Rows {
             .get(table)
             .into_iter()
             .flat_map(BTreeMap::values);
-        let listed = all.filter(|row| query.include_deleted || !row.is_deleted());
+        let listed = all.filter(|row| asked.include_deleted || !row.is_deleted());
         let found = page_of(&query, &schema, listed.clone().cloned().map(Ok))?;
         let mut page = RemotePage::default();
         page.records = found.records.iter().map(|row| self.shown(row)).collect();
@@ -239,7 +239,7 @@ impl Rows {
         page.next = found.next.map(|next| PageCursor::new(next.as_str()));
         page.server_time = Some(self.now);
         page.ordered = options.ordered;
-        page.total = query.total.then(|| {
+        page.total = asked.total.then(|| {
             let evaluator = Evaluator::new(&schema);
             let matches = |row: &&Record| match &query.filter {
                 Some(filter) => evaluator.matches(filter, row),

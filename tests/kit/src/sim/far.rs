@@ -5,7 +5,7 @@ use std::sync::Arc;
 use synctable_core::threads::{MaybeSend, MaybeSync};
 
 use async_trait::async_trait;
-use synctable_core::query::Query;
+use synctable_core::query::RemoteQuery;
 use synctable_core::transport::{
     Change, ChangeFeed, ChangeKind, Conflict, Outcome, PageCursor, RemotePage, ServerRecord,
     Transport, TransportCapabilities, TransportError,
@@ -110,7 +110,7 @@ impl Transport for Way {
     async fn page(
         &self,
         table: &TableName,
-        query: &Query,
+        query: &RemoteQuery,
         cursor: Option<&PageCursor>,
     ) -> Result<RemotePage, TransportError> {
         let serve = || {

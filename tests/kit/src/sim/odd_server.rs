@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use serde_json::json;
-use synctable_core::query::Query;
+use synctable_core::query::RemoteQuery;
 use synctable_core::transport::{
     Change, ChangeFeed, ChangeKind, Outcome, PageCursor, Rejection, RemotePage, Transport,
     TransportCapabilities, TransportError, TransportErrorKind,
@@ -333,7 +333,7 @@ impl Transport for OddWay {
     async fn page(
         &self,
         table: &TableName,
-        query: &Query,
+        query: &RemoteQuery,
         cursor: Option<&PageCursor>,
     ) -> Result<RemotePage, TransportError> {
         let lacks = self.lacks(table);

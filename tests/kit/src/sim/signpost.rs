@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use synctable_core::query::Query;
+use synctable_core::query::RemoteQuery;
 use synctable_core::transport::{
     Change, ChangeFeed, Outcome, PageCursor, RemotePage, Transport, TransportCapabilities,
     TransportError, TransportErrorKind,
@@ -116,7 +116,7 @@ impl Transport for Signpost {
     async fn page(
         &self,
         table: &TableName,
-        query: &Query,
+        query: &RemoteQuery,
         cursor: Option<&PageCursor>,
     ) -> Result<RemotePage, TransportError> {
         let (realm, way) = self.way()?;

@@ -1,15 +1,16 @@
 //! What the servers say to a query that does not fit the class.
 
-use synctable_core::query::{BinaryOp, Expr, Literal, Query};
+use synctable_core::query::{BinaryOp, Expr, Literal, RemoteQuery};
 
 use super::{Kind, Model};
 
 impl Model {
     /// Checks that a query names members of the class only, and compares each with values of its type. The error is the servers' own
     /// sentence.
-    pub fn check(&self, query: &Query) -> Result<(), String> {
+    pub fn check(&self, asked: &RemoteQuery) -> Result<(), String> {
+        let query = &asked.query;
         let orders = query.order.iter().map(|term| term.path.head());
-        let selected = query.select.iter().flatten().map(String::as_str);
+        let selected = asked.select.iter().flatten().map(String::as_str);
         for name in orders.chain(selected) {
             self.type_of(name)?;
         }

@@ -10,7 +10,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use http::Method;
-use synctable_core::query::Query;
+use synctable_core::query::RemoteQuery;
 use synctable_core::query::odata::Spelling;
 use synctable_core::transport::{Change, ChangeKind, TransportError, TransportErrorKind};
 use synctable_core::{Record, RecordId};
@@ -110,7 +110,7 @@ pub(crate) trait Wire: fmt::Debug + Send + Sync {
     fn get(&self, id: &RecordId) -> Result<Call, TransportError>;
 
     /// The query string that asks for `query` with `top` as its `$top`.
-    fn query(&self, query: &Query, top: Option<u64>) -> Result<String, TransportError>;
+    fn query(&self, query: &RemoteQuery, top: Option<u64>) -> Result<String, TransportError>;
 }
 
 /// What a kind of server does alike with every request.
@@ -129,9 +129,13 @@ pub(crate) struct Quirks {
 }
 
 /// A query in a spelling, with `top` as its `$top`.
-fn spelled(query: &Query, top: Option<u64>, spelling: Spelling) -> Result<String, TransportError> {
+fn spelled(
+    query: &RemoteQuery,
+    top: Option<u64>,
+    spelling: Spelling,
+) -> Result<String, TransportError> {
     let mut sent = query.clone();
-    sent.top = top;
+    sent.query.top = top;
     sent.to_query_string(spelling)
         .map_err(|error| TransportError::new(TransportErrorKind::BadQuery, error.to_string()))
 }

@@ -3,7 +3,7 @@
 
 use http::Method;
 use synctable_core::RecordId;
-use synctable_core::query::Query;
+use synctable_core::query::RemoteQuery;
 use synctable_core::query::odata::Spelling;
 use synctable_core::transport::{Change, ChangeKind, TransportError};
 
@@ -51,7 +51,7 @@ impl Wire for Toolkit {
         Ok(Call::new(Method::GET, Some(id)).with_query(INCLUDE_DELETED))
     }
 
-    fn query(&self, query: &Query, top: Option<u64>) -> Result<String, TransportError> {
+    fn query(&self, query: &RemoteQuery, top: Option<u64>) -> Result<String, TransportError> {
         spelled(query, top, Spelling::V4)
     }
 }

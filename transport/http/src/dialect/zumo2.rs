@@ -14,7 +14,7 @@
 
 use http::Method;
 use synctable_core::query::odata::Spelling;
-use synctable_core::query::{Query, field};
+use synctable_core::query::{Query, RemoteQuery, field};
 use synctable_core::transport::{Change, ChangeKind, TransportError};
 use synctable_core::{Record, RecordId};
 use synctable_wire::{ZUMO2, header as names};
@@ -66,7 +66,7 @@ impl Wire for Zumo2 {
         Ok(Call::new(Method::GET, None).with_query(spelled(&query, None, Spelling::V2)?))
     }
 
-    fn query(&self, query: &Query, top: Option<u64>) -> Result<String, TransportError> {
+    fn query(&self, query: &RemoteQuery, top: Option<u64>) -> Result<String, TransportError> {
         spelled(query, top, Spelling::V2)
     }
 }

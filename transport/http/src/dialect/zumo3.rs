@@ -7,7 +7,7 @@
 use std::collections::HashSet;
 
 use http::Method;
-use synctable_core::query::Query;
+use synctable_core::query::RemoteQuery;
 use synctable_core::transport::{Change, ChangeKind, TransportError};
 use synctable_core::{Record, RecordId};
 use synctable_wire::header as names;
@@ -54,7 +54,7 @@ impl Wire for Zumo3 {
         Toolkit.get(id)
     }
 
-    fn query(&self, query: &Query, top: Option<u64>) -> Result<String, TransportError> {
+    fn query(&self, query: &RemoteQuery, top: Option<u64>) -> Result<String, TransportError> {
         Toolkit.query(query, top)
     }
 }

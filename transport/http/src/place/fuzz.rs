@@ -8,7 +8,7 @@ use http::{Request, Response, Uri};
 use proptest::prelude::*;
 use serde_json::json;
 use synctable_core::TableName;
-use synctable_core::query::{Query, field};
+use synctable_core::query::{RemoteQuery, field};
 use synctable_core::transport::{PageCursor, RemotePage, Transport as _, TransportError};
 use tokio::runtime::{Builder, Runtime};
 
@@ -94,7 +94,7 @@ fn holds(
     server.asked.lock().unwrap().clear();
     let fail = |error: TransportError| TestCaseError::fail(error.to_string());
     let table = TableName::new("todo").unwrap();
-    let query = Query::all()
+    let query = RemoteQuery::all()
         .filter(field("title").ne("a & '\u{e9}'"))
         .order_by("title")
         .top(9)

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use synctable_core::query::Query;
+use synctable_core::query::{Query, RemoteQuery};
 use synctable_core::store::{LocalStore, LocalStoreExt};
 use synctable_core::sync::{Operation, SyncContext, SyncTable};
 use synctable_core::transport::{
@@ -90,7 +90,7 @@ impl Device {
         let store: &Arc<dyn LocalStore> = self.context.store();
         State {
             records: store
-                .query_all(self.table().name(), &Query::all().include_deleted())
+                .query_all(self.table().name(), &Query::all())
                 .await
                 .unwrap(),
             operations: self.context.pending().await.unwrap(),
@@ -146,7 +146,7 @@ impl Transport for Switch {
     async fn page(
         &self,
         table: &TableName,
-        query: &Query,
+        query: &RemoteQuery,
         cursor: Option<&PageCursor>,
     ) -> Result<RemotePage, TransportError> {
         self.now().page(table, query, cursor).await

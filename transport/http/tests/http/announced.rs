@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use synctable_core::query::Query;
+use synctable_core::query::RemoteQuery;
 use synctable_core::transport::{ChangeKind, Transport, TransportCapabilities};
 
 use crate::server::{Reply, Server};
@@ -72,7 +72,10 @@ async fn a_page_says_whose_it_is() {
     let transport = server.transport();
     let mut said = Vec::new();
     for _ in 0..2 {
-        let page = transport.page(&todo(), &Query::all(), None).await.unwrap();
+        let page = transport
+            .page(&todo(), &RemoteQuery::all(), None)
+            .await
+            .unwrap();
         said.push(page.server_id);
         let known = transport.capabilities().server_id;
         assert_eq!(known.as_deref(), Some("x"));

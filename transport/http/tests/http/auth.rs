@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use synctable_core::query::Query;
+use synctable_core::query::RemoteQuery;
 use synctable_core::transport::{ChangeKind, Outcome, Transport, TransportErrorKind as Kind};
 use synctable_http::{AuthHeader, HttpTransport, TokenError, TokenProvider};
 
@@ -146,7 +146,10 @@ async fn nothing_is_sent_for_an_account_that_is_signed_out() {
     *users.0.lock().unwrap() = "bob";
     let error = ada.apply(&todo(), &delete).await.unwrap_err();
     assert!(error.needs_sign_in(), "{error}");
-    let error = ada.page(&todo(), &Query::all(), None).await.unwrap_err();
+    let error = ada
+        .page(&todo(), &RemoteQuery::all(), None)
+        .await
+        .unwrap_err();
     assert!(error.needs_sign_in(), "{error}");
     let bob = transport.for_account("bob").unwrap();
     bob.apply(&todo(), &delete).await.unwrap();
@@ -184,7 +187,7 @@ async fn only_another_token_is_a_renewal() {
             .auth(provider, AuthHeader::Bearer)
             .build()
             .unwrap();
-        let page = transport.page(&todo(), &Query::all(), None).await;
+        let page = transport.page(&todo(), &RemoteQuery::all(), None).await;
         assert_eq!(page.unwrap_err().kind(), Kind::Unauthorized);
         let got = transport.renew_credentials().await.unwrap();
         assert_eq!(got, renewed, "{fresh:?}");
@@ -197,7 +200,7 @@ async fn only_another_token_is_a_renewal() {
     assert!(!bare.renew_credentials().await.unwrap());
     let fixed = server.builder().token("stale", AuthHeader::Bearer);
     let fixed = fixed.build().unwrap();
-    let page = fixed.page(&todo(), &Query::all(), None).await;
+    let page = fixed.page(&todo(), &RemoteQuery::all(), None).await;
     assert_eq!(page.unwrap_err().kind(), Kind::Unauthorized);
     assert!(!fixed.renew_credentials().await.unwrap());
 }
@@ -213,7 +216,7 @@ async fn missing_rights_are_not_wrong_credentials() {
         .build()
         .unwrap();
     let error = transport
-        .page(&todo(), &Query::all(), None)
+        .page(&todo(), &RemoteQuery::all(), None)
         .await
         .unwrap_err();
     assert_eq!(error.kind(), Kind::Forbidden);
@@ -241,7 +244,7 @@ async fn without_the_provider_nothing_is_sent() {
         .build()
         .unwrap();
     let error = transport
-        .page(&todo(), &Query::all(), None)
+        .page(&todo(), &RemoteQuery::all(), None)
         .await
         .unwrap_err();
     assert_eq!(error.kind(), Kind::Unauthorized);
@@ -261,7 +264,7 @@ async fn a_token_cannot_smuggle_headers() {
             .build()
             .unwrap();
         let error = transport
-            .page(&todo(), &Query::all(), None)
+            .page(&todo(), &RemoteQuery::all(), None)
             .await
             .unwrap_err();
         assert_eq!(error.kind(), Kind::BadRequest);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use synctable_core::query::Query;
+use synctable_core::query::RemoteQuery;
 use synctable_core::transport::{ChangeKind, Outcome, Transport, TransportErrorKind as Kind};
 use synctable_http::HttpTransport;
 use tokio::net::TcpListener;
@@ -72,7 +72,7 @@ async fn many_requests_at_once() {
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..20 {
         let transport = std::sync::Arc::clone(&transport);
-        tasks.spawn(async move { transport.page(&todo(), &Query::all(), None).await });
+        tasks.spawn(async move { transport.page(&todo(), &RemoteQuery::all(), None).await });
     }
     while let Some(page) = tasks.join_next().await {
         assert_eq!(page.unwrap().unwrap().records.len(), 1);
@@ -117,7 +117,7 @@ async fn nobody_there() {
         .build()
         .unwrap();
     let error = transport
-        .page(&todo(), &Query::all(), None)
+        .page(&todo(), &RemoteQuery::all(), None)
         .await
         .unwrap_err();
     assert_eq!(error.kind(), Kind::Unreachable);
@@ -140,7 +140,7 @@ async fn a_handshake_that_never_ends_is_no_connection() {
         .build()
         .unwrap();
     let error = transport
-        .page(&todo(), &Query::all(), None)
+        .page(&todo(), &RemoteQuery::all(), None)
         .await
         .unwrap_err();
     assert_eq!(error.kind(), Kind::Unreachable);
@@ -173,7 +173,7 @@ async fn a_certificate_for_another_name_is_refused() {
         .build()
         .unwrap();
     let error = transport
-        .page(&todo(), &Query::all(), None)
+        .page(&todo(), &RemoteQuery::all(), None)
         .await
         .unwrap_err();
     assert_eq!(error.kind(), Kind::Unreachable);
@@ -190,7 +190,7 @@ async fn a_plain_server_is_no_tls_server() {
         .build()
         .unwrap();
     let error = transport
-        .page(&todo(), &Query::all(), None)
+        .page(&todo(), &RemoteQuery::all(), None)
         .await
         .unwrap_err();
     assert_eq!(error.kind(), Kind::Unreachable, "{error:?}");

@@ -1,6 +1,6 @@
 //! Answers that are not the server's: three different messages, and nothing is followed.
 
-use synctable_core::query::Query;
+use synctable_core::query::RemoteQuery;
 use synctable_core::transport::{Transport, TransportError, TransportErrorKind as Kind};
 use synctable_http::AuthHeader;
 
@@ -22,7 +22,7 @@ async fn answered(reply: &Reply, signed: bool) -> TransportError {
         errors.push(transport.apply(&todo(), &change(kind)).await.unwrap_err());
     }
     errors.push(transport.get(&todo(), &id("a")).await.unwrap_err());
-    let page = transport.page(&todo(), &Query::all(), None).await;
+    let page = transport.page(&todo(), &RemoteQuery::all(), None).await;
     let last = page.unwrap_err();
     for error in errors {
         assert_eq!(error.kind(), last.kind(), "{error}");
@@ -54,7 +54,10 @@ async fn history_16_three_different_messages() {
         Reply::with(301, &[("Location", &location)], "")
     })
     .await;
-    let page = server.transport().page(&todo(), &Query::all(), None).await;
+    let page = server
+        .transport()
+        .page(&todo(), &RemoteQuery::all(), None)
+        .await;
     let https = page.unwrap_err();
     assert_eq!(
         (https.kind(), https.status()),
@@ -126,7 +129,10 @@ async fn a_page_for_people_with_credentials_is_no_answer_of_a_table_server() {
         .builder()
         .header("Authorization", "Basic abc")
         .build();
-    let page = transport.unwrap().page(&todo(), &Query::all(), None).await;
+    let page = transport
+        .unwrap()
+        .page(&todo(), &RemoteQuery::all(), None)
+        .await;
     assert_eq!(page.unwrap_err().kind(), Kind::Protocol);
 }
 
@@ -148,6 +154,9 @@ async fn a_failure_of_a_gateway_is_one_though_it_is_a_page_for_people() {
 
 async fn answered_any(reply: &Reply) -> Kind {
     let server = Server::always(reply.clone()).await;
-    let page = server.transport().page(&todo(), &Query::all(), None).await;
+    let page = server
+        .transport()
+        .page(&todo(), &RemoteQuery::all(), None)
+        .await;
     page.unwrap_err().kind()
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use synctable_core::query::Query;
+use synctable_core::query::RemoteQuery;
 use synctable_core::transport::{
     ChangeKind, Conflict, Outcome, RemotePage, ServerRecord, Transport, TransportErrorKind as Kind,
 };
@@ -31,7 +31,7 @@ async fn early_hints_are_passed_over() {
     let server = Server::always(Reply::raw(page)).await;
     let page: RemotePage = server
         .transport()
-        .page(&todo(), &Query::all(), None)
+        .page(&todo(), &RemoteQuery::all(), None)
         .await
         .unwrap();
     assert!(page.last);
@@ -56,7 +56,7 @@ async fn silence_times_out() {
                 .build()
                 .unwrap();
             let error = transport
-                .page(&todo(), &Query::all(), None)
+                .page(&todo(), &RemoteQuery::all(), None)
                 .await
                 .unwrap_err();
             assert_eq!(error.kind(), Kind::Timeout, "{start}");

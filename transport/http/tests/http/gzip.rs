@@ -4,7 +4,7 @@ use std::io::Write as _;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use synctable_core::query::Query;
+use synctable_core::query::RemoteQuery;
 use synctable_core::transport::{
     RemotePage, Transport, TransportError, TransportErrorKind as Kind,
 };
@@ -36,7 +36,7 @@ async fn page(reply: Reply, gzip: bool) -> (Result<RemotePage, TransportError>, 
         .body_limit(10_000)
         .build()
         .unwrap();
-    let page = transport.page(&todo(), &Query::all(), None).await;
+    let page = transport.page(&todo(), &RemoteQuery::all(), None).await;
     let asked = server
         .request()
         .header("accept-encoding")

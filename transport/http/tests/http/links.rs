@@ -1,6 +1,6 @@
 //! Next links: read in all forms, for the position alone, and never to another place.
 
-use synctable_core::query::{Query, field};
+use synctable_core::query::{RemoteQuery, field};
 use synctable_core::transport::{PageCursor, Transport, TransportErrorKind as Kind};
 use synctable_http::{AuthHeader, HttpTransport};
 
@@ -15,8 +15,10 @@ fn page(link: &str) -> Reply {
 }
 
 /// A query whose parts must be in every request.
-fn query() -> Query {
-    Query::all().filter(field("a").eq("b&c")).order_by("a")
+fn query() -> RemoteQuery {
+    RemoteQuery::all()
+        .filter(field("a").eq("b&c"))
+        .order_by("a")
 }
 
 const OWN: &str = "$filter=%28a%20eq%20%27b%26c%27%29&$orderby=a";
@@ -111,7 +113,7 @@ async fn what_is_left_is_taken_from_the_link_within_what_was_asked_for() {
     ] {
         let server = Server::always(page(link)).await;
         let transport = server.transport();
-        let query = Query::all().skip(7).top(5);
+        let query = RemoteQuery::all().skip(7).top(5);
         let first = transport.page(&todo(), &query, None).await.unwrap();
         let next = first.next.unwrap();
         transport.page(&todo(), &query, Some(&next)).await.unwrap();
@@ -128,8 +130,8 @@ async fn a_page_that_a_link_made_small_is_not_the_last() {
     let server = Server::always(row).await;
     let transport = server.transport();
     for (wanted, last) in [(None, false), (Some(4), false), (Some(1), true)] {
-        let mut query = Query::all().skip(1);
-        query.top = wanted;
+        let mut query = RemoteQuery::all().skip(1);
+        query.query.top = wanted;
         let next = PageCursor::new("$skip=1&$top=1");
         let page = transport.page(&todo(), &query, Some(&next)).await.unwrap();
         assert_eq!((page.last, page.next), (last, None), "{wanted:?}");
@@ -215,7 +217,7 @@ async fn redirects_are_not_followed() {
         let server = Server::always(Reply::with(status, &[("Location", &location)], "")).await;
         let error = server
             .transport()
-            .page(&todo(), &Query::all(), None)
+            .page(&todo(), &RemoteQuery::all(), None)
             .await
             .unwrap_err();
         assert_eq!(
@@ -232,7 +234,7 @@ async fn links_of_the_older_shapes_are_ignored() {
     let server = Server::always(Reply::json(200, body)).await;
     let page = server
         .transport()
-        .page(&todo(), &Query::all(), None)
+        .page(&todo(), &RemoteQuery::all(), None)
         .await
         .unwrap();
     assert_eq!((page.next, page.last), (None, false));

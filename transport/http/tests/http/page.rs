@@ -1,6 +1,6 @@
 //! Pages: the query sent, the shapes read, and when a page is the last one.
 
-use synctable_core::query::{Query, field};
+use synctable_core::query::{RemoteQuery, field};
 use synctable_core::transport::{
     RemotePage, Transport, TransportError, TransportErrorKind as Kind,
 };
@@ -8,12 +8,12 @@ use synctable_core::transport::{
 use crate::server::{Reply, Request, Server};
 use crate::todo;
 
-async fn answered(query: &Query, reply: Reply) -> Result<RemotePage, TransportError> {
+async fn answered(query: &RemoteQuery, reply: Reply) -> Result<RemotePage, TransportError> {
     let server = Server::always(reply).await;
     server.transport().page(&todo(), query, None).await
 }
 
-async fn sent(query: &Query) -> Request {
+async fn sent(query: &RemoteQuery) -> Request {
     let server = Server::always(Reply::json(200, r#"{"items":[]}"#)).await;
     server.transport().page(&todo(), query, None).await.unwrap();
     server.request()
@@ -27,12 +27,12 @@ fn items(ids: &[&str], more: &str) -> Reply {
 
 #[tokio::test]
 async fn the_query_is_sent_as_odata() {
-    let request = sent(&Query::all()).await;
+    let request = sent(&RemoteQuery::all()).await;
     assert_eq!(
         (request.method.as_str(), request.target.as_str()),
         ("GET", "/tables/todo")
     );
-    let query = Query::all()
+    let query = RemoteQuery::all()
         .filter(field("title").eq("a&b=c#d é"))
         .order_by("updatedAt")
         .skip(5)
@@ -53,20 +53,23 @@ async fn the_query_is_sent_as_odata() {
             "{text}"
         );
     }
-    let read = Query::from_odata(text).unwrap();
-    assert_eq!((&read.filter, &read.order), (&query.filter, &query.order));
+    let read = RemoteQuery::from_odata(text).unwrap();
+    assert_eq!(
+        (&read.query.filter, &read.query.order),
+        (&query.query.filter, &query.query.order)
+    );
 }
 
 #[tokio::test]
 async fn the_smaller_of_page_and_top_is_asked_for() {
     for (query, top) in [
-        (Query::all().page(10), Some("$top=10")),
-        (Query::all().top(7), Some("$top=7")),
-        (Query::all().page(10).top(7), Some("$top=7")),
-        (Query::all().page(5).top(7), Some("$top=5")),
-        (Query::all().page(1_000_000), Some("$top=10000")),
-        (Query::all().top(0), Some("$top=0")),
-        (Query::all(), None),
+        (RemoteQuery::all().page(10), Some("$top=10")),
+        (RemoteQuery::all().top(7), Some("$top=7")),
+        (RemoteQuery::all().page(10).top(7), Some("$top=7")),
+        (RemoteQuery::all().page(5).top(7), Some("$top=5")),
+        (RemoteQuery::all().page(1_000_000), Some("$top=10000")),
+        (RemoteQuery::all().top(0), Some("$top=0")),
+        (RemoteQuery::all(), None),
     ] {
         let target = sent(&query).await.target;
         assert_eq!(target.split_once('?').map(|(_, text)| text), top);
@@ -89,7 +92,7 @@ async fn all_shapes_are_read() {
         ),
         (r#"[{"id":"a"},{"id":"b"}]"#, None, false),
     ] {
-        let page = answered(&Query::all(), Reply::json(200, body))
+        let page = answered(&RemoteQuery::all(), Reply::json(200, body))
             .await
             .unwrap();
         let ids: Vec<_> = page.records.iter().map(|r| r.id().as_str()).collect();
@@ -105,7 +108,7 @@ async fn all_shapes_are_read() {
 #[tokio::test]
 async fn bad_rows_do_not_fail_the_page() {
     let body = r#"{"items":[{"id":"a"},{},{"id":"b","deleted":"no"},{"id":"c"}]}"#;
-    let page = answered(&Query::all(), Reply::json(200, body))
+    let page = answered(&RemoteQuery::all(), Reply::json(200, body))
         .await
         .unwrap();
     assert_eq!((page.records.len(), page.invalid.len()), (2, 2));
@@ -125,7 +128,7 @@ async fn a_page_that_is_none_is_a_protocol_error() {
         r#"{"items":[{"id":"a"},17]}"#,
         r#"[["a"]]"#,
     ] {
-        let error = answered(&Query::all(), Reply::json(200, body))
+        let error = answered(&RemoteQuery::all(), Reply::json(200, body))
             .await
             .unwrap_err();
         assert_eq!(error.kind(), Kind::Protocol, "{body}");
@@ -136,16 +139,16 @@ async fn a_page_that_is_none_is_a_protocol_error() {
 #[tokio::test]
 async fn a_page_without_a_link_is_the_last_unless_it_is_as_large_as_wished() {
     for (query, rows, last) in [
-        (Query::all(), 2, true),
-        (Query::all().page(3), 2, true),
+        (RemoteQuery::all(), 2, true),
+        (RemoteQuery::all().page(3), 2, true),
         // The server stops at the `$top` that was only meant as the size of the page.
-        (Query::all().page(2), 2, false),
-        (Query::all().page(2).top(9), 2, false),
-        (Query::all().page(1), 2, false),
+        (RemoteQuery::all().page(2), 2, false),
+        (RemoteQuery::all().page(2).top(9), 2, false),
+        (RemoteQuery::all().page(1), 2, false),
         // Here it is all that was asked for.
-        (Query::all().top(2), 2, true),
-        (Query::all().page(2).top(2), 2, true),
-        (Query::all().page(2), 0, true),
+        (RemoteQuery::all().top(2), 2, true),
+        (RemoteQuery::all().page(2).top(2), 2, true),
+        (RemoteQuery::all().page(2), 0, true),
     ] {
         let ids = &["a", "b"][..rows];
         let page = answered(&query, items(ids, "")).await.unwrap();
@@ -163,7 +166,7 @@ async fn the_size_of_a_page_is_read_from_the_link_that_led_to_it() {
     })
     .await;
     let transport = server.transport();
-    let query = Query::all().page(3);
+    let query = RemoteQuery::all().page(3);
     let first = transport.page(&todo(), &query, None).await.unwrap();
     assert!(!first.last && first.next.is_some());
     let full = transport
@@ -190,14 +193,14 @@ async fn a_page_size_that_the_server_refuses_gives_way_to_its_own() {
     .await;
     let transport = server.transport();
     let page = transport
-        .page(&todo(), &Query::all().page(1000), None)
+        .page(&todo(), &RemoteQuery::all().page(1000), None)
         .await
         .unwrap();
     assert_eq!(page.records.len(), 1);
     assert!(page.next.is_some());
     // What was asked for by the caller itself stays asked for.
     let error = transport
-        .page(&todo(), &Query::all().top(1000), None)
+        .page(&todo(), &RemoteQuery::all().top(1000), None)
         .await
         .unwrap_err();
     assert_eq!(error.kind(), Kind::BadQuery);
@@ -223,7 +226,7 @@ async fn refusals_of_a_query() {
         (505, Kind::Failed),
     ] {
         let reply = Reply::json(status, r#"{"error":{"message":"position 3"},"items":[]}"#);
-        let error = answered(&Query::all(), reply).await.unwrap_err();
+        let error = answered(&RemoteQuery::all(), reply).await.unwrap_err();
         assert_eq!((error.kind(), error.status()), (kind, Some(status)));
         if kind == Kind::BadQuery {
             assert!(error.to_string().contains("position 3"), "{error}");
@@ -236,14 +239,17 @@ async fn rows_and_records_are_limited() {
     let server = Server::always(items(&["a", "b", "c"], "")).await;
     let transport = server.builder().row_limit(2).build().unwrap();
     let error = transport
-        .page(&todo(), &Query::all(), None)
+        .page(&todo(), &RemoteQuery::all(), None)
         .await
         .unwrap_err();
     assert_eq!(error.kind(), Kind::TooLarge);
     let body = format!(r#"[{{"id":"a","x":"{}"}},{{"id":"b"}}]"#, "x".repeat(100));
     let server = Server::always(Reply::json(200, &body)).await;
     let transport = server.builder().record_limit(100).build().unwrap();
-    let page = transport.page(&todo(), &Query::all(), None).await.unwrap();
+    let page = transport
+        .page(&todo(), &RemoteQuery::all(), None)
+        .await
+        .unwrap();
     assert_eq!((page.records.len(), page.invalid.len()), (1, 1));
     assert_eq!(page.invalid[0].id.as_deref(), Some("a"));
 }
@@ -253,14 +259,14 @@ async fn clock_and_order_of_the_server_are_told() {
     let reply = |headers: &[_]| Reply::with(200, headers, r#"{"items":[]}"#);
     let date = ("Date", "Sun, 06 Nov 1994 08:49:37 GMT");
     let told = reply(&[date, ("Synctable-Ordered", "updatedAt")]);
-    let page = answered(&Query::all(), told).await.unwrap();
+    let page = answered(&RemoteQuery::all(), told).await.unwrap();
     assert_eq!(
         page.server_time.unwrap().to_string(),
         "1994-11-06T08:49:37.000Z"
     );
     assert!(page.ordered);
     for headers in [&[][..], &[("Date", "now"), ("Synctable-Ordered", "id")]] {
-        let page = answered(&Query::all(), reply(headers)).await.unwrap();
+        let page = answered(&RemoteQuery::all(), reply(headers)).await.unwrap();
         assert_eq!((page.server_time, page.ordered), (None, false));
     }
 }

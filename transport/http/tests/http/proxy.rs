@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use synctable_core::query::Query;
+use synctable_core::query::RemoteQuery;
 use synctable_core::transport::{Transport, TransportErrorKind as Kind};
 use synctable_http::{AuthHeader, HttpTransport, HttpTransportBuilder};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
@@ -58,7 +58,10 @@ async fn what_goes_by_tls_goes_through_a_proxy_unread() {
     assert!(!format!("{builder:?}").contains("s3cr3t"));
     let transport = builder.build().unwrap();
     for _ in 0..2 {
-        transport.page(&todo(), &Query::all(), None).await.unwrap();
+        transport
+            .page(&todo(), &RemoteQuery::all(), None)
+            .await
+            .unwrap();
     }
     let heads = heads.lock().unwrap().clone();
     assert_eq!(
@@ -85,7 +88,7 @@ async fn a_proxy_that_opens_no_way_is_named_and_nothing_was_sent() {
     ] {
         let (port, _heads) = tunnel(answer, None).await;
         let transport = secure(port).build().unwrap();
-        let page = transport.page(&todo(), &Query::all(), None).await;
+        let page = transport.page(&todo(), &RemoteQuery::all(), None).await;
         let error = page.unwrap_err();
         assert_eq!(error.kind(), Kind::Unreachable, "{error}");
         let said = error.to_string();
@@ -104,7 +107,7 @@ async fn a_proxy_that_opens_no_way_is_named_and_nothing_was_sent() {
     let port = listener.local_addr().unwrap().port();
     drop(listener);
     let transport = secure(port).build().unwrap();
-    let page = transport.page(&todo(), &Query::all(), None).await;
+    let page = transport.page(&todo(), &RemoteQuery::all(), None).await;
     let said = page.unwrap_err().to_string();
     assert!(said.contains("the proxy"), "{said}");
 }
@@ -113,7 +116,7 @@ async fn a_proxy_that_opens_no_way_is_named_and_nothing_was_sent() {
 async fn an_endless_answer_of_a_proxy_has_an_end() {
     let server = Server::always(Reply::raw("x".repeat(1024)).for_ever()).await;
     let transport = secure(server.port()).build().unwrap();
-    let page = transport.page(&todo(), &Query::all(), None).await;
+    let page = transport.page(&todo(), &RemoteQuery::all(), None).await;
     assert_eq!(page.unwrap_err().kind(), Kind::Unreachable);
 }
 
@@ -129,9 +132,12 @@ async fn what_goes_in_plain_is_passed_on_by_a_proxy() {
         .build()
         .unwrap();
     for _ in 0..2 {
-        transport.page(&todo(), &Query::all(), None).await.unwrap();
+        transport
+            .page(&todo(), &RemoteQuery::all(), None)
+            .await
+            .unwrap();
     }
-    let refused = transport.page(&todo(), &Query::all(), None).await;
+    let refused = transport.page(&todo(), &RemoteQuery::all(), None).await;
     let error = refused.unwrap_err();
     assert_eq!(error.kind(), Kind::Unreachable, "{error}");
     assert!(
@@ -153,7 +159,10 @@ async fn no_proxy_is_on_the_way_to_this_machine() {
     let (port, heads) = tunnel("HTTP/1.1 403 No\r\n\r\n", None).await;
     let builder = server.builder().proxy(format!("http://127.0.0.1:{port}"));
     let transport = builder.build().unwrap();
-    transport.page(&todo(), &Query::all(), None).await.unwrap();
+    transport
+        .page(&todo(), &RemoteQuery::all(), None)
+        .await
+        .unwrap();
     assert!(heads.lock().unwrap().is_empty());
     assert!(server.request().target.starts_with('/'));
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use synctable_core::Record;
-use synctable_core::query::Query;
+use synctable_core::query::RemoteQuery;
 use synctable_core::transport::{
     ChangeKind, Conflict, ConflictCause, Outcome, Rejection, ServerRecord, Transport,
     TransportError, TransportErrorKind as Kind,
@@ -214,7 +214,10 @@ async fn the_member_and_the_text_are_told() {
     let plain = "Could not find a property named 'nosuch' on type 'Srv.Memo'.";
     for body in [code, plain] {
         let server = Server::always(Reply::with(400, &[], body)).await;
-        let page = server.transport().page(&todo(), &Query::all(), None).await;
+        let page = server
+            .transport()
+            .page(&todo(), &RemoteQuery::all(), None)
+            .await;
         let error = page.unwrap_err();
         assert_eq!(error.kind(), Kind::BadQuery);
         assert!(

@@ -1,6 +1,6 @@
 //! Where tokens and secret headers may go.
 
-use synctable_core::query::Query;
+use synctable_core::query::RemoteQuery;
 use synctable_core::transport::{Transport, TransportErrorKind as Kind};
 use synctable_http::{AuthHeader, HttpTransport};
 
@@ -44,7 +44,10 @@ async fn secrets_go_to_this_machine_in_plain() {
         .secret_header("X-Key", "k3y")
         .build()
         .unwrap();
-    transport.page(&todo(), &Query::all(), None).await.unwrap();
+    transport
+        .page(&todo(), &RemoteQuery::all(), None)
+        .await
+        .unwrap();
     let request = server.request();
     assert_eq!(request.header("authorization"), Some("Bearer s3cr3t"));
     assert_eq!(request.header("x-key"), Some("k3y"));

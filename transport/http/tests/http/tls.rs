@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use synctable_core::query::Query;
+use synctable_core::query::RemoteQuery;
 use synctable_core::transport::{Transport, TransportErrorKind as Kind};
 use synctable_http::HttpTransport;
 use tokio_rustls::rustls::crypto::ring::default_provider;
@@ -99,7 +99,7 @@ async fn a_certificate_that_does_not_do_is_told_with_the_way_out() {
     ] {
         let builder = HttpTransport::builder(server.url()).trust_also(root);
         let transport = builder.build().unwrap();
-        let page = transport.page(&todo(), &Query::all(), None).await;
+        let page = transport.page(&todo(), &RemoteQuery::all(), None).await;
         let error = page.unwrap_err();
         assert_eq!(error.kind(), Kind::Unreachable, "{error}");
         assert!(error.to_string().contains(words), "{words}: {error}");
@@ -110,7 +110,7 @@ async fn a_certificate_that_does_not_do_is_told_with_the_way_out() {
 async fn roots_are_trusted_beside_others() {
     let server = Server::secure(Reply::json(200, "[]")).await;
     let page = async |transport: HttpTransport| {
-        let page = transport.page(&todo(), &Query::all(), None).await;
+        let page = transport.page(&todo(), &RemoteQuery::all(), None).await;
         page.map(|_| ()).map_err(|error| error.kind())
     };
     let both = [OTHER, certificate().as_bytes()].concat();
@@ -137,13 +137,13 @@ async fn a_server_that_asks_is_shown_the_certificate_of_the_client() {
     let shown = builder().client_certificate(OTHER, OTHER_KEY);
     assert!(!format!("{shown:?}").contains(&format!("{:?}", &OTHER_KEY[..8])));
     let page = shown.build().unwrap();
-    page.page(&todo(), &Query::all(), None).await.unwrap();
+    page.page(&todo(), &RemoteQuery::all(), None).await.unwrap();
     for refused in [
         builder(),
         builder().client_certificate(certificate(), key()),
     ] {
         let transport = refused.build().unwrap();
-        let page = transport.page(&todo(), &Query::all(), None).await;
+        let page = transport.page(&todo(), &RemoteQuery::all(), None).await;
         let error = page.unwrap_err();
         // The alert may be lost with the connection.
         assert!(

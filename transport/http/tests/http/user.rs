@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use synctable_core::query::Query;
+use synctable_core::query::RemoteQuery;
 use synctable_core::transport::{ChangeKind, Outcome, Transport, TransportErrorKind as Kind};
 use synctable_http::{AuthHeader, UserToken};
 
@@ -40,7 +40,10 @@ async fn t3_nothing_is_sent_while_nobody_is_signed_in() {
     user.sign_in("bob", "of-bob");
     let error = ada.apply(&todo(), &delete).await.unwrap_err();
     assert!(error.needs_sign_in(), "{error}");
-    let error = ada.page(&todo(), &Query::all(), None).await.unwrap_err();
+    let error = ada
+        .page(&todo(), &RemoteQuery::all(), None)
+        .await
+        .unwrap_err();
     assert!(error.needs_sign_in(), "{error}");
     let bob = transport.for_account("bob").unwrap();
     bob.apply(&todo(), &delete).await.unwrap();

@@ -1,6 +1,6 @@
 //! The dialects of Azure Mobile Apps: what is sent, and what their servers' odd answers mean.
 
-use synctable_core::query::{Query, field};
+use synctable_core::query::{RemoteQuery, field};
 use synctable_core::transport::{
     Change, ChangeKind, Conflict, ConflictCause, Outcome, Rejection, ServerRecord, Transport,
     TransportErrorKind as Kind,
@@ -167,10 +167,10 @@ async fn zumo2_pages_are_asked_for_in_the_older_spelling_and_never_say_that_they
         &format!(r#"{{"results":[{ROW}],"count":7}}"#),
     ))
     .await;
-    let mut query = Query::all()
+    let mut query = RemoteQuery::all()
         .filter(field("title").contains("il"))
         .include_deleted();
-    query.page = Some(5000);
+    query.query.page = Some(5000);
     query.total = true;
     let page = speaking(&server, Dialect::Zumo2)
         .page(&todo(), &query, None)
@@ -187,7 +187,7 @@ async fn zumo2_pages_are_asked_for_in_the_older_spelling_and_never_say_that_they
 #[tokio::test]
 async fn zumo2_asks_for_no_rows_by_asking_for_one() {
     let server = Server::always(Reply::json(200, &format!("[{ROW}]"))).await;
-    let query = Query::all().top(0);
+    let query = RemoteQuery::all().top(0);
     let page = speaking(&server, Dialect::Zumo2)
         .page(&todo(), &query, None)
         .await
@@ -207,9 +207,9 @@ async fn a_page_size_that_was_refused_is_not_asked_for_again() {
     })
     .await;
     let transport = speaking(&server, Dialect::Zumo2);
-    let mut query = Query::all();
+    let mut query = RemoteQuery::all();
     for size in [800, 800, 900, 700] {
-        query.page = Some(size);
+        query.query.page = Some(size);
         transport.page(&todo(), &query, None).await.unwrap();
     }
     let targets: Vec<_> = server.requests().into_iter().map(|r| r.target).collect();
@@ -236,7 +236,7 @@ async fn zumo2_a_filter_that_makes_the_server_fail_is_named() {
         }
     })
     .await;
-    let query = Query::all().filter(field("title").length().gt(3));
+    let query = RemoteQuery::all().filter(field("title").length().gt(3));
     let transport = speaking(&server, Dialect::Zumo2);
     let error = transport.page(&todo(), &query, None).await.unwrap_err();
     assert_eq!(error.kind(), Kind::BadQuery);
@@ -307,7 +307,7 @@ async fn zumo3_follows_links_of_both_forms_and_ends_where_there_is_none() {
     let mut cursor = None;
     for last in [false, false, true] {
         let page = transport
-            .page(&todo(), &Query::all(), cursor.as_ref())
+            .page(&todo(), &RemoteQuery::all(), cursor.as_ref())
             .await;
         let page = page.unwrap();
         assert_eq!(page.last, last);
@@ -373,7 +373,8 @@ async fn zumo2_functions_that_find_nothing_are_named() {
             }
         })
     };
-    let query = Query::all().filter(field("done").eq(true).and(field("title").ends_with("k")));
+    let query =
+        RemoteQuery::all().filter(field("done").eq(true).and(field("title").ends_with("k")));
     let server = answers("[]").await;
     let error = speaking(&server, Dialect::Zumo2)
         .page(&todo(), &query, None)

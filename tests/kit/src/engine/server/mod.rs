@@ -9,7 +9,7 @@ mod wire;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use synctable_core::query::Query;
+use synctable_core::query::RemoteQuery;
 use synctable_core::transport::{Change, FeedToken};
 use synctable_core::{Record, RecordId, TableName, Timestamp};
 
@@ -107,7 +107,7 @@ pub enum Call {
     /// One record.
     Get(RecordId),
     /// A page.
-    Page(Query),
+    Page(RemoteQuery),
     /// What changed since a position, or since the start.
     Changes(Option<FeedToken>),
 }

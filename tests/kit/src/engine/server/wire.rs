@@ -5,7 +5,7 @@ use std::time::Duration;
 use synctable_core::threads::MaybeSend;
 
 use async_trait::async_trait;
-use synctable_core::query::Query;
+use synctable_core::query::RemoteQuery;
 use synctable_core::transport::{
     Change, ChangeFeed, FeedAnswer, FeedChange, FeedToken, Outcome, PageCursor, RemotePage,
     Transport, TransportCapabilities, TransportError, TransportErrorKind,
@@ -118,7 +118,7 @@ impl Transport for TestServer {
     async fn page(
         &self,
         table: &TableName,
-        query: &Query,
+        query: &RemoteQuery,
         cursor: Option<&PageCursor>,
     ) -> Result<RemotePage, TransportError> {
         let request = Request {
@@ -184,7 +184,7 @@ impl ChangeFeed for TestServer {
     async fn changes(
         &self,
         table: &TableName,
-        query: &Query,
+        query: &RemoteQuery,
         from: Option<&FeedToken>,
     ) -> Result<FeedAnswer, TransportError> {
         let request = Request {
