@@ -70,7 +70,7 @@ fn writes(criterion: &mut Criterion) {
     let todos = sync.table::<Value>("todo").unwrap();
     let todo = serde_json::json!({"text": "Milk", "complete": false});
     criterion.bench_function("insert with its operation, durable", |bench| {
-        bench.iter(|| runtime.block_on(todos.insert(&todo)).unwrap());
+        bench.iter(|| runtime.block_on(todos.insert(&todo).into_future()).unwrap());
     });
 }
 

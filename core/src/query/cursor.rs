@@ -46,6 +46,12 @@ impl Cursor {
         Self(serde_json::to_string(&text).unwrap_or_default().into())
     }
 
+    /// The position behind the record with this id, in a query without an order.
+    pub fn behind(id: RecordId) -> Self {
+        let values = Vec::new();
+        Self::new(&SortKey { values, id }, None)
+    }
+
     /// Wraps text that [`as_str`](Self::as_str) gave. Whether it fits a query shows when it is used.
     pub fn from_text(text: &str) -> Self {
         Self(text.into())

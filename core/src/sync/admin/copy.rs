@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 use crate::name::{RecordId, TableName};
-use crate::query::{Cursor, Query, SortKey};
+use crate::query::{Cursor, Query};
 use crate::record::{Record, SystemProperties};
 use crate::schema::{Schema, TableSchema};
 use crate::store::{
@@ -95,7 +95,7 @@ pub async fn copy_store(
     for (name, _) in schema.tables() {
         let after = match &begun {
             Some((table, _)) if name < table => continue,
-            Some((table, id)) if name == table => Some(behind(id.clone())),
+            Some((table, id)) if name == table => Some(Cursor::behind(id.clone())),
             _ => None,
         };
         let mut query = Query::all().page(PAGE).after(after);
@@ -271,11 +271,6 @@ fn without_marks(schema: &Schema) -> Schema {
         .fold(Schema::new(), |schema, (name, table)| {
             schema.with_table(name.clone(), table.clone())
         })
-}
-
-fn behind(id: RecordId) -> Cursor {
-    let values = Vec::new();
-    Cursor::new(&SortKey { values, id }, None)
 }
 
 impl Progress {

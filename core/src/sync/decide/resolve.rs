@@ -1,7 +1,6 @@
 //! The queue in the hands of the application: list, cancel, discard, retry, and resolve parked conflicts.
 
 use crate::error::Error;
-use crate::query::Query;
 use crate::record::{Draft, Record};
 use crate::store::{Durability, LocalStoreExt, Write, WriteBatch};
 use crate::sync::context::SyncContext;
@@ -11,7 +10,7 @@ use crate::sync::decide::decision::decide;
 use crate::sync::event::Origin;
 use crate::sync::queue::operation::{Operation, OperationState};
 use crate::sync::queue::slot::Slot;
-use crate::sync::system::{FAILURES, FailureRow, OPERATIONS, seq_id};
+use crate::sync::system::{FAILURES, FailureRow, seq_id};
 use crate::threads::{MaybeSend, MaybeSync};
 use crate::transport::Rejection;
 
@@ -44,28 +43,6 @@ pub enum Resolution {
 }
 
 impl SyncContext {
-    /// The queue, oldest first, parked operations too.
-    pub async fn pending(&self) -> Result<Vec<Operation>, Error> {
-        let rows = self
-            .inner
-            .store
-            .query_all(&OPERATIONS, &Query::all().page(1000))
-            .await?;
-        let read = rows.iter().map(|row| {
-            // Shown in the words of the application, whatever goes out.
-            Ok(Operation::from_row(row)?.in_newest(&self.inner.steps))
-        });
-        read.collect()
-    }
-
-    /// One queued operation.
-    pub async fn operation(&self, seq: u64) -> Result<Operation, Error> {
-        match self.inner.store.get_one(&OPERATIONS, &seq_id(seq)).await? {
-            Some(row) => Ok(Operation::from_row(&row)?.in_newest(&self.inner.steps)),
-            None => Err(Error::NoSuchOperation { seq }),
-        }
-    }
-
     /// The operations that wait for a decision: conflicts and refused ones, with base, local and server record.
     pub async fn parked(&self) -> Result<Vec<ParkedOperation>, Error> {
         let mut parked = Vec::new();

@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 use crate::error::Error;
 use crate::name::RecordId;
 use crate::record::{Draft, Record};
+use crate::store::Durability;
 use crate::sync::context::SyncContext;
 use crate::sync::local::table::SyncTable;
 use crate::sync::local::typed::typed;
@@ -32,6 +33,7 @@ use crate::threads::{MaybeSend, MaybeSync};
 pub struct Transaction {
     context: SyncContext,
     staged: Vec<Staged>,
+    durability: Durability,
 }
 
 impl SyncContext {
@@ -40,6 +42,7 @@ impl SyncContext {
         Transaction {
             context: self.clone(),
             staged: Vec::new(),
+            durability: self.inner.settings.local_durability,
         }
     }
 }
@@ -180,18 +183,19 @@ impl Transaction {
         self.staged.is_empty()
     }
 
-    /// Stores everything, durably, in one commit. An error leaves the store as it was. Returns each record as it is after
-    /// its change, `None` for a deleted one.
-    pub async fn commit(self) -> Result<Vec<Option<Record>>, Error> {
-        self.context.inner.write(&self.staged).await
+    /// When its changes have to be on the disk, instead of what [`local_durability`](super::ContextBuilder::local_durability) says for
+    /// all changes of the context.
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
     }
 
-    /// Stages one change and commits it.
-    pub(crate) async fn only(
-        mut self,
-        stage: impl FnOnce(&mut Self) -> Result<RecordId, Error> + MaybeSend,
-    ) -> Result<Option<Record>, Error> {
-        stage(&mut self)?;
-        Ok(self.commit().await?.pop().flatten())
+    /// Stores everything in one commit, as durably as [`durability`](Self::durability) says. An error leaves the store as it was. Returns each record as it is after
+    /// its change, `None` for a deleted one.
+    pub async fn commit(self) -> Result<Vec<Option<Record>>, Error> {
+        self.context
+            .inner
+            .write(&self.staged, self.durability)
+            .await
     }
 }

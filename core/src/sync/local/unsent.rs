@@ -76,7 +76,9 @@ impl<T> SyncTable<T> {
                 })
                 .collect();
             if !staged.is_empty() {
-                inner.write(&staged).await?;
+                inner
+                    .write(&staged, inner.settings.local_durability)
+                    .await?;
                 queued += staged.len() as u64;
             }
             match next {

@@ -78,8 +78,12 @@ impl Inner {
         Ok(())
     }
 
-    /// Applies changes in order, all or nothing. Returns each record as it is after its change.
-    pub(crate) async fn write(&self, staged: &[Staged]) -> Result<Vec<Option<Record>>, Error> {
+    /// Applies changes in order, all or nothing, in one commit of this durability. Returns each record as it is after its change.
+    pub(crate) async fn write(
+        &self,
+        staged: &[Staged],
+        durability: Durability,
+    ) -> Result<Vec<Option<Record>>, Error> {
         for change in staged {
             self.tables.ensure(&change.table).await?;
         }
@@ -98,7 +102,7 @@ impl Inner {
             }
             // New ids are seldom taken: the first attempt leaves it to the store's check to find out.
             let trusting = all_new && attempt == 0;
-            match self.try_write(staged, &link, trusting).await {
+            match self.try_write(staged, durability, &link, trusting).await {
                 Ok(records) => return Ok(records),
                 Err(CommitError::Stale) if trusting => {}
                 Err(CommitError::Stale) => self.start_over(attempt).await?,
@@ -128,6 +132,7 @@ impl Inner {
     async fn try_write(
         &self,
         staged: &[Staged],
+        durability: Durability,
         link: &Link,
         trusting: bool,
     ) -> Result<Vec<Option<Record>>, CommitError> {
@@ -169,7 +174,7 @@ impl Inner {
             }
             after.push(slot.record.clone());
         }
-        let mut batch = WriteBatch::new().durability(self.settings.local_durability);
+        let mut batch = WriteBatch::new().durability(durability);
         if link.named_account().is_some() {
             // Another context may have given the store to somebody else.
             let owner = link.owner().ok_or(CommitError::Stale)?;

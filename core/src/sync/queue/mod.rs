@@ -4,4 +4,5 @@ pub(crate) mod catch_up;
 pub(crate) mod collapse;
 pub(crate) mod index;
 pub(crate) mod operation;
+pub(crate) mod pending;
 pub(crate) mod slot;

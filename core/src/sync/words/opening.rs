@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::error::Error;
 use crate::name::{RecordId, TableName};
-use crate::query::{Cursor, Query, SortKey};
+use crate::query::{Cursor, Query};
 use crate::record::Record;
 use crate::schema::{SchemaError, Steps, TableSchema};
 use crate::store::{
@@ -160,7 +160,7 @@ async fn convert(
         let mut after = open.after.clone();
         loop {
             let mut query = Query::all().page(PORTION);
-            query.after = after.take().map(behind);
+            query.after = after.take().map(Cursor::behind);
             let page = store.query(table, &query).await?;
             let mut portion = Portion {
                 steps,
@@ -247,11 +247,6 @@ async fn operations(
             None => return Ok(found),
         }
     }
-}
-
-fn behind(id: RecordId) -> Cursor {
-    let values = Vec::new();
-    Cursor::new(&SortKey { values, id }, None)
 }
 
 /// What is written at once.

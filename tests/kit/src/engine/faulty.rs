@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use synctable_core::query::Query;
 use synctable_core::store::{
-    Changes, LocalStore, Page, Plan, Position, ProcessLock, StoreCapabilities, StoreError,
-    StoreErrorKind, WriteBatch,
+    Changes, Durability, LocalStore, Page, Plan, Position, ProcessLock, StoreCapabilities,
+    StoreError, StoreErrorKind, WriteBatch,
 };
 use synctable_core::{Record, RecordId, Schema, TableName, TableSchema};
 
@@ -48,6 +48,7 @@ struct State {
     calls: usize,
     writes: usize,
     commits: usize,
+    immediate: usize,
     fault: Option<Fault>,
     hit: bool,
 }
@@ -95,6 +96,11 @@ impl Faulty {
     /// Commits so far.
     pub(crate) fn commits(&self) -> usize {
         self.state().commits
+    }
+
+    /// Commits so far that were to be on the disk before their answer.
+    pub(crate) fn immediate(&self) -> usize {
+        self.state().immediate
     }
 
     /// Commits and declarations so far.
@@ -174,6 +180,8 @@ impl LocalStore for Faulty {
         self.inner.query(table, query).await
     }
     async fn commit(&self, batch: WriteBatch) -> Result<Position, StoreError> {
+        let immediate = batch.get_durability() == Durability::Immediate;
+        self.state().immediate += usize::from(immediate);
         match self.verdict(Call::Commit) {
             None => self.inner.commit(batch).await,
             Some((error, false)) => Err(error),

@@ -1,15 +1,18 @@
 //! Local changes: stored with their operations, durably, all or nothing.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use synctable_core::query::Query;
+use synctable_core::store::Durability;
 use synctable_core::{Declaration, Error, FieldType, Schema, TableSchema};
 
 use super::TestServer;
 use super::device::{Device, todo};
+use super::faulty::Faulty;
 use super::typed::assert_holds;
 use crate::Place;
 use crate::fixture::{declare, declare_all, table};
@@ -33,6 +36,33 @@ pub async fn change_and_operation_are_stored_together(harness: &dyn Place) {
     assert_eq!(next.n("a").await, None);
     assert_eq!(next.queue().await, ["insert b", "delete a"]);
     next.is_sound().await;
+}
+
+/// A change has to be on the disk before its answer where the context says so, unless the change says otherwise.
+pub async fn a_change_is_as_durable_as_it_says(harness: &dyn Place) {
+    let place = harness.another();
+    let store = Faulty::new(place.open().await.expect("the store opens"), None);
+    let device = Device::over(Arc::clone(&store) as _, &TestServer::new(), |builder| {
+        builder.local_durability(Durability::Immediate)
+    })
+    .await;
+    let before = store.immediate();
+    device.insert("a", 1).await;
+    assert_eq!(store.immediate(), before + 1);
+    let (row, eventual) = (json!({"id": "b", "n": 2}), Durability::Eventual);
+    let insert = device.todo.insert(&row).durability(eventual);
+    insert.await.expect("the record is new");
+    let delete = device.todo.delete("a").durability(eventual);
+    delete.await.expect("the record is there");
+    let mut transaction = device.sync.transaction().durability(eventual);
+    let row = json!({"id": "c", "n": 3});
+    transaction
+        .insert(&device.todo, &row)
+        .expect("a new record");
+    transaction.commit().await.expect("it is stored");
+    assert_eq!(store.immediate(), before + 1);
+    assert_eq!(device.queue().await, ["insert b", "insert c"]);
+    device.is_sound().await;
 }
 
 /// A record without an id, or with an empty one, gets a new one.

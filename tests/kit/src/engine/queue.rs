@@ -1,10 +1,10 @@
 //! The queue in the hands of the application.
 
 use serde_json::json;
-use synctable_core::Error;
 use synctable_core::query::Query;
-use synctable_core::sync::{OperationKind, OperationState, Resolution};
+use synctable_core::sync::{OperationKind, OperationPage, OperationState, Resolution};
 use synctable_core::transport::Rejection;
+use synctable_core::{Error, RecordId};
 
 use super::device::{Device, number, todo};
 use super::typed::assert_holds;
@@ -41,6 +41,45 @@ pub async fn pending_operations_are_listed(harness: &dyn Place) {
     let unknown = device.sync.operation(99).await;
     assert!(matches!(unknown, Err(Error::NoSuchOperation { seq: 99 })));
     device.is_sound().await;
+}
+
+async fn page_behind(device: &Device, after: Option<u64>) -> OperationPage {
+    let page = device.sync.pending().page(3).after(after).await;
+    page.expect("the queue is read")
+}
+
+/// The queue is read page by page, parked operations too, while others are sent and queued.
+pub async fn a_long_queue_is_read_in_pages(harness: &dyn Place) {
+    let device = Device::new(harness, &TestServer::new()).await;
+    for number in 0..7 {
+        device.insert(&format!("r{number}"), number).await;
+    }
+    let first = page_behind(&device, None).await;
+    assert_eq!(first.operations.len(), 3);
+    // What was read is sent, and others are queued.
+    device.push().await;
+    for number in 3..7 {
+        device.set(&format!("r{number}"), 10).await;
+    }
+    let second = page_behind(&device, first.next).await;
+    device.insert("r8", 8).await;
+    let third = page_behind(&device, second.next).await;
+    assert_eq!((second.operations.len(), third.next), (3, None));
+    let pages = [first.operations, second.operations, third.operations];
+    let read: Vec<RecordId> = pages.concat().into_iter().map(|read| read.id).collect();
+    let read: Vec<&str> = read.iter().map(RecordId::as_str).collect();
+    assert_eq!(read, ["r0", "r1", "r2", "r3", "r4", "r5", "r6", "r8"]);
+    let all = device.sync.pending().page(100).await;
+    let all = all.expect("the queue is read");
+    assert_eq!((all.operations.len(), all.next), (5, None));
+    assert_eq!(
+        all.operations,
+        device.sync.pending().await.expect("the queue is read")
+    );
+    device.push().await;
+    let empty = device.sync.pending().page(1).await;
+    let empty = empty.expect("the queue is read");
+    assert_eq!((empty.operations.len(), empty.next), (0, None));
 }
 
 /// Cancelling puts the record back as the server had it, or away if it was new.

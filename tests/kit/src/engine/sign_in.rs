@@ -172,7 +172,7 @@ pub async fn t3_a_change_at_every_await_of_an_edit(harness: &dyn Place) {
             ada.pull().await;
             let as_of = |account: &str| Connection::new(server.clone()).account(account);
             let changes = json!({"n": 2});
-            let mut edit = Box::pin(ada.todo.update("s", &changes)).fuse();
+            let mut edit = ada.todo.update("s", &changes).into_future().fuse();
             let finished = polled(&mut edit, polls).await.is_some();
             let switch = async {
                 let bob = connect(&ada, as_of("bob")).await;

@@ -12,6 +12,7 @@ macro_rules! engine_tests {
     ($harness:ty, $run:ident) => {
         $crate::__engine_tests! { $harness, $run, local:
             change_and_operation_are_stored_together
+            a_change_is_as_durable_as_it_says
             ids_are_made_where_missing
             wrong_changes_change_nothing
             system_properties_are_the_servers
@@ -30,6 +31,7 @@ macro_rules! engine_tests {
         }
         $crate::__engine_tests! { $harness, $run, queue:
             pending_operations_are_listed
+            a_long_queue_is_read_in_pages
             cancel_restores_the_record
             cancel_of_an_attempted_operation
             cancel_with_a_successor
