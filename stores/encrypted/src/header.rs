@@ -21,10 +21,10 @@ pub(crate) const MAGIC: &[u8; 17] = b"synctable sealed ";
 const PLAIN: &[u8] = b"synctable kv ";
 
 /// The format of headers that this release writes.
-const FORMAT: u8 = 2;
+pub(crate) const FORMAT: u8 = 2;
 /// That of release 0.1, whose headers have no generation. Slots are bound to this number in both formats: a store is brought
 /// forward without the secrets of all its slots.
-const FIRST: u8 = 1;
+pub(crate) const FIRST: u8 = 1;
 
 /// The one known flag: the entries of indexes with equal values are neighbours.
 const EQUALITY: u8 = 1;

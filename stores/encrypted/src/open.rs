@@ -10,7 +10,7 @@ use crate::cache::Cache;
 use crate::cipher::tampered;
 use crate::directory::Directory;
 use crate::forward::Forward;
-use crate::header::{Header, KeyRing};
+use crate::header::{FIRST, Header, KeyRing};
 use crate::kdf::Argon2Params;
 use crate::key::{KeyProvider, Passphrase, RawKey, Secret};
 use crate::layout::{ENTRIES, HEADER, Layout, MANIFEST, epoch};
@@ -128,7 +128,7 @@ impl<B: KvBackend> SealedBuilder<B> {
             let snapshot = self.backend.snapshot()?;
             Found::look(&*snapshot, secret, self.at_least)?
         };
-        let mut unwritten = None;
+        let (mut unwritten, mut kept) = (None, false);
         let (header, ring, manifest) = match found {
             Found::Whole(header, ring, manifest) => (header, ring, manifest),
             Found::First(forward) if self.backend.promises().read_only => {
@@ -136,7 +136,11 @@ impl<B: KvBackend> SealedBuilder<B> {
                 unwritten = Some(batch);
                 (header, ring, manifest)
             }
-            Found::First(forward) => forward.write(&self.backend)?,
+            Found::First(forward) => {
+                self.backend.keep_earlier(FIRST.into())?;
+                kept = true;
+                forward.write(&self.backend)?
+            }
             Found::Nothing if self.create => {
                 self.at_least.check_new()?;
                 self.made(secret)?
@@ -160,6 +164,7 @@ impl<B: KvBackend> SealedBuilder<B> {
             directory: Mutex::new(Directory::default()),
             cache: Mutex::new(Cache::new(self.cache)),
             unwritten,
+            kept,
         }))
     }
 

@@ -13,7 +13,7 @@ use crate::cache::Cache;
 use crate::cipher::{Aad, EpochKeys, Kind, blob_epoch};
 use crate::derive::StoreId;
 use crate::directory::Directory;
-use crate::header::{Header, KeyRing};
+use crate::header::{FORMAT, Header, KeyRing};
 use crate::kdf::Argon2Params;
 use crate::key::Secret;
 use crate::layout::{HEADER, Layout, MANIFEST};
@@ -63,6 +63,8 @@ pub(crate) struct Inner<B> {
     pub(crate) cache: Mutex<Cache>,
     /// Header and manifest of today for a store of release 0.1 that is open for reading only.
     pub(crate) unwritten: Option<KvBatch>,
+    /// A copy of it was kept when it was opened.
+    pub(crate) kept: bool,
 }
 
 /// The header and the keys it holds.
@@ -275,6 +277,15 @@ impl<B: KvBackend> KvBackend for Sealed<B> {
         self.0.check()
     }
 
+    /// What is in a seal of an earlier format was kept with it when this was opened.
+    fn keep_earlier(&self, _: u32) -> Result<(), StoreError> {
+        if self.0.kept {
+            return Ok(());
+        }
+        // Under the number of the seal: it does not replace what was kept with an earlier seal, if a crash came in between.
+        self.0.backend.keep_earlier(FORMAT.into())
+    }
+
     /// The copy is sealed as this store is, under the same keys. It also keeps the store id: that is in each seal.
     fn copy_to(&self, path: &Path) -> Result<Arc<dyn KvBackend>, StoreError> {
         let inner = &self.0;
@@ -310,6 +321,7 @@ impl<B: KvBackend> KvBackend for Sealed<B> {
             directory: Mutex::new(Directory::default()),
             cache: Mutex::new(Cache::new(0)),
             unwritten: None,
+            kept: true,
         })))
     }
 

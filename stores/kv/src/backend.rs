@@ -80,6 +80,16 @@ pub trait KvBackend: Debug + MaybeSend + MaybeSync + 'static {
         Err(StoreError::new(StoreErrorKind::Unsupported, message))
     }
 
+    /// The store is of this earlier format, and the next write brings it forward. An engine with files keeps a copy of them:
+    /// [`keep_earlier`](crate::files::keep_earlier) with [`copy_to`](Self::copy_to). By default nothing is kept.
+    ///
+    /// # Errors
+    /// Whatever keeps the copy from being made: then nothing is written.
+    fn keep_earlier(&self, format: u32) -> Result<(), StoreError> {
+        let _ = format;
+        Ok(())
+    }
+
     /// Makes everything durable and lets go of files. Called at most once, and no other method after it.
     fn close(&self) -> Result<(), StoreError> {
         Ok(())
@@ -117,6 +127,9 @@ impl<B: KvBackend + ?Sized> KvBackend for Arc<B> {
     }
     fn copy_to(&self, path: &Path) -> Result<Arc<dyn KvBackend>, StoreError> {
         (**self).copy_to(path)
+    }
+    fn keep_earlier(&self, format: u32) -> Result<(), StoreError> {
+        (**self).keep_earlier(format)
     }
     fn close(&self) -> Result<(), StoreError> {
         (**self).close()

@@ -79,6 +79,11 @@ impl Catalogue {
         self.format < FORMAT
     }
 
+    /// The format, where it is an earlier one.
+    pub(crate) fn earlier(&self) -> Option<u32> {
+        self.is_older().then_some(self.format)
+    }
+
     /// Notes this release's format, here and in a batch. That is all there is to an upgrade: the batch is the first with a record in
     /// this release's layout, and records are read in each.
     pub(crate) fn bring_forward(&mut self, batch: &mut KvBatch) {

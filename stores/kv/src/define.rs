@@ -81,6 +81,7 @@ impl<B: KvBackend> KvStore<B> {
             return Ok(());
         }
         new.declare(&old.schema, &mut batch)?;
+        self.keep_earlier(old)?;
         let mut transaction = self.begin(writer, Durability::Immediate)?;
         for keys in outgrown {
             transaction.delete_range(&keys.start..&keys.end)?;

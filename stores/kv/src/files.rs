@@ -3,6 +3,7 @@
 mod access;
 mod copy;
 mod draft;
+mod kept;
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
@@ -16,6 +17,7 @@ pub use access::{
 };
 pub use copy::{PrivateCopy, copy_file, copy_folder, copy_open_file};
 pub use draft::{Draft, Taken, remove_dead_drafts, remove_dead_drafts_around, with_suffix};
+pub use kept::{keep_earlier, kept_at};
 
 /// What is said where the process may open no more files.
 pub const TOO_MANY_FILES: &str =

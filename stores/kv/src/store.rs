@@ -110,6 +110,14 @@ impl<B: KvBackend> KvStore<B> {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Keeps a copy of a store of an earlier format, which the write that follows brings forward.
+    pub(crate) fn keep_earlier(&self, catalogue: &Catalogue) -> Result<(), StoreError> {
+        match catalogue.earlier() {
+            Some(format) => self.backend.engine.keep_earlier(format),
+            None => Ok(()),
+        }
+    }
+
     /// Begins a transaction of the backend. All that is to be written goes through here and [`done`](Self::done).
     pub(crate) fn begin(
         &self,
@@ -260,6 +268,7 @@ impl<B: KvBackend> KvStore<B> {
             return Err(StoreError::read_only());
         }
         self.check_tables(&catalogue, batch)?;
+        self.keep_earlier(&catalogue)?;
         let mut transaction = self.begin(&writer, batch.get_durability())?;
         for check in batch.checks() {
             judge(&*transaction, check)?;

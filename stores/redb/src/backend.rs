@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use redb::{Database, ReadOnlyDatabase, ReadableDatabase, ReadableTable, TableDefinition};
 use synctable_core::store::{Durability, StoreError};
-use synctable_kv::files::{PrivateCopy, io_error};
+use synctable_kv::files::{self, PrivateCopy, io_error};
 use synctable_kv::{KvBackend, KvRead, KvWrite, OpenFile, Promises, copy_entries};
 
 use crate::error::{
@@ -33,6 +33,7 @@ pub struct RedbBackend {
     file: OpenFile,
     /// `None` once it is closed.
     db: RwLock<Option<Open>>,
+    keep_earlier: bool,
     /// What it is read from, where that is not its own file.
     _copy: Option<PrivateCopy>,
 }
@@ -56,11 +57,12 @@ impl Open {
 }
 
 impl RedbBackend {
-    pub(crate) fn new(path: PathBuf, file: OpenFile, db: Database) -> Self {
+    pub(crate) fn new(path: PathBuf, file: OpenFile, db: Database, keep_earlier: bool) -> Self {
         Self {
             path,
             file,
             db: RwLock::new(Some(Open::Whole(db))),
+            keep_earlier,
             _copy: None,
         }
     }
@@ -75,6 +77,7 @@ impl RedbBackend {
             path,
             file,
             db: RwLock::new(Some(db)),
+            keep_earlier: false,
             _copy: copy,
         }
     }
@@ -136,9 +139,16 @@ impl KvBackend for RedbBackend {
     }
 
     fn copy_to(&self, path: &Path) -> Result<Arc<dyn KvBackend>, StoreError> {
-        let copy = RedbBuilder::new(path).backend()?;
+        let copy = RedbBuilder::new(path).keep_earlier(false).backend()?;
         copy_entries(&*self.snapshot()?, &copy)?;
         Ok(Arc::new(copy))
+    }
+
+    fn keep_earlier(&self, format: u32) -> Result<(), StoreError> {
+        if !self.keep_earlier {
+            return Ok(());
+        }
+        files::keep_earlier(&self.path, format, |draft| self.copy_to(draft)?.close())
     }
 
     fn close(&self) -> Result<(), StoreError> {

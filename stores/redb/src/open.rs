@@ -30,6 +30,7 @@ pub struct RedbBuilder {
     create: bool,
     cache: usize,
     inline: bool,
+    keep_earlier: bool,
     check: bool,
 }
 
@@ -40,6 +41,7 @@ impl RedbBuilder {
             create: true,
             cache: 16 << 20,
             inline: false,
+            keep_earlier: true,
             check: false,
         }
     }
@@ -70,6 +72,14 @@ impl RedbBuilder {
     #[must_use]
     pub fn inline(mut self, inline: bool) -> Self {
         self.inline = inline;
+        self
+    }
+
+    /// Whether a copy of a store of an earlier format is kept before it is brought forward (the default), so that the earlier release can
+    /// be gone back to: at `NAME.format-1`, beside the store. It takes as much room as the store. Nobody removes it but the application.
+    #[must_use]
+    pub fn keep_earlier(mut self, keep: bool) -> Self {
+        self.keep_earlier = keep;
         self
     }
 
@@ -173,7 +183,7 @@ impl RedbBuilder {
             db.map_err(|error| from_open(&path, error))
         })?;
         let file = OpenFile::at(&path)?;
-        Ok(RedbBackend::new(path, file, db))
+        Ok(RedbBackend::new(path, file, db, self.keep_earlier))
     }
 }
 

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use synctable_core::query::Direction;
 use synctable_core::store::{Durability, StoreError};
-use synctable_kv::files::PrivateCopy;
+use synctable_kv::files::{self, PrivateCopy};
 use synctable_kv::{
     Buffered, Bytes, KvBackend, KvBatch, KvEntries, KvEntry, KvRead, KvWrite, Promises,
     copy_entries, failing,
@@ -27,16 +27,18 @@ pub struct SledBackend {
     open: RwLock<Option<Open>>,
     /// What it is read from, where it is open for reading only.
     copy: Option<PrivateCopy>,
+    keep_earlier: bool,
     /// Whoever writes.
     turn: Mutex<()>,
 }
 
 impl SledBackend {
-    pub(crate) fn new(path: PathBuf, open: Open) -> Self {
+    pub(crate) fn new(path: PathBuf, open: Open, keep_earlier: bool) -> Self {
         Self {
             path,
             open: RwLock::new(Some(open)),
             copy: None,
+            keep_earlier,
             turn: Mutex::default(),
         }
     }
@@ -46,6 +48,7 @@ impl SledBackend {
             path,
             open: RwLock::new(Some(open)),
             copy: Some(copy),
+            keep_earlier: false,
             turn: Mutex::default(),
         }
     }
@@ -131,9 +134,16 @@ impl KvBackend for SledBackend {
     }
 
     fn copy_to(&self, path: &Path) -> Result<Arc<dyn KvBackend>, StoreError> {
-        let copy = SledBuilder::new(path).backend()?;
+        let copy = SledBuilder::new(path).keep_earlier(false).backend()?;
         copy_entries(&*self.snapshot()?, &copy)?;
         Ok(Arc::new(copy))
+    }
+
+    fn keep_earlier(&self, format: u32) -> Result<(), StoreError> {
+        if !self.keep_earlier {
+            return Ok(());
+        }
+        files::keep_earlier(&self.path, format, |draft| self.copy_to(draft)?.close())
     }
 
     fn close(&self) -> Result<(), StoreError> {

@@ -43,6 +43,7 @@ pub struct SledBuilder {
     create: bool,
     cache: u64,
     inline: bool,
+    keep_earlier: bool,
 }
 
 impl SledBuilder {
@@ -52,6 +53,7 @@ impl SledBuilder {
             create: true,
             cache: 16 << 20,
             inline: false,
+            keep_earlier: true,
         }
     }
 
@@ -73,6 +75,14 @@ impl SledBuilder {
     #[must_use]
     pub fn inline(mut self, inline: bool) -> Self {
         self.inline = inline;
+        self
+    }
+
+    /// Whether a copy of a store of an earlier format is kept before it is brought forward (the default), so that the earlier release can
+    /// be gone back to: at `NAME.format-1`, beside the store. It takes as much room as the store. Nobody removes it but the application.
+    #[must_use]
+    pub fn keep_earlier(mut self, keep: bool) -> Self {
+        self.keep_earlier = keep;
         self
     }
 
@@ -99,7 +109,7 @@ impl SledBuilder {
         files::warn_if_exposed(&path);
         remove_drafts(&path).map_err(|error| io_error(&path, error))?;
         let open = start(&path, self.cache, lock)?;
-        Ok(SledBackend::new(path, open))
+        Ok(SledBackend::new(path, open, self.keep_earlier))
     }
 
     /// Opens the store for reading only: see [`SledStore::open_read_only`].
@@ -165,7 +175,7 @@ fn build(draft: &Path, path: &Path, cache: u64) -> Result<(), StoreError> {
         Ok(Lock(mark))
     };
     let mark = mark().map_err(|error| io_error(path, error))?;
-    SledBackend::new(draft.to_owned(), start(draft, cache, mark)?).close()
+    SledBackend::new(draft.to_owned(), start(draft, cache, mark)?, false).close()
 }
 
 /// Reads the mark and locks it.

@@ -46,6 +46,8 @@ fn backup(mut options: Options, target: &Path, mark: &WriteBatch) -> Result<(), 
     }
     draft.path().clone_into(&mut options.path);
     options.create = false;
+    // What is copied is still there as it was.
+    options.keep_earlier = false;
     options.only_read = None;
     let conn = open::open(&options)?;
     let shared = Arc::new(Shared::new(Catalogue::load(&conn)?, None));

@@ -9,7 +9,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OptionalExtension, params};
 use synctable_core::query::Direction;
 use synctable_core::store::{Durability, StoreError, StoreErrorKind};
-use synctable_kv::files::{create_private, io_error};
+use synctable_kv::files::{self, create_private, io_error};
 use synctable_kv::{
     Buffered, Bytes, Entry, KvBackend, KvBatch, KvEntries, KvRead, KvWrite, OpenFile, Promises,
     pages,
@@ -42,6 +42,7 @@ pub struct SqliteKv {
     file: RwLock<Option<Mutex<File>>>,
     /// Where it is open for reading only.
     only_read: Option<OnlyRead>,
+    keep_earlier: bool,
     /// Whoever writes.
     turn: Mutex<()>,
 }
@@ -60,6 +61,7 @@ pub struct SqliteKvBuilder {
     path: PathBuf,
     create: bool,
     cache: usize,
+    keep_earlier: bool,
 }
 
 impl SqliteKv {
@@ -88,6 +90,7 @@ impl SqliteKv {
             path: path.as_ref().to_owned(),
             create: true,
             cache: 16 << 20,
+            keep_earlier: true,
         }
     }
 }
@@ -107,6 +110,14 @@ impl SqliteKvBuilder {
         self
     }
 
+    /// Whether a copy of a store of an earlier format is kept before it is brought forward (the default), so that the earlier release can
+    /// be gone back to: at `NAME.format-1`, beside the file. It takes as much room. Nobody removes it but the application.
+    #[must_use]
+    pub fn keep_earlier(mut self, keep: bool) -> Self {
+        self.keep_earlier = keep;
+        self
+    }
+
     /// Opens the file.
     pub fn open(self) -> Result<SqliteKv, StoreError> {
         let path = std::path::absolute(&self.path).map_err(|error| io_error(&self.path, error))?;
@@ -114,6 +125,7 @@ impl SqliteKvBuilder {
         Ok(SqliteKv {
             file: RwLock::new(Some(Mutex::new(File::new(conn, place::opened(&path)?)))),
             path,
+            keep_earlier: self.keep_earlier,
             only_read: None,
             turn: Mutex::default(),
         })
@@ -126,6 +138,7 @@ impl SqliteKvBuilder {
         Ok(SqliteKv {
             file: RwLock::new(Some(Mutex::new(File::new(conn, OpenFile::at(&path)?)))),
             path,
+            keep_earlier: false,
             only_read: Some(source),
             turn: Mutex::default(),
         })
@@ -232,7 +245,15 @@ impl KvBackend for SqliteKv {
             open::copy_into(conn, path).map_err(|error| open::at_path(path, error))?;
         }
         self.only_read.as_ref().map_or(Ok(()), OnlyRead::check)?;
-        Ok(Arc::new(Self::builder(path).create(false).open()?))
+        let copy = Self::builder(path).create(false).keep_earlier(false);
+        Ok(Arc::new(copy.open()?))
+    }
+
+    fn keep_earlier(&self, format: u32) -> Result<(), StoreError> {
+        if !self.keep_earlier {
+            return Ok(());
+        }
+        files::keep_earlier(&self.path, format, |draft| self.copy_to(draft)?.close())
     }
 
     fn close(&self) -> Result<(), StoreError> {

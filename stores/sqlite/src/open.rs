@@ -11,7 +11,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use synctable_core::store::{StoreError, StoreErrorKind};
-use synctable_kv::files::{self, io_error, not_ours, shown};
+use synctable_kv::files::{self, create_private, io_error, not_ours, shown};
 
 use crate::error::describe;
 use crate::only_read::{OnlyRead, see_first_format};
@@ -52,16 +52,32 @@ pub(crate) struct Options {
     pub(crate) cache: usize,
     pub(crate) readers: usize,
     pub(crate) wait: Duration,
+    /// Whether a file of an earlier format is copied before it is brought forward.
+    pub(crate) keep_earlier: bool,
     /// How the file is read, where it is not to be written.
     pub(crate) only_read: Option<Arc<OnlyRead>>,
 }
 
 /// Opens the store's first connection, the one that writes; makes the file where it is missing and wanted.
 pub(crate) fn open(options: &Options) -> Result<Connection, StoreError> {
-    open_file(&STORE, options, |conn| {
-        upgrade::bring_forward(conn)?;
-        // Opens the log.
-        conn.query_row(catalogue::GENERATION, [], |_| Ok(()))
+    let path = &options.path;
+    let conn = open_file(&STORE, options, |_| Ok(()))?;
+    upgrade::bring_forward(&conn, path, || keep_earlier(options))?;
+    // Opens the log.
+    conn.query_row(catalogue::GENERATION, [], |_| Ok(()))
+        .map_err(|error| not_permitted(path, error))?;
+    Ok(conn)
+}
+
+/// Keeps a copy of the file. Whoever is about to bring it forward holds the writers up meanwhile.
+fn keep_earlier(options: &Options) -> Result<(), StoreError> {
+    if !options.keep_earlier {
+        return Ok(());
+    }
+    let source = open_source(options)?;
+    files::keep_earlier(&options.path, upgrade::FIRST, |draft| {
+        create_private(draft).map_err(|error| io_error(draft, error))?;
+        copy_into(&source, draft).map_err(|error| at_path(draft, error))
     })
 }
 
@@ -73,6 +89,7 @@ pub(crate) fn open_kv(path: &Path, create: bool, cache: usize) -> Result<Connect
         cache,
         readers: 0,
         wait: Duration::ZERO,
+        keep_earlier: false,
         only_read: None,
     };
     open_file(&KV, &options, |conn| {
@@ -101,6 +118,7 @@ pub(crate) fn open_kv_only_read(
         cache,
         readers: 0,
         wait: Duration::ZERO,
+        keep_earlier: false,
         only_read: None,
     };
     let conn = source.connect().and_then(|conn| {
@@ -223,7 +241,7 @@ fn set_up(conn: &Connection, options: &Options) -> rusqlite::Result<()> {
 }
 
 /// The folder is there, so a file that cannot be made or opened in it is one that may not be.
-fn not_permitted(path: &Path, error: rusqlite::Error) -> StoreError {
+pub(crate) fn not_permitted(path: &Path, error: rusqlite::Error) -> StoreError {
     match error.sqlite_error_code() {
         Some(ErrorCode::CannotOpen) if !files::are_too_many_files_open() => {
             io_error(path, ErrorKind::PermissionDenied.into())

@@ -117,6 +117,7 @@ impl SqliteStore {
                 cache: 16 << 20,
                 readers: 2,
                 wait: Duration::from_secs(10),
+                keep_earlier: true,
                 only_read: None,
             },
             inline: true,
@@ -152,6 +153,14 @@ impl SqliteBuilder {
     #[must_use]
     pub fn wait(mut self, time: Duration) -> Self {
         self.options.wait = time;
+        self
+    }
+
+    /// Whether a copy of a store of an earlier format is kept before it is brought forward (the default), so that the earlier release can
+    /// be gone back to: at `NAME.format-1`, beside the file. It takes as much room as the store. Nobody removes it but the application.
+    #[must_use]
+    pub fn keep_earlier(mut self, keep: bool) -> Self {
+        self.options.keep_earlier = keep;
         self
     }
 

@@ -18,6 +18,7 @@ fn pool() -> (TempDir, Connection, Arc<Shared>, Pool) {
         cache: 1 << 20,
         readers: 1,
         wait: Duration::ZERO,
+        keep_earlier: false,
         only_read: None,
     };
     let conn = open::open(&options).unwrap();

@@ -40,6 +40,7 @@ fn writer_in(folder: &TempDir) -> Writer {
         cache: 1 << 20,
         readers: 1,
         wait: Duration::ZERO,
+        keep_earlier: false,
         only_read: None,
     };
     let conn = open::open(&options).unwrap();

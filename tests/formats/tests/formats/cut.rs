@@ -11,11 +11,9 @@ use std::process::Command;
 use synctable::sync::SyncContext;
 use synctable::testkit::fault::{Fault, Shim};
 
-use crate::fixture::{Fixture, STORES, TABLES};
-use crate::held::{context, exported, line};
+use crate::fixture::{Fixture, STORES};
+use crate::held::{contents, context};
 
-/// Releases whose stores are brought forward.
-const EARLIER: [&str; 2] = ["0.1", "before-0.2"];
 /// At how many writes of each store it is cut, unless at all.
 const CUTS: u64 = 6;
 
@@ -30,26 +28,8 @@ enum End {
     Done,
 }
 
-/// All that a user would miss.
-async fn contents(sync: &SyncContext) -> Vec<String> {
-    let mut all = Vec::new();
-    for table in TABLES {
-        all.extend(exported(sync, table).await);
-    }
-    for operation in sync.pending().await.unwrap() {
-        all.push(line(&operation, None).to_string());
-    }
-    for conflict in sync.conflicts().await.unwrap() {
-        all.push(format!("{:?}", conflict.conflict));
-    }
-    all.push(format!("{:?}", sync.inspect().await.unwrap().tokens));
-    assert_eq!(sync.verify().await.unwrap(), []);
-    all
-}
-
 fn fixtures() -> Vec<Fixture> {
-    let earlier = |it: &Fixture| EARLIER.iter().any(|release| it.name.starts_with(release));
-    Fixture::all().filter(earlier).collect()
+    Fixture::all().filter(Fixture::is_earlier).collect()
 }
 
 fn again(like: &Fixture) -> Fixture {

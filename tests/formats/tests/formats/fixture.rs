@@ -14,6 +14,9 @@ use tempfile::TempDir;
 /// The releases that have fixtures, a folder each; a release that writes another format adds its own.
 pub(crate) const RELEASES: [&str; 3] = ["0.1", "before-0.2", "0.2-dev"];
 
+/// Those whose stores are brought forward.
+const EARLIER: [&str; 2] = ["0.1", "before-0.2"];
+
 /// The stores that a release has, by the names of their folders, with the scheme of their URL; a new kind of store adds itself, plain and sealed.
 pub(crate) const STORES: [(&str, &str); 6] = [
     ("sqlite", "sqlite"),
@@ -73,6 +76,11 @@ impl Fixture {
             folder,
             _temporary: None,
         }
+    }
+
+    /// True where its stores are brought forward.
+    pub(crate) fn is_earlier(&self) -> bool {
+        EARLIER.iter().any(|release| self.name.starts_with(release))
     }
 
     /// Where it was unpacked.

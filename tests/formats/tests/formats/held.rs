@@ -45,6 +45,23 @@ pub(crate) fn line(operation: &Operation, parked: Option<&ParkedOperation>) -> V
     })
 }
 
+/// All that a user would miss.
+pub(crate) async fn contents(sync: &SyncContext) -> Vec<String> {
+    let mut all = Vec::new();
+    for table in TABLES {
+        all.extend(exported(sync, table).await);
+    }
+    for operation in sync.pending().await.unwrap() {
+        all.push(line(&operation, None).to_string());
+    }
+    for conflict in sync.conflicts().await.unwrap() {
+        all.push(format!("{:?}", conflict.conflict));
+    }
+    all.push(format!("{:?}", sync.inspect().await.unwrap().tokens));
+    assert_eq!(sync.verify().await.unwrap(), []);
+    all
+}
+
 /// Holds what is shown against a line of the release, which may have printed less.
 fn assert_printed(shown: &Value, printed: &str, what: &str) {
     let printed: Value = serde_json::from_str(printed).unwrap();

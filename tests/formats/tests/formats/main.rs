@@ -11,5 +11,6 @@ mod cut;
 mod fixture;
 mod goes_on;
 mod held;
+mod kept;
 mod marks;
 mod read_only;
