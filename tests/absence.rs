@@ -92,7 +92,7 @@ async fn a_device_that_was_away_too_long_lets_go_of_what_was_deleted() {
             .unwrap();
 
         for n in 0..30 {
-            home.delete(&format!("r{n:02}")).await.unwrap();
+            home.delete(format!("r{n:02}")).await.unwrap();
         }
         home_sync.push().await.unwrap();
         clock.0.fetch_add(3 * DAY, Ordering::SeqCst);

@@ -25,6 +25,10 @@ const COPY: &str = "store";
 /// let store = RedbStore::builder(&path).cache(64 << 20).open().unwrap();
 /// ```
 #[derive(Debug, Clone)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "settings that do not depend on each other"
+)]
 pub struct RedbBuilder {
     path: PathBuf,
     create: bool,
