@@ -44,7 +44,14 @@
 //! [command line](guides::command_line). What is promised and which tests check it, is in [guarantees](guides::guarantees).
 #![cfg_attr(not(feature = "full"), allow(rustdoc::broken_intra_doc_links))]
 
-pub use synctable_core::*;
+pub use synctable_core::{
+    Clock, Date, Declaration, Declarations, DeviceRules, Draft, Error, ErrorKind, FieldOptions,
+    FieldType, Fields, IdSource, IndexSpec, MergeRule, MergeRules, NameError, Placeless, QueryId,
+    Record, RecordError, RecordId, SYSTEM_PROPERTIES, Schema, SchemaError, ServerRules, Sleep,
+    Step, Steps, SystemClock, SystemProperties, TableName, TableSchema, TimeError, TimeOfDay,
+    Timestamp, UuidV7, Version, brief,
+};
+pub use synctable_core::{query, store, sync, threads, transport};
 
 #[cfg(feature = "encrypted")]
 pub use synctable_encrypted as encrypted;

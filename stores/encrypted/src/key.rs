@@ -174,6 +174,7 @@ pub trait KeyProvider: fmt::Debug + Send + Sync {
 
 /// What opens a store. A raw key and a provider of the same key are interchangeable.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum Secret {
     /// A key of 32 bytes.
     Raw(RawKey),
