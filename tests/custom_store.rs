@@ -22,7 +22,7 @@ impl FolderHarness for Mine {
     }
 }
 
-store_tests!(InFolder<Mine>; base, changes, long_keys, model, concurrent, cancel, schema_change, persistent, kill, fault, power_cut);
+store_tests!(InFolder<Mine>; base, changes, long_keys, model, concurrent, unordered, contexts, cancel, schema_change, persistent, kill, fault, power_cut);
 
 /// The sync engine over it.
 mod engine {
@@ -52,5 +52,5 @@ mod sealed {
         }
     }
 
-    store_tests!(InFolder<Mine>; base, changes, long_keys, model, concurrent, cancel, schema_change, persistent, kill, fault, power_cut);
+    store_tests!(InFolder<Mine>; base, changes, long_keys, model, concurrent, unordered, contexts, cancel, schema_change, persistent, kill, fault, power_cut);
 }

@@ -19,7 +19,7 @@ impl FolderHarness for Mine {
     }
 }
 
-store_tests!(InFolder<Mine>; base, changes, long_keys, model, concurrent, cancel, persistent, kill, fault, power_cut);
+store_tests!(InFolder<Mine>; base, changes, long_keys, model, concurrent, unordered, contexts, cancel, persistent, kill, fault, power_cut);
 
 /// The sync engine over it.
 mod engine {

@@ -17,13 +17,13 @@ use crate::threads::{MaybeSend, MaybeSync};
 /// A place that keeps records: seven required methods.
 ///
 /// *Reads* answer from one snapshot each. *Writes* go through [`commit`](Self::commit) only. Dropping a
-/// future is always safe: a dropped `commit` leaves its batch whole or not done, even if it is done later.
+/// future is always safe: a dropped `commit` leaves its batch whole or not done, even if it is done later; its checks are judged then.
 /// Names of tables that start with `__` are the engine's own; a store treats them like any other.
 ///
 /// *Revisions*: every record that [`get`](Self::get) and [`query`](Self::query) answer carries a [`Revision`](super::Revision)
 /// ([`Record::at`]). Each [`Put`](super::Write::Put) gives its record another one, also where it changes nothing, and none that this record
 /// ever had: not after a delete, not after opening again, not where an older copy of the files was put back. Reading and refused batches
-/// change none. [`Revisions`](super::Revisions) makes such numbers.
+/// change none. Whoever has the store open reads the same one. [`Revisions`](super::Revisions) makes such numbers.
 ///
 /// *Changes*: a store knows which records were changed lately, by whatever handle and process, at least the last
 /// [10,000](super::KNOWN_CHANGES). Every [`Write`](super::Write) counts, also one that changes nothing. A name too many is harmless, one that is missing
@@ -86,7 +86,7 @@ pub trait LocalStore: Debug + MaybeSend + MaybeSync + 'static {
     /// error nothing of it is seen (but see [`StoreError::may_be_done`]). A check that does not hold is
     /// [`CheckFailed`](super::StoreErrorKind::CheckFailed). All checks hold as if batches were done one by one.
     ///
-    /// Returns the [`Position`] behind the batch.
+    /// Returns the [`Position`] right behind the batch: whatever lands later lies behind it.
     async fn commit(&self, batch: WriteBatch) -> Result<Position, StoreError>;
 
     /// Where the change log ends. That is behind each commit that this handle answered before the call, and behind those of other handles and

@@ -35,7 +35,8 @@ impl SyncContext {
         self.inner.listeners.subscribe()
     }
 
-    /// How many operations wait in the queue, parked ones too.
+    /// How many operations wait in the queue, parked ones too. What another context over the store has done counts from the next change, push or
+    /// pull of this one on.
     pub fn pending_count(&self) -> u64 {
         self.inner.queue.len()
     }

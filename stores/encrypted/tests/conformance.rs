@@ -12,28 +12,28 @@ use synctable_testkit::{InFolder, file_tests, store_tests};
 
 mod memory {
     use super::*;
-    store_tests!(engines::Memory; base, changes, long_keys, model, concurrent, cancel, schema_change);
+    store_tests!(engines::Memory; base, changes, long_keys, model, concurrent, unordered, contexts, cancel, schema_change);
 }
 
 mod memory_with_equality_indexes {
     use super::*;
-    store_tests!(engines::MemoryWithIndexes; base, changes, long_keys, model, concurrent, cancel, schema_change);
+    store_tests!(engines::MemoryWithIndexes; base, changes, long_keys, model, concurrent, unordered, contexts, cancel, schema_change);
 }
 
 mod redb {
     use super::*;
-    store_tests!(InFolder<engines::Redb>; base, changes, long_keys, model, concurrent, cancel, schema_change, persistent, kill, fault, power_cut);
+    store_tests!(InFolder<engines::Redb>; base, changes, long_keys, model, concurrent, unordered, contexts, cancel, schema_change, persistent, kill, fault, power_cut);
     file_tests!(engines::Redb);
 }
 
 mod sqlite {
     use super::*;
-    store_tests!(InFolder<engines::Sqlite>; base, changes, long_keys, model, concurrent, cancel, schema_change, persistent, kill, fault, power_cut);
+    store_tests!(InFolder<engines::Sqlite>; base, changes, long_keys, model, concurrent, unordered, contexts, cancel, schema_change, persistent, kill, fault, power_cut);
     file_tests!(engines::Sqlite);
 }
 
 mod sled {
     use super::*;
-    store_tests!(InFolder<engines::Sled>; base, changes, long_keys, model, concurrent, cancel, schema_change, persistent, kill, fault, power_cut);
+    store_tests!(InFolder<engines::Sled>; base, changes, long_keys, model, concurrent, unordered, contexts, cancel, schema_change, persistent, kill, fault, power_cut);
     file_tests!(engines::Sled);
 }

@@ -23,4 +23,4 @@ impl Harness for Memory {
     }
 }
 
-store_tests!(Memory; base, changes, long_keys, model, concurrent, cancel, schema_change);
+store_tests!(Memory; base, changes, long_keys, model, concurrent, unordered, contexts, cancel, schema_change);

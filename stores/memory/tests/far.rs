@@ -23,5 +23,5 @@ impl Harness for Far {
     }
 }
 
-store_tests!(Far; base, changes, long_keys, model, concurrent, cancel, schema_change);
+store_tests!(Far; base, changes, long_keys, model, concurrent, unordered, contexts, cancel, schema_change);
 engine_tests!(Far);

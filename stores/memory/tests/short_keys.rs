@@ -46,7 +46,7 @@ impl Harness for Hashing {
 mod kit {
     use super::*;
 
-    store_tests!(Lmdb; base, changes, long_keys, model, concurrent, cancel, schema_change);
+    store_tests!(Lmdb; base, changes, long_keys, model, concurrent, unordered, contexts, cancel, schema_change);
 }
 
 #[test]

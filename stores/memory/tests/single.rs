@@ -95,7 +95,7 @@ impl Harness for OneThread {
 mod store {
     use super::*;
 
-    store_tests!(OneThread; base, changes, long_keys, model, concurrent, cancel, schema_change);
+    store_tests!(OneThread; base, changes, long_keys, model, concurrent, unordered, contexts, cancel, schema_change);
 }
 
 mod engine {

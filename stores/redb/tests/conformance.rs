@@ -22,4 +22,4 @@ impl FolderHarness for Redb {
     }
 }
 
-store_tests!(InFolder<Redb>; base, changes, long_keys, model, concurrent, cancel, schema_change, persistent, kill, fault, power_cut);
+store_tests!(InFolder<Redb>; base, changes, long_keys, model, concurrent, unordered, contexts, cancel, schema_change, persistent, kill, fault, power_cut);

@@ -22,4 +22,4 @@ impl FolderHarness for Sled {
     }
 }
 
-store_tests!(InFolder<Sled>; base, changes, long_keys, model, concurrent, cancel, schema_change, persistent, kill, fault, power_cut);
+store_tests!(InFolder<Sled>; base, changes, long_keys, model, concurrent, unordered, contexts, cancel, schema_change, persistent, kill, fault, power_cut);

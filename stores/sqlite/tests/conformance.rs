@@ -22,7 +22,7 @@ impl FolderHarness for Sqlite {
     }
 }
 
-store_tests!(InFolder<Sqlite>; base, changes, long_keys, model, concurrent, cancel, schema_change, persistent, kill, fault, power_cut, processes);
+store_tests!(InFolder<Sqlite>; base, changes, long_keys, model, concurrent, unordered, contexts, cancel, schema_change, persistent, kill, fault, power_cut, processes);
 
 /// The same with every commit on the writing thread and one connection for all reads.
 mod without_inline_commits {
@@ -38,5 +38,5 @@ mod without_inline_commits {
         }
     }
 
-    store_tests!(InFolder<Threaded>; base, changes, long_keys, model, concurrent, cancel, schema_change, persistent, kill, fault, power_cut, processes);
+    store_tests!(InFolder<Threaded>; base, changes, long_keys, model, concurrent, unordered, contexts, cancel, schema_change, persistent, kill, fault, power_cut, processes);
 }

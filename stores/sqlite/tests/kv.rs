@@ -27,7 +27,7 @@ impl FolderHarness for Kv {
     }
 }
 
-store_tests!(InFolder<Kv>; base, changes, long_keys, model, concurrent, cancel, schema_change, persistent, kill, fault, power_cut);
+store_tests!(InFolder<Kv>; base, changes, long_keys, model, concurrent, unordered, contexts, cancel, schema_change, persistent, kill, fault, power_cut);
 
 /// The sync engine over it.
 mod engine {

@@ -280,7 +280,7 @@ impl Harness for OnThreads {
 mod kit {
     use super::*;
 
-    store_tests!(OnThreads; base, changes, long_keys, model, concurrent, cancel, schema_change);
+    store_tests!(OnThreads; base, changes, long_keys, model, concurrent, unordered, contexts, cancel, schema_change);
 }
 
 mod engine {

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use futures_util::future::join_all;
 use synctable_core::store::{
     Author, Changed, Changes, Durability, KNOWN_CHANGES, LocalStoreExt, Position, StoreErrorKind,
     WriteBatch,
@@ -17,16 +16,16 @@ use crate::fixture::{Store, all, commit, get, id, put, record, store_with, table
 const RULE: &str = "a store names every record that was changed since a position, or says that it does not know \
     (synctable_core::store::LocalStore, Changes)";
 
-async fn position(store: &Store) -> Position {
+pub(crate) async fn position(store: &Store) -> Position {
     store.position().await.expect("position answers")
 }
 
-async fn committed(store: &Store, batch: WriteBatch) -> Position {
+pub(crate) async fn committed(store: &Store, batch: WriteBatch) -> Position {
     store.commit(batch).await.expect("the batch is taken")
 }
 
 /// All that is known since a position, asked for in pages of `limit`; `None` where it is not known.
-async fn since(store: &Store, since: Position, limit: usize) -> Option<Vec<Changed>> {
+pub(crate) async fn since(store: &Store, since: Position, limit: usize) -> Option<Vec<Changed>> {
     let (mut all, mut place) = (Vec::new(), since);
     loop {
         let changes = store.changes_since(place, limit).await;
@@ -56,7 +55,7 @@ async fn since(store: &Store, since: Position, limit: usize) -> Option<Vec<Chang
     }
 }
 
-fn is_named(changed: &[Changed], table: &TableName, id: &RecordId) -> bool {
+pub(crate) fn is_named(changed: &[Changed], table: &TableName, id: &RecordId) -> bool {
     changed.iter().any(|change| match change {
         Changed::Table { table: named } => named == table,
         Changed::Record {
@@ -67,7 +66,7 @@ fn is_named(changed: &[Changed], table: &TableName, id: &RecordId) -> bool {
 }
 
 /// Demands that the batch is refused as somebody has changed `table`.
-async fn refused(store: &Store, batch: WriteBatch) {
+pub(crate) async fn refused(store: &Store, batch: WriteBatch) {
     let error = store.commit(batch).await;
     let error = error
         .expect_err("somebody has changed the table: WriteBatch::expect_unchanged must not hold");
@@ -235,40 +234,6 @@ pub async fn expect_unchanged_is_judged(harness: &dyn Place) {
         refused(&store, late).await;
         assert_eq!(get(&store, &other, &id("late")).await, None, "{batch:?}");
         committed(&store, mine().expect_unchanged(&one, after)).await;
-    }
-}
-
-/// Two batches that each rely on a table which the other one changes: only one lands, however they meet.
-pub async fn crossing_batches_do_not_both_land(harness: &dyn Place) {
-    let (one, other) = (table("one"), table("other"));
-    let store = store_with(harness, &[&one, &other]).await;
-    for round in 0..40 {
-        let (here, row) = (
-            position(&store).await,
-            record(&format!(r#"{{"id":"{round}"}}"#)),
-        );
-        let crossing = [(&one, &other), (&other, &one)].map(|(relied, changed)| {
-            let batch = if round % 2 == 0 {
-                WriteBatch::new()
-                    .author(Author::random())
-                    .expect_unchanged(relied, here)
-            } else {
-                WriteBatch::new().expect_absent(relied, row.id())
-            };
-            let (store, batch) = (Arc::clone(&store), batch.put(changed, row.clone()));
-            crate::threads::spawn(async move { store.commit(batch).await })
-        });
-        let mut landed = 0;
-        for done in join_all(crossing).await {
-            match done.expect("the task ends") {
-                Ok(_) => landed += 1,
-                Err(error) => assert_eq!(error.kind(), StoreErrorKind::CheckFailed, "{error}"),
-            }
-        }
-        assert_eq!(
-            landed, 1,
-            "checks hold as if batches were done one by one (LocalStore::commit)"
-        );
     }
 }
 

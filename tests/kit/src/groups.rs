@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::Harness;
 use crate::report::Case;
 
-/// Makes the tests of a store: `store_tests!(MyHarness; base, changes, long_keys, model, concurrent, persistent, cancel);`.
+/// Makes the tests of a store: `store_tests!(MyHarness; base, changes, long_keys, model, concurrent, unordered, contexts, persistent, cancel);`.
 ///
 /// Use it once in a module. See the [crate's page](crate) for the groups.
 #[macro_export]
@@ -81,7 +81,6 @@ macro_rules! __store_group {
             ten_thousand_changes_are_known
             strange_positions_are_not_known
             expect_unchanged_is_judged
-            crossing_batches_do_not_both_land
             who_follows_the_changes_has_all
         }
     };
@@ -107,6 +106,32 @@ macro_rules! __store_group {
             compare_and_set_by_revision_reaches_the_exact_total
             acknowledged_commit_is_seen_by_every_task
             commits_are_done_in_order_where_claimed
+        }
+    };
+    ($emit:ident, $harness:ty, unordered) => {
+        $crate::$emit! { $harness, unordered:
+            overlapping_commits_are_as_one_after_the_other
+            only_one_lands_of_those_that_rely_on_a_table
+            the_position_of_a_commit_lies_right_behind_it
+            no_place_is_ahead_of_what_can_be_read
+            an_answered_commit_is_seen_beside_others
+            a_dropped_commit_does_not_pass_what_moved_its_row
+            a_dropped_commit_does_not_pass_a_fence
+        }
+    };
+    ($emit:ident, $harness:ty, contexts) => {
+        $crate::$emit! { $harness, contexts:
+            crossing_batches_do_not_both_land
+            revisions_hold_for_both
+            expect_unchanged_counts_the_other
+            counting_up_by_both_loses_nothing
+            a_page_of_one_does_not_land_over_an_edit_of_the_other
+            a_dropped_commit_of_one_does_not_pass_the_other
+            what_one_commits_the_other_reads_and_is_told
+            declarations_of_one_hold_for_the_other
+            a_redefinition_of_one_holds_for_the_other
+            both_edit_one_pushes_the_other_pulls
+            pulls_of_one_keep_the_edits_of_the_other
         }
     };
     ($emit:ident, $harness:ty, schema_change) => {
@@ -235,7 +260,7 @@ pub(crate) fn cases<H: Harness>() -> Vec<Case<H>> {
             [$(crate::__store_group! { __store_cases, H, $group }),+]
         };
     }
-    let groups = of! { base changes long_keys model concurrent cancel schema_change persistent kill fault power_cut processes };
+    let groups = of! { base changes long_keys model concurrent unordered contexts cancel schema_change persistent kill fault power_cut processes };
     groups.into_iter().flatten().collect()
 }
 
@@ -250,6 +275,8 @@ pub(crate) async fn claimed<H: Harness>() -> Vec<&'static str> {
         "long_keys",
         "model",
         "concurrent",
+        "unordered",
+        "contexts",
         "cancel",
     ];
     if promises.redefines {
@@ -313,6 +340,12 @@ mod tests {
             include_str!("long_keys.rs"),
             include_str!("model.rs"),
             include_str!("concurrent.rs"),
+            include_str!("unordered/order.rs"),
+            include_str!("unordered/positions.rs"),
+            include_str!("unordered/dropped.rs"),
+            include_str!("contexts/crossing.rs"),
+            include_str!("contexts/told.rs"),
+            include_str!("contexts/devices.rs"),
             include_str!("persistent.rs"),
             include_str!("cancel.rs"),
             include_str!("kill.rs"),

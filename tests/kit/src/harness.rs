@@ -18,9 +18,10 @@ pub trait Harness: Default + MaybeSend + MaybeSync + 'static {
     /// Opens the store at this place for the first time: it is empty. Called once.
     async fn open(&self) -> Result<Arc<dyn LocalStore>, StoreError>;
 
-    /// Opens the store at this place again, after the kit has closed and dropped the earlier one.
+    /// Opens the store at this place again, after the kit has closed and dropped the earlier one; or beside it, where the store claims
+    /// [`multi_process`](synctable_core::store::StoreCapabilities::multi_process).
     ///
-    /// Only called for stores that claim to be persistent.
+    /// Only called for stores that claim that, or to be persistent.
     async fn reopen(&self) -> Result<Arc<dyn LocalStore>, StoreError> {
         self.open().await
     }
@@ -86,7 +87,7 @@ impl<H: Harness> Place for H {
 ///     }
 /// }
 ///
-/// // store_tests!(InFolder<Mine>; base, changes, long_keys, model, concurrent, cancel, schema_change, persistent, kill, fault);
+/// // store_tests!(InFolder<Mine>; base, changes, long_keys, model, concurrent, unordered, contexts, cancel, schema_change, persistent, kill, fault);
 /// # let _ = InFolder::<Mine>::default();
 /// ```
 #[cfg_attr(not(synctable_single_threaded), async_trait)]

@@ -21,7 +21,7 @@
 //!     }
 //! }
 //!
-//! store_tests!(Memory; base, changes, long_keys, model, concurrent, cancel, schema_change);
+//! store_tests!(Memory; base, changes, long_keys, model, concurrent, unordered, contexts, cancel, schema_change);
 //! # }
 //! ```
 //!
@@ -34,6 +34,8 @@
 //! | [`long_keys`] | every store | ids and indexed values as long as they may be: kept apart, and in order |
 //! | [`model`] | every store | random histories against a plain map, shrunk when they fail |
 //! | [`concurrent`] | every store | many tasks at once: no torn batch, no lost update |
+//! | [`unordered`] | every store | commits that overlap, pass each other and are dropped: some order explains them, no position is ahead of what can be read |
+//! | [`contexts`] | every store | two users of it, as two openings where it takes several: what one does holds for the other |
 //! | [`cancel`] | every store | futures dropped at every poll |
 //! | [`schema_change`] | [`redefines`](synctable_core::store::StoreCapabilities::redefines) | declarations that are replaced: contents stay, queries follow |
 //! | [`persistent`] | [`StoreCapabilities::persistent`](synctable_core::store::StoreCapabilities::persistent) | closing and opening again |
@@ -67,6 +69,7 @@ pub mod base;
 pub mod cancel;
 pub mod changes;
 pub mod concurrent;
+pub mod contexts;
 pub mod engine;
 mod far_store;
 pub mod fault;
@@ -89,6 +92,7 @@ pub mod schema_change;
 pub mod sim;
 mod threads;
 pub mod typed;
+pub mod unordered;
 
 pub use async_trait::async_trait;
 pub use far_store::FarStore;

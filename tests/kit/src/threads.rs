@@ -1,5 +1,6 @@
 //! Tasks and boxed futures, with threads or with one.
 
+use futures_util::future::join_all;
 use synctable_core::threads::{BoxFuture, MaybeSend, boxed};
 use tokio::task::JoinHandle;
 
@@ -15,6 +16,20 @@ pub(crate) fn spawn<T: Send + 'static>(
 #[cfg(synctable_single_threaded)]
 pub(crate) fn spawn<T: 'static>(task: impl Future<Output = T> + 'static) -> JoinHandle<T> {
     tokio::task::spawn_local(task)
+}
+
+/// Does all at once: polled in turn by one task, or each by a task of its own.
+pub(crate) async fn together<T: MaybeSend + 'static>(
+    futures: Vec<BoxFuture<'static, T>>,
+    tasks: bool,
+) -> Vec<T> {
+    if !tasks {
+        return join_all(futures).await;
+    }
+    let futures: Vec<_> = futures.into_iter().map(spawn).collect();
+    let done = join_all(futures).await.into_iter();
+    done.map(|done| done.expect("a task of this test fails"))
+        .collect()
 }
 
 /// `future.in_a_box()`, where the future need not move to another thread unless there are threads.

@@ -63,6 +63,7 @@ mod typed;
 pub mod unknown_values;
 pub mod whose;
 
+pub(crate) use device::{Device, todo};
 pub use log::FeedMake;
 pub(crate) use server::of_status;
 pub use server::{Call, Fault, Request, ServerOptions, TestServer};

@@ -126,7 +126,7 @@ impl Bug for LosesRevisions {
 }
 
 /// Commits the batch with other checks, each made of one of its own and of what is stored.
-async fn checked(
+pub(crate) async fn checked(
     store: &Store,
     batch: WriteBatch,
     other: impl Fn(Expect, Option<Record>) -> Expect + Send,

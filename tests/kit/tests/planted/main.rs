@@ -6,30 +6,34 @@
     reason = "tests fail by panicking"
 )]
 
+mod beside;
 mod checks;
 mod named;
+mod overlap;
+mod plain;
 mod redefined;
 mod values;
 
-use std::collections::HashMap;
 use std::fmt::Debug;
 use std::marker::PhantomData;
 use std::panic::catch_unwind;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use synctable_core::query::{Cursor, DEFAULT_PAGE, Direction, Query};
+use synctable_core::query::Query;
 use synctable_core::store::{
-    Changes, LocalStore, LocalStoreExt, Page, Position, StoreCapabilities, StoreError, Write,
-    WriteBatch,
+    Changes, LocalStore, Page, Position, StoreCapabilities, StoreError, Write, WriteBatch,
 };
 use synctable_core::{Record, RecordId, Schema, TableName, TableSchema};
 use synctable_kv::KvStore;
 use synctable_memory::MemoryBackend;
 use synctable_testkit::report::{Report, StoreReport, Verdict};
 use synctable_testkit::{
-    Harness, Lab, assert_groups, async_trait, base, cancel, changes, concurrent, model, persistent,
-    run, schema_change,
+    Harness, Lab, assert_groups, async_trait, base, cancel, changes, concurrent, contexts, model,
+    persistent, run, schema_change, unordered,
+};
+
+use beside::{
+    Beside, JudgesByWhatItRead, KeepsDeclarations, KeepsItsOwnLog, NamesItsOwn, ReadsItsOwn,
 };
 
 use checks::{
@@ -38,6 +42,14 @@ use checks::{
 use named::{
     CountsOwnWrites, ForgetsSoon, IgnoresUnchanged, JudgesEarly, KeepsPositions, KnowsEverything,
     LosesNames, ReachesAhead, StandsStill,
+};
+use overlap::{
+    AnswersTheEnd, ComparesEarly, Judged, JudgesTablesEarly, LandsLate, LandsOverTables,
+    LandsUnjudged, NumbersWhatBegins, PassesUnderWay, ReadsWhenCalm,
+};
+use plain::{
+    CommitsOutOfOrder, CountsRows, FoldsIds, ForgetsDelete, IgnoresDirection, LosesLastWrite,
+    ReadsStale, Resurrects, SkipsARecord, SplitsBatch, StaysOpen,
 };
 use values::{ParsesBodies, RoundsDecimals};
 
@@ -50,6 +62,9 @@ type Store = KvStore<MemoryBackend>;
 trait Bug: Debug + Default + Send + Sync + 'static {
     async fn define(&self, store: &Store, schema: &Schema) -> Result<(), StoreError> {
         store.define(schema).await
+    }
+    async fn schema(&self, store: &Store) -> Result<Schema, StoreError> {
+        store.schema().await
     }
     async fn redefine(
         &self,
@@ -101,7 +116,9 @@ trait Bug: Debug + Default + Send + Sync + 'static {
 #[derive(Debug)]
 struct Broken<B> {
     bug: B,
-    store: Store,
+    store: Arc<Store>,
+    /// Other handles have the store open, too.
+    shared: bool,
 }
 
 #[async_trait]
@@ -110,7 +127,7 @@ impl<B: Bug> LocalStore for Broken<B> {
         self.bug.define(&self.store, schema).await
     }
     async fn schema(&self) -> Result<Schema, StoreError> {
-        self.store.schema().await
+        self.bug.schema(&self.store).await
     }
     async fn redefine(
         &self,
@@ -139,7 +156,8 @@ impl<B: Bug> LocalStore for Broken<B> {
         self.bug.changes_since(&self.store, since, limit).await
     }
     fn capabilities(&self) -> StoreCapabilities {
-        self.bug.capabilities(&self.store)
+        let promised = self.bug.capabilities(&self.store);
+        promised.with_multi_process(self.shared)
     }
     async fn close(&self) -> Result<(), StoreError> {
         self.bug.close(&self.store).await
@@ -159,20 +177,21 @@ impl<B: Bug> Harness for Planted<B> {
         let store = KvStore::open(self.kept.clone())?;
         Ok(Arc::new(Broken {
             bug: B::default(),
-            store,
+            store: Arc::new(store),
+            shared: false,
         }))
     }
 }
 
 /// The tests that a bug is caught by the behaviours named, and that a sound store passes them.
 macro_rules! caught {
-    ($($test:ident: $bug:ident by $($group:ident::$behaviour:ident),+;)+) => {$(
+    ($place:ident: $($test:ident: $bug:ident by $($group:ident::$behaviour:ident),+;)+) => {$(
         #[test]
         fn $test() {
             $(
-                run(async { $group::$behaviour(&Planted::<Sound>::default()).await });
+                run(async { $group::$behaviour(&$place::<Sound>::default()).await });
                 let outcome = catch_unwind(|| {
-                    run(async { $group::$behaviour(&Planted::<$bug>::default()).await });
+                    run(async { $group::$behaviour(&$place::<$bug>::default()).await });
                 });
                 let name = stringify!($group::$behaviour);
                 assert!(outcome.is_err(), "{name} does not catch {}", stringify!($bug));
@@ -181,7 +200,7 @@ macro_rules! caught {
     )+};
 }
 
-caught! {
+caught! { Planted:
     lost_last_write: LosesLastWrite by base::large_batches_are_taken, model::random_histories_match_a_map;
     split_batch: SplitsBatch by cancel::dropped_commit_is_whole_or_absent, concurrent::no_torn_batch_is_ever_seen;
     ignored_check: IgnoresChecks by base::failing_check_undoes_the_whole_batch, concurrent::compare_and_set_reaches_the_exact_total;
@@ -194,9 +213,17 @@ caught! {
     strange_position: KnowsEverything by changes::strange_positions_are_not_known;
     position_ahead: ReachesAhead by changes::every_write_is_named;
     position_of_another_opening: KeepsPositions by persistent::another_opening_passes_over_no_change;
-    ignored_change: IgnoresUnchanged by changes::expect_unchanged_is_judged, changes::crossing_batches_do_not_both_land;
+    ignored_change: IgnoresUnchanged by changes::expect_unchanged_is_judged, contexts::crossing_batches_do_not_both_land;
     own_change: CountsOwnWrites by changes::expect_unchanged_is_judged;
-    judged_early: JudgesEarly by changes::crossing_batches_do_not_both_land;
+    judged_early: JudgesEarly by contexts::crossing_batches_do_not_both_land, unordered::overlapping_commits_are_as_one_after_the_other;
+    tables_judged_early: JudgesTablesEarly by unordered::only_one_lands_of_those_that_rely_on_a_table, contexts::a_page_of_one_does_not_land_over_an_edit_of_the_other;
+    compared_early: ComparesEarly by unordered::overlapping_commits_are_as_one_after_the_other;
+    answered_too_far: AnswersTheEnd by unordered::the_position_of_a_commit_lies_right_behind_it;
+    numbered_at_the_beginning: NumbersWhatBegins by unordered::no_place_is_ahead_of_what_can_be_read;
+    passed_under_way: PassesUnderWay by unordered::no_place_is_ahead_of_what_can_be_read;
+    stale_beside_others: ReadsWhenCalm by unordered::an_answered_commit_is_seen_beside_others;
+    dropped_rows: LandsUnjudged by unordered::a_dropped_commit_does_not_pass_what_moved_its_row, contexts::a_dropped_commit_of_one_does_not_pass_the_other;
+    dropped_tables: LandsOverTables by unordered::a_dropped_commit_does_not_pass_a_fence, contexts::a_dropped_commit_of_one_does_not_pass_the_other;
     missing_revision: LosesRevisions by base::every_read_tells_the_revision;
     wrong_cursor: SkipsARecord by base::pages_follow_each_other_without_gap, model::random_queries_match_the_reference;
     offset_cursor: CountsRows by base::cursor_stays_good_when_records_come_and_go;
@@ -216,6 +243,31 @@ caught! {
     resurrected_record: Resurrects by persistent::reopened_store_has_every_record;
 }
 
+// What one handle does not know of another.
+caught! { Beside:
+    own_revisions: NamesItsOwn by contexts::revisions_hold_for_both;
+    kept_declarations: KeepsDeclarations by contexts::declarations_of_one_hold_for_the_other, contexts::a_redefinition_of_one_holds_for_the_other;
+    own_reads: ReadsItsOwn by contexts::what_one_commits_the_other_reads_and_is_told;
+    own_checks: JudgesByWhatItRead by contexts::counting_up_by_both_loses_nothing;
+    own_log: KeepsItsOwnLog by contexts::what_one_commits_the_other_reads_and_is_told, contexts::expect_unchanged_counts_the_other,
+        contexts::crossing_batches_do_not_both_land, contexts::a_page_of_one_does_not_land_over_an_edit_of_the_other,
+        contexts::both_edit_one_pushes_the_other_pulls,
+        contexts::pulls_of_one_keep_the_edits_of_the_other;
+}
+
+/// The contract lets a dropped commit land late, and others pass it.
+#[test]
+fn a_dropped_commit_may_land_late() {
+    let place = Planted::<LandsLate<Judged>>::default;
+    run(async {
+        unordered::overlapping_commits_are_as_one_after_the_other(&place()).await;
+        unordered::a_dropped_commit_does_not_pass_what_moved_its_row(&place()).await;
+        unordered::a_dropped_commit_does_not_pass_a_fence(&place()).await;
+        contexts::a_dropped_commit_of_one_does_not_pass_the_other(&place()).await;
+        cancel::dropped_commit_is_whole_or_absent(&place()).await;
+    });
+}
+
 #[test]
 fn unlisted_group_is_noticed() {
     fn passes<B: Bug>(groups: &str) -> bool {
@@ -224,19 +276,23 @@ fn unlisted_group_is_noticed() {
     }
     // A bug may say that its store is persistent.
     assert!(passes::<StaysOpen>(
-        "base changes long_keys model concurrent cancel persistent kill fault schema_change"
+        "base changes long_keys model concurrent unordered contexts cancel persistent kill fault schema_change"
     ));
     assert!(!passes::<StaysOpen>(
-        "base changes long_keys model concurrent cancel persistent kill schema_change"
+        "base changes long_keys model concurrent unordered contexts cancel persistent kill schema_change"
     ));
     assert!(!passes::<StaysOpen>(
-        "base changes long_keys model concurrent cancel schema_change"
+        "base changes long_keys model concurrent unordered contexts cancel schema_change"
     ));
     assert!(passes::<Sound>(
-        "base changes long_keys model concurrent cancel schema_change"
+        "base changes long_keys model concurrent unordered contexts cancel schema_change"
     ));
+    for missing in ["unordered", "contexts"] {
+        let all = "base changes long_keys model concurrent unordered contexts cancel schema_change";
+        assert!(!passes::<Sound>(&all.replace(&format!(" {missing}"), "")));
+    }
     assert!(!passes::<Sound>(
-        "base changes long_keys model concurrent cancel persistent schema_change"
+        "base changes long_keys model concurrent unordered contexts cancel persistent schema_change"
     ));
 }
 
@@ -275,220 +331,6 @@ fn report_names_what_catches_a_bug() {
 struct Sound;
 
 impl Bug for Sound {}
-
-/// The last of several writes is not done.
-#[derive(Debug, Default)]
-struct LosesLastWrite;
-
-#[async_trait]
-impl Bug for LosesLastWrite {
-    async fn commit(&self, store: &Store, batch: WriteBatch) -> Result<Position, StoreError> {
-        let several = batch.writes().len() > 1;
-        let last = batch.writes().len() - usize::from(several);
-        store
-            .commit(rewritten(batch, |index, write| {
-                (index < last).then_some(write)
-            }))
-            .await
-    }
-}
-
-/// Each write is a batch of its own.
-#[derive(Debug, Default)]
-struct SplitsBatch;
-
-#[async_trait]
-impl Bug for SplitsBatch {
-    async fn commit(&self, store: &Store, batch: WriteBatch) -> Result<Position, StoreError> {
-        let checks = rewritten(batch.clone(), |_, _| None);
-        let mut position = store.commit(checks).await?;
-        for write in batch.writes() {
-            let mut single = WriteBatch::new();
-            single.push(write.clone());
-            position = store.commit(single).await?;
-            tokio::task::yield_now().await;
-        }
-        Ok(position)
-    }
-}
-
-/// The next page starts one record too far.
-#[derive(Debug, Default)]
-struct SkipsARecord;
-
-#[async_trait]
-impl Bug for SkipsARecord {
-    async fn query(
-        &self,
-        store: &Store,
-        table: &TableName,
-        query: &Query,
-    ) -> Result<Page, StoreError> {
-        let size = query.page.unwrap_or(DEFAULT_PAGE);
-        let longer = query.clone().page(size.saturating_add(1));
-        let next = store.query(table, &longer).await?.next;
-        let page = store.query(table, query).await?;
-        Ok(Page::new(page.records, page.next.and(next)))
-    }
-}
-
-/// The cursor is a number of records to skip.
-#[derive(Debug, Default)]
-struct CountsRows;
-
-#[async_trait]
-impl Bug for CountsRows {
-    async fn query(
-        &self,
-        store: &Store,
-        table: &TableName,
-        query: &Query,
-    ) -> Result<Page, StoreError> {
-        let mut query = query.clone();
-        if let Some(cursor) = query.after.take() {
-            query.skip = cursor.as_str().parse().unwrap();
-        }
-        let page = store.query(table, &query).await?;
-        let seen = query.skip + page.records.len() as u64;
-        let next = page.next.map(|_| Cursor::from_text(&seen.to_string()));
-        Ok(Page::new(page.records, next))
-    }
-}
-
-/// A record that was read once is never read again.
-#[derive(Debug, Default)]
-struct ReadsStale(Mutex<HashMap<RecordId, Option<Record>>>);
-
-#[async_trait]
-impl Bug for ReadsStale {
-    async fn get(
-        &self,
-        store: &Store,
-        table: &TableName,
-        ids: &[RecordId],
-    ) -> Result<Vec<Option<Record>>, StoreError> {
-        let found = store.get(table, ids).await?;
-        let mut seen = self.0.lock().unwrap();
-        let pairs = ids.iter().zip(found);
-        Ok(pairs
-            .map(|(id, record)| seen.entry(id.clone()).or_insert(record).clone())
-            .collect())
-    }
-}
-
-/// Upper and lower case are the same.
-#[derive(Debug, Default)]
-struct FoldsIds;
-
-#[async_trait]
-impl Bug for FoldsIds {
-    async fn commit(&self, store: &Store, batch: WriteBatch) -> Result<Position, StoreError> {
-        let folded = |id: &RecordId| RecordId::system(&id.as_str().to_lowercase());
-        let batch = rewritten(batch, |_, write| {
-            Some(match write {
-                Write::Put { table, record } => {
-                    let id = folded(record.id());
-                    Write::Put {
-                        table,
-                        record: record.with_id(id),
-                    }
-                }
-                Write::Delete { table, id } => Write::Delete {
-                    table,
-                    id: folded(&id),
-                },
-                clear @ Write::Clear { .. } => clear,
-            })
-        });
-        store.commit(batch).await
-    }
-}
-
-/// Deletes are not done.
-#[derive(Debug, Default)]
-struct ForgetsDelete;
-
-#[async_trait]
-impl Bug for ForgetsDelete {
-    async fn commit(&self, store: &Store, batch: WriteBatch) -> Result<Position, StoreError> {
-        let kept = |_, write| (!matches!(write, Write::Delete { .. })).then_some(write);
-        store.commit(rewritten(batch, kept)).await
-    }
-}
-
-/// Every order is ascending.
-#[derive(Debug, Default)]
-struct IgnoresDirection;
-
-#[async_trait]
-impl Bug for IgnoresDirection {
-    async fn query(
-        &self,
-        store: &Store,
-        table: &TableName,
-        query: &Query,
-    ) -> Result<Page, StoreError> {
-        let mut query = query.clone();
-        for term in &mut query.order {
-            term.direction = Direction::Ascending;
-        }
-        store.query(table, &query).await
-    }
-}
-
-/// Every second commit lets others pass.
-#[derive(Debug, Default)]
-struct CommitsOutOfOrder(AtomicUsize);
-
-#[async_trait]
-impl Bug for CommitsOutOfOrder {
-    async fn commit(&self, store: &Store, batch: WriteBatch) -> Result<Position, StoreError> {
-        if self.0.fetch_add(1, Ordering::Relaxed) % 2 == 1 {
-            tokio::task::yield_now().await;
-        }
-        store.commit(batch).await
-    }
-}
-
-/// `close` does nothing.
-#[derive(Debug, Default)]
-struct StaysOpen;
-
-#[async_trait]
-impl Bug for StaysOpen {
-    fn capabilities(&self, store: &Store) -> StoreCapabilities {
-        store.capabilities().with_persistent(true)
-    }
-    async fn close(&self, _: &Store) -> Result<(), StoreError> {
-        Ok(())
-    }
-}
-
-/// Deleted records come back when the store is opened again.
-#[derive(Debug, Default)]
-struct Resurrects(Mutex<WriteBatch>);
-
-#[async_trait]
-impl Bug for Resurrects {
-    async fn commit(&self, store: &Store, batch: WriteBatch) -> Result<Position, StoreError> {
-        for write in batch.writes() {
-            if let Write::Delete { table, id } = write
-                && let Some(record) = store.get_one(table, id).await?
-            {
-                self.0.lock().unwrap().push(Write::Put {
-                    table: table.clone(),
-                    record,
-                });
-            }
-        }
-        store.commit(batch).await
-    }
-    async fn close(&self, store: &Store) -> Result<(), StoreError> {
-        let deleted = self.0.lock().unwrap().clone();
-        store.commit(deleted).await?;
-        store.close().await
-    }
-}
 
 /// The batch with each of its writes changed or left out.
 fn rewritten(

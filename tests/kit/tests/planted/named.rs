@@ -204,7 +204,7 @@ impl Bug for JudgesEarly {
     }
 }
 
-fn without_unchanged(batch: &WriteBatch) -> WriteBatch {
+pub(crate) fn without_unchanged(batch: &WriteBatch) -> WriteBatch {
     let mut other = WriteBatch::new().durability(batch.get_durability());
     if let Some(author) = batch.get_author() {
         other = other.author(author);
