@@ -7,7 +7,7 @@ use crate::report::Case;
 
 /// Makes the tests of a store: `store_tests!(MyHarness; base, changes, long_keys, model, concurrent, unordered, contexts, persistent, cancel);`.
 ///
-/// Use it once in a module. See the [crate's page](crate) for the groups.
+/// Use it once in a module. See the [crate's page](crate) for the groups. A test that fails says what the contract asks, and where that is written.
 #[macro_export]
 macro_rules! store_tests {
     ($harness:ty; $($group:ident),+ $(,)?) => {
@@ -204,6 +204,7 @@ macro_rules! __store_tests {
             $(
                 #[test]
                 fn $behaviour() {
+                    let _asked = $crate::Asked::of(stringify!($group), stringify!($behaviour));
                     $crate::run(async {
                         $crate::$group::$behaviour(&<$harness as Default>::default()).await;
                     });
@@ -218,6 +219,7 @@ macro_rules! __store_tests {
             $(
                 #[test]
                 fn $behaviour() {
+                    let _asked = $crate::Asked::of(stringify!($group), stringify!($behaviour));
                     $crate::run(async {
                         let lab = $crate::Lab::of_test(module_path!());
                         $crate::$group::$behaviour(&<$harness as Default>::default(), &lab).await;
@@ -304,62 +306,4 @@ pub async fn assert_groups<H: Harness>(listed: &[&str]) {
         missing.is_empty() && surplus.is_empty(),
         "the groups listed do not fit the store's capabilities: missing {missing:?}, not claimed {surplus:?}"
     );
-}
-
-#[cfg(test)]
-mod tests {
-    use std::path::Path;
-    use std::sync::Arc;
-
-    use synctable_core::store::{LocalStore, StoreError};
-
-    use crate::{FolderHarness, InFolder, async_trait};
-
-    struct Never;
-
-    #[cfg_attr(not(synctable_single_threaded), async_trait)]
-    #[cfg_attr(synctable_single_threaded, async_trait(?Send))]
-    impl FolderHarness for Never {
-        async fn open_in(_: &Path) -> Result<Arc<dyn LocalStore>, StoreError> {
-            Err(StoreError::corrupt("never opened"))
-        }
-    }
-
-    #[test]
-    fn every_behaviour_is_listed() {
-        let cases = super::cases::<InFolder<Never>>();
-        let listed: Vec<&str> = cases.iter().map(|case| case.behaviour).collect();
-        let sources = [
-            include_str!("base/define.rs"),
-            include_str!("base/records.rs"),
-            include_str!("base/batch.rs"),
-            include_str!("base/query.rs"),
-            include_str!("base/revisions.rs"),
-            include_str!("changes.rs"),
-            include_str!("schema_change.rs"),
-            include_str!("long_keys.rs"),
-            include_str!("model.rs"),
-            include_str!("concurrent.rs"),
-            include_str!("unordered/order.rs"),
-            include_str!("unordered/positions.rs"),
-            include_str!("unordered/dropped.rs"),
-            include_str!("contexts/crossing.rs"),
-            include_str!("contexts/told.rs"),
-            include_str!("contexts/devices.rs"),
-            include_str!("persistent.rs"),
-            include_str!("cancel.rs"),
-            include_str!("kill.rs"),
-            include_str!("fault/mod.rs"),
-            include_str!("power_cut/mod.rs"),
-            include_str!("processes.rs"),
-        ];
-        for source in sources {
-            for behaviour in source.split("pub async fn ").skip(1) {
-                let (name, _) = behaviour
-                    .split_once(['<', '('])
-                    .expect("a behaviour is a function");
-                assert!(listed.contains(&name), "{name} is not listed");
-            }
-        }
-    }
 }

@@ -65,6 +65,7 @@
 )]
 
 pub mod arb;
+mod asked;
 pub mod base;
 pub mod cancel;
 pub mod changes;
@@ -94,6 +95,8 @@ mod threads;
 pub mod typed;
 pub mod unordered;
 
+#[doc(hidden)]
+pub use asked::Asked;
 pub use async_trait::async_trait;
 pub use far_store::FarStore;
 pub use for_all::for_all;

@@ -36,6 +36,7 @@ use std::time::Instant;
 use futures_util::future::LocalBoxFuture;
 use serde::Serialize;
 
+use crate::asked::asked;
 use crate::for_all::{cases, seed};
 use crate::{Harness, Lab};
 
@@ -249,7 +250,11 @@ fn outcome<H: Harness>(case: &Case<H>, lab: &Lab) -> Outcome {
         counts.insert("cases".to_owned(), tried);
     }
     let (verdict, why) = match ended {
-        Err(panic) => (Verdict::Failed, Some(message(&*panic))),
+        Err(panic) => {
+            let asked = asked(case.group, case.behaviour);
+            let why = format!("{}\n{asked}", message(&*panic));
+            (Verdict::Failed, Some(why))
+        }
         Ok(()) if seen.not_run.is_some() => (Verdict::NotRun, seen.not_run),
         Ok(()) => (Verdict::Passed, None),
     };

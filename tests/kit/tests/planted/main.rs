@@ -323,6 +323,8 @@ fn report_names_what_catches_a_bug() {
     ] {
         assert!(failed(forgetful).iter().any(|failed| failed == name));
         assert!(text.contains(&format!("`{name}` fails: ")), "{text}");
+        // What the contract asks, and where.
+        assert!(text.contains(&format!("{name} asks: ")), "{text}");
     }
     assert!(report.to_json().contains(r#""verdict": "failed""#));
 }
