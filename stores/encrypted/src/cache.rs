@@ -86,7 +86,7 @@ impl Cache {
 
     /// The write is over, whatever came of it.
     pub(crate) fn end(&mut self) {
-        self.generation += 1;
+        self.generation = (self.generation | 1) + 1;
     }
 
     /// Forgets everything, and keeps nothing any more.

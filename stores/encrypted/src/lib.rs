@@ -58,6 +58,7 @@ mod transaction;
 mod vectors;
 mod verify;
 mod view;
+mod writer;
 
 pub use anchor::Anchor;
 pub use kdf::Argon2Params;

@@ -17,7 +17,8 @@ use crate::layout::{ENTRIES, HEADER, Layout, MANIFEST, epoch};
 use crate::manifest::{Manifest, Tally};
 use crate::older::Older;
 use crate::scan::{EVERYTHING, each};
-use crate::sealed::{Inner, Opened, Sealed, Writer, borrowed};
+use crate::sealed::{Inner, Sealed, borrowed};
+use crate::writer::{Opened, Writer};
 
 /// How to open a sealed store; made by [`Sealed::builder`].
 #[derive(Debug)]
@@ -151,7 +152,7 @@ impl<B: KvBackend> SealedBuilder<B> {
                 return Err(StoreError::new(StoreErrorKind::Io, message));
             }
         };
-        let opened = Opened::new(header, ring);
+        let opened = Opened::new(header, Arc::new(ring));
         let layout = Layout {
             equality: opened.header.equality(),
         };

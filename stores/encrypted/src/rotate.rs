@@ -17,7 +17,8 @@ use crate::layout::{self, ENTRIES, open_at_its_place, parts};
 use crate::manifest::{Manifest, Tally, term};
 use crate::older::Older;
 use crate::scan::each;
-use crate::sealed::{Inner, Sealed, Writer, borrowed, lock};
+use crate::sealed::{Inner, Sealed, borrowed};
+use crate::writer::Writer;
 
 /// Entries that are sealed again in one write: others wait so long.
 const BATCH: usize = 256;
@@ -37,7 +38,7 @@ impl<B: KvBackend> Sealed<B> {
     /// cannot be opened, is missing or was put there: before the rotation nothing is changed then, within it both keys stay; and the errors of the engine.
     pub fn rotate(&self, secret: &Secret, mut progress: impl FnMut(u64)) -> Result<(), StoreError> {
         let inner = self.inner();
-        let running = inner.opened().ring.older().is_some();
+        let running = self.is_rotating();
         if running {
             // Another secret could not end it.
             inner.opened().header.unlock(secret)?;
@@ -59,14 +60,14 @@ impl<B: KvBackend> Sealed<B> {
 
     /// True while a rotation was begun and is not finished.
     pub fn is_rotating(&self) -> bool {
-        self.inner().opened().ring.older().is_some()
+        self.inner().settled().ring.older().is_some()
     }
 }
 
 impl<B: KvBackend> Inner<B> {
     /// Verifies all entries and writes the header that holds both keys, with what was found.
     fn begin_rotation(&self, secret: &Secret) -> Result<(), StoreError> {
-        let mut writer = lock(&self.writer);
+        let mut writer = self.writer()?;
         let mut manifest = writer.manifest()?.clone();
         let (header, mut next) = self.opened().header.rotation_started(secret)?;
         let ring = Arc::clone(&self.opened().ring);
@@ -94,7 +95,7 @@ impl<B: KvBackend> Inner<B> {
 
     /// Counts everything and writes the header that holds the new key alone.
     fn end_rotation(&self, secret: &Secret) -> Result<(), StoreError> {
-        let mut writer = lock(&self.writer);
+        let mut writer = self.writer()?;
         let manifest = writer.manifest()?.clone();
         let ring = Arc::clone(&self.opened().ring);
         let mut found = Tally::default();
@@ -117,7 +118,7 @@ impl<B: KvBackend> Inner<B> {
 
     /// Seals some entries of the older epoch again; how many there were.
     fn seal_again(&self) -> Result<u64, StoreError> {
-        let mut writer = lock(&self.writer);
+        let mut writer = self.writer()?;
         let ring = Arc::clone(&self.opened().ring);
         let Some(older) = ring.older() else {
             return Ok(0);

@@ -3,17 +3,17 @@
 use std::fmt;
 use std::ops::Range;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use synctable_core::store::{Durability, ProcessLock, StoreError, StoreErrorKind};
 use synctable_kv::{Indexes, KvBackend, KvBatch, KvRead, KvReadExt, KvWrite, Promises};
 
 use crate::anchor::Anchor;
 use crate::cache::Cache;
-use crate::cipher::{Aad, EpochKeys, Kind, blob_epoch};
+use crate::cipher::{Aad, EpochKeys, Kind, blob_epoch, tampered};
 use crate::derive::StoreId;
 use crate::directory::Directory;
-use crate::header::{FORMAT, Header, KeyRing};
+use crate::header::{FORMAT, KeyRing};
 use crate::kdf::Argon2Params;
 use crate::key::Secret;
 use crate::layout::{HEADER, Layout, MANIFEST};
@@ -22,6 +22,7 @@ use crate::open::SealedBuilder;
 use crate::slot::SlotInfo;
 use crate::transaction::Transaction;
 use crate::view::View;
+use crate::writer::{Opened, Writer};
 
 /// A [`KvBackend`] that seals what it writes to another one. Clones share one store, so an application keeps one to change
 /// keys with while a [`KvStore`](synctable_kv::KvStore) uses another.
@@ -67,68 +68,6 @@ pub(crate) struct Inner<B> {
     pub(crate) kept: bool,
 }
 
-/// The header and the keys it holds.
-#[derive(Debug)]
-pub(crate) struct Opened {
-    pub(crate) header: Header,
-    pub(crate) ring: Arc<KeyRing>,
-}
-
-impl Opened {
-    pub(crate) fn new(header: Header, ring: KeyRing) -> Self {
-        Self {
-            header,
-            ring: Arc::new(ring),
-        }
-    }
-}
-
-/// What the next write starts from.
-#[derive(Debug)]
-pub(crate) enum Writer {
-    Ready {
-        manifest: Manifest,
-        /// All that is written is known to survive a power cut.
-        durable: bool,
-    },
-    /// The outcome of a write is not known.
-    Broken,
-}
-
-impl Writer {
-    /// Over what was found at opening, which another process may have written a moment before.
-    pub(crate) fn new(manifest: Manifest) -> Self {
-        Self::Ready {
-            manifest,
-            durable: false,
-        }
-    }
-
-    pub(crate) fn manifest(&self) -> Result<&Manifest, StoreError> {
-        match self {
-            Self::Ready { manifest, .. } => Ok(manifest),
-            Self::Broken => {
-                let message =
-                    "it is not known whether an earlier write was done; open the store again";
-                Err(StoreError::new(StoreErrorKind::Unknown, message))
-            }
-        }
-    }
-
-    /// Notes what came of a sync.
-    fn synced(&mut self, synced: &Result<(), StoreError>) {
-        match (synced, &mut *self) {
-            (Ok(()), Self::Ready { durable, .. }) => *durable = true,
-            (Err(error), _) if error.kind() == StoreErrorKind::Unknown => *self = Self::Broken,
-            _ => {}
-        }
-    }
-
-    fn is_durable(&self) -> bool {
-        matches!(self, Self::Ready { durable: true, .. })
-    }
-}
-
 /// Takes a lock; whoever panicked while holding it left nothing half done in it.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -151,7 +90,7 @@ impl<B: KvBackend> Sealed<B> {
     /// How often the store was written. Kept outside of the store (in a key chain, say), it shows later whether someone has put
     /// back an older copy: see [`verify`](Self::verify).
     pub fn counter(&self) -> Result<u64, StoreError> {
-        Ok(lock(&self.0.writer).manifest()?.counter)
+        Ok(self.0.writer()?.manifest()?.counter)
     }
 
     /// How far the store has come, to be kept outside of it (in a key chain, say) and given to [`SealedBuilder::at_least`] when it is opened
@@ -172,7 +111,7 @@ impl<B: KvBackend> Sealed<B> {
     /// # Ok(()) }
     /// ```
     pub fn anchor(&self) -> Result<Anchor, StoreError> {
-        let mut writer = lock(&self.0.writer);
+        let mut writer = self.0.writer()?;
         let ring = Arc::clone(&self.0.opened().ring);
         if !writer.is_durable() {
             let manifest = writer.manifest()?.clone();
@@ -186,7 +125,7 @@ impl<B: KvBackend> Sealed<B> {
 
     /// The key slots.
     pub fn slots(&self) -> Vec<SlotInfo> {
-        self.0.opened().header.slots().collect()
+        self.0.settled().header.slots().collect()
     }
 
     /// Puts `new` in the place of `old`, once the whole store is verified. Only the header is written: records stay sealed under the same data key, so a
@@ -243,8 +182,7 @@ impl<B: KvBackend> KvBackend for Sealed<B> {
     }
 
     fn sync(&self) -> Result<(), StoreError> {
-        let mut writer = lock(&self.0.writer);
-        writer.manifest()?;
+        let mut writer = self.0.writer()?;
         let synced = self.0.backend.sync();
         writer.synced(&synced);
         synced
@@ -252,8 +190,7 @@ impl<B: KvBackend> KvBackend for Sealed<B> {
 
     /// What the engine forgets is sealed; who keeps the files of before and the key can still read it.
     fn forget(&self) -> Result<(), StoreError> {
-        let writer = lock(&self.0.writer);
-        writer.manifest()?;
+        let _writer = self.0.writer()?;
         self.0.backend.forget()
     }
 
@@ -290,7 +227,7 @@ impl<B: KvBackend> KvBackend for Sealed<B> {
     fn copy_to(&self, path: &Path) -> Result<Arc<dyn KvBackend>, StoreError> {
         let inner = &self.0;
         let keys = || {
-            let opened = inner.opened();
+            let opened = inner.settled();
             (opened.header.clone(), Arc::clone(&opened.ring))
         };
         let before = keys();
@@ -310,13 +247,13 @@ impl<B: KvBackend> KvBackend for Sealed<B> {
                 let message = "the keys of the store were changed as it was copied; try again";
                 StoreError::new(StoreErrorKind::Other, message)
             })?;
-        let manifest = manifest.ok_or_else(crate::cipher::tampered)?;
+        let manifest = manifest.ok_or_else(tampered)?;
         let manifest = Manifest::open(ring.current(), &inner.store_id, &manifest)?;
         Ok(Arc::new(Sealed::new(Inner {
             backend: copy,
             layout: inner.layout,
             store_id: inner.store_id,
-            opened: RwLock::new(Opened { header, ring }),
+            opened: RwLock::new(Opened::new(header, ring)),
             writer: Mutex::new(Writer::new(manifest)),
             directory: Mutex::new(Directory::default()),
             cache: Mutex::new(Cache::new(0)),
@@ -332,10 +269,6 @@ impl<B: KvBackend> KvBackend for Sealed<B> {
 }
 
 impl<B: KvBackend> Inner<B> {
-    pub(crate) fn opened(&self) -> RwLockReadGuard<'_, Opened> {
-        self.opened.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// What stands in the place of header or manifest.
     pub(crate) fn stored(
         &self,
@@ -348,89 +281,6 @@ impl<B: KvBackend> Inner<B> {
             Some((_, value)) => Ok(value.map(<[u8]>::to_vec)),
             None => snapshot.copy_of(place),
         }
-    }
-
-    /// Writes a batch together with the manifest that counts it.
-    pub(crate) fn commit(
-        &self,
-        writer: &mut Writer,
-        keys: &EpochKeys,
-        manifest: Manifest,
-        batch: &KvBatch,
-    ) -> Result<(), StoreError> {
-        let mut write = self.backend.begin_write(batch.durability())?;
-        batch.write_in(&mut *write)?;
-        self.finish(writer, keys, manifest, batch.durability(), write)
-    }
-
-    /// Commits a transaction of the engine together with the manifest that counts what it wrote.
-    pub(crate) fn finish(
-        &self,
-        writer: &mut Writer,
-        keys: &EpochKeys,
-        mut manifest: Manifest,
-        durability: Durability,
-        mut write: Box<dyn KvWrite + '_>,
-    ) -> Result<(), StoreError> {
-        manifest.counter += 1;
-        write.put(MANIFEST, &manifest.seal(keys, &self.store_id)?)?;
-        let written = write.commit();
-        match &written {
-            Ok(()) => {
-                *writer = Writer::Ready {
-                    manifest,
-                    durable: durability == Durability::Immediate,
-                }
-            }
-            Err(error) if error.kind() == StoreErrorKind::Unknown => *writer = Writer::Broken,
-            Err(_) => {}
-        }
-        written
-    }
-
-    /// Writes another header over the same data keys.
-    fn change_header(
-        &self,
-        change: impl FnOnce(&Opened) -> Result<Header, StoreError>,
-    ) -> Result<(), StoreError> {
-        let mut writer = lock(&self.writer);
-        let manifest = writer.manifest()?.clone();
-        let (header, ring) = {
-            let opened = self.opened();
-            (change(&opened)?, Arc::clone(&opened.ring))
-        };
-        self.write_header(&mut writer, header, ring, manifest)
-    }
-
-    /// Writes a header, and the manifest that names it under the current one of its keys: both or none.
-    pub(crate) fn write_header(
-        &self,
-        writer: &mut Writer,
-        header: Header,
-        ring: Arc<KeyRing>,
-        mut manifest: Manifest,
-    ) -> Result<(), StoreError> {
-        manifest.header = *header.code();
-        let bytes = header.encode();
-        let mut batch = KvBatch::new(Durability::Immediate);
-        batch.put(HEADER.to_vec(), bytes.clone());
-        // No snapshot may see the new header with the old keys, or the other way round.
-        let mut opened = self.opened.write().unwrap_or_else(PoisonError::into_inner);
-        let written = self.commit(writer, ring.current(), manifest, &batch);
-        // Where the outcome is not known, the engine may still say what it holds; who reads on needs the keys of that.
-        let done = match &written {
-            Ok(()) => true,
-            Err(error) if error.kind() == StoreErrorKind::Unknown => {
-                let snapshot = self.backend.snapshot();
-                let stored = snapshot.and_then(|it| it.copy_of(HEADER));
-                stored.is_ok_and(|stored| stored == Some(bytes))
-            }
-            Err(_) => false,
-        };
-        if done {
-            *opened = Opened { header, ring };
-        }
-        written
     }
 
     pub(crate) fn seal(

@@ -9,8 +9,9 @@ use synctable_core::store::{Durability, StoreError};
 use synctable_kv::{Bytes, KvBackend, KvBatch, KvEntries, KvRead, KvReadExt, KvWrite};
 
 use crate::layout::text;
-use crate::sealed::{Inner, Writer, lock};
+use crate::sealed::{Inner, lock};
 use crate::view::View;
+use crate::writer::Writer;
 
 pub(crate) struct Transaction<'a, B: KvBackend> {
     // The engine's transaction ends before others write.
@@ -22,8 +23,7 @@ pub(crate) struct Transaction<'a, B: KvBackend> {
 
 impl<'a, B: KvBackend> Transaction<'a, B> {
     pub(crate) fn begin(inner: &'a Inner<B>, durability: Durability) -> Result<Self, StoreError> {
-        let writer = lock(&inner.writer);
-        writer.manifest()?;
+        let writer = inner.writer()?;
         // Nobody changes the keys while the writer is held.
         let view = View::open(inner, |backend| backend.begin_write(durability))?;
         Ok(Self {
@@ -101,7 +101,9 @@ impl<B: KvBackend> KvWrite for Transaction<'_, B> {
         drop(directory);
         lock(&inner.cache).begin(batch.writes().map(|(plain, _)| plain));
         let written = inner.finish(&mut writer, keys, manifest, batch.durability(), write);
-        lock(&inner.cache).end();
+        if !matches!(*writer, Writer::InDoubt { .. }) {
+            lock(&inner.cache).end();
+        }
         if written.is_ok() {
             let mut directory = lock(&inner.directory);
             for (plain, value) in batch.writes() {

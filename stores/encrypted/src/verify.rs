@@ -116,10 +116,11 @@ impl<B: KvBackend> Sealed<B> {
 
 impl<B: KvBackend> Inner<B> {
     fn verify(&self, known: Option<u64>) -> Result<VerifyReport, StoreError> {
-        let opened = self.opened();
+        let all = self.opened();
         let snapshot = self.backend.snapshot()?;
+        let opened = all.of(&*snapshot)?;
         let (ring, current) = (Arc::clone(&opened.ring), opened.header.clone());
-        drop(opened);
+        drop(all);
         let mut report = VerifyReport::default();
         if self.stored(&*snapshot, HEADER)? != Some(current.encode()) {
             report.note(SealFinding::Header);

@@ -54,10 +54,11 @@ impl<'a, B: KvBackend, R: KvRead + ?Sized> View<'a, B, R> {
         // First: a write in between makes the values of this snapshot old ones.
         let generation = lock(&inner.cache).generation();
         let read = read(&inner.backend)?;
+        let ring = Arc::clone(&opened.of(&*read)?.ring);
         Ok(Self {
             inner,
             read,
-            ring: Arc::clone(&opened.ring),
+            ring,
             generation,
             same_values: RefCell::new(None),
             live,

@@ -239,6 +239,15 @@ impl Catalogue {
         }
     }
 
+    /// What is stored in an engine that is ours, which may hold nothing yet.
+    pub(crate) fn stored(engine: &dyn KvRead) -> Result<Self, StoreError> {
+        if Self::is_there(engine)? {
+            Self::read(engine)
+        } else {
+            Ok(Self::default())
+        }
+    }
+
     /// What is stored.
     pub(crate) fn read(snapshot: &dyn KvRead) -> Result<Self, StoreError> {
         let format = snapshot.get(&Key::Format.encode())?;

@@ -1,7 +1,6 @@
 //! Declaring tables, and building the indexes of records that are there.
 
 use std::ops::Range;
-use std::sync::Arc;
 
 use synctable_core::store::{Durability, StoreError, StoreErrorKind};
 use synctable_core::{IndexSpec, Schema, TableName, TableSchema};
@@ -13,7 +12,7 @@ use crate::index;
 use crate::key::{Key, all_entries, all_records, behind};
 use crate::read::KvReadExt;
 use crate::scan::records;
-use crate::store::{KvStore, Writer};
+use crate::store::{Change, KvStore, Writer};
 
 /// Records of which index entries are written in one batch while an index is built.
 const BUILD: usize = 500;
@@ -21,6 +20,7 @@ const BUILD: usize = 500;
 impl<B: KvBackend> KvStore<B> {
     pub(crate) fn define_now(&self, schema: &Schema) -> Result<(), StoreError> {
         let mut writer = self.writer();
+        self.settle(&mut writer)?;
         let old = self.catalogue()?;
         let merged = old
             .schema
@@ -41,6 +41,7 @@ impl<B: KvBackend> KvStore<B> {
         declaration: &TableSchema,
     ) -> Result<(), StoreError> {
         let mut writer = self.writer();
+        self.settle(&mut writer)?;
         let old = self.catalogue()?;
         old.table(table)?;
         let schema = Schema::new().with_table(table.clone(), declaration.clone());
@@ -101,8 +102,7 @@ impl<B: KvBackend> KvStore<B> {
             }
         }
         batch.write_in(&mut *transaction)?;
-        Self::done(writer, transaction.commit())?;
-        self.set_catalogue(Some(Arc::new(new.clone())));
+        self.finish(writer, transaction, Change::of(&new))?;
         for (table, spec, _) in new.unready().iter().filter(|_| keeps) {
             self.build(writer, &mut new, table, spec)?;
         }
@@ -151,8 +151,7 @@ impl<B: KvBackend> KvStore<B> {
             };
             catalogue.set(&mut batch, table, spec, state);
             batch.write_in(&mut *transaction)?;
-            Self::done(writer, transaction.commit())?;
-            self.set_catalogue(Some(Arc::new(catalogue.clone())));
+            self.finish(writer, transaction, Change::of(catalogue))?;
             if done {
                 return Ok(());
             }

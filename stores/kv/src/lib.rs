@@ -89,12 +89,14 @@ pub mod delegate;
 pub mod files;
 mod index;
 mod key;
+mod known;
 mod long_keys;
 #[cfg(not(synctable_single_threaded))]
 mod offload;
 mod open_file;
 mod plan;
 mod read;
+mod reads;
 mod scan;
 mod store;
 mod value;

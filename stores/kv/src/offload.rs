@@ -186,7 +186,7 @@ impl<B: KvBackend> LocalStore for Offloaded<B> {
     }
 
     async fn schema(&self) -> Result<Schema, StoreError> {
-        self.store.schema().await
+        self.call(Lane::Read, KvStore::schema_now).await
     }
 
     async fn get(
@@ -229,7 +229,9 @@ impl<B: KvBackend> LocalStore for Offloaded<B> {
     }
 
     async fn explain(&self, table: &TableName, query: &Query) -> Result<Plan, StoreError> {
-        self.store.explain(table, query).await
+        let (table, query) = (table.clone(), query.clone());
+        self.call(Lane::Read, move |store| store.explain_now(&table, &query))
+            .await
     }
 
     async fn try_lock(&self) -> Result<ProcessLock, StoreError> {

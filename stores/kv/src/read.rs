@@ -65,7 +65,9 @@ pub trait KvWrite: KvRead {
     /// Does all of it or nothing.
     ///
     /// After `Ok` every later snapshot shows it, and it is durable as the transaction was begun for. After an error nothing of it shows, now or
-    /// after reopening, unless the kind is [`Unknown`](synctable_core::store::StoreErrorKind::Unknown): then the store takes no more writes.
+    /// after reopening, unless the kind is [`Unknown`](synctable_core::store::StoreErrorKind::Unknown): then the store takes no more writes; or
+    /// [`InDoubt`](synctable_core::store::StoreErrorKind::InDoubt): then it is done or not, and not any more once the next transaction has begun or
+    /// the engine was opened again. That shows which, as does every snapshot behind it; those before may show either.
     fn commit(self: Box<Self>) -> Result<(), StoreError>;
 }
 

@@ -1,12 +1,12 @@
 //! The store over a backend: catalogue, checks, writes and queries.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use synctable_core::query::{Judge, Query, Window, page_of};
+use synctable_core::query::Query;
 use synctable_core::store::{
-    Access, ChangeLog, Changed, Changes, Check, Durability, Expect, LocalStore, Page,
+    Author, ChangeLog, Changed, Changes, Check, Durability, Expect, LocalStore, Page,
     Plan as Explained, Position, ProcessLock, Revisions, StoreCapabilities, StoreError,
     StoreErrorKind, Write, WriteBatch,
 };
@@ -16,13 +16,10 @@ use crate::backend::{Indexes, KvBackend};
 use crate::backup::backup;
 use crate::batch::KvBatch;
 use crate::catalogue::Catalogue;
-use crate::index::{PageOf, Walker};
-use crate::key::{Key, all_records, behind};
+use crate::known::Known;
 use crate::long_keys::LongKeys;
-use crate::plan::{Plan, plan};
 use crate::read::{KvRead, KvWrite};
-use crate::scan::{entries, records};
-use crate::value;
+use crate::reads::get;
 use crate::writes::Writes;
 
 /// A [`LocalStore`] over a [`KvBackend`].
@@ -38,8 +35,7 @@ use crate::writes::Writes;
 #[derive(Debug)]
 pub struct KvStore<B> {
     pub(crate) backend: LongKeys<B>,
-    /// The declared tables; `None` once the store is closed.
-    catalogue: RwLock<Option<Arc<Catalogue>>>,
+    pub(crate) known: Known,
     /// Held from the checks of a batch to the end of its write.
     writer: Mutex<Writer>,
     /// What was committed, noted under the writer's lock once it can be read.
@@ -52,6 +48,26 @@ pub(crate) struct Writer {
     revisions: Revisions,
     /// The outcome of a write is not known: no more are taken.
     broken: bool,
+    /// The outcome of the last write is not known, and the engine goes on: its next transaction shows what came of it.
+    doubt: Option<Change>,
+}
+
+/// What a transaction changes besides its entries, once it is done.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Change {
+    catalogue: Option<Catalogue>,
+    author: Option<Author>,
+    names: Vec<Changed>,
+}
+
+impl Change {
+    /// Only the tables are declared in another way.
+    pub(crate) fn of(catalogue: &Catalogue) -> Self {
+        Self {
+            catalogue: Some(catalogue.clone()),
+            ..Self::default()
+        }
+    }
 }
 
 impl<B: KvBackend> KvStore<B> {
@@ -66,6 +82,7 @@ impl<B: KvBackend> KvStore<B> {
     pub fn open(backend: B) -> Result<Self, StoreError> {
         let backend = LongKeys::new(backend);
         backend.check()?;
+        // A foreign database is refused before anything is taken for a long key.
         let catalogue = if Catalogue::is_there(&*backend.engine.snapshot()?)? {
             Catalogue::read(&*backend.snapshot()?)?
         } else {
@@ -82,28 +99,18 @@ impl<B: KvBackend> KvStore<B> {
     fn with_catalogue(backend: LongKeys<B>, catalogue: Catalogue) -> Self {
         Self {
             backend,
-            catalogue: RwLock::new(Some(Arc::new(catalogue))),
+            known: Known::new(catalogue),
             writer: Mutex::default(),
             log: Mutex::default(),
         }
     }
 
+    /// The tables as they are now.
     pub(crate) fn catalogue(&self) -> Result<Arc<Catalogue>, StoreError> {
-        let catalogue = self
-            .catalogue
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
-        catalogue.clone().ok_or_else(|| {
-            let message = "the store was closed; open it again";
-            StoreError::new(StoreErrorKind::Closed, message)
-        })
-    }
-
-    pub(crate) fn set_catalogue(&self, catalogue: Option<Arc<Catalogue>>) {
-        *self
-            .catalogue
-            .write()
-            .unwrap_or_else(PoisonError::into_inner) = catalogue;
+        match self.known.get()? {
+            Some(catalogue) => Ok(catalogue),
+            None => Ok(Arc::new(Catalogue::stored(&*self.backend.snapshot()?)?)),
+        }
     }
 
     pub(crate) fn writer(&self) -> MutexGuard<'_, Writer> {
@@ -118,7 +125,7 @@ impl<B: KvBackend> KvStore<B> {
         }
     }
 
-    /// Begins a transaction of the backend. All that is to be written goes through here and [`done`](Self::done).
+    /// Begins a transaction of the backend. All that is to be written goes through here and [`finish`](Self::finish).
     pub(crate) fn begin(
         &self,
         writer: &Writer,
@@ -131,120 +138,57 @@ impl<B: KvBackend> KvStore<B> {
         self.backend.begin_write(durability)
     }
 
-    /// Notes where the outcome of a transaction is not known.
-    pub(crate) fn done<T>(
-        writer: &mut Writer,
-        done: Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
-        done.inspect_err(|error| {
-            if error.kind() == StoreErrorKind::Unknown {
-                writer.broken = true;
-            }
-        })
-    }
-
-    pub(crate) fn get_now(
+    /// Commits a transaction, and notes what came of it.
+    pub(crate) fn finish(
         &self,
-        table: &TableName,
-        ids: &[RecordId],
-    ) -> Result<Vec<Option<Record>>, StoreError> {
-        self.catalogue()?.table(table)?;
-        let snapshot = self.backend.snapshot()?;
-        ids.iter().map(|id| get(&*snapshot, table, id)).collect()
+        writer: &mut Writer,
+        transaction: Box<dyn KvWrite + '_>,
+        mut change: Change,
+    ) -> Result<(), StoreError> {
+        let new = change.catalogue.take().map(Arc::new);
+        let old = new.as_ref().map(|_| self.catalogue()).transpose()?;
+        if new.is_some() {
+            self.known.doubt();
+        }
+        let done = transaction.commit();
+        let holds = match &done {
+            Ok(()) => {
+                self.note(change);
+                new
+            }
+            Err(error) if error.may_be_done() => {
+                writer.broken = error.kind() == StoreErrorKind::Unknown;
+                self.note(change.clone());
+                writer.doubt = Some(change);
+                None
+            }
+            Err(_) => old,
+        };
+        if let Some(holds) = holds {
+            self.known.set(holds);
+        }
+        done
     }
 
-    pub(crate) fn query_now(&self, table: &TableName, query: &Query) -> Result<Page, StoreError> {
-        let catalogue = self.catalogue()?;
-        let schema = catalogue.table(table)?;
-        let snapshot = self.backend.snapshot()?;
-        match plan(
-            query,
-            schema,
-            catalogue.ready(table),
-            self.backend.engine.indexes(),
-        ) {
-            Plan::Id(id) => {
-                let found = get(&*snapshot, table, &id)?;
-                page_of(query, schema, found.map(Ok))
-            }
-            Plan::Index(walk) => {
-                let walker = Walker {
-                    snapshot: &*snapshot,
-                    table,
-                    schema,
-                    walk: &walk,
-                };
-                if let Some(direction) = walk.order
-                    && let Some(page) = walker.page(query, direction)?
-                {
-                    return Ok(page);
-                }
-                page_of(query, schema, walker.records())
-            }
-            Plan::Table if query.order.is_empty() => page_by_id(&*snapshot, table, schema, query),
-            Plan::Table => page_of(
-                query,
-                schema,
-                records(&*snapshot, table, &all_records(table)),
-            ),
-        }
+    /// Notes what was changed, or may have been: a name too many does no harm.
+    fn note(&self, change: Change) {
+        self.log().append(change.author, change.names);
     }
 
-    fn explain_now(&self, table: &TableName, query: &Query) -> Result<Explained, StoreError> {
-        let catalogue = self.catalogue()?;
-        let schema = catalogue.table(table)?;
-        let plan = plan(
-            query,
-            schema,
-            catalogue.ready(table),
-            self.backend.engine.indexes(),
-        );
-        Ok(match plan {
-            Plan::Id(_) => Explained::new(Access::Ids, true),
-            Plan::Index(walk) => {
-                let access = Access::Index {
-                    fields: walk.index.fields.clone(),
-                    equal: walk.equal,
-                    range: !walk.parts.is_empty(),
-                };
-                Explained::new(access, walk.order.is_some())
-            }
-            Plan::Table => Explained::new(Access::Scan, query.order.is_empty()),
-        })
-    }
-
-    pub(crate) fn count_now(&self, table: &TableName, query: &Query) -> Result<u64, StoreError> {
-        let catalogue = self.catalogue()?;
-        let schema = catalogue.table(table)?;
-        let snapshot = self.backend.snapshot()?;
-        let keys = all_records(table);
-        let judge = Judge::new(query, schema);
-        if query.filter.is_none() && query.within.is_none() {
-            return entries(&*snapshot, &keys)
-                .map(|entry| entry.and_then(|_| judge.pass().map(|()| 1)))
-                .sum();
+    /// Finds out what came of a write in doubt, before the next one builds on it.
+    pub(crate) fn settle(&self, writer: &mut Writer) -> Result<(), StoreError> {
+        if writer.doubt.is_none() && self.known.get()?.is_some() {
+            return Ok(());
         }
-        let one = |record: Result<Record, StoreError>| judge.wants(&record?).map(u64::from);
-        let mut unordered = query.clone();
-        unordered.order.clear();
-        match plan(
-            &unordered,
-            schema,
-            catalogue.ready(table),
-            self.backend.engine.indexes(),
-        ) {
-            Plan::Id(id) => get(&*snapshot, table, &id)?.map_or(Ok(0), |record| one(Ok(record))),
-            Plan::Index(walk) => {
-                let walker = Walker {
-                    snapshot: &*snapshot,
-                    table,
-                    schema,
-                    walk: &walk,
-                };
-                walker.records().map(one).sum()
-            }
-            Plan::Table => records(&*snapshot, table, &keys).map(one).sum(),
+        let transaction = self.begin(writer, Durability::Eventual)?;
+        if self.known.get()?.is_none() {
+            self.known.set(Arc::new(Catalogue::stored(&*transaction)?));
         }
+        // It may have been done after its names were noted, and read before it was done.
+        if let Some(change) = writer.doubt.take() {
+            self.note(change);
+        }
+        Ok(())
     }
 
     fn log(&self) -> MutexGuard<'_, ChangeLog> {
@@ -252,18 +196,19 @@ impl<B: KvBackend> KvStore<B> {
     }
 
     fn position_now(&self) -> Result<Position, StoreError> {
-        self.catalogue()?;
+        self.known.get()?;
         Ok(self.log().position())
     }
 
     fn changes_now(&self, since: Position, limit: usize) -> Result<Changes, StoreError> {
-        self.catalogue()?;
+        self.known.get()?;
         Ok(self.log().since(since, limit))
     }
 
     pub(crate) fn commit_now(&self, batch: &WriteBatch) -> Result<Position, StoreError> {
         let mut writer = self.writer();
-        let mut catalogue = self.catalogue()?;
+        self.settle(&mut writer)?;
+        let catalogue = self.catalogue()?;
         if self.backend.engine.promises().read_only {
             return Err(StoreError::read_only());
         }
@@ -283,6 +228,11 @@ impl<B: KvBackend> KvStore<B> {
         for write in batch.writes() {
             rows.write(write)?;
         }
+        let mut change = Change {
+            catalogue: None,
+            author: batch.get_author(),
+            names: batch.writes().iter().map(Changed::by).collect(),
+        };
         let forgets = !keeps_indexes && catalogue.keeps_any();
         if forgets || catalogue.is_older() {
             let mut changed = (*catalogue).clone();
@@ -295,21 +245,10 @@ impl<B: KvBackend> KvStore<B> {
                 changed.forget_indexes(&mut notes);
             }
             notes.write_in(&mut *transaction)?;
-            catalogue = Arc::new(changed);
+            change.catalogue = Some(changed);
         }
-        let done = Self::done(&mut writer, transaction.commit());
-        if done.is_ok() {
-            self.set_catalogue(Some(catalogue));
-        }
-        let mut log = self.log();
-        if done.is_ok() || writer.broken {
-            // Where it is not known whether it was done, it is noted: a name too many does no harm.
-            log.append(
-                batch.get_author(),
-                batch.writes().iter().map(Changed::by).collect(),
-            );
-        }
-        done.map(|()| log.position())
+        self.finish(&mut writer, transaction, change)?;
+        Ok(self.log().position())
     }
 
     /// Refuses a batch that names tables which are not declared, or were changed by someone else.
@@ -330,26 +269,26 @@ impl<B: KvBackend> KvStore<B> {
 
     pub(crate) fn try_lock_now(&self) -> Result<ProcessLock, StoreError> {
         // What is closed says so.
-        self.catalogue()?;
+        self.known.get()?;
         self.backend.engine.try_lock()
     }
 
     pub(crate) fn check_now(&self) -> Result<(), StoreError> {
-        self.catalogue()?;
+        self.known.get()?;
         self.backend.engine.check()
     }
 
     pub(crate) fn backup_now(&self, path: &Path, mark: &WriteBatch) -> Result<(), StoreError> {
-        self.catalogue()?;
+        self.known.get()?;
         backup(&self.backend.engine, path, mark)
     }
 
     pub(crate) fn close_now(&self) -> Result<(), StoreError> {
         let _writer = self.writer();
-        if self.catalogue().is_err() {
+        if self.known.get().is_err() {
             return Ok(());
         }
-        self.set_catalogue(None);
+        self.known.close();
         self.backend.engine.close()
     }
 }
@@ -362,7 +301,7 @@ impl<B: KvBackend> LocalStore for KvStore<B> {
     }
 
     async fn schema(&self) -> Result<Schema, StoreError> {
-        Ok(self.catalogue()?.schema.clone())
+        self.schema_now()
     }
 
     async fn redefine(
@@ -433,17 +372,6 @@ impl<B: KvBackend> LocalStore for KvStore<B> {
     }
 }
 
-pub(crate) fn get(
-    read: &(impl KvRead + ?Sized),
-    table: &TableName,
-    id: &RecordId,
-) -> Result<Option<Record>, StoreError> {
-    let value = read.get(&Key::record(table, id).encode())?;
-    value
-        .map(|value| value::decode(table, id.clone(), &value))
-        .transpose()
-}
-
 fn judge(read: &(impl KvRead + ?Sized), check: &Check) -> Result<(), StoreError> {
     let stored = get(read, &check.table, &check.id)?;
     let holds = match &check.expect {
@@ -457,28 +385,4 @@ fn judge(read: &(impl KvRead + ?Sized), check: &Check) -> Result<(), StoreError>
     } else {
         Err(StoreError::check_failed(&check.table, &check.id))
     }
-}
-
-/// The page of a query without an order: starts behind its cursor and reads no further than it must.
-fn page_by_id(
-    read: &(impl KvRead + ?Sized),
-    table: &TableName,
-    schema: &TableSchema,
-    query: &Query,
-) -> Result<Page, StoreError> {
-    let window = Window::of(query)?;
-    if window.length == 0 {
-        return Ok(Page::default());
-    }
-    let mut keys = all_records(table);
-    if let Some(place) = &window.start {
-        keys.start = behind(Key::record(table, &place.id).encode());
-    }
-    let mut page = PageOf::new(query, &window, schema);
-    for record in records(read, table, &keys) {
-        if page.add(record?)? {
-            break;
-        }
-    }
-    Ok(page.end())
 }

@@ -7,7 +7,7 @@ use crate::catalogue::Catalogue;
 use crate::index;
 use crate::key::{Key, all_entries, all_records};
 use crate::read::KvWrite;
-use crate::store::get;
+use crate::reads::get;
 use crate::value;
 
 /// The writes of a batch, in a transaction.

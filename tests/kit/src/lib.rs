@@ -71,6 +71,7 @@ pub mod cancel;
 pub mod changes;
 pub mod concurrent;
 pub mod contexts;
+pub mod doubt;
 pub mod engine;
 mod far_store;
 pub mod fault;
