@@ -59,14 +59,20 @@ enum Batch {
 }
 
 impl Named<'_> {
-    /// Lets the records leave that a changed filter does not want any more. For the holder of the table's pull guard.
-    pub(crate) async fn settle(&self, inner: &Inner, remote: &Remote) -> Result<Left, Error> {
+    /// Lets the records leave that a changed filter does not want any more, and counts them. For the holder of the table's pull guard.
+    ///
+    /// [`Error::Contended`] where another context has changed the filter meanwhile: it is to be looked at anew.
+    pub(crate) async fn settle(
+        &self,
+        inner: &Inner,
+        remote: &Remote,
+        left: &mut Left,
+    ) -> Result<(), Error> {
         let text = text_of(self.query)?;
         drop(alone(inner).await?);
-        let mut left = Left::default();
         match self.token(inner).await? {
             Some((_, token)) if token.leaving || !is_same(&token.filter, &text) => {}
-            _ => return Ok(left),
+            _ => return Ok(()),
         }
         // Nothing leaves for a filter that the server does not take, or while what leaves by mistake cannot come back.
         if remote.has_feed(self.table) {
@@ -80,7 +86,7 @@ impl Named<'_> {
         left.requests += 1;
         self.mark(inner, &text).await?;
         let Some(filter) = &self.query.query.filter else {
-            return Ok(left);
+            return Ok(());
         };
         let strangers = Query::all().filter(filter.clone().not()).page(BATCH);
         let mut strangers = inner.asked(self.table, strangers);
@@ -97,7 +103,7 @@ impl Named<'_> {
             }
             match next {
                 Some(next) => strangers.after = Some(next),
-                None => return Ok(left),
+                None => return Ok(()),
             }
         }
     }

@@ -32,7 +32,7 @@ use crate::sync::event::Event;
 use crate::sync::inner::Inner;
 use crate::sync::pull::apply::Target;
 use crate::sync::pull::came::Came;
-use crate::sync::pull::filter::Named;
+use crate::sync::pull::filter::{Left, Named};
 use crate::sync::pull::left::Asking;
 use crate::sync::pull::query::{MAX_REQUESTS, check_query, check_words, is_windowed};
 use crate::sync::pull::report::{MAX_INVALID, PullReport};
@@ -118,6 +118,26 @@ impl Pull {
         }
     }
 
+    /// Where to begin, once what a changed filter does not want has left.
+    async fn begun(
+        &self,
+        remote: &Remote,
+        name: Option<&QueryId>,
+        left: &mut Left,
+    ) -> Result<(Stamp, Way), Error> {
+        let (inner, table, query) = (&*self.context.inner, &self.table, &self.query);
+        if let Some(name) = name {
+            let named = Named { table, name, query };
+            let settled = named.settle(inner, remote, left);
+            self.cancel.run(settled).await??;
+        }
+        // Before the position and the rows: what changes them from here on is noticed.
+        let stamp = Stamp::read(inner.store.as_ref(), table).await?;
+        let has_feed = remote.has_feed(table);
+        let way = Way::of(inner, has_feed, table, query, name.cloned()).await?;
+        Ok((stamp, way))
+    }
+
     async fn run(self) -> Result<PullReport, Error> {
         let inner = &self.context.inner;
         let link = inner.server.link();
@@ -131,7 +151,7 @@ impl Pull {
             });
         }
         let mut report = PullReport::default();
-        let mut asked = 0;
+        let mut left = Left::default();
         link.transport()?;
         // Before it holds anything: a push may ask the application, which may take its time, and pull.
         if self.push_first && inner.queue.is_dirty(&self.table) {
@@ -147,20 +167,14 @@ impl Pull {
             table: self.table.clone(),
         });
         for attempt in 1.. {
-            if let Some(name) = &name {
-                let named = Named {
-                    table: &self.table,
-                    name,
-                    query: &self.query,
-                };
-                let left = self.cancel.run(named.settle(inner, &remote)).await??;
-                report.left += left.records;
-                asked += left.requests;
-            }
-            // Before the position and the rows: what changes them from here on is noticed.
-            let stamp = Stamp::read(inner.store.as_ref(), &self.table).await?;
-            let has_feed = remote.has_feed(&self.table);
-            let way = Way::of(inner, has_feed, &self.table, &self.query, name.clone()).await?;
+            let (stamp, way) = match self.begun(&remote, name.as_ref(), &mut left).await {
+                // Another context has changed the filter meanwhile.
+                Err(Error::Contended) if attempt < ATTEMPTS => {
+                    inner.stand_back(attempt).await?;
+                    continue;
+                }
+                begun => begun?,
+            };
             let mut pipeline = Pipeline {
                 inner,
                 remote: &remote,
@@ -191,7 +205,8 @@ impl Pull {
                 Err(error) => return Err(error),
             }
         }
-        report.requests += asked;
+        report.left += left.records;
+        report.requests += left.requests;
         inner.listeners.emit(Event::PullFinished {
             table: self.table.clone(),
             report: report.clone(),

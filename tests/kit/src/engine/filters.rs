@@ -15,6 +15,7 @@ use super::slow::{Dropped, Slow};
 use super::{Fault, TestServer, faulty};
 use crate::Place;
 use crate::cancel::polled;
+use crate::threads::InABox;
 
 /// A future that needs more polls than this is not followed further.
 const MOST_POLLS: usize = 400;
@@ -234,14 +235,9 @@ pub async fn positions_of_another_context_start_anew(harness: &dyn Place) {
     let other = one.again().await;
     let (sender, receiver) = tokio::sync::oneshot::channel();
     server.meanwhile_at(1, async move {
-        // Where the store is on a thread, a page of the first one may land under this pull: then it is to be tried again.
-        let left = loop {
-            match other.todo.pull(below(5), "some").without_push().await {
-                Err(Error::Contended) => {}
-                ended => break ended.expect("the pull ends").left,
-            }
-        };
-        let _ = sender.send(left);
+        // Where the store is on a thread, a page of the first one may land under this pull.
+        let pull = other.todo.pull(below(5), "some").without_push();
+        let _ = sender.send(pull.await.expect("the pull ends").left);
     });
     let high = one.todo.pull(from(4), "some").without_push();
     let begun_anew = high.await.expect("the pull ends");
@@ -249,6 +245,33 @@ pub async fn positions_of_another_context_start_anew(harness: &dyn Place) {
     assert_eq!(begun_anew.left, 4);
     assert_eq!(here(&one).await, "4 5 6 7 8 9");
     one.is_sound().await;
+}
+
+/// Two contexts change the filter of one pull at once: whichever commit of the one the other comes ahead of, both pulls end, and what is here is what
+/// the last one wants.
+pub async fn a_filter_that_two_contexts_change_at_once(harness: &dyn Place) {
+    for at in 0.. {
+        let place = harness.another();
+        let store = place.open().await.expect("the store opens");
+        let slow = Slow::new(Arc::clone(&store), Dropped::Undone);
+        let server = TestServer::new();
+        let one = Device::over(Arc::clone(&slow) as _, &server, |it| it).await;
+        fill(&server);
+        pull(&one, Query::all(), "some").await;
+        let other = Device::over(store, &server, |it| it).await;
+        let others = async move {
+            pull(&other, below(5), "some").await;
+        };
+        slow.ahead(at, others.in_a_box());
+        let report = pull(&one, from(4), "some").await;
+        if !slow.is_through() {
+            assert!(at >= 3, "the pull has only {at} commits");
+            return;
+        }
+        assert!(report.left <= 9, "ahead of commit {at}: {}", report.left);
+        assert_eq!(here(&one).await, "4 5 6 7 8 9", "ahead of commit {at}");
+        one.is_sound().await;
+    }
 }
 
 /// The change of a filter that is dropped anywhere, and others after it: what is here in the end is what the last one wants.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use synctable_core::query::Query;
@@ -46,12 +46,16 @@ trait Others: Fn() -> BoxFuture<'static, ()> + MaybeSend + MaybeSync {}
 
 impl<F: Fn() -> BoxFuture<'static, ()> + MaybeSend + MaybeSync> Others for F {}
 
+/// After so many commits.
+type Ahead = (usize, BoxFuture<'static, ()>);
+
 /// The store under test with pauses before and after each commit.
 pub(crate) struct Slow {
     inner: Store,
     dropped: Dropped,
     late: Mutex<Vec<WriteBatch>>,
     others: Mutex<Option<Arc<dyn Others>>>,
+    ahead: Mutex<Option<Ahead>>,
     turn: tokio::sync::Mutex<()>,
 }
 
@@ -62,6 +66,7 @@ impl Slow {
             dropped,
             late: Mutex::default(),
             others: Mutex::default(),
+            ahead: Mutex::default(),
             turn: tokio::sync::Mutex::default(),
         })
     }
@@ -72,6 +77,32 @@ impl Slow {
         others: impl Fn() -> BoxFuture<'static, ()> + MaybeSend + MaybeSync + 'static,
     ) {
         *self.others.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(others));
+    }
+
+    /// Others do something after so many more commits, just ahead of the next one: what that has read is old by then.
+    pub(crate) fn ahead(&self, commits: usize, others: BoxFuture<'static, ()>) {
+        *self.due() = Some((commits, others));
+    }
+
+    /// True once they have done it.
+    pub(crate) fn is_through(&self) -> bool {
+        self.due().is_none()
+    }
+
+    fn due(&self) -> MutexGuard<'_, Option<Ahead>> {
+        self.ahead.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is to be done ahead of a commit.
+    fn ahead_of_commit(&self) -> Option<BoxFuture<'static, ()>> {
+        let mut due = self.due();
+        if let Some((left, _)) = &mut *due
+            && *left > 0
+        {
+            *left -= 1;
+            return None;
+        }
+        due.take().map(|(_, others)| others)
     }
 
     /// Others do nothing any more.
@@ -99,7 +130,7 @@ impl Slow {
         }
     }
 
-    fn late(&self) -> std::sync::MutexGuard<'_, Vec<WriteBatch>> {
+    fn late(&self) -> MutexGuard<'_, Vec<WriteBatch>> {
         self.late.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -177,6 +208,9 @@ impl LocalStore for Slow {
         };
         yield_now().await;
         yield_now().await;
+        if let Some(others) = self.ahead_of_commit() {
+            others.await;
+        }
         let batch = waiting.batch.take().unwrap_or_default();
         let result = self.inner.commit(batch).await;
         if self.dropped == Dropped::AfterNext {

@@ -242,6 +242,7 @@ macro_rules! engine_tests {
             spelling_makes_no_other_filter
             nothing_leaves_for_a_filter_without_an_answer
             positions_of_another_context_start_anew
+            a_filter_that_two_contexts_change_at_once
             dropped_change_of_a_filter_goes_on
             killed_change_of_a_filter_goes_on
         }
