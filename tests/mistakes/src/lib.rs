@@ -3,7 +3,7 @@
 //! A simulator that finds nothing proves nothing by itself. So each file in `patches` breaks one rule of the engine: its first line
 //! says in plain English what is wrong, the rest is a unified diff with paths from the root of the workspace. The sources themselves
 //! know nothing of mistakes: a [`Workshop`] copies them, applies a patch to the copy, builds it and runs the simulator until
-//! it finds something.
+//! it finds something. Its program tells some stories of the kit first, about what no history has.
 
 mod mistake;
 mod workshop;

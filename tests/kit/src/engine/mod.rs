@@ -28,6 +28,7 @@ pub mod cancellation;
 pub mod conflicts;
 pub mod connect;
 pub mod converted;
+pub mod crossed;
 pub mod declared;
 pub mod delivery;
 mod device;

@@ -207,6 +207,11 @@ macro_rules! engine_tests {
             s11_an_older_application_is_refused
             s11_a_killed_conversion_goes_on
         }
+        $crate::__engine_tests! { $harness, $run, crossed:
+            rows_of_another_program_are_not_overwritten_unseen
+            s11_conversions_see_what_others_do
+            s11_of_two_releases_at_once_the_newer_one_counts
+        }
         $crate::__engine_tests! { $harness, $run, pull:
             full_pull_brings_everything
             second_pull_brings_only_changes
@@ -428,6 +433,7 @@ mod guard {
             include_str!("audit.rs"),
             include_str!("accounts.rs"),
             include_str!("connect.rs"),
+            include_str!("crossed.rs"),
             include_str!("sign_in.rs"),
             include_str!("identity.rs"),
             include_str!("kept.rs"),
