@@ -166,3 +166,26 @@ impl Answered {
         }
     }
 }
+
+/// What became of a delivery.
+#[derive(Debug)]
+pub(crate) struct Delivered {
+    pub(crate) answer: Answer,
+    /// Why nothing more can be sent.
+    pub(crate) stop: Option<TransportError>,
+    /// The server did a write now.
+    pub(crate) accepted: bool,
+    /// An attempt before this one may have had its effect.
+    pub(crate) unsure: bool,
+}
+
+impl From<Answer> for Delivered {
+    fn from(answer: Answer) -> Self {
+        Self {
+            answer,
+            stop: None,
+            accepted: false,
+            unsure: false,
+        }
+    }
+}

@@ -1,12 +1,13 @@
 //! One operation on its way: what is sent, what is asked, and what the answers come to.
 
+use std::borrow::Cow;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::name::TableName;
 use crate::record::Record;
 use crate::sync::decide::conflict::ConflictDetails;
 use crate::sync::inner::Inner;
-use crate::sync::push::answer::{Answer, Failure};
+use crate::sync::push::answer::{Answer, Delivered, Failure};
 use crate::sync::push::course::{Course, Next};
 use crate::sync::push::mark::Sending;
 use crate::sync::push::meaning::dropped;
@@ -30,29 +31,6 @@ pub(crate) struct Delivery<'a> {
     pub(crate) course: &'a Mutex<Course>,
 }
 
-/// What became of a delivery.
-#[derive(Debug)]
-pub(crate) struct Delivered {
-    pub(crate) answer: Answer,
-    /// Why nothing more can be sent.
-    pub(crate) stop: Option<TransportError>,
-    /// The server did a write now.
-    pub(crate) accepted: bool,
-    /// An attempt before this one may have had its effect.
-    pub(crate) unsure: bool,
-}
-
-impl From<Answer> for Delivered {
-    fn from(answer: Answer) -> Self {
-        Self {
-            answer,
-            stop: None,
-            accepted: false,
-            unsure: false,
-        }
-    }
-}
-
 /// What a question about the row came to.
 enum Asked {
     Row(Option<Record>),
@@ -67,8 +45,8 @@ impl Delivery<'_> {
     /// Sends one operation, as it was sent before, and finds out what came of it, in the newest words.
     pub(crate) async fn deliver(&self, sending: &Sending, last_round: bool) -> Delivered {
         let mut request = Outgoing::of(sending);
-        let sending = &mut sending.in_newest(&self.inner.steps);
-        let operation = &sending.operation.clone();
+        let mut sending = sending.in_newest(&self.inner.steps);
+        let operation = &sending.operation;
         if operation.kind != OperationKind::Delete && sending.record.is_none() {
             let message = "the local record is missing; cancel the operation";
             return Answer::Rejected(Rejection::new(None, message)).into();
@@ -81,39 +59,39 @@ impl Delivery<'_> {
         };
         if needs_look(operation) || sending.unsure && !self.may_repeat_blindly(operation) {
             match self.ask(operation).await {
-                Asked::Row(row) => match self.ours(sending, row.as_ref()) {
+                Asked::Row(row) => match self.ours(&sending, row.as_ref()) {
                     Ours::NotApplied => {}
                     found => {
                         let refusal = Rejection::new(None, "");
                         return self
-                            .conclude(sending, found, row, refusal, last_round)
+                            .conclude(&sending, found, row, refusal, last_round)
                             .into();
                     }
                 },
                 // Who may insert but not read learns from the answer to the same insert.
                 Asked::Failed(error) if is_hidden(&error) && is_own_insert(attempt) => {}
-                Asked::Failed(error) => return self.failed(sending, attempt, error),
+                Asked::Failed(error) => return self.failed(&sending, attempt, error),
             }
         }
-        let mut said = self.send(sending, &mut request, &mut attempt).await;
-        let mut evidence = self.evidence(operation);
+        let mut said = self.send(&mut sending, &mut request, &mut attempt).await;
+        let mut evidence = self.evidence(&sending.operation);
         let mut row = None;
         loop {
             if matches!(said.facts, Facts::Conflict(_))
                 && let Some(found) = said.record.take()
             {
                 // The answer shows the row.
-                evidence.row = self.row(sending, Some(&found));
+                evidence.row = self.row(&sending, Some(&found));
                 row = Some(found);
             }
-            evidence.table_read = self.course().readable(&operation.table) == Some(true);
+            evidence.table_read = self.course().readable(&sending.operation.table) == Some(true);
             evidence.retry_after = said.error.as_ref().and_then(TransportError::retry_after);
             let token = self.remote.token();
             (evidence.token_accepted, evidence.renewed) = (token.accepted, token.renewed);
             match judge(attempt, said.facts, evidence, &self.remote.patience) {
                 Verdict::Accepted => {
                     let accepted = said.facts == Facts::Done;
-                    let answer = self.accepted(sending, said, row).await;
+                    let answer = self.accepted(&sending, said, row).await;
                     return Delivered {
                         accepted,
                         ..answer.into()
@@ -122,28 +100,28 @@ impl Delivery<'_> {
                 Verdict::RetryNow(after) => {
                     if said.facts == Facts::Failed(TransportErrorKind::Unauthorized) {
                         // A row that is not this user's is refused with good credentials, too.
-                        if self.remote.control_once(&operation.table).await {
+                        if self.remote.control_once(&sending.operation.table).await {
                             continue;
                         }
                         match self.remote.renew().await {
                             Ok(true) => {}
                             // The next look at the evidence sees that others were asked for.
                             Ok(false) => continue,
-                            Err(error) => return self.failed(sending, attempt, error),
+                            Err(error) => return self.failed(&sending, attempt, error),
                         }
                     }
                     self.remote.wait(after).await;
                     evidence.repeated = said.facts == Facts::Conflict(ConflictCause::Existing);
                     (evidence.row, evidence.reads) = (Row::NotAsked, 0);
                     attempt.tries += 1;
-                    said = self.send(sending, &mut request, &mut attempt).await;
+                    said = self.send(&mut sending, &mut request, &mut attempt).await;
                 }
                 Verdict::AskFirst(after) => {
                     self.remote.wait(after).await;
                     evidence.reads += 1;
-                    match self.ask(operation).await {
+                    match self.ask(&sending.operation).await {
                         Asked::Row(found) => {
-                            evidence.row = self.row(sending, found.as_ref());
+                            evidence.row = self.row(&sending, found.as_ref());
                             row = found;
                         }
                         Asked::Failed(error)
@@ -158,11 +136,11 @@ impl Delivery<'_> {
                         Asked::Failed(error) => {
                             // What is in the way may be ours: the network may have sent it twice.
                             attempt.unsure = true;
-                            return self.failed(sending, attempt, error);
+                            return self.failed(&sending, attempt, error);
                         }
                     }
                 }
-                Verdict::SetAside => return self.aside(sending, attempt, &said),
+                Verdict::SetAside => return self.aside(&sending, attempt, &said),
                 Verdict::Reject => {
                     let unsure = sending.unsure;
                     return Delivered {
@@ -171,15 +149,15 @@ impl Delivery<'_> {
                     };
                 }
                 Verdict::Park => {
-                    let found = match self.ours(sending, row.as_ref()) {
+                    let found = match self.ours(&sending, row.as_ref()) {
                         Ours::NotApplied | Ours::Accepted(_) => Ours::Conflict { unsure: false },
                         found => found,
                     };
                     return self
-                        .conclude(sending, found, row, said.refusal, last_round)
+                        .conclude(&sending, found, row, said.refusal, last_round)
                         .into();
                 }
-                Verdict::StopPush => return stopped(sending, attempt, said),
+                Verdict::StopPush => return stopped(&sending, attempt, said),
             }
         }
     }
@@ -209,11 +187,11 @@ impl Delivery<'_> {
     /// Sends the change once and sorts the answer.
     async fn send(
         &self,
-        sending: &mut Sending,
-        request: &mut Outgoing,
+        sending: &mut Cow<'_, Sending>,
+        request: &mut Outgoing<'_>,
         attempt: &mut Attempt,
     ) -> Said {
-        let answer = request.send(self.remote, &mut sending.operation).await;
+        let answer = request.send(self.remote, sending).await;
         let operation = &sending.operation;
         let nothing = Rejection::new(None, "");
         let said = |facts, record, refusal| Said {
@@ -244,10 +222,15 @@ impl Delivery<'_> {
                 };
                 if known && operation.sent.is_empty() {
                     // The server would know of an effect of the first attempt.
-                    (attempt.unsure, sending.unsure) = (false, false);
+                    attempt.unsure = false;
+                    if sending.unsure {
+                        sending.to_mut().unsure = false;
+                    }
                 }
                 let record = match conflict.server {
-                    ServerRecord::Known(record) if record.id() == &operation.id => Some(record),
+                    ServerRecord::Known(record) if record.id() == &sending.operation.id => {
+                        Some(record)
+                    }
                     ServerRecord::Known(_) | ServerRecord::Unknown => None,
                 };
                 // What is in the way is only believed when it is read, as it may be an echo; a tombstone is none.

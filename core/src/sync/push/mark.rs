@@ -1,5 +1,7 @@
 //! Marking: what may reach the server from now on is noted durably before it is sent.
 
+use std::borrow::Cow;
+
 use crate::error::Error;
 use crate::name::{RecordId, TableName};
 use crate::record::Record;
@@ -22,15 +24,18 @@ pub(crate) struct Sending {
 }
 
 impl Sending {
-    /// In the words of all steps.
-    pub(crate) fn in_newest(&self, steps: &Steps) -> Self {
+    /// In the words of all steps, which are mostly its own.
+    pub(crate) fn in_newest(&self, steps: &Steps) -> Cow<'_, Self> {
         let (table, words) = (&self.operation.table, self.operation.words);
+        if words >= steps.len() {
+            return Cow::Borrowed(self);
+        }
         let record = self.record.clone();
-        Self {
+        Cow::Owned(Self {
             record: record.map(|record| steps.forward(table, words, record)),
             operation: self.operation.clone().in_newest(steps),
             unsure: self.unsure,
-        }
+        })
     }
 }
 

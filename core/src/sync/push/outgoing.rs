@@ -1,24 +1,25 @@
 //! A request on its way.
 
+use std::borrow::Cow;
+
 use crate::sync::push::mark::Sending;
 use crate::sync::push::request::change;
-use crate::sync::queue::operation::Operation;
 use crate::sync::remote::Remote;
 use crate::transport::{Change, Outcome, TransportError};
 
 /// A request in the words that it was first sent in, whatever the operation is told in by now.
 #[derive(Debug)]
-pub(super) struct Outgoing {
-    change: Change,
-    /// The number of its words.
-    words: u32,
+pub(super) struct Outgoing<'a> {
+    first: &'a Sending,
+    /// Made once it is known that it has to go out.
+    change: Option<Change>,
 }
 
-impl Outgoing {
-    pub(super) fn of(sending: &Sending) -> Self {
+impl<'a> Outgoing<'a> {
+    pub(super) fn of(first: &'a Sending) -> Self {
         Self {
-            change: change(sending),
-            words: sending.operation.words,
+            first,
+            change: None,
         }
     }
 
@@ -27,21 +28,20 @@ impl Outgoing {
     pub(super) async fn send(
         &mut self,
         remote: &Remote,
-        operation: &mut Operation,
+        sending: &mut Cow<'_, Sending>,
     ) -> Result<Outcome, TransportError> {
-        let table = operation.table.clone();
-        if self.change.members.is_some() && !remote.takes_members(operation) {
-            (self.change.members, operation.members) = (None, None);
+        let (table, words) = (&self.first.operation.table, self.first.operation.words);
+        let change = self.change.get_or_insert_with(|| change(self.first));
+        if change.members.is_some() && !remote.takes_members(&sending.operation) {
+            (change.members, sending.to_mut().operation.members) = (None, None);
         }
-        let outcome = remote
-            .apply(&table, self.change.clone(), self.words)
-            .await?;
-        if outcome != Outcome::WholeOnly || self.change.members.take().is_none() {
+        let outcome = remote.apply(table, change.clone(), words).await?;
+        if outcome != Outcome::WholeOnly || change.members.take().is_none() {
             return Ok(outcome);
         }
-        operation.members = None;
+        sending.to_mut().operation.members = None;
         tracing::debug!(%table, "the server takes whole records only");
-        remote.link.learn_whole_only(&table);
-        remote.apply(&table, self.change.clone(), self.words).await
+        remote.link.learn_whole_only(table);
+        remote.apply(table, change.clone(), words).await
     }
 }

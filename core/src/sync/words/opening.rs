@@ -147,6 +147,9 @@ async fn convert(
     mut row: Option<Record>,
     mut noted: StepsRow,
 ) -> Result<(), Error> {
+    let tables = tables_of(&noted);
+    // Nothing is queued meanwhile, and each is written under the check that it is as it was read.
+    let mut operations = operations(store, &tables).await?;
     while let Some(open) = noted.open.clone() {
         let Some((table, declared)) = open.tables.iter().next() else {
             noted.open = None;
@@ -156,7 +159,7 @@ async fn convert(
             return Ok(());
         };
         store.redefine(table, declared).await?;
-        let mut queued = operations(store, table).await?;
+        let mut queued = operations.remove(table).unwrap_or_default();
         let mut after = open.after.clone();
         loop {
             let mut query = Query::all().page(PORTION);
@@ -208,15 +211,11 @@ async fn convert(
                 }
             }
             let written = next.to_row()?;
-            store.commit(portion.batch.put(&META, written)).await?;
-            (row, noted) = {
-                let (row, noted) = StepsRow::find(store).await?;
-                if noted != next {
-                    // Another context goes on with it.
-                    return Ok(());
-                }
-                (row, noted)
-            };
+            store
+                .commit(portion.batch.put(&META, written.clone()))
+                .await?;
+            // Should another context go on with it, the check of the next portion fails.
+            (row, noted) = (Some(written), next);
             if ended {
                 break;
             }
@@ -226,19 +225,22 @@ async fn convert(
     Ok(())
 }
 
-/// The operations of a table, by record.
+type Queued = HashMap<RecordId, Vec<Operation>>;
+
+/// The operations of these tables, by record.
 async fn operations(
     store: &dyn LocalStore,
-    table: &TableName,
-) -> Result<HashMap<RecordId, Vec<Operation>>, Error> {
-    let mut found: HashMap<RecordId, Vec<Operation>> = HashMap::new();
+    tables: &[TableName],
+) -> Result<HashMap<TableName, Queued>, Error> {
+    let mut found: HashMap<TableName, Queued> = HashMap::new();
     let mut query = Query::all().page(PORTION);
     loop {
         let page = or_nothing(store.query(&OPERATIONS, &query).await)?;
         for row in &page.records {
             let operation = Operation::from_row(row)?;
-            if operation.table == *table {
-                let of_record = found.entry(operation.id.clone()).or_default();
+            if tables.contains(&operation.table) {
+                let of_table = found.entry(operation.table.clone()).or_default();
+                let of_record = of_table.entry(operation.id.clone()).or_default();
                 of_record.push(operation);
             }
         }
