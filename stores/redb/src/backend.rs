@@ -1,25 +1,19 @@
 //! A redb file as a key-value engine.
 
 use std::fmt;
-use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
-use redb::{Database, ReadOnlyDatabase, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{Database, ReadOnlyDatabase, ReadableDatabase, TableDefinition};
 use synctable_core::store::{Durability, StoreError};
-use synctable_kv::files::{self, PrivateCopy, io_error};
+use synctable_kv::files::{self, PrivateCopy};
 use synctable_kv::{KvBackend, KvRead, KvWrite, OpenFile, Promises, copy_entries};
 
-use crate::error::{
-    closed, damaged, from_close, from_commit, from_compaction, from_storage, from_table,
-    from_transaction, uncertain,
-};
+use crate::error::{closed, damaged, from_close, from_compaction, from_transaction, uncertain};
+use crate::forget;
 use crate::open::RedbBuilder;
 use crate::transaction::{Snapshot, Transaction};
-
-/// Values that are written to free pages between two looks at the length of the file.
-const FILLED: usize = 64;
 
 /// All entries.
 pub(crate) const TABLE: TableDefinition<&[u8], &[u8]> = TableDefinition::new("synctable");
@@ -123,8 +117,9 @@ impl KvBackend for RedbBackend {
             return Err(StoreError::read_only());
         };
         caught(uncertain, || {
-            rebuild(db)?;
-            overwrite_free(db, &self.path)?;
+            forget::rebuild(db)?;
+            forget::fill(db, &self.path)?;
+            forget::remove_filler(db)?;
             db.compact().map_err(from_compaction)?;
             Ok(())
         })
@@ -174,53 +169,6 @@ impl Drop for RedbBackend {
         // Here nobody can be told, and what was committed is in the file.
         let _ = self.close();
     }
-}
-
-/// Writes all entries anew: a page keeps what was removed from it behind what is still there.
-fn rebuild(db: &Database) -> Result<(), StoreError> {
-    const REBUILT: TableDefinition<&[u8], &[u8]> = TableDefinition::new("rebuilt");
-    let write = db.begin_write().map_err(from_transaction)?;
-    {
-        let old = write.open_table(TABLE).map_err(from_table)?;
-        let mut new = write.open_table(REBUILT).map_err(from_table)?;
-        for entry in old.iter().map_err(from_storage)? {
-            let (key, value) = entry.map_err(from_storage)?;
-            new.insert(key.value(), value.value())
-                .map_err(from_storage)?;
-        }
-    }
-    write.delete_table(TABLE).map_err(from_table)?;
-    write.rename_table(REBUILT, TABLE).map_err(from_table)?;
-    write.commit().map_err(from_commit)
-}
-
-/// Fills every free page of the file, which holds what was in it. A crash leaves a table of zeros, which the next call
-/// removes.
-fn overwrite_free(db: &Database, path: &Path) -> Result<(), StoreError> {
-    const FILLER: TableDefinition<u64, &[u8]> = TableDefinition::new("filler");
-    let length = || {
-        let meta = fs::metadata(path).map_err(|error| io_error(path, error))?;
-        Ok::<_, StoreError>(meta.len())
-    };
-    let before = length()?;
-    let write = db.begin_write().map_err(from_transaction)?;
-    {
-        let mut filler = write.open_table(FILLER).map_err(from_table)?;
-        let mut number = 0;
-        // Values of which some share a page. The file grows when no page is free any more.
-        while length()? <= before {
-            for _ in 0..FILLED {
-                filler
-                    .insert(number, &[0; 1000][..])
-                    .map_err(from_storage)?;
-                number += 1;
-            }
-        }
-    }
-    write.commit().map_err(from_commit)?;
-    let write = db.begin_write().map_err(from_transaction)?;
-    write.delete_table(FILLER).map_err(from_table)?;
-    write.commit().map_err(from_commit)
 }
 
 /// What a store file holds, before it is opened for writing.

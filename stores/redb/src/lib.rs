@@ -13,6 +13,7 @@
 
 mod backend;
 mod error;
+mod forget;
 mod open;
 mod store;
 mod transaction;

@@ -7,7 +7,7 @@
 )]
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rusqlite::Connection;
@@ -214,4 +214,52 @@ fn what_is_forgotten_leaves_the_files() {
     assert!(found(), "in the log");
     engine.forget().unwrap();
     assert!(!found());
+}
+
+/// Cut behind the new copy of the file and before that has left the log, or ahead of both, nothing is lost, and the next call finishes.
+#[test]
+fn a_cut_forgetting_is_done_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = folder.path().join("made.db");
+    let engine = SqliteKv::open(&made).unwrap();
+    for n in 0..500_u32 {
+        let secret = [&b"nobody finds this"[..], &[7; 300]].concat();
+        put(&engine, Durability::Eventual, &n.to_be_bytes(), &secret);
+    }
+    put(&engine, Durability::Eventual, b"kept", b"1");
+    let mut write = engine.begin_write(Durability::Immediate).unwrap();
+    write.delete_range(&[]..&[1]).unwrap();
+    write.commit().unwrap();
+    engine.close().unwrap();
+    let log = |path: &Path| PathBuf::from(format!("{}-wal", path.display()));
+    for copied in [false, true] {
+        // As the end of the process leaves it: the file and its log, as they lie there.
+        let cut = folder.path().join(format!("cut-{copied}.db"));
+        let conn = Connection::open(&made).unwrap();
+        conn.execute_batch("PRAGMA wal_autocheckpoint = 0; BEGIN IMMEDIATE; COMMIT")
+            .unwrap();
+        if copied {
+            conn.execute_batch("VACUUM").unwrap();
+            assert!(fs::metadata(log(&made)).unwrap().len() > 0, "in the log");
+        }
+        fs::copy(&made, &cut).unwrap();
+        if copied {
+            fs::copy(log(&made), log(&cut)).unwrap();
+        }
+        let engine = SqliteKv::open(&cut).unwrap();
+        let kept = |engine: &SqliteKv| {
+            let all = engine.snapshot().unwrap().scan(&[]..&[255], 9).unwrap();
+            assert_eq!(all, [(b"kept".to_vec(), b"1".to_vec())]);
+        };
+        kept(&engine);
+        engine.forget().unwrap();
+        kept(&engine);
+        for path in [&cut, &log(&cut)] {
+            let bytes = fs::read(path).unwrap_or_default();
+            let found = bytes
+                .windows(17)
+                .any(|window| window == b"nobody finds this");
+            assert!(!found, "{}", path.display());
+        }
+    }
 }
