@@ -27,6 +27,7 @@ mod read_only;
 mod reading;
 mod records;
 mod secrets;
+mod steps;
 mod two_devices;
 mod typing;
 mod verify;

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::error::Error;
 use crate::name::{RecordId, TableName};
 use crate::record::Record;
 use crate::schema::{Step, TableSchema};
-use crate::store::{LocalStore, StoreError};
+use crate::store::{LocalStore, StoreError, StoreErrorKind};
 use crate::sync::system::{META, read, row};
 use crate::sync::tables::or_nothing;
 
@@ -60,8 +61,16 @@ impl StepsRow {
         row(Self::id(), self)
     }
 
+    /// [`FormatTooNew`](StoreErrorKind::FormatTooNew) where it has a step of a kind that only a newer release of this library knows.
     pub(crate) fn from_row(record: &Record) -> Result<Self, StoreError> {
-        read(&META, record)
+        let row = read(&META, record);
+        match row {
+            Err(_) if has_unknown_step(record) => {
+                let message = "a newer release has changed the schema of the store in a way that this one does not know; update the program";
+                Err(StoreError::new(StoreErrorKind::FormatTooNew, message))
+            }
+            row => row,
+        }
     }
 
     /// The row as it was read, and what it says; nothing in a store that never had a step.
@@ -86,4 +95,15 @@ impl StepsRow {
     pub(crate) fn number(&self) -> u32 {
         u32::try_from(self.steps.len()).unwrap_or(u32::MAX)
     }
+}
+
+/// True where each step looks like one and not each is known.
+fn has_unknown_step(record: &Record) -> bool {
+    let steps = record.member("steps");
+    let steps = steps.as_ref().and_then(Value::as_array);
+    let looks = |step: &Value| {
+        step.get("table").is_some_and(Value::is_string) && step.get("change").is_some()
+    };
+    let knows = |step: &Value| Step::deserialize(step).is_ok();
+    steps.is_some_and(|steps| steps.iter().all(looks) && !steps.iter().all(knows))
 }
