@@ -120,6 +120,16 @@ impl Changed {
         }
     }
 
+    /// The tables of changes that are too many to name, each as a whole.
+    #[must_use]
+    pub fn tables_of(changed: &[Self]) -> Vec<Self> {
+        let mut tables: Vec<TableName> = changed.iter().map(|it| it.table().clone()).collect();
+        tables.sort_unstable();
+        tables.dedup();
+        let whole = |table| Self::Table { table };
+        tables.into_iter().map(whole).collect()
+    }
+
     /// The table.
     #[must_use]
     pub fn table(&self) -> &TableName {

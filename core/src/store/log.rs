@@ -112,7 +112,7 @@ impl ChangeLog {
             }
         }
         let names = if changed.len() > NAMES {
-            tables_of(&changed)
+            Changed::tables_of(&changed)
         } else {
             changed
         };
@@ -197,15 +197,6 @@ impl Last {
         }
         self.commit = commit;
     }
-}
-
-/// The tables of too many changes to name.
-fn tables_of(changed: &[Changed]) -> Vec<Changed> {
-    let mut tables: Vec<TableName> = changed.iter().map(|it| it.table().clone()).collect();
-    tables.sort_unstable();
-    tables.dedup();
-    let whole = |table| Changed::Table { table };
-    tables.into_iter().map(whole).collect()
 }
 
 #[cfg(test)]

@@ -328,11 +328,7 @@ fn fitting(changed: Vec<Changed>, before: usize) -> Vec<Changed> {
     if are_few && entry::length(&changed) <= room && changed.iter().all(is_short) {
         return changed;
     }
-    let mut tables: Vec<TableName> = changed.iter().map(|it| it.table().clone()).collect();
-    tables.sort_unstable();
-    tables.dedup();
-    let whole = |table| Changed::Table { table };
-    tables.into_iter().map(whole).collect()
+    Changed::tables_of(&changed)
 }
 
 #[cfg(test)]

@@ -4,10 +4,16 @@ use std::sync::Mutex;
 
 use synctable_core::query::Query;
 use synctable_core::store::{LocalStore, LocalStoreExt, StoreCapabilities, StoreError, WriteBatch};
-use synctable_core::{FieldType, Record, Schema, TableName, TableSchema};
+use synctable_core::{Record, TableName, TableSchema};
 use synctable_testkit::async_trait;
 
 use super::{Bug, Store};
+
+/// What is declared of a table.
+async fn declared(store: &Store, table: &TableName) -> Result<TableSchema, StoreError> {
+    let schema = store.schema().await?;
+    Ok(schema.table(table).cloned().unwrap_or_default())
+}
 
 /// Puts every record of a table again, with a member changed.
 async fn rewrite(
@@ -78,16 +84,12 @@ impl Bug for KeepsOldFields {
         table: &TableName,
         declaration: &TableSchema,
     ) -> Result<(), StoreError> {
-        let before = store.schema().await?;
-        let before = before.table(table).cloned().unwrap_or_default();
-        let kept = before.fields.iter();
-        let kept = kept.fold(TableSchema::new(), |all, (name, ty)| {
-            all.with_field(name, ty.clone())
-        });
+        let before = declared(store, table).await?;
         let new = declaration.fields.iter();
-        let new = new.filter(|(name, _)| kept.field(name).is_none());
-        let all = new.fold(kept.clone(), |all, (name, ty)| {
-            all.with_field(name, FieldType::clone(ty))
+        let new = new.filter(|(name, _)| before.field(name).is_none());
+        let fields = before.fields.iter().chain(new);
+        let all = fields.fold(TableSchema::new(), |all, (name, ty)| {
+            all.with_field(name, ty.clone())
         });
         store.redefine(table, &all).await
     }
@@ -116,8 +118,7 @@ impl Bug for OnlyWhileOpen {
         table: &TableName,
         declaration: &TableSchema,
     ) -> Result<(), StoreError> {
-        let before: Schema = store.schema().await?;
-        let before = before.table(table).cloned().unwrap_or_default();
+        let before = declared(store, table).await?;
         *self.0.lock().unwrap() = Some((table.clone(), before));
         store.redefine(table, declaration).await
     }
