@@ -118,6 +118,19 @@ impl StoreError {
         )
     }
 
+    /// A write or a sync that failed in a way that leaves open whether the batch was done: the store takes no more writes.
+    pub fn unknown() -> Self {
+        Self::new(
+            StoreErrorKind::Unknown,
+            "it is not known whether the batch was written; check the disk and the space on it, then open the store again",
+        )
+    }
+
+    /// The same, with the error that the write or the sync ended with.
+    pub fn unknown_after(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::unknown().with_source(cause)
+    }
+
     /// Stored data that cannot be read.
     pub fn corrupt(message: impl Into<String>) -> Self {
         Self::new(StoreErrorKind::Corrupt, message)

@@ -10,7 +10,7 @@ use synctable_core::store::{Durability, StoreError};
 use synctable_kv::files::{self, PrivateCopy};
 use synctable_kv::{KvBackend, KvRead, KvWrite, OpenFile, Promises, copy_entries};
 
-use crate::error::{closed, damaged, from_close, from_compaction, from_transaction, uncertain};
+use crate::error::{closed, damaged, from_close, from_compaction, from_transaction};
 use crate::forget;
 use crate::open::RedbBuilder;
 use crate::transaction::{Snapshot, Transaction};
@@ -116,7 +116,7 @@ impl KvBackend for RedbBackend {
         let Open::Whole(db) = db.as_mut().ok_or_else(closed)? else {
             return Err(StoreError::read_only());
         };
-        caught(uncertain, || {
+        caught(StoreError::unknown, || {
             forget::rebuild(db)?;
             forget::fill(db, &self.path)?;
             forget::remove_filler(db)?;

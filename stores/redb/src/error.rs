@@ -63,7 +63,7 @@ pub(crate) fn from_table(error: TableError) -> StoreError {
 
 /// A failed commit. redb writes pages and header together, so whether they are in the file is not known.
 pub(crate) fn from_commit(error: CommitError) -> StoreError {
-    uncertain().with_source(error)
+    StoreError::unknown_after(error)
 }
 
 /// A commit after which the file is not at its path any more.
@@ -71,13 +71,6 @@ pub(crate) fn lost(gone: StoreError) -> StoreError {
     let message = "the store's file was removed or replaced during a write, which may be lost; put it back, or open the store \
                    again to see";
     StoreError::new(StoreErrorKind::Unknown, message).with_source(gone)
-}
-
-/// A commit whose outcome is not known.
-pub(crate) fn uncertain() -> StoreError {
-    let message = "it is not known whether the batch was written; check the disk and the space on it, \
-                   then open the store again";
-    StoreError::new(StoreErrorKind::Unknown, message)
 }
 
 /// A database that cannot be opened or made.

@@ -13,7 +13,7 @@ use synctable_core::store::StoreError;
 use synctable_kv::{Bytes, Entry, KvEntries, KvEntry, KvRead, KvWrite, OpenFile, failing, pages};
 
 use crate::backend::{TABLE, caught};
-use crate::error::{damaged, from_commit, from_storage, from_table, lost, uncertain};
+use crate::error::{damaged, from_commit, from_storage, from_table, lost};
 
 type Slice = &'static [u8];
 
@@ -155,7 +155,7 @@ impl KvWrite for Transaction<'_> {
     fn commit(self: Box<Self>) -> Result<(), StoreError> {
         let Self { write, file } = *self;
         file.check()?;
-        caught(uncertain, || write.commit().map_err(from_commit))?;
+        caught(StoreError::unknown, || write.commit().map_err(from_commit))?;
         file.check().map_err(lost)
     }
 }

@@ -17,7 +17,7 @@ use synctable_kv::{
 };
 
 use crate::durable::Open;
-use crate::error::{closed, damaged, from_sled, not_synced, uncertain};
+use crate::error::{closed, damaged, from_sled, not_synced};
 use crate::open::SledBuilder;
 
 /// A [`KvBackend`] in one sled folder, made by [`SledBuilder::backend`](crate::SledBuilder::backend).
@@ -75,15 +75,15 @@ impl SledBackend {
         let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
         let open = open.as_mut().ok_or_else(closed)?;
         if open.failed {
-            return Err(uncertain());
+            return Err(StoreError::unknown());
         }
         open.failed = true;
-        caught(uncertain, || {
+        caught(StoreError::unknown, || {
             let written = write(open).and_then(|()| match durability {
                 Durability::Immediate => open.sync(),
                 Durability::Eventual => Ok(open.flush()?),
             });
-            written.map_err(|error| uncertain().with_source(error))?;
+            written.map_err(StoreError::unknown_after)?;
             open.failed = false;
             Ok(())
         })

@@ -39,13 +39,6 @@ pub(crate) fn damaged() -> StoreError {
     )
 }
 
-/// A write that failed when sled had begun it.
-pub(crate) fn uncertain() -> StoreError {
-    let message = "it is not known whether the batch was written; check the disk and the space on it, \
-                   then open the store again";
-    StoreError::new(StoreErrorKind::Unknown, message)
-}
-
 /// A store that could not be closed in order.
 pub(crate) fn not_synced() -> StoreError {
     let message =
