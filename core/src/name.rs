@@ -138,8 +138,7 @@ impl TableName {
 
     /// The name of a table as a *store* may meet it: a user's table, or one of the engine's own (`__…`).
     ///
-    /// For stores that read their catalogue back.
-    #[doc(hidden)]
+    /// For stores that read back what they kept.
     pub fn stored(text: &str) -> Result<Self, NameError> {
         match text.strip_prefix("__") {
             Some(rest) => Self::new(rest).map(|_| Self(text.into())),
@@ -184,8 +183,9 @@ impl RecordId {
         Ok(Self(text.into()))
     }
 
-    /// An id inside one of the engine's own tables; it may be longer than a user's.
-    #[doc(hidden)]
+    /// An id as it was stored, unchecked: those inside the engine's own tables may be longer than a user's.
+    ///
+    /// For stores that read back what they kept.
     pub fn system(text: &str) -> Self {
         Self(text.into())
     }

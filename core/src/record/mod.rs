@@ -14,6 +14,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use thiserror::Error;
 
@@ -101,8 +102,8 @@ impl PartialEq for Record {
 
 impl Eq for Record {}
 
-/// The system properties other than the id.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// The system properties other than the id. Serialised, they keep all that they say: for stores that have no columns for them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SystemProperties {
     /// The server's version, absent on a record that was never at a server.
     pub version: Option<Version>,
