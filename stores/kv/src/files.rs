@@ -5,8 +5,10 @@ mod copy;
 mod draft;
 mod kept;
 
+use std::error::Error;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
+use std::iter;
 use std::path::Path;
 
 use synctable_core::store::{StoreError, StoreErrorKind};
@@ -35,8 +37,44 @@ pub fn shown(path: &Path) -> String {
 
 /// A failed call of the file system as a store error.
 pub fn io_error(path: &Path, error: io::Error) -> StoreError {
+    let (kind, message) = told(path, &error);
+    StoreError::new(kind, message).with_source(error)
+}
+
+/// The error of an engine at `path`: as [`io_error`] tells it where a call of the file system is among its causes, else of this kind, with what is
+/// said of the path.
+///
+/// ```
+/// # use std::{io, path::Path};
+/// use synctable_core::store::StoreErrorKind;
+/// use synctable_kv::files;
+/// let full = io::Error::from(io::ErrorKind::StorageFull); // or an error of the engine that has it as a source
+/// let error = files::engine_error(Path::new("app.db"), full, StoreErrorKind::Corrupt, "is damaged");
+/// assert_eq!(error.kind(), StoreErrorKind::Full);
+/// ```
+pub fn engine_error(
+    path: &Path,
+    error: impl Error + Send + Sync + 'static,
+    kind: StoreErrorKind,
+    what: &str,
+) -> StoreError {
+    let mut cause: Option<&(dyn Error + 'static)> = Some(&error);
+    let io = iter::from_fn(|| {
+        let this = cause?;
+        cause = this.source();
+        Some(this)
+    })
+    .find_map(|it| it.downcast_ref::<io::Error>());
+    let (kind, message) = match io {
+        Some(io) => told(path, io),
+        None => (kind, format!("{} {what}", shown(path))),
+    };
+    StoreError::new(kind, message).with_source(error)
+}
+
+fn told(path: &Path, error: &io::Error) -> (StoreErrorKind, String) {
     let path = shown(path);
-    let (kind, message) = match error.kind() {
+    match error.kind() {
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => (
             StoreErrorKind::Permission,
             format!(
@@ -47,7 +85,7 @@ pub fn io_error(path: &Path, error: io::Error) -> StoreError {
             StoreErrorKind::Full,
             format!("there is no room for {path}; free some space and try again"),
         ),
-        _ if is_too_many_files(&error) => (
+        _ if is_too_many_files(error) => (
             StoreErrorKind::Io,
             format!("{path} cannot be opened: {TOO_MANY_FILES}"),
         ),
@@ -55,8 +93,7 @@ pub fn io_error(path: &Path, error: io::Error) -> StoreError {
             StoreErrorKind::Io,
             format!("{path} cannot be opened; check the path and the disk"),
         ),
-    };
-    StoreError::new(kind, message).with_source(error)
+    }
 }
 
 /// True for a call that failed because the process, or the whole system, has too many files open.

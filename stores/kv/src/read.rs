@@ -1,6 +1,6 @@
 //! What can be read of an engine, and the transactions that write to it.
 
-use std::fmt::Debug;
+use std::fmt;
 use std::iter;
 use std::ops::Range;
 
@@ -20,7 +20,7 @@ pub type KvEntry<'a> = (Bytes<'a>, Bytes<'a>);
 pub type KvEntries<'a> = Box<dyn Iterator<Item = Result<KvEntry<'a>, StoreError>> + 'a>;
 
 /// Reading: a snapshot, or a write transaction with what it has written so far.
-pub trait KvRead: Debug {
+pub trait KvRead {
     /// The value of `key`, if any.
     fn get(&self, key: &[u8]) -> Result<Option<Bytes<'_>>, StoreError>;
 
@@ -69,6 +69,19 @@ pub trait KvWrite: KvRead {
     /// [`InDoubt`](synctable_core::store::StoreErrorKind::InDoubt): then it is done or not, and not any more once the next transaction has begun or
     /// the engine was opened again. That shows which, as does every snapshot behind it; those before may show either.
     fn commit(self: Box<Self>) -> Result<(), StoreError>;
+}
+
+// So that no engine has to say how what it reads is printed, and none prints contents.
+impl fmt::Debug for dyn KvRead + '_ {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("KvRead")
+    }
+}
+
+impl fmt::Debug for dyn KvWrite + '_ {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("KvWrite")
+    }
 }
 
 /// Entries that are read at once where an engine reads pages.
