@@ -105,12 +105,22 @@ fn assert_range(
             (key.into_vec(), value.into_vec())
         })
         .collect();
-    assert!(
-        found == expected,
-        "{what}, each entry once and in order, {direction:?} (KvRead::entries): {} instead of {}",
-        found.len(),
-        expected.len()
-    );
+    let before_id = key("");
+    let shown = |entry: Option<&(Vec<u8>, Vec<u8>)>| match entry {
+        Some((key, value)) => {
+            let id = key.strip_prefix(&*before_id).unwrap_or(key);
+            format!("{} = {}", id.escape_ascii(), value.escape_ascii())
+        }
+        None => "the end".to_owned(),
+    };
+    let other = (0..=expected.len()).find(|place| found.get(*place) != expected.get(*place));
+    if let Some(place) = other {
+        panic!(
+            "{what}, each entry once and in order, {direction:?} (KvRead::entries): after {place} entries comes {} and not {}",
+            shown(found.get(place)),
+            shown(expected.get(place))
+        );
+    }
 }
 
 fn numbers(count: usize) -> Map {
