@@ -1,12 +1,11 @@
 //! The store of the example passes the conformance kit: this is the whole test of a store of your own.
-#[expect(dead_code, reason = "an example has a main function, too")]
-#[path = "../examples/custom_store.rs"]
-mod custom_store;
+#[path = "../examples/custom_store/engine.rs"]
+mod fjall_engine;
 
 use std::path::Path;
 use std::sync::Arc;
 
-use custom_store::Fjall;
+use fjall_engine::Fjall;
 use synctable::kv::KvStore;
 use synctable::store::{LocalStore, StoreError};
 use synctable_testkit::{FolderHarness, InFolder, async_trait, engine_tests, store_tests};

@@ -1,12 +1,11 @@
 //! The store of the example, which implements `LocalStore` itself, passes the conformance kit.
-#[expect(dead_code, reason = "an example has a main function, too")]
-#[path = "../examples/native_store.rs"]
-mod native_store;
+#[path = "../examples/native_store/store.rs"]
+mod journal;
 
 use std::path::Path;
 use std::sync::Arc;
 
-use native_store::Journal;
+use journal::Journal;
 use synctable::store::{LocalStore, StoreError};
 use synctable_testkit::{FolderHarness, InFolder, async_trait, engine_tests, store_tests};
 
@@ -19,7 +18,7 @@ impl FolderHarness for Mine {
     }
 }
 
-store_tests!(InFolder<Mine>; base, changes, long_keys, model, concurrent, unordered, contexts, cancel, persistent, kill, fault, power_cut);
+store_tests!(InFolder<Mine>; base, changes, long_keys, model, concurrent, unordered, contexts, cancel, schema_change, persistent, kill, fault, power_cut);
 
 /// The sync engine over it.
 mod engine {
