@@ -39,7 +39,7 @@
 //! # Where to start
 //!
 //! The [guides] go through it task by task: [a first app](guides::first_app), [queries](guides::queries), the
-//! [queue](guides::queue), [conflicts](guides::conflicts), [pull](guides::pull), [stores](guides::stores),
+//! [queue](guides::queue), [conflicts](guides::conflicts), [pull](guides::pull), [stores](guides::stores), a [store of your own](guides::write_a_store),
 //! [encryption](guides::encryption), the [server](guides::server), [servers and clients of others](guides::compatibility), [errors and cancellation](guides::errors_and_cancellation), and the
 //! [command line](guides::command_line). What is promised and which tests check it, is in [guarantees](guides::guarantees).
 #![cfg_attr(not(feature = "full"), allow(rustdoc::broken_intra_doc_links))]
@@ -98,6 +98,10 @@ pub mod guides {
     pub mod pull {}
     #[doc = include_str!("docs/stores.md")]
     pub mod stores {}
+    #[doc = include_str!("docs/write_a_store.md")]
+    pub mod write_a_store {}
+    #[doc = include_str!("docs/write_a_native_store.md")]
+    pub mod write_a_native_store {}
     #[doc = include_str!("docs/transports.md")]
     pub mod transports {}
     #[doc = include_str!("docs/encryption.md")]
