@@ -1,4 +1,6 @@
 //! The store of the example passes the conformance kit: this is the whole test of a store of your own.
+#![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+
 #[path = "../examples/custom_store/engine.rs"]
 mod fjall_engine;
 
@@ -8,6 +10,7 @@ use std::sync::Arc;
 use fjall_engine::Fjall;
 use synctable::kv::KvStore;
 use synctable::store::{LocalStore, StoreError};
+use synctable_testkit::kv::check_engine;
 use synctable_testkit::{FolderHarness, InFolder, async_trait, engine_tests, store_tests};
 
 struct Mine;
@@ -22,6 +25,12 @@ impl FolderHarness for Mine {
 }
 
 store_tests!(InFolder<Mine>; base, changes, long_keys, model, concurrent, unordered, contexts, cancel, schema_change, persistent, kill, fault, power_cut);
+
+#[test]
+fn the_engine_keeps_its_contract() {
+    let folder = tempfile::tempdir().unwrap();
+    check_engine(&Fjall::open(&folder.path().join("store")).unwrap());
+}
 
 /// The sync engine over it.
 mod engine {

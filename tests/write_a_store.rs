@@ -9,6 +9,7 @@
 const GUIDE: &str = include_str!("../src/docs/write_a_store.md");
 const NATIVE_GUIDE: &str = include_str!("../src/docs/write_a_native_store.md");
 const ENGINE: &str = include_str!("../examples/custom_store/engine.rs");
+const GROUPS: &str = include_str!("kit/src/groups.rs");
 const STORE: &str = include_str!("../examples/native_store/store.rs");
 
 /// The lines of each block of Rust, hidden ones included.
@@ -70,6 +71,28 @@ fn what_the_guide_shows_of_the_native_store_is_what_is_tested() {
         }
     }
     assert!(shown > 100, "the guide shows {shown} lines of the store");
+}
+
+#[test]
+fn the_behaviours_that_the_guides_name_are_there() {
+    let mut named = 0;
+    for text in [GUIDE, NATIVE_GUIDE]
+        .iter()
+        .flat_map(|page| page.split('`'))
+    {
+        let Some((group, behaviour)) = text.split_once("::") else {
+            continue;
+        };
+        let arm = format!("$harness:ty, {group}) => {{");
+        let Some((_, behaviours)) = GROUPS.split_once(&arm) else {
+            continue;
+        };
+        let behaviours = behaviours.split('}').next().unwrap();
+        let is_there = behaviours.split_whitespace().any(|it| it == behaviour);
+        assert!(is_there, "the kit has no {group}::{behaviour}");
+        named += 1;
+    }
+    assert!(named > 10, "the guides name {named} behaviours");
 }
 
 /// All lines count: those of imports, comments, and empty ones.

@@ -45,12 +45,21 @@ pub fn io_error(path: &Path, error: io::Error) -> StoreError {
 /// said of the path.
 ///
 /// ```
-/// # use std::{io, path::Path};
+/// # use std::{error::Error, fmt, io, path::Path};
+/// # #[derive(Debug)]
+/// # struct EngineError(Option<io::Error>);
+/// # impl fmt::Display for EngineError {
+/// #     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result { f.write_str("no") }
+/// # }
+/// # impl Error for EngineError {
+/// #     fn source(&self) -> Option<&(dyn Error + 'static)> { self.0.as_ref().map(|it| it as _) }
+/// # }
 /// use synctable_core::store::StoreErrorKind;
 /// use synctable_kv::files;
-/// let full = io::Error::from(io::ErrorKind::StorageFull); // or an error of the engine that has it as a source
-/// let error = files::engine_error(Path::new("app.db"), full, StoreErrorKind::Corrupt, "is damaged");
-/// assert_eq!(error.kind(), StoreErrorKind::Full);
+/// let told = |error| files::engine_error(Path::new("app.db"), error, StoreErrorKind::Corrupt, "is damaged");
+/// let full = EngineError(Some(io::ErrorKind::StorageFull.into()));
+/// assert_eq!(told(full).kind(), StoreErrorKind::Full);
+/// assert_eq!(told(EngineError(None)).to_string(), "'app.db' is damaged");
 /// ```
 pub fn engine_error(
     path: &Path,
