@@ -98,6 +98,7 @@ pub mod guides {
     pub mod pull {}
     #[doc = include_str!("docs/stores.md")]
     pub mod stores {}
+    #[allow(clippy::test_attr_in_doctest, reason = "a hidden macro runs it")]
     #[doc = include_str!("docs/write_a_store.md")]
     pub mod write_a_store {}
     #[doc = include_str!("docs/write_a_native_store.md")]
