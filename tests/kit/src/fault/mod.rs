@@ -26,6 +26,9 @@ const FEW_BATCHES: u64 = 15;
 const SLOW: Duration = Duration::from_millis(400);
 /// All runs commit the same batches.
 const SEED: u64 = 20;
+/// The contract that all of these belong to.
+const RULE: &str = "a store opens after any failed call, holds what was acknowledged, and nothing of a batch that failed but where the error said that it may be \
+    done (synctable_core::store::LocalStore::commit, StoreErrorKind::Unknown)";
 
 /// A write fails, or is done for half of its bytes.
 pub async fn failed_writes_are_told<H: Harness>(_: &H, lab: &Lab) {
@@ -143,7 +146,7 @@ async fn attempt<H: Harness>(lab: &Lab, shim: &Shim, fault: Fault, batches: u64)
         ledger.acknowledged()
     );
     if let Err(what) = sound::<H>(&path, &mut ledger, end).await {
-        panic!("{fault:?}: without faults {what}");
+        panic!("{fault:?}: afterwards, without faults, {what}: {RULE}");
     }
     lab.count("acknowledged", ledger.acknowledged());
     Attempt { struck, calls }

@@ -11,6 +11,10 @@ use super::{Child, End, Job, Lab, Ledger, Random, Said, State, declared};
 use crate::Harness;
 use crate::fixture::Store;
 
+/// The contract that a round is about.
+const RULE: &str = "what was acknowledged is there afterwards, whole and in its order; `Eventual` batches may be lost by a power cut alone \
+    (synctable_core::store::LocalStore::define and commit, Durability)";
+
 /// What is known of the store in the loop.
 #[derive(Debug)]
 pub(crate) struct Trial<'a> {
@@ -99,13 +103,13 @@ impl<'a> Trial<'a> {
         let schema = store.schema().await.expect("the declarations are read");
         assert!(
             [&self.known, &self.wanted].contains(&&schema),
-            "round {}: the store declares neither what was acknowledged nor what was under way",
+            "round {}: the store declares neither what was acknowledged nor what was under way: {RULE}",
             self.round
         );
         self.known = schema;
         let found = State::of(&*store).await.expect("the store is read");
         if let Err(what) = self.ledger.check(found, self.end) {
-            panic!("round {}: {what}", self.round);
+            panic!("round {}: {what}: {RULE}", self.round);
         }
         store.close().await.expect("the store closes");
         self.round += 1;
