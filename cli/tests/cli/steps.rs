@@ -30,7 +30,7 @@ async fn application(store: &Arc<dyn LocalStore>) -> SyncContext {
     context.open().await.unwrap()
 }
 
-async fn opened(device: &Device) -> Arc<dyn LocalStore> {
+fn opened(device: &Device) -> Arc<dyn LocalStore> {
     Arc::new(SqliteStore::open(device.store()).unwrap())
 }
 
@@ -38,7 +38,7 @@ async fn opened(device: &Device) -> Arc<dyn LocalStore> {
 fn stepped() -> Device {
     let device = Device::new();
     run(async {
-        let store = opened(&device).await;
+        let store = opened(&device);
         let before = SyncContext::builder(Arc::clone(&store)).open().await;
         let table = before.unwrap().table::<Value>("todoitem").unwrap();
         let row = json!({"id": "a", "title": "old", "n": 1});
@@ -78,7 +78,7 @@ fn the_command_works_in_the_words_of_the_store() {
     device.ok(&["verify"]);
     device.ok(&["verify", "--remote", &server.url()]);
     run(async {
-        let sync = application(&opened(&device).await).await;
+        let sync = application(&opened(&device)).await;
         assert!(sync.verify().await.unwrap().is_empty());
         let table = sync.table::<Value>("todoitem").unwrap();
         assert_eq!(table.get("a").await.unwrap().unwrap()["name"], "theirs");
@@ -88,7 +88,7 @@ fn the_command_works_in_the_words_of_the_store() {
 /// Puts the row that tells the steps of a store, and gives the one before.
 fn set_steps(device: &Device, change: impl FnOnce(&str) -> String) -> Record {
     run(async {
-        let (store, meta) = (opened(device).await, TableName::stored("__meta").unwrap());
+        let (store, meta) = (opened(device), TableName::stored("__meta").unwrap());
         let id = RecordId::system("steps");
         let row = store.get_one(&meta, &id).await.unwrap().unwrap();
         let other = Record::new(id, &change(row.body())).unwrap();

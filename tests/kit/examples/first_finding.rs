@@ -31,7 +31,7 @@ fn bad_story() -> Option<&'static str> {
     let rows = || {
         run(crossed::rows_of_another_program_are_not_overwritten_unseen(
             &place,
-        ))
+        ));
     };
     let crossed = || run(crossed::s11_conversions_see_what_others_do(&place));
     let older = || run(converted::s11_an_older_application_is_refused(&place));

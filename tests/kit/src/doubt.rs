@@ -211,6 +211,7 @@ pub type Open<'a> = &'a dyn Fn(Doubting) -> Result<KvStore<Arc<dyn KvBackend>>, 
 
 /// Runs random histories over stores whose engine answers some commits with [`InDoubt`](StoreErrorKind::InDoubt): after each step a store holds what it may hold,
 /// answers queries from that, with and without indexes, goes on, and has told each change once it can be read.
+#[expect(clippy::future_not_send, reason = "a test polls it where it is")]
 pub async fn commits_in_doubt_are_settled(
     number: u32,
     engine: impl Fn() -> Doubting,

@@ -207,7 +207,7 @@ async fn assert_converted(device: &Device, crossing: Crossing, what: &str) {
             _ => Some(format!("t{n}")),
         };
         assert_eq!(row.member("name"), name.map(Into::into), "{what}: {n}");
-        let both = (200..230).contains(&n) && n % 3 == 0;
+        let both = (200..230).contains(&n) && n.is_multiple_of(3);
         assert_eq!(row.member("title"), both.then(|| json!("b")), "{what}: {n}");
     }
     let mut queue = vec!["replace r230 conflict", "replace r210"];
