@@ -207,7 +207,8 @@ impl<B: KvBackend> KvBackend for Sealed<B> {
     }
 
     fn promises(&self) -> Promises {
-        self.0.backend.promises()
+        // Keys, header and manifest are in the memory of whoever has it open.
+        self.0.backend.promises().with_multi_process(false)
     }
 
     fn check(&self) -> Result<(), StoreError> {

@@ -136,10 +136,13 @@ impl<B: KvBackend + ?Sized> KvBackend for Arc<B> {
     }
 }
 
-/// What an engine promises beyond the base contract. That several processes may open one store is not among it: whatever its engine can do,
-/// [`KvStore`](crate::KvStore) keeps what it knows of the tables in memory.
+/// What an engine promises beyond the base contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent promises, each checked on its own"
+)]
 pub struct Promises {
     /// Records survive closing and opening again.
     pub persistent: bool,
@@ -147,6 +150,10 @@ pub struct Promises {
     pub durable: bool,
     /// It is open for reading only: every write fails with [`Unsupported`](StoreErrorKind::Unsupported).
     pub read_only: bool,
+    /// Several processes, or several openings in one, may have it open at once: a transaction keeps the writers of all of them out, and its
+    /// commit shows in every snapshot that any of them takes afterwards. [`KvStore`](crate::KvStore) then notes in the engine what they have to
+    /// know of each other, with each write. All of them say so, or one has it open alone.
+    pub multi_process: bool,
 }
 
 impl Promises {
@@ -168,6 +175,13 @@ impl Promises {
     #[must_use]
     pub fn with_read_only(mut self, yes: bool) -> Self {
         self.read_only = yes;
+        self
+    }
+
+    /// Sets `multi_process`.
+    #[must_use]
+    pub fn with_multi_process(mut self, yes: bool) -> Self {
+        self.multi_process = yes;
         self
     }
 }

@@ -135,6 +135,11 @@ impl Catalogue {
         unready
     }
 
+    /// How far an index is that is kept.
+    pub(crate) fn state(&self, table: &TableName, spec: &IndexSpec) -> Option<&State> {
+        self.kept.get(&(table.clone(), index::name(spec)))
+    }
+
     /// Sets the state of an index here and in a batch.
     pub(crate) fn set(
         &mut self,

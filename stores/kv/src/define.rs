@@ -20,7 +20,13 @@ const BUILD: usize = 500;
 impl<B: KvBackend> KvStore<B> {
     pub(crate) fn define_now(&self, schema: &Schema) -> Result<(), StoreError> {
         let mut writer = self.writer();
-        self.settle(&mut writer)?;
+        while !self.try_define(&mut writer, schema)? {}
+        Ok(())
+    }
+
+    /// False where another process has changed the declarations meanwhile.
+    fn try_define(&self, writer: &mut Writer, schema: &Schema) -> Result<bool, StoreError> {
+        self.settle(writer)?;
         let old = self.catalogue()?;
         let merged = old
             .schema
@@ -30,7 +36,7 @@ impl<B: KvBackend> KvStore<B> {
         new.schema = merged;
         let mut batch = KvBatch::default();
         new.forget_outgrown(&old.schema, &mut batch);
-        self.declare(&mut writer, &old, new, batch, &[])
+        self.declare(writer, &old, new, batch, &[])
     }
 
     /// Replaces the declaration of a table. Indexes that it does not have, or over fields of which it says something else, are forgotten in the same batch;
@@ -41,7 +47,18 @@ impl<B: KvBackend> KvStore<B> {
         declaration: &TableSchema,
     ) -> Result<(), StoreError> {
         let mut writer = self.writer();
-        self.settle(&mut writer)?;
+        while !self.try_redefine(&mut writer, table, declaration)? {}
+        Ok(())
+    }
+
+    /// False where another process has changed the declarations meanwhile.
+    fn try_redefine(
+        &self,
+        writer: &mut Writer,
+        table: &TableName,
+        declaration: &TableSchema,
+    ) -> Result<bool, StoreError> {
+        self.settle(writer)?;
         let old = self.catalogue()?;
         old.table(table)?;
         let schema = Schema::new().with_table(table.clone(), declaration.clone());
@@ -56,10 +73,11 @@ impl<B: KvBackend> KvStore<B> {
             .iter()
             .map(|index| all_entries(table.as_str(), index))
             .collect();
-        self.declare(&mut writer, &old, new, batch, &entries)
+        self.declare(writer, &old, new, batch, &entries)
     }
 
-    /// Goes over to other declarations, with what the caller has in the batch already, and without these entries.
+    /// Goes over to other declarations, with what the caller has in the batch already, and without these entries. False, and nothing is done, where the old
+    /// ones do not hold any more.
     fn declare(
         &self,
         writer: &mut Writer,
@@ -67,11 +85,11 @@ impl<B: KvBackend> KvStore<B> {
         mut new: Catalogue,
         mut batch: KvBatch,
         outgrown: &[Range<Vec<u8>>],
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         // An index that is not ready answers no query, so nothing that is read depends on it.
         if self.backend.engine.promises().read_only {
             return if new.schema == old.schema {
-                Ok(())
+                Ok(true)
             } else {
                 Err(StoreError::read_only())
             };
@@ -79,11 +97,14 @@ impl<B: KvBackend> KvStore<B> {
         let keeps = self.backend.engine.indexes() != Indexes::None;
         let unready = if keeps { new.unready() } else { Vec::new() };
         if new.schema == old.schema && unready.is_empty() {
-            return Ok(());
+            return Ok(true);
         }
         new.declare(&old.schema, &mut batch)?;
         self.keep_earlier(old)?;
         let mut transaction = self.begin(writer, Durability::Immediate)?;
+        if self.is_shared() && *self.seen.catalogue(&*transaction)? != *old {
+            return Ok(false);
+        }
         for keys in outgrown {
             transaction.delete_range(&keys.start..&keys.end)?;
         }
@@ -106,7 +127,7 @@ impl<B: KvBackend> KvStore<B> {
         for (table, spec, _) in new.unready().iter().filter(|_| keeps) {
             self.build(writer, &mut new, table, spec)?;
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Writes the missing entries of an index, some in each batch together with how far it got. A cut leaves an index that is
@@ -118,18 +139,15 @@ impl<B: KvBackend> KvStore<B> {
         table: &TableName,
         spec: &IndexSpec,
     ) -> Result<(), StoreError> {
-        let mut after =
-            catalogue
-                .unready()
-                .into_iter()
-                .find_map(|(name, other, state)| {
-                    match state.filter(|_| name == *table && other == *spec) {
-                        Some(State::Building(after)) => after,
-                        _ => None,
-                    }
-                });
         loop {
             let mut transaction = self.begin(writer, Durability::Eventual)?;
+            if self.is_shared() {
+                // Another process may build it, too, or have no use for it any more.
+                *catalogue = (*self.seen.catalogue(&*transaction)?).clone();
+            }
+            let Some(State::Building(mut after)) = catalogue.state(table, spec).cloned() else {
+                return Ok(());
+            };
             let mut batch = KvBatch::default();
             let mut count = 0;
             let schema = catalogue.table(table)?;

@@ -13,6 +13,7 @@ const TABLE: u8 = 1;
 const RECORD: u8 = 2;
 const INDEX: u8 = 3;
 const STATE: u8 = 4;
+const NOTES: u8 = 5;
 
 /// What the key of an entry names. Keys of one table's records are neighbours, in the order of their ids; those of one
 /// index are neighbours in the order of its values, then of the ids.
@@ -53,6 +54,8 @@ pub enum Key<'a> {
         /// The fields of the index, joined by `/`.
         index: &'a str,
     },
+    /// What the processes that have one engine open note for each other.
+    Notes(&'a [u8]),
 }
 
 impl<'a> Key<'a> {
@@ -86,6 +89,7 @@ impl<'a> Key<'a> {
             Self::IndexState { table, index } => {
                 [&[STATE], table.as_bytes(), &[0], index.as_bytes()].concat()
             }
+            Self::Notes(notes) => [&[NOTES], notes].concat(),
         }
     }
 
@@ -115,6 +119,7 @@ impl<'a> Key<'a> {
                 let (table, index) = text(rest)?.split_once('\0')?;
                 Some(Self::IndexState { table, index })
             }
+            NOTES => Some(Self::Notes(rest)),
             _ => None,
         }
     }
@@ -229,6 +234,7 @@ mod tests {
                 Key::Record { table, id },
                 Key::Index { table, index, values, id },
                 Key::IndexState { table, index },
+                Key::Notes(values),
             ] {
                 let bytes = key.encode();
                 prop_assert_eq!(Key::decode(&bytes), Some(key));
@@ -270,7 +276,7 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_decode_or_are_refused(bytes in proptest::collection::vec(0..5u8, 0..9)) {
+        fn any_bytes_decode_or_are_refused(bytes in proptest::collection::vec(0..6u8, 0..9)) {
             if let Some(key) = Key::decode(&bytes) {
                 prop_assert_eq!(key.encode(), bytes);
             }

@@ -98,6 +98,7 @@ mod plan;
 mod read;
 mod reads;
 mod scan;
+mod shared;
 mod store;
 mod value;
 mod values;

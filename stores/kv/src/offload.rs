@@ -211,10 +211,17 @@ impl<B: KvBackend> LocalStore for Offloaded<B> {
     }
 
     async fn position(&self) -> Result<Position, StoreError> {
+        if self.store.is_shared() {
+            return self.call(Lane::Read, KvStore::position_now).await;
+        }
         self.store.position().await
     }
 
     async fn changes_since(&self, since: Position, limit: usize) -> Result<Changes, StoreError> {
+        if self.store.is_shared() {
+            let read = move |store: &KvStore<B>| store.changes_now(since, limit);
+            return self.call(Lane::Read, read).await;
+        }
         self.store.changes_since(since, limit).await
     }
 

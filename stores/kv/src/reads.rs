@@ -26,6 +26,13 @@ impl<B: KvBackend> KvStore<B> {
     fn view(&self) -> Result<View<'_>, StoreError> {
         let before = self.known.get()?;
         let snapshot = self.backend.snapshot()?;
+        if self.is_shared() {
+            let catalogue = self.seen.catalogue(&*snapshot)?;
+            return Ok(View {
+                catalogue,
+                snapshot,
+            });
+        }
         // A change of the tables that was committed in between has made it unsure first, or another one.
         let same = |after: &Arc<Catalogue>| before.iter().any(|it| Arc::ptr_eq(it, after));
         let catalogue = match self.known.get()?.filter(same) {

@@ -20,12 +20,14 @@ use crate::known::Known;
 use crate::long_keys::LongKeys;
 use crate::read::{KvRead, KvWrite};
 use crate::reads::get;
+use crate::shared::{self, Seen};
 use crate::writes::Writes;
 
 /// A [`LocalStore`] over a [`KvBackend`].
 ///
 /// A batch is judged and written in one write transaction of the backend, under a lock of the store's own. Reads take one snapshot
-/// each and do not wait for that lock. One process at a time has the store open: what it knows of the tables and of the last changes is in its memory.
+/// each and do not wait for that lock. One process at a time has the store open, and what it knows of the tables and of the last changes is in its memory; unless the
+/// engine promises that [several](crate::Promises::multi_process) may: then that is in the engine, and costs each write some entries more.
 ///
 /// Declared indexes are kept in the same write as the records, and used for equality, ranges and order; a query without one runs along
 /// the ids and ends with its page, or, with an order, reads the whole table. An index that is declared for a table with records is
@@ -36,6 +38,8 @@ use crate::writes::Writes;
 pub struct KvStore<B> {
     pub(crate) backend: LongKeys<B>,
     pub(crate) known: Known,
+    /// What is known instead where others may have the engine open, too.
+    pub(crate) seen: Seen,
     /// Held from the checks of a batch to the end of its write.
     writer: Mutex<Writer>,
     /// What was committed, noted under the writer's lock once it can be read.
@@ -100,6 +104,7 @@ impl<B: KvBackend> KvStore<B> {
         Self {
             backend,
             known: Known::new(catalogue),
+            seen: Seen::default(),
             writer: Mutex::default(),
             log: Mutex::default(),
         }
@@ -108,9 +113,15 @@ impl<B: KvBackend> KvStore<B> {
     /// The tables as they are now.
     pub(crate) fn catalogue(&self) -> Result<Arc<Catalogue>, StoreError> {
         match self.known.get()? {
+            _ if self.is_shared() => self.seen.catalogue(&*self.backend.snapshot()?),
             Some(catalogue) => Ok(catalogue),
             None => Ok(Arc::new(Catalogue::stored(&*self.backend.snapshot()?)?)),
         }
+    }
+
+    /// True where other processes may have the engine open, too.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.backend.engine.promises().multi_process
     }
 
     pub(crate) fn writer(&self) -> MutexGuard<'_, Writer> {
@@ -142,9 +153,19 @@ impl<B: KvBackend> KvStore<B> {
     pub(crate) fn finish(
         &self,
         writer: &mut Writer,
-        transaction: Box<dyn KvWrite + '_>,
+        mut transaction: Box<dyn KvWrite + '_>,
         mut change: Change,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Position, StoreError> {
+        if self.is_shared() {
+            let longest = self.backend.engine.limits().longest_value;
+            shared::stamp(&mut *transaction, change.catalogue.is_some())?;
+            let names = &change.names;
+            let position = shared::append(&mut *transaction, longest, change.author, names)?;
+            let done = transaction.commit();
+            return done.map(|()| position).inspect_err(|error| {
+                writer.broken = error.kind() == StoreErrorKind::Unknown;
+            });
+        }
         let new = change.catalogue.take().map(Arc::new);
         let old = new.as_ref().map(|_| self.catalogue()).transpose()?;
         if new.is_some() {
@@ -167,7 +188,7 @@ impl<B: KvBackend> KvStore<B> {
         if let Some(holds) = holds {
             self.known.set(holds);
         }
-        done
+        done.map(|()| self.log().position())
     }
 
     /// Notes what was changed, or may have been: a name too many does no harm.
@@ -195,26 +216,36 @@ impl<B: KvBackend> KvStore<B> {
         self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn position_now(&self) -> Result<Position, StoreError> {
+    pub(crate) fn position_now(&self) -> Result<Position, StoreError> {
         self.known.get()?;
+        if self.is_shared() {
+            return shared::position(&*self.backend.snapshot()?);
+        }
         Ok(self.log().position())
     }
 
-    fn changes_now(&self, since: Position, limit: usize) -> Result<Changes, StoreError> {
+    pub(crate) fn changes_now(&self, since: Position, limit: usize) -> Result<Changes, StoreError> {
         self.known.get()?;
+        if self.is_shared() {
+            return shared::since(&*self.backend.snapshot()?, since, limit);
+        }
         Ok(self.log().since(since, limit))
     }
 
     pub(crate) fn commit_now(&self, batch: &WriteBatch) -> Result<Position, StoreError> {
         let mut writer = self.writer();
         self.settle(&mut writer)?;
-        let catalogue = self.catalogue()?;
+        let mut catalogue = self.catalogue()?;
         if self.backend.engine.promises().read_only {
             return Err(StoreError::read_only());
         }
-        self.check_tables(&catalogue, batch)?;
         self.keep_earlier(&catalogue)?;
         let mut transaction = self.begin(&writer, batch.get_durability())?;
+        if self.is_shared() {
+            // Another process may have changed it before this one had its turn.
+            catalogue = self.seen.catalogue(&*transaction)?;
+        }
+        self.check_tables(&*transaction, &catalogue, batch)?;
         for check in batch.checks() {
             judge(&*transaction, check)?;
         }
@@ -247,12 +278,16 @@ impl<B: KvBackend> KvStore<B> {
             notes.write_in(&mut *transaction)?;
             change.catalogue = Some(changed);
         }
-        self.finish(&mut writer, transaction, change)?;
-        Ok(self.log().position())
+        self.finish(&mut writer, transaction, change)
     }
 
     /// Refuses a batch that names tables which are not declared, or were changed by someone else.
-    fn check_tables(&self, catalogue: &Catalogue, batch: &WriteBatch) -> Result<(), StoreError> {
+    fn check_tables(
+        &self,
+        read: &dyn KvRead,
+        catalogue: &Catalogue,
+        batch: &WriteBatch,
+    ) -> Result<(), StoreError> {
         let checked = batch.checks().iter().map(|check| &check.table);
         for table in checked.chain(batch.writes().iter().map(Write::table)) {
             catalogue.table(table)?;
@@ -260,7 +295,12 @@ impl<B: KvBackend> KvStore<B> {
         for unchanged in batch.unchanged() {
             let (table, since) = (&unchanged.table, unchanged.since);
             catalogue.table(table)?;
-            if !self.log().is_unchanged(table, since, batch.get_author()) {
+            let holds = if self.is_shared() {
+                shared::is_unchanged(read, table, since, batch.get_author())?
+            } else {
+                self.log().is_unchanged(table, since, batch.get_author())
+            };
+            if !holds {
                 return Err(StoreError::table_changed(table));
             }
         }
@@ -341,6 +381,7 @@ impl<B: KvBackend> LocalStore for KvStore<B> {
         StoreCapabilities::default()
             .with_persistent(promises.persistent)
             .with_durable(promises.durable)
+            .with_multi_process(promises.multi_process)
             .with_ordered_commits(true)
             .with_read_only(promises.read_only)
             .with_redefines(true)

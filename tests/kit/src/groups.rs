@@ -290,7 +290,7 @@ pub(crate) async fn claimed<H: Harness>() -> Vec<&'static str> {
     if promises.durable {
         claimed.push("power_cut");
     }
-    if promises.multi_process {
+    if promises.multi_process && promises.persistent {
         claimed.push("processes");
     }
     claimed

@@ -2,6 +2,7 @@
 
 use std::marker::PhantomData;
 use std::path::Path;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use synctable_core::threads::{MaybeSend, MaybeSync};
 
@@ -136,11 +137,22 @@ pub(crate) fn is_typed() -> bool {
 /// As [`run`], where every [`TestServer`](crate::engine::TestServer) that the behaviour makes declares types, as servers of .NET do:
 /// what it gives back is never quite what it got.
 pub fn run_typed(behaviour: impl Future<Output = ()>) {
-    run(TYPED.scope((), behaviour));
+    run_any(pin!(TYPED.scope((), any(pin!(behaviour)))));
+}
+
+/// A behaviour of whatever type. The runtime is built once for all of them, and not for each test anew.
+type Any<'a> = Pin<&'a mut dyn Future<Output = ()>>;
+
+fn any<'a>(behaviour: Any<'a>) -> Any<'a> {
+    behaviour
 }
 
 /// Runs one behaviour to its end, on a runtime of its own with several threads; with one where nothing is [`Send`].
 pub fn run(behaviour: impl Future<Output = ()>) {
+    run_any(pin!(behaviour));
+}
+
+fn run_any(behaviour: Any<'_>) {
     #[cfg(not(synctable_single_threaded))]
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     #[cfg(synctable_single_threaded)]
