@@ -119,9 +119,9 @@ fn an_index_that_one_declares_is_kept_by_the_other() {
             .page(1_000);
         assert_eq!(one.query_all(&todo(), &query).await.unwrap().len(), 701);
         assert_eq!(other.schema().await.unwrap(), one.schema().await.unwrap());
-        let plan = other.explain(&todo(), &query).await.unwrap();
-        assert_eq!(plan, one.explain(&todo(), &query).await.unwrap());
-        assert!(plan.to_string().contains("index"), "{plan}");
+        let access = other.explain(&todo(), &query).await.unwrap();
+        assert_eq!(access, one.explain(&todo(), &query).await.unwrap());
+        assert!(access.to_string().contains("index"), "{access}");
     });
 }
 

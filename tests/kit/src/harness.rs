@@ -143,7 +143,7 @@ pub fn run_typed(behaviour: impl Future<Output = ()>) {
 /// A behaviour of whatever type. The runtime is built once for all of them, and not for each test anew.
 type Any<'a> = Pin<&'a mut dyn Future<Output = ()>>;
 
-fn any<'a>(behaviour: Any<'a>) -> Any<'a> {
+fn any(behaviour: Any<'_>) -> Any<'_> {
     behaviour
 }
 

@@ -114,7 +114,8 @@ pub(crate) fn since(
 ) -> Result<Changes, StoreError> {
     let now = position(read)?;
     let first = Head::read(read)?.map_or(1, |head| head.first);
-    if !(since <= now) || since.commit() + 1 < first {
+    let is_known = since <= now && since.commit() + 1 >= first;
+    if !is_known {
         return Ok(Changes::Unknown { now });
     }
     let (mut changed, mut next) = (Vec::new(), since);
