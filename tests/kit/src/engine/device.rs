@@ -1,10 +1,7 @@
 //! A device in a story: a store, a context over it, and the server that it shares with others.
 
-use std::future::ready;
-use std::pin::pin;
 use std::sync::Arc;
 
-use futures_util::future::{Either, select};
 use serde_json::{Value, json};
 use synctable_core::query::Query;
 use synctable_core::store::LocalStore;
@@ -19,7 +16,7 @@ use tokio::task::yield_now;
 use super::{Fault, TestServer};
 use crate::Place;
 use crate::fixture::{Store, all, are_kept, assert_kept, record, table};
-use crate::threads::InABox;
+use crate::threads::{InABox, spawn};
 
 /// A context with a table `todo` whose records are an id and a number.
 #[derive(Debug, Clone)]
@@ -263,17 +260,14 @@ pub(crate) fn changes(events: &mut synctable_core::sync::Events) -> Vec<String> 
     changes
 }
 
-/// Gives `future` many turns while the caller waits, and hands it back, done or not.
+/// Starts `future` as a task, gives it many turns while the caller waits, and hands it back. It goes on by itself: where a store works on threads, it may hold
+/// what others wait for.
 pub(crate) async fn take_turns<T: MaybeSend + 'static>(
     future: BoxFuture<'static, T>,
 ) -> BoxFuture<'static, T> {
-    let turns = async {
-        for _ in 0..200 {
-            yield_now().await;
-        }
-    };
-    match select(future, pin!(turns)).await {
-        Either::Left((output, _)) => ready(output).in_a_box(),
-        Either::Right(((), future)) => future,
+    let task = spawn(future);
+    for _ in 0..200 {
+        yield_now().await;
     }
+    async move { task.await.expect("the task ends") }.in_a_box()
 }
