@@ -37,7 +37,7 @@ pub struct LocalChange<T> {
 }
 
 impl<T> LocalChange<T> {
-    /// When this change has to be on the disk, instead of what [`local_durability`](super::ContextBuilder::local_durability) says for
+    /// When this change has to be on the disk, instead of what [`local_durability`](crate::sync::ContextBuilder::local_durability) says for
     /// all changes of the context.
     pub fn durability(mut self, durability: Durability) -> Self {
         self.staged = self.staged.map(|staged| staged.durability(durability));

@@ -183,7 +183,7 @@ impl Transaction {
         self.staged.is_empty()
     }
 
-    /// When its changes have to be on the disk, instead of what [`local_durability`](super::ContextBuilder::local_durability) says for
+    /// When its changes have to be on the disk, instead of what [`local_durability`](crate::sync::ContextBuilder::local_durability) says for
     /// all changes of the context.
     pub fn durability(mut self, durability: Durability) -> Self {
         self.durability = durability;
