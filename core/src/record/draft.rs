@@ -199,7 +199,8 @@ fn optional<'a, T: Deserialize<'a>>(
 fn check_value(text: &str) -> Result<(), serde_json::Error> {
     let plain = match text.as_bytes().first() {
         Some(b'{' | b'[') => false,
-        Some(b'"') => !text.contains("\\u"),
+        // Searching for one byte is a tenth of searching for two.
+        Some(b'"') => !text.contains('\\') || !text.contains("\\u"),
         Some(b'-' | b'0'..=b'9') => text.len() <= 15 && !text.contains(['e', 'E']),
         _ => true,
     };

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{ChangeFeed, TransportError};
+use super::{BatchAnswer, BatchLimits, ChangeAnswer, ChangeFeed, TransportError};
 use crate::clock::Sleep;
 use crate::name::{RecordId, TableName, Version};
 use crate::query::RemoteQuery;
@@ -24,6 +24,22 @@ use crate::words;
 pub trait Transport: Debug + MaybeSend + MaybeSync + 'static {
     /// Sends one change. It is sent at most once by this call, unless the transport knows that an attempt never left.
     async fn apply(&self, table: &TableName, change: &Change) -> Result<Outcome, TransportError>;
+
+    /// Sends several changes of different records in one request, in their order; only where
+    /// [`batches`](TransportCapabilities::batches) was announced. Each is done, or not, on its own, and the others go on.
+    ///
+    /// An answer has to speak of each of them, or say that none was looked at; else it is an error: it is not known what became
+    /// of any. Like [`apply`](Self::apply) it sends at most once. By default each is sent with [`apply`](Self::apply).
+    async fn apply_all(
+        &self,
+        changes: &[(TableName, Change)],
+    ) -> Result<BatchAnswer, TransportError> {
+        let mut answers = Vec::with_capacity(changes.len());
+        for (table, change) in changes {
+            answers.push(ChangeAnswer::Alone(self.apply(table, change).await));
+        }
+        Ok(BatchAnswer::Each(answers))
+    }
 
     /// Reads one record. `None` where the server has none; a tombstone is returned where the server shows it,
     /// else it counts as none.
@@ -341,6 +357,9 @@ pub struct TransportCapabilities {
     pub operation_ids_kept: Option<Duration>,
     /// The server takes [`members`](Change::members) alone. Where it does not after all, [`Outcome::WholeOnly`] says so.
     pub partial_updates: bool,
+    /// The server takes several changes in one request, up to these limits. Used only where [`operation_ids_kept`](Self::operation_ids_kept)
+    /// is announced, too, as a lost answer is found out by them.
+    pub batches: Option<BatchLimits>,
     /// The server's clock, as the last answer showed it.
     pub server_time: Option<Timestamp>,
     /// What the server announced as its own id: the same for ever, and another one for every other server. An answer without one
@@ -354,6 +373,12 @@ pub struct TransportCapabilities {
 impl<T: Transport + ?Sized> Transport for Arc<T> {
     async fn apply(&self, table: &TableName, change: &Change) -> Result<Outcome, TransportError> {
         (**self).apply(table, change).await
+    }
+    async fn apply_all(
+        &self,
+        changes: &[(TableName, Change)],
+    ) -> Result<BatchAnswer, TransportError> {
+        (**self).apply_all(changes).await
     }
     async fn get(
         &self,
