@@ -13,7 +13,7 @@ use crate::sync::push::patience::RetryPolicy;
 use crate::sync::push::policy::{Evidence, Verdict, judge_read};
 use crate::sync::server::Link;
 use crate::transport::{
-    Change, FeedAnswer, FeedChange, FeedToken, Outcome, PageCursor, RemotePage, ServerRecord,
+    BatchAnswer, Change, ChangeAnswer, FeedAnswer, FeedChange, FeedToken, Outcome, PageCursor, RemotePage, ServerRecord,
     Transport, TransportCapabilities, TransportError, TransportErrorKind,
 };
 
@@ -108,6 +108,19 @@ impl Remote {
         self.transport.capabilities()
     }
 
+    /// How many operations may travel together for now; `None`: they go one by one. Without operation ids a lost answer could not be found out.
+    pub(crate) fn batch_size(&self) -> Option<usize> {
+        let announced = self.capabilities();
+        let limits = announced.batches?;
+        announced.operation_ids_kept?;
+        self.link.pace().size(limits.changes)
+    }
+
+    /// Whether the server has answered as one that takes these credentials, and so announced what it offers.
+    pub(crate) fn has_heard(&self) -> bool {
+        self.token().accepted
+    }
+
     /// A push begins.
     pub(crate) fn begin_push(&self) {
         self.transport.begin_push();
@@ -126,14 +139,8 @@ impl Remote {
         Ok(first && self.transport.renew_credentials().await?)
     }
 
-    /// Sends a change, once. Its records are in the words of number `words`.
-    pub(crate) async fn apply(
-        &self,
-        table: &TableName,
-        mut change: Change,
-        words: u32,
-    ) -> Result<Outcome, TransportError> {
-        self.session.is_still_the_same()?;
+    /// A change as the server is told it. Its records are in the words of number `words`.
+    fn worded(&self, table: &TableName, mut change: Change, words: u32) -> Change {
         for record in [&mut change.record, &mut change.base].into_iter().flatten() {
             *record = self.steps.to_server(table, words, record.clone());
         }
@@ -145,14 +152,12 @@ impl Remote {
             let sent: Vec<String> = names.filter(|name| record.member(name).is_some()).collect();
             (!sent.is_empty()).then_some(sent)
         });
-        let answer = self.transport.apply(table, &change).await;
-        if let Ok(Outcome::WholeOnly) = answer {
-            // It may be given before anybody looks at the credentials, so it says nothing of them.
-            self.session.heard(self.announced(), true)?;
-            return answer;
-        }
-        let answer = self.noted(answer, self.announced())?;
-        Ok(match answer {
+        change
+    }
+
+    /// An outcome in the words of all steps.
+    fn outcome(&self, table: &TableName, outcome: Outcome) -> Outcome {
+        match outcome {
             Outcome::Applied(record) => {
                 Outcome::Applied(record.map(|record| self.told(table, record)))
             }
@@ -164,7 +169,64 @@ impl Remote {
                 Outcome::Conflict(conflict)
             }
             other => other,
-        })
+        }
+    }
+
+    /// Sends a change, once. Its records are in the words of number `words`.
+    pub(crate) async fn apply(
+        &self,
+        table: &TableName,
+        change: Change,
+        words: u32,
+    ) -> Result<Outcome, TransportError> {
+        self.session.is_still_the_same()?;
+        let change = self.worded(table, change, words);
+        let answer = self.transport.apply(table, &change).await;
+        if let Ok(Outcome::WholeOnly) = answer {
+            // It may be given before anybody looks at the credentials, so it says nothing of them.
+            self.session.heard(self.announced(), true)?;
+            return answer;
+        }
+        let outcome = self.noted(answer, self.announced())?;
+        Ok(self.outcome(table, outcome))
+    }
+
+    /// Sends changes together, once. What is known of the credentials and of whose server it is comes from the answer as a whole.
+    pub(crate) async fn apply_all(
+        &self,
+        changes: Vec<(TableName, Change, u32)>,
+    ) -> Result<BatchAnswer, TransportError> {
+        self.session.is_still_the_same()?;
+        let worded = changes.into_iter().map(|(table, change, words)| {
+            let change = self.worded(&table, change, words);
+            (table, change)
+        });
+        let changes: Vec<(TableName, Change)> = worded.collect();
+        let answers = match self.transport.apply_all(&changes).await {
+            Ok(BatchAnswer::Each(answers)) if answers.len() == changes.len() => answers,
+            Ok(BatchAnswer::Each(_)) => {
+                let message = "the answer does not speak of each change that was sent";
+                return Err(TransportError::new(TransportErrorKind::Protocol, message));
+            }
+            // Whatever stands on the way may have said so.
+            Ok(refused) => return Ok(refused),
+            Err(error) => return self.noted(Err(error), self.announced()),
+        };
+        // One that was refused on its own says nothing of the credentials.
+        let accepted = answers
+            .iter()
+            .any(|answer| matches!(answer, ChangeAnswer::Alone(Ok(_)) | ChangeAnswer::Current(_)));
+        self.session.heard(self.announced(), true)?;
+        self.lock().accepted |= accepted;
+        let told = answers.into_iter().zip(&changes);
+        let told = told.map(|(answer, (table, _))| match answer {
+            ChangeAnswer::Alone(Ok(outcome)) => {
+                ChangeAnswer::Alone(Ok(self.outcome(table, outcome)))
+            }
+            ChangeAnswer::Current(outcome) => ChangeAnswer::Current(self.outcome(table, outcome)),
+            other => other,
+        });
+        Ok(BatchAnswer::Each(told.collect()))
     }
 
     /// Reads one record.

@@ -7,6 +7,7 @@ use crate::error::Error;
 use crate::name::TableName;
 use crate::store::Expect;
 use crate::sync::identity::rule::ServerIdentity;
+use crate::sync::push::batch::{End, Pace};
 use crate::transport::{Transport, TransportError, TransportErrorKind};
 
 /// Where a context pushes and pulls, which may change at any time. A call takes the link once, as it begins, and goes on with that one
@@ -47,6 +48,8 @@ struct Learned {
     drops: HashMap<TableName, HashSet<String>>,
     /// Tables that take no members alone.
     whole_only: HashSet<TableName>,
+    /// How many operations travel together.
+    pace: Pace,
 }
 
 /// A way to a server, for an account, and what was learned over it.
@@ -171,6 +174,17 @@ impl Link {
     /// The server has refused members of a record of this table alone.
     pub(crate) fn learn_whole_only(&self, table: &TableName) {
         self.learned().whole_only.insert(table.clone());
+    }
+
+    /// How many operations travel together.
+    pub(crate) fn pace(&self) -> Pace {
+        self.learned().pace
+    }
+
+    /// A batch of so many operations has ended.
+    pub(crate) fn learn_pace(&self, operations: usize, end: End) {
+        let mut learned = self.learned();
+        learned.pace = learned.pace.after(operations, end);
     }
 
     /// Another server: what was seen of the one before says nothing of it.

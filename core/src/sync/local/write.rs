@@ -212,11 +212,12 @@ impl Inner {
             };
             let ids: Vec<RecordId> = group.iter().map(|(_, id)| id.clone()).collect();
             let local_only = self.tables.get(table).device.local_only;
+            let queued = ids.iter().map(|id| self.queue.of_record(table, id));
+            let queued: Vec<Vec<u64>> = queued.collect();
             let records = self.store.get(table, &ids).await?;
-            for (id, record) in ids.into_iter().zip(records) {
-                let operations = self
-                    .read_operations(&self.queue.of_record(table, &id))
-                    .await?;
+            let mut operations = self.read_operations(&queued.concat()).await?.into_iter();
+            for ((id, record), queued) in ids.into_iter().zip(records).zip(queued) {
+                let operations = operations.by_ref().take(queued.len()).collect();
                 slots.push(
                     Slot::new(table.clone(), id, record, operations)
                         .local_only(local_only)

@@ -5,14 +5,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::name::TableName;
 use crate::record::Record;
-use crate::sync::decide::conflict::ConflictDetails;
 use crate::sync::inner::Inner;
 use crate::sync::push::answer::{Answer, Delivered, Failure};
 use crate::sync::push::course::{Course, Next};
 use crate::sync::push::mark::Sending;
 use crate::sync::push::meaning::dropped;
 use crate::sync::push::ours::{Ours, Question};
-use crate::sync::push::outgoing::Outgoing;
+use crate::sync::push::outgoing::{Outgoing, Told};
 use crate::sync::push::policy::{Attempt, Evidence, Facts, Row, Verdict, judge};
 use crate::sync::push::request::{
     Said, effect, is_hidden, is_own_insert, is_usable, needs_look, rejected, seen, with_unsure,
@@ -42,9 +41,35 @@ impl Delivery<'_> {
         self.course.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sends one operation, as it was sent before, and finds out what came of it, in the newest words.
-    pub(crate) async fn deliver(&self, sending: &Sending, last_round: bool) -> Delivered {
-        let mut request = Outgoing::of(sending);
+    /// Whether what failed is tried once more.
+    pub(crate) fn is_last_turn(&self) -> bool {
+        self.course().last_turn
+    }
+
+    /// False while what is left of the table waits.
+    pub(crate) fn may_send(&self, table: &TableName) -> bool {
+        self.course().may_send(table)
+    }
+
+    /// A write was accepted.
+    pub(crate) fn was_accepted(&self, operation: &Operation) {
+        self.course().accepted(&operation.table, operation.seq);
+    }
+
+    /// The operation was refused, or waits for a decision.
+    pub(crate) fn was_decided(&self, operation: &Operation) {
+        self.course().decided(operation.seq);
+    }
+
+    /// Sends one operation, as it was sent before, and finds out what came of it, in the newest words. `told`: what the server has said of it when
+    /// it was sent with others just now.
+    pub(crate) async fn deliver(
+        &self,
+        sending: &Sending,
+        last_round: bool,
+        told: Option<Told>,
+    ) -> Delivered {
+        let mut request = Outgoing::of(sending, told);
         let mut sending = sending.in_newest(&self.inner.steps);
         let operation = &sending.operation;
         if operation.kind != OperationKind::Delete && sending.record.is_none() {
@@ -57,7 +82,8 @@ impl Delivery<'_> {
             unsure: sending.unsure,
             generated: operation.generated,
         };
-        if needs_look(operation) || sending.unsure && !self.may_repeat_blindly(operation) {
+        let looks = needs_look(operation) || sending.unsure && !self.may_repeat_blindly(operation);
+        if looks && !request.is_answered() {
             match self.ask(operation).await {
                 Asked::Row(row) => match self.ours(&sending, row.as_ref()) {
                     Ours::NotApplied => {}
@@ -162,6 +188,16 @@ impl Delivery<'_> {
         }
     }
 
+    /// Whether it may travel with others: it would be sent without a look at its row.
+    pub(crate) fn may_travel(&self, sending: &Sending) -> bool {
+        let operation = &sending.operation;
+        operation.key.is_some()
+            && (operation.kind == OperationKind::Delete || sending.record.is_some())
+            && !needs_look(operation)
+            && (!sending.unsure || self.may_repeat_blindly(operation))
+            && self.course().may_send(&operation.table)
+    }
+
     /// True where the server remembers the first attempt, so that the same request answers for it.
     fn may_repeat_blindly(&self, operation: &Operation) -> bool {
         let announced = self.remote.capabilities();
@@ -192,6 +228,7 @@ impl Delivery<'_> {
         attempt: &mut Attempt,
     ) -> Said {
         let answer = request.send(self.remote, sending).await;
+        let is_current = request.is_current;
         let operation = &sending.operation;
         let nothing = Rejection::new(None, "");
         let said = |facts, record, refusal| Said {
@@ -199,6 +236,7 @@ impl Delivery<'_> {
             record,
             refusal,
             error: None,
+            is_current,
         };
         match answer {
             Ok(Outcome::Applied(record)) => said(Facts::Done, record, nothing),
@@ -245,6 +283,7 @@ impl Delivery<'_> {
                 record: None,
                 refusal: Rejection::new(error.status(), error.to_string()),
                 error: Some(error),
+                is_current: false,
             },
         }
     }
@@ -301,7 +340,9 @@ impl Delivery<'_> {
                 _ => Answer::Applied(sending.record.clone()),
             };
         }
-        if operation.kind == OperationKind::Delete && !sending.unsure {
+        // What an earlier attempt did may be overtaken, unless the answer is the row.
+        let unsure = sending.unsure && !said.is_current;
+        if operation.kind == OperationKind::Delete && !unsure {
             return Answer::Applied(None);
         }
         let answered = said.record;
@@ -313,7 +354,7 @@ impl Delivery<'_> {
         }
         let usable =
             operation.kind == OperationKind::Delete || answered.as_ref().is_some_and(is_usable);
-        if usable && !sending.unsure {
+        if usable && !unsure {
             return Answer::Applied(answered);
         }
         // What the server remembers of the first attempt may be overtaken by what others did since.
@@ -337,58 +378,6 @@ impl Delivery<'_> {
         }
     }
 
-    /// What a look at the row came to, when the operation is not to be sent as it is. `refusal`: what the server said before.
-    fn conclude(
-        &self,
-        sending: &Sending,
-        found: Ours,
-        row: Option<Record>,
-        refusal: Rejection,
-        last_round: bool,
-    ) -> Answer {
-        match found {
-            Ours::Accepted(_) | Ours::Overtaken(_) => effect(found, row, sending),
-            Ours::Undelete | Ours::GoOn if !last_round => Answer::Rebase(row),
-            Ours::Removed => Answer::Removed(row),
-            Ours::Conflict { unsure } => {
-                let mut operation = sending.operation.clone();
-                operation.unsure = unsure;
-                self.conflict(sending, operation, row, refusal, last_round)
-            }
-            Ours::NotApplied | Ours::Undelete | Ours::GoOn => {
-                let operation = sending.operation.clone();
-                self.conflict(sending, operation, row, refusal, last_round)
-            }
-        }
-    }
-
-    fn conflict(
-        &self,
-        sending: &Sending,
-        operation: Operation,
-        server: Option<Record>,
-        mut refusal: Rejection,
-        last_round: bool,
-    ) -> Answer {
-        let unsure = operation.unsure;
-        let details = ConflictDetails {
-            base: operation.base.clone(),
-            local: sending.record.clone(),
-            server: server.clone(),
-            operation,
-        };
-        let (decision, message) = self.inner.decide_conflict(&details, last_round);
-        if !message.is_empty() {
-            refusal.message = message;
-        }
-        Answer::Conflict {
-            server,
-            decision,
-            refusal,
-            unsure,
-        }
-    }
-
     fn failed(&self, sending: &Sending, attempt: Attempt, error: TransportError) -> Delivered {
         let mut evidence = self.evidence(&sending.operation);
         let token = self.remote.token();
@@ -403,6 +392,7 @@ impl Delivery<'_> {
             record: None,
             refusal: Rejection::new(error.status(), error.to_string()),
             error: Some(error),
+            is_current: false,
         };
         match judge(attempt, said.facts, evidence, &self.remote.patience) {
             Verdict::StopPush => stopped(sending, attempt, said),

@@ -1,8 +1,11 @@
 //! Push: sends the queue in order.
 
 pub(crate) mod answer;
+pub(crate) mod batch;
+mod conclude;
 pub(crate) mod course;
 pub(crate) mod deliver;
+mod group;
 pub(crate) mod key;
 pub(crate) mod lease;
 pub(crate) mod mark;

@@ -15,6 +15,8 @@ pub(super) struct Said {
     pub(super) record: Option<Record>,
     pub(super) refusal: Rejection,
     pub(super) error: Option<TransportError>,
+    /// The record is what the server holds, even where an earlier attempt had the effect.
+    pub(super) is_current: bool,
 }
 
 /// The request that the operation comes to.

@@ -3,18 +3,16 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use futures_util::{StreamExt, stream};
-
 use crate::error::Error;
 use crate::name::{RecordId, TableName};
 use crate::store::Durability;
 use crate::sync::cancel::CancelToken;
 use crate::sync::event::{Event, Origin};
 use crate::sync::inner::Inner;
-use crate::sync::push::answer::Delivered;
-use crate::sync::push::answer::{Answer, Answered, Failure, Settled};
+use crate::sync::push::answer::{Answer, Answered, Settled};
 use crate::sync::push::course::Course;
 use crate::sync::push::deliver::Delivery;
+use crate::sync::push::group::{Member, OnItsWay};
 use crate::sync::push::mark::Sending;
 use crate::sync::push::policy::may_count;
 use crate::sync::push::report::PushReport;
@@ -88,12 +86,6 @@ struct Group {
     stopped: Option<Error>,
 }
 
-/// What the deliveries of a group share.
-struct Shared {
-    delivered: Vec<Delivered>,
-    stopped: Option<Error>,
-}
-
 impl<'a> Run<'a> {
     pub(crate) fn new(orders: &'a Orders, inner: &'a Inner, link: &Arc<Link>) -> Self {
         Self {
@@ -123,7 +115,7 @@ impl<'a> Run<'a> {
 
     /// The whole push.
     pub(crate) async fn whole(&mut self, report: &mut PushReport) -> Result<(), Error> {
-        let group = self.next_group();
+        let group = self.next_group(GROUP);
         let result = if group.is_empty() {
             // Nothing is sent, but the store may be somebody else's all the same.
             self.inner.check_account(&self.link).await
@@ -179,7 +171,7 @@ impl<'a> Run<'a> {
         }
         self.course().begin_last_turn();
         self.turn = Turn::default();
-        let group = self.next_group();
+        let group = self.next_group(GROUP);
         if !group.is_empty() {
             // What passes by itself may have passed.
             remote.wait(remote.patience.delay(1, None)).await;
@@ -204,7 +196,7 @@ impl<'a> Run<'a> {
                 self.look_at_tables(remote, &group).await?;
             }
             let sendings = inner.mark(remote, &group).await?;
-            let done = self.deliver_all(remote, &sendings).await;
+            let done = self.deliver_all(remote, sendings).await;
             for (answered, settled) in done.answers.iter().zip(inner.settle(&done.answers).await?) {
                 match settled {
                     Settled::Done => report.pushed += 1,
@@ -219,7 +211,7 @@ impl<'a> Run<'a> {
             if let Some(error) = done.stopped {
                 return Err(error);
             }
-            group = self.next_group();
+            group = self.next_group(group_size(remote));
         }
         Ok(())
     }
@@ -237,14 +229,14 @@ impl<'a> Run<'a> {
     }
 
     /// The next operations on different records, in order. Operations behind one that waits on the same record wait.
-    fn next_group(&mut self) -> Vec<(u64, Key)> {
+    fn next_group(&mut self, most: usize) -> Vec<(u64, Key)> {
         let mut turn = std::mem::take(&mut self.turn);
         let mut group: Vec<(u64, Key)> = Vec::new();
         let mut members: HashSet<Key> = HashSet::new();
         let mut blocked: HashSet<Key> = HashSet::new();
         let now = self.inner.clock.now();
         let mut course = self.course();
-        self.inner.queue.select(turn.from, GROUP, |seq, entry| {
+        self.inner.queue.select(turn.from, most, |seq, entry| {
             if seq > self.last {
                 return None;
             }
@@ -295,27 +287,19 @@ impl<'a> Run<'a> {
     }
 
     /// Sends a group and collects what is known afterwards; an error is why not all of it was sent.
-    async fn deliver_all(&mut self, remote: &Remote, sendings: &[Sending]) -> Group {
-        let shared = Mutex::new(Shared {
-            delivered: sendings.iter().map(|_| Answer::NotSent.into()).collect(),
-            stopped: None,
+    async fn deliver_all(&mut self, remote: &Remote, sendings: Vec<Sending>) -> Group {
+        let rounds = |sending: &Sending| self.rounds.get(&sending.operation.seq);
+        let members = sendings.into_iter().map(|sending| {
+            let last_round = rounds(&sending).is_some_and(|rounds| *rounds >= ROUNDS);
+            Member::new(sending, last_round)
         });
         let delivery = self.delivery(remote);
-        let mut deliveries = Vec::with_capacity(sendings.len());
-        for (place, sending) in sendings.iter().enumerate() {
-            let rounds = self.rounds.get(&sending.operation.seq);
-            let last_round = rounds.is_some_and(|rounds| *rounds >= ROUNDS);
-            deliveries.push(self.deliver_in_turn(&delivery, sending, last_round, place, &shared));
-        }
-        let all = stream::iter(deliveries)
-            .buffer_unordered(self.orders.parallel)
-            .collect::<Vec<()>>();
-        let cancelled = self.orders.cancel.run(all).await.err();
-        let mut shared = shared.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let stopped = shared.stopped.take().or(cancelled);
-        let mut answers = Vec::with_capacity(sendings.len());
-        for (sending, delivered) in sendings.iter().zip(shared.delivered) {
-            let operation = &sending.operation;
+        let group = OnItsWay::new(delivery, self.orders.parallel, members.collect());
+        let cancelled = self.orders.cancel.run(group.deliver()).await.err();
+        let (delivered, stopped) = group.ended();
+        let mut answers = Vec::with_capacity(delivered.len());
+        for (sending, delivered) in delivered {
+            let operation = sending.operation;
             if let Answer::Aside { failure, .. } = &delivered.answer {
                 let key = (operation.table.clone(), operation.id.clone());
                 self.failed.insert(operation.seq, (key, failure.kind));
@@ -326,56 +310,15 @@ impl<'a> Run<'a> {
             let still_open = sending.unsure && matches!(delivered.answer, Answer::NotSent);
             answers.push(Answered {
                 seq: operation.seq,
-                table: operation.table.clone(),
-                id: operation.id.clone(),
+                table: operation.table,
+                id: operation.id,
                 answer: delivered.answer,
                 unsure: delivered.unsure || still_open,
             });
         }
-        Group { answers, stopped }
-    }
-
-    /// Sends one operation of a group, unless another one has stopped the push.
-    async fn deliver_in_turn(
-        &self,
-        delivery: &Delivery<'_>,
-        sending: &Sending,
-        last_round: bool,
-        place: usize,
-        shared: &Mutex<Shared>,
-    ) {
-        let lock = || shared.lock().unwrap_or_else(PoisonError::into_inner);
-        let operation = &sending.operation;
-        if lock().stopped.is_some() || !self.course().may_send(&operation.table) {
-            return;
-        }
-        if let Err(error) = self.inner.lease.keep().await {
-            lock().stopped.get_or_insert(error);
-            return;
-        }
-        // Should the future be dropped, it is not known.
-        lock().set(place, Answer::Unknown.into());
-        let mut delivered = delivery.deliver(sending, last_round).await;
-        let mut stop: Option<Error> = delivered.stop.take().map(Into::into);
-        match &delivered.answer {
-            Answer::Applied(_) | Answer::AppliedEarlier { .. } if delivered.accepted => {
-                self.course().accepted(&operation.table, operation.seq);
-            }
-            Answer::Aside { failure, .. } => {
-                let failure: Failure = failure.clone();
-                stop = delivery
-                    .noted_aside(operation, &failure)
-                    .await
-                    .err()
-                    .map(Into::into);
-            }
-            Answer::NotSent | Answer::Unknown => {}
-            _ => self.course().decided(operation.seq),
-        }
-        let mut shared = lock();
-        shared.set(place, delivered);
-        if let Some(error) = stop {
-            shared.stopped.get_or_insert(error);
+        Group {
+            answers,
+            stopped: stopped.or(cancelled),
         }
     }
 
@@ -437,10 +380,7 @@ impl<'a> Run<'a> {
     }
 }
 
-impl Shared {
-    fn set(&mut self, place: usize, delivered: Delivered) {
-        if let Some(slot) = self.delivered.get_mut(place) {
-            *slot = delivered;
-        }
-    }
+/// As many as may travel together, if that is more than are marked anyway.
+fn group_size(remote: &Remote) -> usize {
+    remote.batch_size().unwrap_or(GROUP).max(GROUP)
 }

@@ -1,0 +1,136 @@
+//! How many operations travel in one request: a pure rule.
+
+/// The first batch of a link.
+const FIRST: usize = 64;
+/// No more, whatever the server takes: a group is marked and settled in one commit each, and a local write waits for those.
+pub(crate) const MOST: usize = 512;
+/// A batch that took less lets the next one be larger ..
+const QUICK_MILLIS: u64 = 2_000;
+/// .. and one that took more makes it smaller: what is lost on the way is sent again as a whole.
+const SLOW_MILLIS: u64 = 6_000;
+
+/// What is known of the line and of the server's patience.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Pace {
+    /// So many go next.
+    next: usize,
+    /// More were refused as a whole.
+    most: usize,
+}
+
+/// How a batch ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// Its answer came after so many milliseconds.
+    Answered(u64),
+    /// It is not known what became of it.
+    Lost,
+    /// It was refused as a whole.
+    Refused,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            next: FIRST,
+            most: MOST,
+        }
+    }
+}
+
+impl Pace {
+    /// How many operations may travel together, where the server takes so many; `None`: they go one by one.
+    pub(crate) fn size(self, taken: usize) -> Option<usize> {
+        let size = self.next.min(self.most).min(taken);
+        (size >= 2).then_some(size)
+    }
+
+    /// What a batch of so many operations has shown.
+    #[must_use]
+    pub(crate) fn after(self, operations: usize, end: End) -> Self {
+        let Self { next, most } = self;
+        let halved = |number: usize| (number / 2).max(2);
+        match end {
+            // One that was not full says nothing of a larger one.
+            End::Answered(millis) if millis < QUICK_MILLIS && operations >= next.min(most) => {
+                Self {
+                    next: next.saturating_mul(2).min(most).min(MOST),
+                    most,
+                }
+            }
+            End::Answered(millis) if millis > SLOW_MILLIS => Self {
+                next: halved(next.min(operations.max(2))),
+                most,
+            },
+            End::Answered(_) => self,
+            End::Lost => Self {
+                next: halved(next),
+                most,
+            },
+            // What is too large today is too large tomorrow.
+            End::Refused => Self {
+                next: next.min(operations / 2),
+                most: most.min(operations / 2),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_quick_line_makes_them_larger_and_a_slow_one_smaller() {
+        let mut pace = Pace::default();
+        for expected in [64, 128, 256, 512, 512] {
+            let size = pace.size(usize::MAX).unwrap();
+            assert_eq!(size, expected);
+            pace = pace.after(size, End::Answered(10));
+        }
+        assert_eq!(pace.size(100), Some(100));
+        pace = pace.after(512, End::Answered(7_000));
+        assert_eq!(pace.size(1000), Some(256));
+        assert_eq!(pace.after(256, End::Answered(3_000)), pace);
+        assert_eq!(pace.after(3, End::Answered(1)), pace);
+        assert_eq!(pace.after(256, End::Lost).size(1000), Some(128));
+    }
+
+    #[test]
+    fn a_refused_one_is_halved_down_to_none() {
+        let mut pace = Pace::default();
+        let mut tried = Vec::new();
+        while let Some(size) = pace.size(1000) {
+            tried.push(size);
+            pace = pace.after(size, End::Refused);
+        }
+        assert_eq!(tried, [64, 32, 16, 8, 4, 2]);
+        assert_eq!(pace.after(1, End::Answered(1)).size(1000), None);
+    }
+
+    proptest! {
+        #[test]
+        fn sizes_stay_within_bounds_and_never_reach_what_was_refused(
+            ends in proptest::collection::vec((0u64..3, 0u64..10_000), 0..60),
+            taken in 0usize..2_000,
+        ) {
+            let (mut pace, mut refused) = (Pace::default(), usize::MAX);
+            for (kind, millis) in ends {
+                let Some(size) = pace.size(taken) else { break };
+                prop_assert!((2..=MOST.min(taken)).contains(&size));
+                prop_assert!(size < refused);
+                let end = match kind {
+                    0 => End::Answered(millis),
+                    1 => End::Lost,
+                    _ => End::Refused,
+                };
+                if end == End::Refused {
+                    refused = size;
+                }
+                pace = pace.after(size, end);
+            }
+        }
+    }
+}

@@ -1,0 +1,343 @@
+//! A group on its way: which operations travel together, which alone, and what becomes of a request with many.
+
+use std::borrow::Cow;
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use futures_util::{StreamExt, stream};
+
+use crate::error::Error;
+use crate::name::TableName;
+use crate::sync::push::answer::{Answer, Delivered, Failure};
+use crate::sync::push::batch::End;
+use crate::sync::push::deliver::Delivery;
+use crate::sync::push::mark::Sending;
+use crate::sync::push::outgoing::Told;
+use crate::sync::push::request::change;
+use crate::sync::remote::Remote;
+use crate::transport::{BatchAnswer, Change, ChangeAnswer, TransportError, TransportErrorKind};
+
+/// An operation of a group.
+#[derive(Debug)]
+pub(super) struct Member {
+    sending: Sending,
+    /// A conflict that was decided in its favour so often is left to the user now.
+    last_round: bool,
+}
+
+impl Member {
+    pub(super) fn new(sending: Sending, last_round: bool) -> Self {
+        Self {
+            sending,
+            last_round,
+        }
+    }
+}
+
+/// A group that was marked, and what is known of it so far.
+pub(super) struct OnItsWay<'a> {
+    delivery: Delivery<'a>,
+    /// Operations that may be at the server at once, where they go one by one.
+    parallel: usize,
+    members: Vec<Member>,
+    known: Mutex<Known>,
+}
+
+struct Known {
+    delivered: Vec<Delivered>,
+    /// The places of those that may be in by a batch that was lost.
+    doubtful: BTreeSet<usize>,
+    /// Why no more is sent.
+    stopped: Option<Error>,
+}
+
+/// What a request with many operations came to.
+enum Batch {
+    /// What was said of operations, each with its place, in order.
+    Told(Vec<(usize, Told)>),
+    /// Nothing was done, and fewer may go together.
+    Smaller,
+    /// Nothing was done, or it is not known; alone they are judged as they have always been.
+    Alone,
+}
+
+impl<'a> OnItsWay<'a> {
+    pub(super) fn new(delivery: Delivery<'a>, parallel: usize, members: Vec<Member>) -> Self {
+        let delivered = members.iter().map(|_| Answer::NotSent.into()).collect();
+        Self {
+            delivery,
+            parallel,
+            members,
+            known: Mutex::new(Known {
+                delivered,
+                doubtful: BTreeSet::new(),
+                stopped: None,
+            }),
+        }
+    }
+
+    /// What is known of each operation, and why not all of them were sent, if so.
+    pub(super) fn ended(self) -> (Vec<(Sending, Delivered)>, Option<Error>) {
+        let known = self
+            .known
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner);
+        let sendings = self.members.into_iter().map(|member| member.sending);
+        (sendings.zip(known.delivered).collect(), known.stopped)
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set(&self, place: usize, delivered: Delivered) {
+        if let Some(slot) = self.known().delivered.get_mut(place) {
+            *slot = delivered;
+        }
+    }
+
+    fn remote(&self) -> &'a Remote {
+        self.delivery.remote
+    }
+
+    /// Sends all of it, in order.
+    pub(super) async fn deliver(&self) {
+        let mut left: VecDeque<usize> = (0..self.members.len()).collect();
+        while !left.is_empty() && self.known().stopped.is_none() {
+            let together = self.together(&left);
+            if together >= 2 {
+                let batch: Vec<usize> = left.drain(..together).collect();
+                let left_over = self.deliver_batch(&batch).await;
+                left_over
+                    .into_iter()
+                    .rev()
+                    .for_each(|place| left.push_front(place));
+            } else {
+                let alone: Vec<usize> = left.drain(..self.alone(&left)).collect();
+                self.deliver_each(&alone).await;
+            }
+        }
+    }
+
+    /// How many of the next operations travel together.
+    fn together(&self, left: &VecDeque<usize>) -> usize {
+        // What failed before is looked at one by one.
+        let size = self.remote().batch_size();
+        let Some(size) = size.filter(|_| !self.delivery.is_last_turn()) else {
+            return 0;
+        };
+        let places = left.iter().take(size);
+        places.take_while(|place| self.may_travel(**place)).count()
+    }
+
+    /// How many of the next operations go one by one, before some may travel together again.
+    fn alone(&self, left: &VecDeque<usize>) -> usize {
+        if !self.remote().has_heard() {
+            // The first answer says whether the server takes many at once.
+            return 1;
+        }
+        if self.remote().batch_size().is_none() || self.delivery.is_last_turn() {
+            return left.len();
+        }
+        let odd = left.iter().take_while(|place| !self.may_travel(**place));
+        odd.count().max(1)
+    }
+
+    async fn deliver_each(&self, places: &[usize]) {
+        let deliveries = places.iter().map(|place| self.deliver_one(*place, None));
+        // Collected, as a stream of closures is not known to be `Send`.
+        let deliveries: Vec<_> = deliveries.collect();
+        stream::iter(deliveries)
+            .buffer_unordered(self.parallel)
+            .collect::<Vec<()>>()
+            .await;
+    }
+
+    /// Sends operations in one request; returns those that are to go again, as nothing was said of them.
+    async fn deliver_batch(&self, places: &[usize]) -> Vec<usize> {
+        match self.send_batch(places).await {
+            Batch::Told(told) if !told.is_empty() => {
+                let spoken_of: Vec<usize> = told.iter().map(|(place, _)| *place).collect();
+                let rest = |place: &&usize| spoken_of.binary_search(place).is_err();
+                let rest: Vec<usize> = places.iter().filter(rest).copied().collect();
+                self.not_sent(&rest);
+                for (place, told) in told {
+                    self.deliver_one(place, Some(told)).await;
+                }
+                rest
+            }
+            Batch::Smaller => {
+                self.not_sent(places);
+                places.to_vec()
+            }
+            Batch::Told(_) | Batch::Alone => {
+                self.not_sent(places);
+                let Some((first, rest)) = places.split_first() else {
+                    return Vec::new();
+                };
+                // It finds out whether there is a server, renews credentials, and asks about what was lost.
+                self.deliver_one(*first, None).await;
+                rest.to_vec()
+            }
+        }
+    }
+
+    /// Nothing is known of these by this request.
+    fn not_sent(&self, places: &[usize]) {
+        let mut known = self.known();
+        for place in places {
+            let answer = if known.doubtful.contains(place) {
+                Answer::Unknown
+            } else {
+                Answer::NotSent
+            };
+            if let Some(slot) = known.delivered.get_mut(*place) {
+                *slot = answer.into();
+            }
+        }
+    }
+
+    /// One request with many operations, repeated as a whole under their ids where it may be lost.
+    async fn send_batch(&self, places: &[usize]) -> Batch {
+        let (remote, patience) = (self.remote(), self.remote().patience);
+        let clock = &self.delivery.inner.clock;
+        for attempt in 1.. {
+            if let Err(error) = self.delivery.inner.lease.keep().await {
+                self.known().stopped.get_or_insert(error);
+                break;
+            }
+            // Should the future be dropped, it is not known.
+            for place in places {
+                self.set(*place, Answer::Unknown.into());
+            }
+            let began = clock.now();
+            let answer = remote.apply_all(self.changes(places)).await;
+            let took = clock.now().millis().saturating_sub(began.millis());
+            let took = u64::try_from(took).unwrap_or_default();
+            let error = match answer {
+                Ok(BatchAnswer::Each(answers)) => {
+                    remote.link.learn_pace(places.len(), End::Answered(took));
+                    return Batch::Told(told(places, answers));
+                }
+                Ok(BatchAnswer::Refused(refusal)) => {
+                    tracing::debug!(operations = places.len(), %refusal.message, "the server takes no such batch");
+                    remote.link.learn_pace(places.len(), End::Refused);
+                    return Batch::Smaller;
+                }
+                Err(error) => error,
+            };
+            tracing::debug!(operations = places.len(), attempt, %error, "a batch failed");
+            if error.kind().had_no_effect() {
+                break;
+            }
+            self.known().doubtful.extend(places);
+            remote.link.learn_pace(places.len(), End::Lost);
+            if !may_pass(&error) || attempt >= patience.attempts() {
+                break;
+            }
+            remote.wait(patience.delay(attempt, error.retry_after())).await;
+        }
+        Batch::Alone
+    }
+
+    /// The requests, in the words that each was first sent in.
+    fn changes(&self, places: &[usize]) -> Vec<(TableName, Change, u32)> {
+        let members = places.iter().filter_map(|place| self.members.get(*place));
+        let changes = members.map(|Member { sending, .. }| {
+            let operation = &sending.operation;
+            let mut change = change(sending);
+            if !self.remote().takes_members(operation) {
+                change.members = None;
+            }
+            (operation.table.clone(), change, operation.words)
+        });
+        changes.collect()
+    }
+
+    /// An operation as it is by now: one that may be in by a lost batch is unsure.
+    fn sending(&self, place: usize) -> Option<Cow<'_, Sending>> {
+        let sending = &self.members.get(place)?.sending;
+        if sending.unsure || !self.known().doubtful.contains(&place) {
+            return Some(Cow::Borrowed(sending));
+        }
+        let mut sending = sending.clone();
+        sending.unsure = true;
+        Some(Cow::Owned(sending))
+    }
+
+    /// Whether it may travel with others.
+    fn may_travel(&self, place: usize) -> bool {
+        self.sending(place)
+            .is_some_and(|sending| self.delivery.may_travel(&sending))
+    }
+
+    /// Sends one operation, unless another one has stopped the push. `told`: what was said of it already.
+    async fn deliver_one(&self, place: usize, told: Option<Told>) {
+        let member = self.members.get(place);
+        let (Some(sending), Some(member)) = (self.sending(place), member) else {
+            return;
+        };
+        let operation = &sending.operation;
+        // What is done is done, whatever stops the push.
+        if !told.as_ref().is_some_and(Told::is_done) {
+            let may_send = told.is_some() || self.delivery.may_send(&operation.table);
+            if self.known().stopped.is_some() || !may_send {
+                return;
+            }
+            if let Err(error) = self.delivery.inner.lease.keep().await {
+                self.known().stopped.get_or_insert(error);
+                return;
+            }
+        }
+        // Should the future be dropped, it is not known.
+        self.set(place, Answer::Unknown.into());
+        let mut delivered = self
+            .delivery
+            .deliver(&sending, member.last_round, told)
+            .await;
+        let mut stop: Option<Error> = delivered.stop.take().map(Into::into);
+        match &delivered.answer {
+            Answer::Applied(_) | Answer::AppliedEarlier { .. } if delivered.accepted => {
+                self.delivery.was_accepted(operation);
+            }
+            Answer::Aside { failure, .. } => {
+                let failure: Failure = failure.clone();
+                let noted = self.delivery.noted_aside(operation, &failure).await;
+                stop = noted.err().map(Into::into);
+            }
+            Answer::NotSent | Answer::Unknown => {}
+            _ => self.delivery.was_decided(operation),
+        }
+        self.set(place, delivered);
+        if let Some(error) = stop {
+            self.known().stopped.get_or_insert(error);
+        }
+    }
+}
+
+/// What was said, each with its place, in order.
+fn told(places: &[usize], answers: Vec<ChangeAnswer>) -> Vec<(usize, Told)> {
+    let told = places.iter().zip(answers).filter_map(|(place, answer)| {
+        let (result, is_current) = match answer {
+            ChangeAnswer::Alone(result) => (result, false),
+            ChangeAnswer::Current(outcome) => (Ok(outcome), true),
+            ChangeAnswer::NotTried => return None,
+        };
+        Some((*place, Told { result, is_current }))
+    });
+    told.collect()
+}
+
+/// Whether the same batch may come through a little later.
+fn may_pass(error: &TransportError) -> bool {
+    use TransportErrorKind as Kind;
+    matches!(
+        error.kind(),
+        Kind::Unreachable
+            | Kind::Broken
+            | Kind::Timeout
+            | Kind::Busy
+            | Kind::Gateway
+            | Kind::Failed
+    )
+}
