@@ -13,8 +13,8 @@ use crate::sync::push::patience::RetryPolicy;
 use crate::sync::push::policy::{Evidence, Verdict, judge_read};
 use crate::sync::server::Link;
 use crate::transport::{
-    BatchAnswer, Change, ChangeAnswer, FeedAnswer, FeedChange, FeedToken, Outcome, PageCursor, RemotePage, ServerRecord,
-    Transport, TransportCapabilities, TransportError, TransportErrorKind,
+    BatchAnswer, Change, ChangeAnswer, FeedAnswer, FeedChange, FeedToken, Outcome, PageCursor,
+    RemotePage, ServerRecord, Transport, TransportCapabilities, TransportError, TransportErrorKind,
 };
 
 /// A row of the server. One with neither a version nor a time is marked by an empty version, so that a later change of it is not
@@ -213,9 +213,12 @@ impl Remote {
             Err(error) => return self.noted(Err(error), self.announced()),
         };
         // One that was refused on its own says nothing of the credentials.
-        let accepted = answers
-            .iter()
-            .any(|answer| matches!(answer, ChangeAnswer::Alone(Ok(_)) | ChangeAnswer::Current(_)));
+        let accepted = answers.iter().any(|answer| {
+            matches!(
+                answer,
+                ChangeAnswer::Alone(Ok(_)) | ChangeAnswer::Current(_)
+            )
+        });
         self.session.heard(self.announced(), true)?;
         self.lock().accepted |= accepted;
         let told = answers.into_iter().zip(&changes);

@@ -22,7 +22,7 @@ pub struct Limits {
     /// Bytes of the request target. Default 32 KiB; more is answered with 414.
     pub target: usize,
     /// Bytes of records in one page; a page that would be larger is cut, at least one record is given.
-    /// Default 16 MiB.
+    /// Default 1 MiB.
     pub page: usize,
     /// Bytes of all answers together that clients have not read yet, and of the records that they are made of. Answers up to 64 KiB do not count:
     /// of them there are no more than connections. Default 256 MiB; where there is no room, 503. A client that does not read gives
@@ -60,7 +60,7 @@ impl Default for Limits {
             body: 1024 * 1024,
             headers: 64 * 1024,
             target: 32 * 1024,
-            page: 16 * 1024 * 1024,
+            page: 1024 * 1024,
             answers: 256 * 1024 * 1024,
             steps: 50_000_000,
             scans: 2,

@@ -1,7 +1,9 @@
 //! Reading pages and single records.
 
 use http::StatusCode;
-use synctable_core::query::{Cursor, CursorError, RemoteQuery, field};
+use synctable_core::query::{
+    Cursor, CursorError, Direction, Evaluator, Query, RemoteQuery, Window, field,
+};
 use synctable_core::store::{LocalStoreExt, StoreError};
 use synctable_core::{Record, RecordId};
 use synctable_wire::Links;
@@ -23,7 +25,7 @@ use crate::tombstones;
 /// record that does not change between two pages is neither skipped nor given twice.
 pub(crate) async fn list(call: &Call<'_>) -> Result<Response, Failure> {
     let (scans, table) = (&call.core.scans, &call.table);
-    let mut asked = read_query(call)?;
+    let asked = read_query(call)?;
     let count = match (asked.total, table.is_made) {
         (false, _) => None,
         (true, false) => Some(0),
@@ -33,7 +35,7 @@ pub(crate) async fn list(call: &Call<'_>) -> Result<Response, Failure> {
     let (items, next) = match top {
         Some(0) => (Vec::new(), None),
         _ if !table.is_made => (Vec::new(), None),
-        _ => page(call, &mut asked).await?,
+        _ => page(call, &asked).await?,
     };
     let left = top.map(|top| top.saturating_sub(items.len() as u64));
     let form = call.dialect.links(call.headers);
@@ -110,7 +112,7 @@ fn read_query(call: &Call<'_>) -> Result<RemoteQuery, Failure> {
     };
     query.budget.text = call.core.limits.body;
     query.budget.steps = call.core.limits.steps;
-    query.page = Some(table.page_size(call.dialect));
+    query.page = Some(table.page_size(call.dialect, query.top));
     query.after = call.parameters.get(SKIP_TOKEN).map(Cursor::from_text);
     asked.query = query;
     if call.dialect == Dialect::Zumo2 {
@@ -128,39 +130,95 @@ fn as_in_version_2(call: &Call<'_>, asked: &mut RemoteQuery) {
     asked.total &= call.parameters.get(INLINE_COUNT).is_some();
 }
 
-/// The records of one page as JSON, and where the next page starts. A page that is too large is asked for again
-/// with as many records as fit, so that the store tells where the next one starts.
+/// Records that are read before it is known how large they are.
+const FIRST_LOOK: usize = 128;
+
+/// The records of one page as JSON, as many as fit, and where the next page starts.
+///
+/// A page of more than a few records is read twice, first as far as shows how large they are: all that are asked for may take more memory than
+/// the page may. What is given was read at one moment. Where the page goes by time one record more is read, so that it is known where it may end.
 async fn page(
     call: &Call<'_>,
-    asked: &mut RemoteQuery,
+    asked: &RemoteQuery,
 ) -> Result<(Vec<String>, Option<Cursor>), Failure> {
-    loop {
-        let answer = call.core.scans.query(&call.table.name, &asked.query).await;
-        let page = answer.map_err(|error| {
-            if is_cursor_error(&error) {
-                Failure::bad_request(format!("'{SKIP_TOKEN}' does not fit this query"))
-            } else {
-                error.into()
-            }
-        })?;
+    let window = Window::of(&asked.query).map_err(refused)?;
+    let (most, by_time) = (window.length, goes_by_time(&asked.query));
+    if most == 0 {
+        return Ok((Vec::new(), None));
+    }
+    let wanted = most + usize::from(by_time);
+    let mut query = asked.query.clone();
+    query.top = None;
+    query.after = window.start.as_ref().map(|key| Cursor::new(key, None));
+    let mut portion = FIRST_LOOK.min(wanted);
+    let room = call.core.limits.page;
+    let (records, _room, rest) = loop {
+        query.page = u32::try_from(portion).ok();
+        let answer = call.core.scans.query(&call.table.name, &query).await;
+        let found = answer.map_err(refused)?;
         // Printing takes as much again, for a moment.
-        let sizes = page.records.iter().map(|record| record.body().len());
-        let records = call.core.answers.take(sizes.sum());
-        let _records = records.map_err(|answers::Full| Failure::crowded())?;
-        let mut room = call.core.limits.page;
-        let mut items = Vec::with_capacity(page.records.len());
-        for record in &page.records {
-            let item = call.print(record, asked.select.as_deref());
-            if item.len() > room && !items.is_empty() {
-                break;
-            }
-            room = room.saturating_sub(item.len());
-            items.push(item);
+        let sizes = found.records.iter().map(|record| record.body().len());
+        let bytes: usize = sizes.sum();
+        let taken = call.core.answers.take(bytes);
+        let taken = taken.map_err(|answers::Full| Failure::crowded())?;
+        let fitting = room / (bytes / found.records.len().max(1)).max(1) + 1;
+        if found.next.is_none() || portion > FIRST_LOOK || fitting.min(wanted) <= portion {
+            break (found.records, taken, found.next);
         }
-        if items.len() == page.records.len() {
-            return Ok((items, page.next));
+        portion = fitting.min(wanted);
+    };
+    let mut room = room;
+    let mut items = Vec::with_capacity(records.len().min(most));
+    for record in records.iter().take(most) {
+        let item = call.print(record, asked.select.as_deref());
+        if item.len() > room && !items.is_empty() {
+            break;
         }
-        asked.query.page = u32::try_from(items.len()).ok();
+        room = room.saturating_sub(item.len());
+        items.push(item);
+    }
+    if by_time && records.len() > items.len() {
+        items.truncate(before_another_time(&records, items.len()));
+    } else if by_time && rest.is_some() {
+        // What follows is not known, as records are larger than the first ones were: the last time may go on.
+        items.truncate(before_another_time(&records, (items.len() - 1).max(1)));
+    }
+    let is_more = rest.is_some() || records.len() > items.len();
+    let left = window
+        .left
+        .map(|left| left.saturating_sub(items.len() as u64));
+    let last = items
+        .len()
+        .checked_sub(1)
+        .and_then(|last| records.get(last));
+    let next = last.filter(|_| is_more && left != Some(0)).map(|last| {
+        let key = Evaluator::new(call.table.schema()).sort_key(&query.order, last);
+        Cursor::new(&key, left)
+    });
+    Ok((items, next))
+}
+
+/// Whether the records come in the order of their times, as clients ask that pull changes.
+fn goes_by_time(query: &Query) -> bool {
+    query.order.first().is_some_and(|first| {
+        first.path.segments() == ["updatedAt"] && first.direction == Direction::Ascending
+    })
+}
+
+/// How many of the first `most` records end where the next one has another time; all of them where they have one time.
+///
+/// All changes of one commit have one time. Who goes on strictly behind the last time of a page has missed none.
+fn before_another_time(records: &[Record], most: usize) -> usize {
+    let time = |at: usize| records.get(at).map(Record::updated_at);
+    let ends = |at: &usize| time(*at) != time(at - 1);
+    (1..=most).rev().find(ends).unwrap_or(most)
+}
+
+fn refused(error: StoreError) -> Failure {
+    if is_cursor_error(&error) {
+        Failure::bad_request(format!("'{SKIP_TOKEN}' does not fit this query"))
+    } else {
+        error.into()
     }
 }
 

@@ -68,10 +68,11 @@ impl Table {
         &self.declared.server
     }
 
-    /// Records in a page, at least one.
-    pub(crate) fn page_size(&self, dialect: Dialect) -> u32 {
-        let size = self.rules().page_size;
-        size.unwrap_or_else(|| dialect.default_page()).max(1)
+    /// Records in a page, at least one: as many as the table says, else as the client asks for, up to [`LONGEST_PAGE`].
+    pub(crate) fn page_size(&self, dialect: Dialect, top: Option<u64>) -> u32 {
+        let asked = top.and_then(|top| u32::try_from(top.min(LONGEST_PAGE)).ok());
+        let said = self.rules().page_size.or(asked.filter(|top| *top > 0));
+        said.unwrap_or_else(|| dialect.default_page()).max(1)
     }
 
     /// The largest `$top`.
@@ -80,6 +81,9 @@ impl Table {
         top.unwrap_or_else(|| dialect.default_max_top())
     }
 }
+
+/// The most records of a page of a table that does not say.
+const LONGEST_PAGE: u64 = 1000;
 
 /// All tables, and whether others are made on first use.
 #[derive(Debug)]

@@ -6,7 +6,8 @@
 //! * A *range* asks for everything from a time on, in the order of time. The next range starts with the last
 //!   millisecond of the page, inclusive: the rows of that millisecond come twice, none is missed.
 //! * When a whole page lies in one millisecond, the *tie* is walked by id instead, and the next range starts behind it.
-//! * A server that promises unique times in commit order is asked for what is strictly behind the last time.
+//! * A server that promises times in the order of commits, and pages that never end between rows of one time (unless all of the page has
+//!   that time), is asked for what is strictly behind the last time. Where a page has one time only, the tie is walked on from its last id.
 
 use crate::name::RecordId;
 use crate::query::{Expr, RemoteQuery, field};
@@ -38,7 +39,7 @@ pub(crate) struct Seen {
     pub(crate) ids: Vec<RecordId>,
     /// The server said that nothing follows.
     pub(crate) last: bool,
-    /// The server promises unique times in commit order.
+    /// The server promises times in the order of commits, and pages that end between them.
     pub(crate) ordered: bool,
 }
 
@@ -133,9 +134,15 @@ fn wanted_step(step: &Step, seen: &Seen) -> Next {
                 return Next::NoProgress;
             }
             if seen.ordered {
-                return Next::Step(Step::Range {
-                    from: Some(last),
-                    exclusive: true,
+                return Next::Step(match seen.ids.last() {
+                    Some(id) if first == last => Step::Tie {
+                        millisecond: last,
+                        after: Some(id.clone()),
+                    },
+                    _ => Step::Range {
+                        from: Some(last),
+                        exclusive: true,
+                    },
                 });
             }
             let millisecond = last.floor_millis();
@@ -151,6 +158,15 @@ fn wanted_step(step: &Step, seen: &Seen) -> Next {
                 })
             }
         }
+    }
+}
+
+/// Up to where everything was seen once `step` has brought a page whose largest time is `largest`, at a server that keeps the order of commits.
+pub(crate) fn reached(step: &Step, next: &Next, largest: Option<Timestamp>) -> Option<Timestamp> {
+    match (step, next) {
+        (_, Next::Step(Step::Tie { millisecond, .. })) => Some(millisecond.plus_millis(-1)),
+        (Step::Tie { millisecond, .. }, _) => Some(*millisecond),
+        _ => largest,
     }
 }
 
@@ -264,6 +280,86 @@ mod tests {
                 }
             }
             prop_assert_eq!(held, rows);
+        }
+    }
+
+    /// A page of a server that keeps the order of commits: it ends between two times, unless it has one time only.
+    fn serve_whole(
+        rows: &BTreeMap<RecordId, i64>,
+        step: &Step,
+        page: usize,
+        says_last: bool,
+    ) -> (Vec<Row>, bool) {
+        let (mut found, _) = serve(rows, step, usize::MAX, false);
+        let more = found.len() > page;
+        let cut =
+            |n: &usize| found.get(*n).map(|row| row.ticks) != found.get(n - 1).map(|row| row.ticks);
+        let kept = match step {
+            Step::Range { .. } if more => (1..=page).rev().find(cut).unwrap_or(page),
+            _ => page,
+        };
+        found.truncate(kept);
+        (found, says_last && !more)
+    }
+
+    proptest! {
+        /// Commits of several rows go on while pages are read, and the pull is cut off at any page and begun again from what it reached: no row
+        /// is missed, and rows come twice only after such a cut.
+        #[test]
+        fn no_row_of_a_commit_is_missed_where_the_order_is_kept(
+            millis in proptest::collection::vec(0_i64..8, 1..60),
+            page in 1_usize..8,
+            says_last: bool,
+            commits in proptest::collection::vec(proptest::collection::vec(0_usize..60, 1..12), 0..12),
+            cuts in proptest::collection::vec(any::<bool>(), 0..40),
+        ) {
+            let mut rows: BTreeMap<RecordId, i64> = millis
+                .iter()
+                .enumerate()
+                .map(|(n, millis)| (RecordId::system(&format!("r{n:03}")), millis * 10_000))
+                .collect();
+            let mut now = 8;
+            let (mut commits, mut cuts) = (commits.into_iter(), cuts.into_iter());
+            let mut held: BTreeMap<RecordId, i64> = BTreeMap::new();
+            let begin = |from| Step::Range { from, exclusive: true };
+            let mut step = Step::Range { from: None, exclusive: false };
+            let mut position: Option<Timestamp> = None;
+            let (mut requests, mut given) = (0, 0);
+            let mut cut = false;
+            loop {
+                requests += 1;
+                prop_assert!(requests <= 4 * (millis.len() + 200), "no end after {} requests", requests);
+                let (found, last) = serve_whole(&rows, &step, page, says_last);
+                given += found.len();
+                for row in &found {
+                    held.insert(row.id.clone(), row.ticks);
+                }
+                let seen = Seen { ordered: true, ..seen(&found, last) };
+                let next = next_step(&step, &seen);
+                position = position.max(reached(&step, &next, seen.times.map(|(_, last)| last)));
+                match next {
+                    Next::Step(next) => step = next,
+                    Next::Done => break,
+                    Next::NoProgress => prop_assert!(false, "no progress at {:?}", step),
+                }
+                if cuts.next() == Some(true) {
+                    cut = true;
+                    step = match position {
+                        Some(_) => begin(position),
+                        None => Step::Range { from: None, exclusive: false },
+                    };
+                }
+                if let Some(commit) = commits.next() {
+                    now += 1;
+                    for which in commit {
+                        if let Some(ticks) = rows.values_mut().nth(which) {
+                            *ticks = now * 10_000;
+                        }
+                    }
+                }
+            }
+            prop_assert_eq!(&held, &rows);
+            prop_assert!(cut || now > 8 || given == rows.len(), "{} rows were given, of {}", given, rows.len());
         }
     }
 

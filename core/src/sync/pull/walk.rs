@@ -8,7 +8,7 @@ use crate::name::{QueryId, RecordId, TableName, Version};
 use crate::query::RemoteQuery;
 use crate::record::Record;
 use crate::sync::inner::Inner;
-use crate::sync::pull::delta::{Next, Seen, Step, next_step};
+use crate::sync::pull::delta::{Next, Seen, Step, next_step, reached};
 use crate::sync::pull::position::{is_empty, stored_position};
 use crate::sync::pull::query::is_windowed;
 use crate::sync::pull::seen::Sweep;
@@ -288,7 +288,14 @@ impl Changes {
                 "the server's records have no updatedAt; pull in full, without a query name",
             ));
         }
-        self.token.time = self.token.time.max(safe_time(&page));
+        let next = next_step(&self.steps.step, &seen);
+        let largest = safe_time(&page);
+        let reached = if page.ordered {
+            reached(&self.steps.step, &next, largest).filter(|time| *time <= latest(&page))
+        } else {
+            largest
+        };
+        self.token.time = self.token.time.max(reached);
         self.token.ordered = page.ordered;
         let row = self.token.to_row()?;
         let changed = self.stored.as_ref() != Some(&row);
@@ -301,7 +308,6 @@ impl Changes {
             None => (self.token.time.is_some() && changed).then_some(row),
         };
         let rows = self.known.fresh(page.records);
-        let next = next_step(&self.steps.step, &seen);
         if let Next::Step(next) = &next {
             self.known.expect(&rows, next);
         }
@@ -359,15 +365,16 @@ fn seen(page: &RemotePage) -> Seen {
 /// The largest time of a page that may move the position: not one that lies in the far future, which would hide every
 /// later change.
 pub(crate) fn safe_time(page: &RemotePage) -> Option<Timestamp> {
-    let limit = match page.server_time {
+    let times = page.records.iter().filter_map(Record::updated_at);
+    times.filter(|time| *time <= latest(page)).max()
+}
+
+/// What lies behind this is the far future.
+fn latest(page: &RemotePage) -> Timestamp {
+    match page.server_time {
         Some(now) => now.plus_millis(DAY_MILLIS),
         None => Timestamp::MAX.plus_millis(-366 * DAY_MILLIS),
-    };
-    page.records
-        .iter()
-        .filter_map(Record::updated_at)
-        .filter(|time| *time <= limit)
-        .max()
+    }
 }
 
 /// Rows that the next page may bring again, because it starts inside the last millisecond.

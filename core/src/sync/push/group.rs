@@ -235,7 +235,9 @@ impl<'a> OnItsWay<'a> {
             if !may_pass(&error) || attempt >= patience.attempts() {
                 break;
             }
-            remote.wait(patience.delay(attempt, error.retry_after())).await;
+            remote
+                .wait(patience.delay(attempt, error.retry_after()))
+                .await;
         }
         Batch::Alone
     }

@@ -7,6 +7,7 @@
 )]
 
 mod access;
+mod commits;
 mod common;
 mod declared;
 mod door;

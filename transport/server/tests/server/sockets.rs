@@ -340,7 +340,7 @@ async fn connections_over_the_limit_wait_for_room() {
 #[tokio::test]
 async fn answers_that_are_not_read_share_a_room() {
     let mut limits = Limits::default();
-    limits.answers = 40 << 20;
+    (limits.answers, limits.page) = (40 << 20, 16 << 20);
     limits.write_timeout = LONG;
     let store = Arc::new(MemoryStore::new());
     let running = serve(Arc::<MemoryStore>::clone(&store), limits).await;
