@@ -2,12 +2,26 @@
 
 use std::fmt::Write as _;
 use std::io::{self, BufWriter, IsTerminal as _, Stdout, Write};
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use synctable::Record;
 
 use crate::errors::say;
 use crate::plain::one_line;
+
+/// A summary, and how long it took.
+#[derive(Serialize)]
+struct Timed<'a, T> {
+    #[serde(flatten)]
+    value: &'a T,
+    seconds: f64,
+}
+
+/// To the millisecond.
+pub(crate) fn seconds(time: Duration) -> f64 {
+    f64::from(u32::try_from(time.as_millis()).unwrap_or(u32::MAX)) / 1000.0
+}
 
 /// What goes to standard output, and how.
 #[derive(Debug)]
@@ -55,6 +69,17 @@ impl Output {
             return Ok(());
         }
         self.answer(value, text)
+    }
+
+    /// Prints what was done since `began`, in seconds.
+    pub(crate) fn timed(
+        &mut self,
+        value: &impl Serialize,
+        began: Instant,
+        text: impl FnOnce() -> String,
+    ) -> io::Result<()> {
+        let seconds = seconds(began.elapsed());
+        self.summary(&Timed { value, seconds }, text)
     }
 
     /// Prints text that is JSON already.

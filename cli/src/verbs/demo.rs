@@ -4,7 +4,7 @@ mod world;
 
 use std::fmt::Debug;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use synctable::kv::files::create_private_folders;
@@ -14,7 +14,7 @@ use synctable::{Draft, Error};
 
 use self::world::{Person, Todo, World};
 use crate::errors::{Done, Failure};
-use crate::output::Output;
+use crate::output::{Output, seconds};
 use crate::progress::Progress;
 
 /// Records written in one transaction.
@@ -45,8 +45,7 @@ pub(crate) async fn demo(
     let told = story.tell().await;
     world.close().await?;
     let count = told?;
-    let seconds =
-        f64::from(u32::try_from(started.elapsed().as_millis()).unwrap_or(u32::MAX)) / 1000.0;
+    let seconds = seconds(started.elapsed());
     let line = json!({"ok": true, "records": count, "seconds": seconds, "dir": dir});
     output.summary(&line, || {
         let kept = dir.map_or_else(String::new, |dir| format!("; the stores are in {}", dir.display()));
@@ -126,20 +125,25 @@ impl<'a> Story<'a> {
     async fn first_sync(&mut self) -> Result<(), Failure> {
         let World { ada, ben, url, .. } = self.world;
         for (person, count) in [(ada, self.ada_writes), (ben, self.ben_writes)] {
+            let began = Instant::now();
             let report = self.push(person).await?;
+            let took = began.elapsed();
             same("pushed records", &report.pushed, &count)?;
             self.told(
                 "push",
                 &format!(
-                    "{} is online and pushes {count} records to {url}.",
-                    person.name
+                    "{} is online and pushes {count} records to {url} ({}).",
+                    person.name,
+                    rate(count, took)
                 ),
-                json!({"device": person.name, "pushed": count}),
+                json!({"device": person.name, "pushed": count, "seconds": seconds(took)}),
             )?;
         }
         let all = self.ada_writes + self.ben_writes;
         for (person, count) in [(ada, self.ben_writes), (ben, self.ada_writes)] {
+            let began = Instant::now();
             let report = self.pull(person).await?;
+            let took = began.elapsed();
             same(
                 "fetched and added records",
                 &(report.fetched, report.added),
@@ -147,8 +151,12 @@ impl<'a> Story<'a> {
             )?;
             self.told(
                 "pull",
-                &format!("{} pulls: {count} records are new.", person.name),
-                json!({"device": person.name, "fetched": all, "added": count}),
+                &format!(
+                    "{} pulls {all} records, of which {count} are new ({}).",
+                    person.name,
+                    rate(all, took)
+                ),
+                json!({"device": person.name, "fetched": all, "added": count, "seconds": seconds(took)}),
             )?;
         }
         Ok(())
@@ -357,4 +365,10 @@ fn same<T: PartialEq + Debug>(what: &str, found: &T, expected: &T) -> Result<(),
     Err(Failure::failed(format!(
         "the demo went wrong: {what}: {found:?} instead of {expected:?}"
     )))
+}
+
+/// How long so many records took, for people.
+fn rate(records: u64, took: Duration) -> String {
+    let each = u128::from(records) * 1000 / took.as_millis().max(1);
+    format!("{:.1} s, {each} a second", took.as_secs_f64())
 }

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read as _, stdin};
 use std::path::Path;
+use std::time::Instant;
 
 use serde_json::json;
 use synctable::query::Query;
@@ -31,6 +32,7 @@ pub(crate) async fn import(
 ) -> Result<Done, Failure> {
     let mut lines = Lines::open(path)?;
     let mut imported = 0;
+    let began = Instant::now();
     let work = async |device: &Device| {
         let progress = Progress::new(output, "imported", None);
         import_lines(device, table, &mut lines, &mut imported, &progress).await
@@ -38,7 +40,7 @@ pub(crate) async fn import(
     let result = globals.with_device(Access::Write, work).await;
     // What was kept is told even if the import ended early; what never began has nothing to tell.
     if result.is_ok() || lines.number > 0 {
-        output.summary(&json!({"imported": imported}), || {
+        output.timed(&json!({"imported": imported}), began, || {
             format!("{imported} records imported")
         })?;
     }

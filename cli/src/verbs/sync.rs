@@ -1,6 +1,7 @@
 //! Push, pull, and both for every table.
 
 use std::collections::BTreeSet;
+use std::time::Instant;
 
 use serde::Serialize;
 use synctable::query::odata::Spelling;
@@ -59,8 +60,9 @@ pub(crate) async fn push(
 ) -> Result<Done, Failure> {
     let cancel = signals::cancelled_by_stop()?;
     let work = async |device: &Device| {
+        let began = Instant::now();
         let line = push_device(device, output, parallel, &cancel).await?;
-        print_push(output, &line)
+        print_push(output, &line, began)
     };
     globals.with_device(Access::Sync, work).await
 }
@@ -75,8 +77,9 @@ pub(crate) async fn pull(
     let work = async |device: &Device| {
         device.remote()?;
         let before = waiting(device).await?;
+        let began = Instant::now();
         let report = pull_table(device, output, table, args, &cancel).await?;
-        print_pull(output, table, &report, false, args)?;
+        print_pull(output, table, &report, began, false, args)?;
         if report.fetched + report.kept == 0 {
             warn_of_unknown(device, output, table, args.filter).await?;
         }
@@ -92,8 +95,9 @@ pub(crate) async fn sync(globals: &Globals, output: &mut Output) -> Result<Done,
     let work = async |device: &Device| {
         let mut left = LeftOut::default();
         let mut done = Done::All;
+        let began = Instant::now();
         match push_device(device, output, 1, &cancel).await {
-            Ok(line) => done = print_push(output, &line)?,
+            Ok(line) => done = print_push(output, &line, began)?,
             // The server may still show what others did.
             Err(error) if concerns_some(&error) && !error.needs_sign_in() => {
                 left.failures.push(error.into());
@@ -109,9 +113,10 @@ pub(crate) async fn sync(globals: &Globals, output: &mut Output) -> Result<Done,
                 continue;
             }
             device.remote()?;
+            let began = Instant::now();
             match pull_table(device, output, table, args, &cancel).await {
                 Ok(report) => {
-                    print_pull(output, table, &report, true, args)?;
+                    print_pull(output, table, &report, began, true, args)?;
                     left.pulled = true;
                 }
                 // One such table must not keep the others from being pulled.
@@ -186,8 +191,8 @@ async fn push_device(
     Ok(PushLine::from(&report))
 }
 
-fn print_push(output: &mut Output, line: &PushLine) -> Result<Done, Failure> {
-    output.summary(line, || line.text())?;
+fn print_push(output: &mut Output, line: &PushLine, began: Instant) -> Result<Done, Failure> {
+    output.timed(line, began, || line.text())?;
     output.flush()?;
     Ok(line.done())
 }
@@ -242,6 +247,7 @@ fn print_pull(
     output: &mut Output,
     table: &TableName,
     report: &PullReport,
+    began: Instant,
     in_list: bool,
     args: PullArgs<'_>,
 ) -> Result<(), Failure> {
@@ -259,7 +265,7 @@ fn print_pull(
         requests: report.requests,
         pushed: report.pushed,
     };
-    output.summary(&line, || {
+    output.timed(&line, began, || {
         let left = match line.left {
             0 => String::new(),
             left => format!(", {left} left with the old filter"),

@@ -22,7 +22,7 @@ impl Clash {
         theirs.ok(theirs_does);
         theirs.ok(&["push"]);
         mine.ok(mine_does);
-        let pushed = mine.run(&["push"]).expect(3).line();
+        let pushed = mine.run(&["push"]).expect(3).counts();
         assert_eq!(
             pushed,
             json!({"pushed": 0, "conflicts": 1, "rejected": 0, "aside": 0, "pending": 1})

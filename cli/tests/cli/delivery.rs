@@ -9,7 +9,7 @@ use synctable::store::{LocalStoreExt as _, WriteBatch};
 use synctable::{Missing, RecordId, StoreUrl, TableName};
 
 use crate::gate::{Fate, Gate};
-use crate::kit::{Device, Ran, Server, command, lines};
+use crate::kit::{Device, Ran, Server, command, counts, lines};
 
 /// True for the insert of a record.
 fn inserts(request: &str, id: &str) -> bool {
@@ -58,7 +58,7 @@ fn a_record_that_the_server_fails_at_holds_up_nobody() {
         other.ok(&["push"]);
         let ids = ["a", "b", "c", "d", "bad", "f", "g", "h", "i", "j"];
         let device = device(&gate, "todoitem", &ids);
-        let pushed = device.run(&["push"]).expect(3).line();
+        let pushed = device.run(&["push"]).expect(3).counts();
         assert_eq!(
             pushed,
             json!({"pushed": 9, "conflicts": 0, "rejected": 0, "aside": 1, "pending": 1}),
@@ -108,7 +108,7 @@ fn a_table_that_is_forbidden_is_not_offline_and_holds_up_no_other() {
     });
     let device = device(&gate, "secret", &["a", "b", "c", "d", "e"]);
     insert(&device, "todoitem", &["t"]);
-    let pushed = device.run(&["push"]).expect(3).line();
+    let pushed = device.run(&["push"]).expect(3).counts();
     assert_eq!(
         (&pushed["pushed"], &pushed["aside"], &pushed["pending"]),
         (&json!(1), &json!(5), &json!(5))
@@ -142,7 +142,7 @@ fn a_table_that_the_server_does_not_know_stops_nothing() {
     );
     let lines = synced.lines();
     assert_eq!(
-        lines[0],
+        counts(lines[0].clone()),
         json!({"pushed": 1, "conflicts": 0, "rejected": 0, "aside": 2, "pending": 2})
     );
     assert_eq!((lines.len(), &lines[1]["fetched"]), (2, &json!(2)));

@@ -12,7 +12,7 @@ fn an_export_reads_back_as_the_same_table() {
     let (one, two) = (Device::new(), Device::new());
     let lines = "\u{feff}{\"id\":\"b\",\"n\":1e2}\r\n\n  \n{\"id\":\"a\",\"text\":\"ü\u{1f600}\"}\n{\"id\":\"c é\"}";
     let imported = one.feed(&["import", "things", "-"], lines).expect(0);
-    assert_eq!(imported.line(), json!({"imported": 3}));
+    assert_eq!(imported.counts(), json!({"imported": 3}));
     let export = one.export("things");
     assert_eq!(
         export,
@@ -20,7 +20,7 @@ fn an_export_reads_back_as_the_same_table() {
     );
     std::fs::write(two.folder().join("things.jsonl"), &export).unwrap();
     assert_eq!(
-        two.ok(&["import", "things", "things.jsonl"]).line(),
+        two.ok(&["import", "things", "things.jsonl"]).counts(),
         json!({"imported": 3})
     );
     assert_eq!(two.export("things"), export);
@@ -35,7 +35,7 @@ fn a_line_with_a_known_id_replaces_the_record() {
         &["import", "things", "-"],
         "{\"id\":\"a\",\"n\":2}\n{\"id\":\"b\",\"n\":1}\n{\"id\":\"b\",\"n\":2}\n",
     );
-    assert_eq!(imported.expect(0).line(), json!({"imported": 3}));
+    assert_eq!(imported.expect(0).counts(), json!({"imported": 3}));
     let all = device.ok(&["query", "things", "$select=id,n,old"]).out;
     assert_eq!(
         all,
@@ -58,7 +58,7 @@ fn an_import_stops_at_a_bad_line_and_keeps_those_before_it() {
         let good = lines(700, |n| json!({"id": format!("i{n}")}));
         let lines = format!("{good}\n{bad}\n{{\"id\":\"never\"}}\n");
         let stopped = device.feed(&["import", "things", "-"], &lines).expect(2);
-        assert_eq!(stopped.line(), json!({"imported": 700}), "{bad}");
+        assert_eq!(stopped.counts(), json!({"imported": 700}), "{bad}");
         assert!(stopped.err.contains("line 702: "), "{stopped:?}");
         assert_eq!(device.export("things").lines().count(), 700);
         assert_eq!(device.ok(&["pending"]).lines().len(), 700);
@@ -71,7 +71,7 @@ fn a_line_that_is_no_text_is_told_by_its_number() {
     let device = Device::new();
     std::fs::write(device.folder().join("in"), b"{}\n\xff\n").unwrap();
     let stopped = device.run(&["import", "things", "in"]).expect(2);
-    assert_eq!(stopped.line(), json!({"imported": 1}));
+    assert_eq!(stopped.counts(), json!({"imported": 1}));
     assert!(stopped.err.contains("line 2: not UTF-8"), "{stopped:?}");
 }
 
@@ -114,11 +114,11 @@ fn lines_with_values_that_the_schema_does_not_know_are_judged_by_what_is_there()
         .replace("1979\"", "1979\",\"title\":\"Alien\"");
     let lines = format!("{{\"id\":\"b\",\"year\":1}}\n{edited}{{\"id\":\"c\",\"year\":2}}\n");
     let ran = device.feed(&["import", "films", "-"], &lines).expect(0);
-    assert_eq!(ran.line(), json!({"imported": 3}));
+    assert_eq!(ran.counts(), json!({"imported": 3}));
     assert_eq!(device.ok(&["get", "films", "a"]).line()["title"], "Alien");
     let bad = format!("{lines}{{\"id\":\"d\",\"year\":\"1979\"}}\n{{\"id\":\"never\"}}\n");
     let stopped = device.feed(&["import", "films", "-"], &bad).expect(2);
-    assert_eq!(stopped.line(), json!({"imported": 3}));
+    assert_eq!(stopped.counts(), json!({"imported": 3}));
     assert!(stopped.err.contains("line 4: "), "{stopped:?}");
     assert!(
         stopped.err.contains("'year': expected an integer"),

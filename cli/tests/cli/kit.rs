@@ -29,6 +29,16 @@ pub(crate) fn key_file(path: &Path, text: &str) {
     }
 }
 
+/// A line without the time that it took.
+pub(crate) fn counts(mut line: Value) -> Value {
+    let seconds = line.as_object_mut().unwrap().remove("seconds");
+    assert!(
+        seconds.and_then(|seconds| seconds.as_f64()) >= Some(0.0),
+        "{line}"
+    );
+    line
+}
+
 /// JSON lines, one for each number.
 pub(crate) fn lines(count: usize, record: impl Fn(usize) -> Value) -> String {
     (0..count).map(|n| format_line(&record(n))).collect()
@@ -69,6 +79,11 @@ impl Ran {
         let lines = self.lines();
         assert_eq!(lines.len(), 1, "{self:?}");
         lines.into_iter().next().unwrap()
+    }
+
+    /// The only line without the time that it took.
+    pub(crate) fn counts(&self) -> Value {
+        counts(self.line())
     }
 
     pub(crate) fn expect(self, code: i32) -> Self {

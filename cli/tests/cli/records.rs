@@ -199,8 +199,8 @@ fn the_inspector_counts_and_verifies() {
 fn a_push_of_nothing_needs_no_remote_and_other_syncs_do() {
     let device = Device::new();
     let nothing = json!({"pushed": 0, "conflicts": 0, "rejected": 0, "aside": 0, "pending": 0});
-    assert_eq!(device.ok(&["push"]).line(), nothing);
-    assert_eq!(device.ok(&["sync"]).line(), nothing);
+    assert_eq!(device.ok(&["push"]).counts(), nothing);
+    assert_eq!(device.ok(&["sync"]).counts(), nothing);
     device.ok(&["insert", "todo", r#"{"id":"a"}"#]);
     for args in [
         &["push"][..],

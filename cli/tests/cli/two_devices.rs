@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::kit::{Device, Server, lines};
+use crate::kit::{Device, Server, counts, lines};
 
 fn films(count: usize) -> String {
     lines(
@@ -16,13 +16,13 @@ fn what_one_device_imports_the_other_one_pulls() {
     let server = Server::new(&["--any-table"]);
     let (one, two) = (Device::new(), Device::new());
     one.feed(&["import", "movies", "-"], &films(250)).expect(0);
-    let pushed = one.ok(&["push", "--remote", &server.url()]).line();
+    let pushed = one.ok(&["push", "--remote", &server.url()]).counts();
     assert_eq!(
         pushed,
         json!({"pushed": 250, "conflicts": 0, "rejected": 0, "aside": 0, "pending": 0})
     );
     // The store remembers the server from here on.
-    let pulled = one.ok(&["pull", "movies"]).line();
+    let pulled = one.ok(&["pull", "movies"]).counts();
     assert_eq!(
         pulled,
         json!({"fetched": 250, "added": 0, "updated": 0, "deleted": 0, "left": 0, "unchanged": 250, "kept": 0, "invalid": 0, "requests": pulled["requests"], "pushed": 0})
@@ -144,7 +144,7 @@ fn sync_pushes_and_pulls_every_table() {
     one.ok(&["insert", "todoitem", r#"{"id":"t"}"#]);
     let lines = one.ok(&["sync"]).lines();
     assert_eq!(
-        lines[0],
+        counts(lines[0].clone()),
         json!({"pushed": 2, "conflicts": 0, "rejected": 0, "aside": 0, "pending": 0})
     );
     let tables: Vec<_> = lines[1..]
@@ -177,7 +177,7 @@ fn what_the_server_refuses_is_listed_and_can_be_mended() {
     let device = Device::of(&server);
     device.ok(&["insert", "movies", r#"{"id":"a","year":"old"}"#]);
     device.ok(&["insert", "movies", r#"{"id":"b","year":1}"#]);
-    let pushed = device.run(&["push"]).expect(3).line();
+    let pushed = device.run(&["push"]).expect(3).counts();
     assert_eq!(
         pushed,
         json!({"pushed": 1, "conflicts": 0, "rejected": 1, "aside": 0, "pending": 1})
