@@ -24,6 +24,10 @@ impl Announced {
         if kept.is_some() || status.is_success() {
             known.operation_ids_kept = kept;
         }
+        let batches = header::batches(headers);
+        if batches.is_some() || status.is_success() {
+            known.batches = batches;
+        }
         let partial = header::says(headers, &PARTIAL_UPDATES, PARTIAL_UPDATES_TAKEN);
         if partial || status.is_success() {
             known.partial_updates = partial;
@@ -67,6 +71,7 @@ fn kept(headers: &HeaderMap) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use http::HeaderValue;
+    use synctable_core::transport::BatchLimits;
 
     use super::*;
 
@@ -113,6 +118,29 @@ mod tests {
         assert!(note(201, &[IDS]));
         announced.forget();
         assert_eq!(announced.get(), TransportCapabilities::default());
+    }
+
+    #[test]
+    fn batches_are_taken_back_as_operation_ids_are() {
+        let announced = Announced::default();
+        let said = |text| ("synctable-batch", text);
+        let limits = |changes, bytes| Some(BatchLimits::of(changes).with_bytes(Some(bytes)));
+        for (status, pairs, known) in [
+            (200, &[][..], None),
+            (412, &[said("10 1000")], limits(10, 1000)),
+            (502, &[], limits(10, 1000)),
+            (413, &[said("soon")], limits(10, 1000)),
+            (200, &[said("20 2000")], limits(20, 2000)),
+            (200, &[said("1 2000")], None),
+            (404, &[said("20 2000")], limits(20, 2000)),
+            (204, &[], None),
+            (201, &[said("2 9")], limits(2, 9)),
+        ] {
+            announced.note(StatusCode::from_u16(status).unwrap(), &headers(pairs));
+            assert_eq!(announced.get().batches, known, "{status} {pairs:?}");
+        }
+        announced.forget();
+        assert_eq!(announced.get().batches, None);
     }
 
     #[test]

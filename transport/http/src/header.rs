@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::header::{DATE, ETAG, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use synctable_core::transport::{TransportError, TransportErrorKind};
+use synctable_core::transport::{BatchLimits, TransportError, TransportErrorKind};
 use synctable_core::{Timestamp, Version};
 use synctable_wire::header as names;
 
@@ -17,6 +17,13 @@ pub const OPERATION_IDS: HeaderName = HeaderName::from_static(names::OPERATION_I
 pub const OPERATION_IDS_KEPT: HeaderName = HeaderName::from_static(names::OPERATION_IDS_KEPT);
 /// Response header `1`: the server takes the changed members of a record alone, by `PATCH` on the condition of its version.
 pub const PARTIAL_UPDATES: HeaderName = HeaderName::from_static(names::PARTIAL_UPDATES);
+/// Response header `CHANGES BYTES`: the server takes so many changes in one request, in a body of so many bytes.
+pub const BATCH: HeaderName = HeaderName::from_static(names::BATCH);
+/// Response header `current` or `earlier`: the operation was done by an earlier request with this [`OPERATION_ID`], and what is told
+/// is what the server holds now, or others have changed the record since.
+pub const REPEATED: HeaderName = HeaderName::from_static(names::REPEATED);
+/// Response header `1`, with status 503 within a batch: the server did not look at this change.
+pub const NOT_TRIED: HeaderName = HeaderName::from_static(names::NOT_TRIED);
 /// Response header with a time, on a conflict: the server did nothing under this [`OPERATION_ID`], and has kept all ids of this
 /// user since then.
 pub const OPERATION_UNKNOWN_SINCE: HeaderName =
@@ -111,6 +118,17 @@ pub(crate) fn forgotten(headers: &HeaderMap) -> Option<Timestamp> {
     text.trim().parse().ok()
 }
 
+/// How many changes the server takes in one request. What cannot be read, or comes to no more than one change, is no announcement.
+pub(crate) fn batches(headers: &HeaderMap) -> Option<BatchLimits> {
+    let (changes, bytes) = headers.get(BATCH)?.to_str().ok()?.split_once(' ')?;
+    let number = |text: &str| {
+        let digits = text.bytes().all(|b| b.is_ascii_digit());
+        digits.then(|| text.parse::<usize>().ok()).flatten()
+    };
+    let (changes, bytes) = (number(changes)?, number(bytes)?);
+    (changes >= 2 && bytes > 0).then(|| BatchLimits::of(changes).with_bytes(Some(bytes)))
+}
+
 /// True where a header has exactly this value.
 pub(crate) fn says(headers: &HeaderMap, name: &HeaderName, value: &str) -> bool {
     headers.get(name).is_some_and(|found| found == value)
@@ -186,6 +204,42 @@ mod tests {
             assert_eq!(forgotten(&said(none)), None, "{none}");
         }
         assert_eq!(forgotten(&HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn limits_of_batches_are_two_numbers() {
+        let said = |text| {
+            batches(&HeaderMap::from_iter([(
+                BATCH,
+                HeaderValue::from_static(text),
+            )]))
+        };
+        let limits = BatchLimits::of(500).with_bytes(Some(1_048_576));
+        assert_eq!(said("500 1048576"), Some(limits));
+        assert_eq!(said("2 1"), Some(BatchLimits::of(2).with_bytes(Some(1))));
+        for none in [
+            "",
+            "500",
+            "500 ",
+            " 500 1",
+            "500  1",
+            "500 1 ",
+            "500 1 1",
+            "500,1",
+            "500 1x",
+            "+500 1",
+            "500 -1",
+            "5e2 1",
+            "many some",
+            "0 1",
+            "1 1048576",
+            "500 0",
+            "99999999999999999999999 1",
+            "2 99999999999999999999999",
+        ] {
+            assert_eq!(said(none), None, "{none}");
+        }
+        assert_eq!(batches(&HeaderMap::new()), None);
     }
 
     #[test]

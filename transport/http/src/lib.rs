@@ -8,7 +8,9 @@
 
 mod announced;
 mod auth;
+mod batch;
 mod builder;
+mod change;
 mod client;
 mod connect;
 mod dialect;
@@ -34,8 +36,8 @@ pub use builder::{HttpTransportBuilder, is_secret_header};
 pub use dialect::{Dialect, UnknownDialect};
 pub use exchange::Exchange;
 pub use header::{
-    OPERATION_ID, OPERATION_IDS, OPERATION_IDS_KEPT, OPERATION_UNKNOWN_SINCE, ORDERED,
-    PARTIAL_UPDATES, SERVER_ID, X_ZUMO_AUTH,
+    BATCH, NOT_TRIED, OPERATION_ID, OPERATION_IDS, OPERATION_IDS_KEPT, OPERATION_UNKNOWN_SINCE,
+    ORDERED, PARTIAL_UPDATES, REPEATED, SERVER_ID, X_ZUMO_AUTH,
 };
 pub use sleep::TokioSleep;
 pub use transport::HttpTransport;

@@ -1,20 +1,19 @@
 //! The transport itself.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, IF_MATCH};
-use http::{HeaderMap, HeaderValue, Method, Request};
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, Request};
 use synctable_core::query::RemoteQuery;
 use synctable_core::transport::{
-    Change, ChangeFeed, Conflict, Outcome, PageCursor, Rejection, RemotePage, ServerRecord,
-    Transport, TransportCapabilities, TransportError, TransportErrorKind as Kind,
+    BatchAnswer, Change, ChangeFeed, Outcome, PageCursor, RemotePage, Transport,
+    TransportCapabilities, TransportError, TransportErrorKind as Kind,
 };
-use synctable_core::{Record, RecordId, Sleep, TableName, Version};
+use synctable_core::{Record, RecordId, Sleep, TableName};
 use synctable_wire::TABLES;
 use synctable_wire::parameter::TOP;
 
@@ -24,7 +23,7 @@ use crate::builder::HttpTransportBuilder;
 use crate::client::{Answer, Client};
 use crate::dialect::{Call, Dialect, Wire};
 use crate::diverted::diverted;
-use crate::header::{self, OPERATION_ID, X_ZUMO_AUTH};
+use crate::header::X_ZUMO_AUTH;
 use crate::outcome;
 use crate::page::RowLimits;
 use crate::paging::page_call;
@@ -60,7 +59,7 @@ pub struct HttpTransport {
     auth: Option<Credentials>,
     client: Client,
     pub(crate) limits: RowLimits,
-    announced: Arc<Announced>,
+    pub(crate) announced: Arc<Announced>,
     /// The smallest `$top` that the server has refused.
     pub(crate) refused_top: Arc<AtomicU64>,
     pub(crate) trusted: Arc<Trusted>,
@@ -119,21 +118,37 @@ impl HttpTransport {
         }
     }
 
-    /// Sends a request with credentials, once. An answer that is not the table server's is an error.
+    /// The path of a record, or of its table where the request names none.
+    pub(crate) fn call_path(&self, table: &TableName, call: &Call) -> String {
+        let path = self.table_path(table);
+        match &call.id {
+            Some(id) => url::item_path(&path, id),
+            None => path,
+        }
+    }
+
+    /// Sends a request about a table with credentials, once. An answer that is not the table server's is an error.
     pub(crate) async fn send(
         &self,
         table: &TableName,
         call: &Call,
         conditions: &HeaderMap,
     ) -> Result<Answer, TransportError> {
-        let mut path = self.table_path(table);
-        if let Some(id) = &call.id {
-            path = url::item_path(&path, id);
-        }
+        let path = self.call_path(table, call);
+        self.send_to(&path, call, conditions).await
+    }
+
+    /// Sends a request to a path, as [`send`](Self::send) does.
+    pub(crate) async fn send_to(
+        &self,
+        path: &str,
+        call: &Call,
+        conditions: &HeaderMap,
+    ) -> Result<Answer, TransportError> {
         let body = call.body.clone().unwrap_or_default();
         let mut request = Request::new(Bytes::from(body));
         *request.method_mut() = call.method.clone();
-        *request.uri_mut() = self.base.uri(&path, &call.query)?;
+        *request.uri_mut() = self.base.uri(path, &call.query)?;
         let headers = request.headers_mut();
         headers.clone_from(&self.headers);
         headers.extend(conditions.clone());
@@ -146,64 +161,13 @@ impl HttpTransport {
         let signed = self.auth.is_some()
             || headers.contains_key(AUTHORIZATION)
             || headers.contains_key(X_ZUMO_AUTH);
-        let answer = self.client.send(request, self.base.show(&path)).await?;
+        let answer = self.client.send(request, self.base.show(path)).await?;
         tracing::debug!(method = %call.method, place = answer.place, status = answer.status.as_u16());
-        if let Some(error) = diverted(&answer, &self.base, &path, signed) {
+        if let Some(error) = diverted(&answer, &self.base, path, signed) {
             return Err(error);
         }
         self.announced.note(answer.status, &answer.headers);
         Ok(answer)
-    }
-
-    /// Sends the one request of a change, or finds out that there is nothing to send.
-    async fn apply_one(
-        &self,
-        table: &TableName,
-        change: &Change,
-    ) -> Result<Outcome, TransportError> {
-        let change = &without_empty_version(change);
-        let Some(call) = self.wire.change(change)? else {
-            return self.untouched(table, change).await;
-        };
-        let limit = self.limits.bytes;
-        if call.body.as_ref().is_some_and(|body| body.len() > limit) {
-            let message = format!("the record is larger than {limit} bytes; it was not sent");
-            return Ok(Outcome::Rejected(Rejection::new(None, message)));
-        }
-        let mut conditions = HeaderMap::new();
-        if let Some(version) = &change.if_match {
-            conditions.insert(IF_MATCH, header::entity_tag(version)?);
-        }
-        if let Some(key) = &change.operation_id {
-            conditions.insert(OPERATION_ID, header::value(key, "the operation id")?);
-        }
-        let answer = self.send(table, &call, &conditions).await?;
-        if call.method == Method::PATCH
-            && change.members.is_some()
-            && outcome::is_whole_only(&answer)
-        {
-            return Ok(Outcome::WholeOnly);
-        }
-        outcome::of_change(change, answer, limit)
-    }
-
-    /// A change that changes nothing: done, if the server's record still is the one on which it is based.
-    async fn untouched(
-        &self,
-        table: &TableName,
-        change: &Change,
-    ) -> Result<Outcome, TransportError> {
-        Ok(match self.get(table, &change.id).await? {
-            Some(server)
-                if !server.is_deleted()
-                    && (change.if_match.is_none()
-                        || server.version() == change.if_match.as_ref()) =>
-            {
-                Outcome::Applied(Some(server))
-            }
-            Some(server) => Outcome::Conflict(Conflict::new(ServerRecord::Known(server))),
-            None => Outcome::Missing,
-        })
     }
 
     /// Asks a server of an unknown kind which one it is.
@@ -227,14 +191,14 @@ impl HttpTransport {
 #[async_trait]
 impl Transport for HttpTransport {
     async fn apply(&self, table: &TableName, change: &Change) -> Result<Outcome, TransportError> {
-        let outcome = self.apply_one(table, change).await?;
-        if let Outcome::Applied(Some(server)) = &outcome
-            && let Some(rest) = self.wire.rest(change, server)?
-        {
-            // Should this be lost, the server has the record on another version than the change is based on: a conflict.
-            return self.apply_one(table, &rest).await.map_err(half_done);
-        }
-        Ok(outcome)
+        self.send_change(table, change).await
+    }
+
+    async fn apply_all(
+        &self,
+        changes: &[(TableName, Change)],
+    ) -> Result<BatchAnswer, TransportError> {
+        self.send_together(changes).await
     }
 
     async fn get(
@@ -300,30 +264,4 @@ impl Transport for HttpTransport {
             .is_over_sockets()
             .then(|| Arc::new(TokioSleep) as Arc<dyn Sleep>)
     }
-}
-
-/// The change as it is sent: an empty version is none, as no record can be asked to have it.
-fn without_empty_version(change: &Change) -> Cow<'_, Change> {
-    let version = change.if_match.as_ref().map(Version::as_str);
-    if version == Some("") {
-        Cow::Owned(change.clone().with_if_match(None))
-    } else {
-        Cow::Borrowed(change)
-    }
-}
-
-/// The failure of the second of two requests: whatever became of it, the first one has had its effect.
-fn half_done(error: TransportError) -> TransportError {
-    if !error.kind().had_no_effect() {
-        return error;
-    }
-    let message = "the record came back at the server, but what it shall hold did not arrive";
-    let mut half = TransportError::new(Kind::Broken, message).with_server_time(error.server_time());
-    if let Some(status) = error.status() {
-        half = half.with_status(status);
-    }
-    if let Some(delay) = error.retry_after() {
-        half = half.with_retry_after(delay);
-    }
-    half.with_source(error)
 }

@@ -27,6 +27,31 @@ pub const PARTIAL_UPDATES: &str = "synctable-partial-updates";
 /// The value of [`PARTIAL_UPDATES`].
 pub const PARTIAL_UPDATES_TAKEN: &str = "1";
 
+/// Answer, beside [`OPERATION_IDS`]: the server takes several changes in one request, `CHANGES BYTES`: at most so many of them, in a body
+/// of at most so many bytes.
+pub const BATCH: &str = "synctable-batch";
+
+/// Request: what the server shall do behind a change of a batch that it did not do.
+pub const PREFER: &str = "prefer";
+
+/// The value of [`PREFER`]: go on.
+pub const PREFER_CONTINUE: &str = "odata.continue-on-error";
+
+/// Answer: the operation was done by an earlier request with this [`OPERATION_ID`].
+pub const REPEATED: &str = "synctable-repeated";
+
+/// A value of [`REPEATED`]: what is told is what the server holds now.
+pub const REPEATED_CURRENT: &str = "current";
+
+/// A value of [`REPEATED`]: others have changed or removed the record since.
+pub const REPEATED_EARLIER: &str = "earlier";
+
+/// Answer to a change of a batch, with status 503: the server did not look at it.
+pub const NOT_TRIED: &str = "synctable-not-tried";
+
+/// The value of [`NOT_TRIED`].
+pub const NOT_TRIED_SO: &str = "1";
+
 /// Answer: an id of the server's own, made once and kept with its data.
 pub const SERVER_ID: &str = "synctable-server-id";
 
@@ -84,6 +109,10 @@ mod tests {
             OPERATION_IDS_KEPT,
             OPERATION_UNKNOWN_SINCE,
             PARTIAL_UPDATES,
+            BATCH,
+            PREFER,
+            REPEATED,
+            NOT_TRIED,
             SERVER_ID,
             ORDERED,
             DELETIONS_FORGOTTEN,

@@ -16,3 +16,6 @@ pub use dialect::{DialectFacts, Links, TOOLKIT, ZUMO2, ZUMO3};
 
 /// The first part of each table's path.
 pub const TABLES: &str = "tables";
+
+/// What follows [`TABLES`] in the path of several changes in one request.
+pub const BATCH: &str = "$batch";

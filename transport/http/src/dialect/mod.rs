@@ -101,7 +101,13 @@ pub(crate) trait Wire: fmt::Debug + Send + Sync {
     /// The request that sends a change; `None` where it would change nothing and cannot be sent.
     fn change(&self, change: &Change) -> Result<Option<Call>, TransportError>;
 
-    /// What is left of a change after its request made the server's record `server`.
+    /// Whether a change may take a second request.
+    fn may_have_rest(&self, _change: &Change) -> bool {
+        false
+    }
+
+    /// What is left of a change after its request made the server's record `server`: only where it
+    /// [may have a rest](Self::may_have_rest).
     fn rest(&self, _change: &Change, _server: &Record) -> Result<Option<Change>, TransportError> {
         Ok(None)
     }

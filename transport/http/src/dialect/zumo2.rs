@@ -51,9 +51,13 @@ impl Wire for Zumo2 {
         })
     }
 
+    fn may_have_rest(&self, change: &Change) -> bool {
+        change.kind == ChangeKind::Undelete
+    }
+
     fn rest(&self, change: &Change, server: &Record) -> Result<Option<Change>, TransportError> {
         let same = |record: &Record| record.same_members(server);
-        if change.kind != ChangeKind::Undelete || change.record.as_ref().is_none_or(same) {
+        if !self.may_have_rest(change) || change.record.as_ref().is_none_or(same) {
             return Ok(None);
         }
         Ok(Some(follow_up(change, server)))

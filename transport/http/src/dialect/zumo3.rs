@@ -40,13 +40,17 @@ impl Wire for Zumo3 {
         Ok(Some(call))
     }
 
+    fn may_have_rest(&self, change: &Change) -> bool {
+        change.kind == ChangeKind::Undelete
+    }
+
     fn rest(&self, change: &Change, server: &Record) -> Result<Option<Change>, TransportError> {
         let Some(record) = &change.record else {
             return Ok(None);
         };
         let sent: HashSet<_> = record.members().into_iter().map(|(name, _)| name).collect();
         let kept = |(name, value): &(_, &str)| *value != "null" && !sent.contains(name);
-        let keeps = change.kind == ChangeKind::Undelete && server.members().iter().any(kept);
+        let keeps = self.may_have_rest(change) && server.members().iter().any(kept);
         Ok(keeps.then(|| follow_up(change, server)))
     }
 

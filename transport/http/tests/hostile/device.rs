@@ -9,8 +9,8 @@ use synctable_core::query::{Query, RemoteQuery};
 use synctable_core::store::{LocalStore, LocalStoreExt};
 use synctable_core::sync::{Operation, SyncContext, SyncTable};
 use synctable_core::transport::{
-    Change, ChangeFeed, Outcome, PageCursor, RemotePage, Transport, TransportCapabilities,
-    TransportError,
+    BatchAnswer, Change, ChangeFeed, Outcome, PageCursor, RemotePage, Transport,
+    TransportCapabilities, TransportError,
 };
 use synctable_core::{Record, RecordId, Sleep, TableName};
 use synctable_http::{AuthHeader, HttpTransport};
@@ -135,6 +135,12 @@ impl Switch {
 impl Transport for Switch {
     async fn apply(&self, table: &TableName, change: &Change) -> Result<Outcome, TransportError> {
         self.now().apply(table, change).await
+    }
+    async fn apply_all(
+        &self,
+        changes: &[(TableName, Change)],
+    ) -> Result<BatchAnswer, TransportError> {
+        self.now().apply_all(changes).await
     }
     async fn get(
         &self,

@@ -1,7 +1,7 @@
 //! Answers that are nearly right, byte for byte, through the real client into a store.
 
 #[path = "../../../../core/tests/fuzz/mutate.rs"]
-mod mutate;
+pub(crate) mod mutate;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};

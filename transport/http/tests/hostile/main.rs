@@ -13,6 +13,7 @@
 )]
 
 mod answer;
+mod batch;
 mod case;
 mod device;
 mod run;

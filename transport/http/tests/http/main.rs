@@ -10,6 +10,8 @@
 mod announced;
 mod apply;
 mod auth;
+mod batch;
+mod batch_answers;
 mod connection;
 mod diverted;
 mod edges;

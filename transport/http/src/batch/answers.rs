@@ -1,0 +1,112 @@
+//! The answers within the answer to a batch.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+
+use http::header::DATE;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use serde::de::{DeserializeSeed, Error as _, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+
+use crate::client::Answer;
+
+/// What a server says to one change.
+#[derive(Debug)]
+pub(super) struct Inner<'a> {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: &'a str,
+}
+
+/// The answers in `body`, where they are `count`, complete, and in the order of the requests, whose ids are their numbers.
+pub(super) fn read(body: &[u8], count: usize) -> Option<Vec<Inner<'_>>> {
+    // Whoever reads all at once can be made to hold many times the size of the body.
+    let envelope: Envelope = serde_json::from_slice(body).ok()?;
+    let mut json = serde_json::Deserializer::from_str(envelope.responses.get());
+    let inner = Answers(count).deserialize(&mut json).ok()?;
+    (inner.len() == count).then_some(inner)
+}
+
+#[derive(Deserialize)]
+struct Envelope<'a> {
+    #[serde(borrow)]
+    responses: &'a RawValue,
+}
+
+#[derive(Deserialize)]
+struct Row<'a> {
+    #[serde(borrow)]
+    id: Cow<'a, str>,
+    status: u16,
+    #[serde(borrow, default)]
+    headers: Option<BTreeMap<Cow<'a, str>, Cow<'a, str>>>,
+    #[serde(borrow, default)]
+    body: Option<&'a RawValue>,
+}
+
+/// A list of at most so many answers.
+struct Answers(usize);
+
+impl<'de> DeserializeSeed<'de> for Answers {
+    type Value = Vec<Inner<'de>>;
+
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Self::Value, D::Error> {
+        json.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Answers {
+    type Value = Vec<Inner<'de>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of answers")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+        let mut inner = Vec::with_capacity(self.0);
+        while let Some(row) = list.next_element::<Row>()? {
+            let number = inner.len();
+            if number == self.0 || row.id != number.to_string() {
+                return Err(A::Error::custom("not what was asked"));
+            }
+            let answer = Inner::of(&row);
+            inner.push(answer.ok_or_else(|| A::Error::custom("no answer"))?);
+        }
+        Ok(inner)
+    }
+}
+
+impl<'a> Inner<'a> {
+    fn of(row: &Row<'a>) -> Option<Self> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in row.headers.iter().flatten() {
+            let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
+            // Two spellings of one name may say two things.
+            if headers.insert(name, value.parse().ok()?).is_some() {
+                return None;
+            }
+        }
+        Some(Self {
+            status: StatusCode::from_u16(row.status).ok()?,
+            headers,
+            body: row.body.map_or("", RawValue::get),
+        })
+    }
+
+    /// The answer as if it had come alone. The server's clock is that of the whole, whose headers are `outer`.
+    pub(super) fn alone(self, outer: &HeaderMap, place: String) -> Answer {
+        let mut headers = self.headers;
+        let date: Option<&HeaderValue> = outer.get(DATE);
+        if let Some(date) = date {
+            headers.insert(DATE, date.clone());
+        }
+        Answer {
+            status: self.status,
+            headers,
+            body: Ok(self.body.as_bytes().to_vec()),
+            place,
+        }
+    }
+}
