@@ -21,8 +21,8 @@ use synctable_core::query::{Query, RemoteQuery};
 use synctable_core::store::LocalStoreExt;
 use synctable_core::sync::{ConflictPolicy, ParkedOperation, Resolution, SyncContext, SyncTable};
 use synctable_core::transport::{
-    Change, ChangeFeed, Outcome, PageCursor, RemotePage, Transport, TransportCapabilities,
-    TransportError, TransportErrorKind,
+    BatchAnswer, Change, ChangeFeed, Outcome, PageCursor, RemotePage, Transport,
+    TransportCapabilities, TransportError, TransportErrorKind,
 };
 use synctable_core::{
     Declaration, Declarations, Draft, Error, MergeRule, Record, RecordId, Sleep, TableName,
@@ -96,6 +96,14 @@ impl Transport for Gated {
             return Err(TransportError::new(TransportErrorKind::Timeout, message));
         }
         answer
+    }
+
+    async fn apply_all(
+        &self,
+        changes: &[(TableName, Change)],
+    ) -> Result<BatchAnswer, TransportError> {
+        // The server announces that it takes one at a time.
+        self.server.apply_all(changes).await
     }
 
     async fn get(

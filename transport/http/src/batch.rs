@@ -202,11 +202,11 @@ impl HttpTransport {
 }
 
 impl Packed<'_> {
-    /// Takes a request in, if the body stays within `most` bytes. The first one always is.
+    /// Takes a request in, if the body stays within `most` bytes.
     fn takes(&mut self, request: &str, most: usize) -> bool {
         let comma = if self.count == 0 { "" } else { "," };
         let length = self.body.len() + comma.len() + request.len() + FRAME.1.len();
-        if self.count > 0 && length > most {
+        if length > most {
             return false;
         }
         self.body.push_str(comma);

@@ -7,8 +7,8 @@ use synctable_core::threads::{MaybeSend, MaybeSync};
 use async_trait::async_trait;
 use synctable_core::query::RemoteQuery;
 use synctable_core::transport::{
-    Change, ChangeFeed, ChangeKind, Conflict, Outcome, PageCursor, RemotePage, ServerRecord,
-    Transport, TransportCapabilities, TransportError,
+    BatchAnswer, Change, ChangeFeed, ChangeKind, Conflict, Outcome, PageCursor, RemotePage,
+    ServerRecord, Transport, TransportCapabilities, TransportError,
 };
 use synctable_core::{Record, RecordId, Sleep, TableName};
 
@@ -78,21 +78,36 @@ struct Way {
     line: Line,
 }
 
+fn errand(change: &Change) -> Errand {
+    match change.kind {
+        // A server that forgets deleted records cannot tell a late insert from a new one.
+        ChangeKind::Insert => Errand::Change,
+        _ => Errand::ChangeEvenLate,
+    }
+}
+
 #[deny(clippy::missing_trait_methods)]
 #[cfg_attr(not(synctable_single_threaded), async_trait)]
 #[cfg_attr(synctable_single_threaded, async_trait(?Send))]
 impl Transport for Way {
     async fn apply(&self, table: &TableName, change: &Change) -> Result<Outcome, TransportError> {
-        let errand = match change.kind {
-            // A server that forgets deleted records cannot tell a late insert from a new one.
-            ChangeKind::Insert => Errand::Change,
-            _ => Errand::ChangeEvenLate,
-        };
         let serve = || {
             let (server, table, change) = (self.server.clone(), table.clone(), change.clone());
             async move { server.apply(&table, &change).await }.in_a_box()
         };
-        self.line.carry(errand, serve).await
+        self.line.carry(errand(change), serve).await
+    }
+
+    async fn apply_all(
+        &self,
+        changes: &[(TableName, Change)],
+    ) -> Result<BatchAnswer, TransportError> {
+        let errands = changes.iter().map(|(_, change)| errand(change));
+        let serve = || {
+            let (server, changes) = (self.server.clone(), changes.to_vec());
+            async move { server.apply_all(&changes).await }.in_a_box()
+        };
+        self.line.carry(Errand::of_all(errands), serve).await
     }
 
     async fn get(

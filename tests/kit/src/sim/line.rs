@@ -43,7 +43,7 @@ pub struct Line {
 }
 
 /// How a line treats a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Errand {
     /// It changes nothing.
     Read,
@@ -51,6 +51,13 @@ pub enum Errand {
     Change,
     /// As [`Change`](Self::Change); it may also arrive long after the client has given it up.
     ChangeEvenLate,
+}
+
+impl Errand {
+    /// How a request is treated that does all of this: as the most careful of them wants.
+    pub fn of_all(errands: impl IntoIterator<Item = Self>) -> Self {
+        errands.into_iter().min().unwrap_or(Self::Read)
+    }
 }
 
 /// Why there is no answer of the server.

@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use serde_json::json;
 use synctable_core::query::RemoteQuery;
 use synctable_core::transport::{
-    Change, ChangeFeed, ChangeKind, Outcome, PageCursor, Rejection, RemotePage, Transport,
-    TransportCapabilities, TransportError, TransportErrorKind,
+    BatchAnswer, Change, ChangeAnswer, ChangeFeed, ChangeKind, Outcome, PageCursor, Rejection,
+    RemotePage, Transport, TransportCapabilities, TransportError, TransportErrorKind,
 };
 use synctable_core::{Record, RecordId, Sleep, TableName};
 
@@ -173,26 +173,66 @@ impl OddServer {
 
     /// Does a change, unless its content is one of those that are not taken twice and it has been done.
     async fn apply(&self, table: &TableName, change: &Change) -> Result<Outcome, TransportError> {
-        let n = n_of(change.record.as_ref());
-        if !matches!(n, 18 | 19) {
-            return self.inner.apply(table, change).await;
-        }
-        if self.notes().done.contains(&change.operation_id) {
-            let refusal = Rejection::new(Some(400), "this operation was another request");
-            return Ok(Outcome::Rejected(refusal));
+        if let Some(outcome) = self.refused_again(change) {
+            return Ok(outcome);
         }
         let outcome = self.inner.apply(table, change).await?;
-        if let Outcome::Applied(_) = outcome {
-            let first = {
-                let mut notes = self.notes();
-                notes.done.insert(change.operation_id.clone());
-                n == 19 && notes.touched.insert(change.id.clone())
-            };
-            if first {
-                self.touch(table, &change.id);
+        self.note(table, change, &outcome);
+        Ok(outcome)
+    }
+
+    /// Several changes in one request; those for which `lacks` says so are of a table that is not there.
+    async fn apply_all(
+        &self,
+        changes: &[(TableName, Change)],
+        lacks: &[bool],
+    ) -> Result<BatchAnswer, TransportError> {
+        let own = |(change, lacks): (&(TableName, Change), &bool)| match lacks {
+            true => Some(Outcome::Missing),
+            false => self.refused_again(&change.1),
+        };
+        let own: Vec<_> = changes.iter().zip(lacks).map(own).collect();
+        let passed = changes.iter().zip(&own).filter(|(_, own)| own.is_none());
+        let passed: Vec<_> = passed.map(|(change, _)| change.clone()).collect();
+        let each = match self.inner.apply_all(&passed).await? {
+            BatchAnswer::Each(each) => each,
+            refused => return Ok(refused),
+        };
+        for ((table, change), answer) in passed.iter().zip(&each) {
+            if let ChangeAnswer::Alone(Ok(outcome)) | ChangeAnswer::Current(outcome) = answer {
+                self.note(table, change, outcome);
             }
         }
-        Ok(outcome)
+        let mut each = each.into_iter();
+        let all = own.into_iter().map(|own| match own {
+            Some(outcome) => ChangeAnswer::Alone(Ok(outcome)),
+            None => each.next().unwrap_or(ChangeAnswer::NotTried),
+        });
+        Ok(BatchAnswer::Each(all.collect()))
+    }
+
+    /// What is said to a change whose content is one of those that are not taken twice, where it has been done.
+    fn refused_again(&self, change: &Change) -> Option<Outcome> {
+        let once = matches!(n_of(change.record.as_ref()), 18 | 19);
+        let again = once && self.notes().done.contains(&change.operation_id);
+        let refusal = || Rejection::new(Some(400), "this operation was another request");
+        again.then(|| Outcome::Rejected(refusal()))
+    }
+
+    /// Takes note of a change that is not taken twice.
+    fn note(&self, table: &TableName, change: &Change, outcome: &Outcome) {
+        let n = n_of(change.record.as_ref());
+        if !matches!((n, outcome), (18 | 19, Outcome::Applied(_))) {
+            return;
+        }
+        let first = {
+            let mut notes = self.notes();
+            notes.done.insert(change.operation_id.clone());
+            n == 19 && notes.touched.insert(change.id.clone())
+        };
+        if first {
+            self.touch(table, &change.id);
+        }
     }
 
     /// Somebody else sets another number.
@@ -285,17 +325,20 @@ impl OddWay {
     }
 }
 
+fn errand(change: &Change) -> Errand {
+    match change.kind {
+        // It would be there twice.
+        ChangeKind::Insert if change.id.as_str().starts_with('r') => Errand::Read,
+        ChangeKind::Insert => Errand::Change,
+        _ => Errand::ChangeEvenLate,
+    }
+}
+
 #[deny(clippy::missing_trait_methods)]
 #[cfg_attr(not(synctable_single_threaded), async_trait)]
 #[cfg_attr(synctable_single_threaded, async_trait(?Send))]
 impl Transport for OddWay {
     async fn apply(&self, table: &TableName, change: &Change) -> Result<Outcome, TransportError> {
-        let errand = match change.kind {
-            // It would be there twice.
-            ChangeKind::Insert if change.id.as_str().starts_with('r') => Errand::Read,
-            ChangeKind::Insert => Errand::Change,
-            _ => Errand::ChangeEvenLate,
-        };
         let lacks = self.lacks(table);
         let serve = || {
             let (server, table, change) = (self.server.clone(), table.clone(), change.clone());
@@ -307,7 +350,22 @@ impl Transport for OddWay {
             }
             .in_a_box()
         };
-        self.line.carry(errand, serve).await
+        self.line.carry(errand(change), serve).await
+    }
+
+    async fn apply_all(
+        &self,
+        changes: &[(TableName, Change)],
+    ) -> Result<BatchAnswer, TransportError> {
+        let errands = changes.iter().map(|(_, change)| errand(change));
+        let lacks = changes.iter().map(|(table, _)| self.lacks(table));
+        let lacks: Vec<bool> = lacks.collect();
+        let serve = || {
+            let (server, changes) = (self.server.clone(), changes.to_vec());
+            let lacks = lacks.clone();
+            async move { server.apply_all(&changes, &lacks).await }.in_a_box()
+        };
+        self.line.carry(Errand::of_all(errands), serve).await
     }
 
     async fn get(

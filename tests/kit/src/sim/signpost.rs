@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use synctable_core::query::RemoteQuery;
 use synctable_core::transport::{
-    Change, ChangeFeed, Outcome, PageCursor, RemotePage, Transport, TransportCapabilities,
-    TransportError, TransportErrorKind,
+    BatchAnswer, Change, ChangeFeed, Outcome, PageCursor, RemotePage, Transport,
+    TransportCapabilities, TransportError, TransportErrorKind,
 };
 use synctable_core::{Record, RecordId, Sleep, TableName};
 
@@ -101,6 +101,15 @@ impl Transport for Signpost {
         let (realm, way) = self.way()?;
         let outcome = way.apply(table, change).await?;
         Ok(self.noted(realm, outcome))
+    }
+
+    async fn apply_all(
+        &self,
+        changes: &[(TableName, Change)],
+    ) -> Result<BatchAnswer, TransportError> {
+        let (realm, way) = self.way()?;
+        let answer = way.apply_all(changes).await?;
+        Ok(self.noted(realm, answer))
     }
 
     async fn get(

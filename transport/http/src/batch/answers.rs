@@ -110,3 +110,17 @@ impl<'a> Inner<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_many_are_read_as_were_asked_for() {
+        let body = br#"{"responses":[{"id":"0","status":204},{"id":"1","status":204}]}"#;
+        for count in 0..4 {
+            let read = read(body, count).map(|inner| inner.len());
+            assert_eq!(read, (count == 2).then_some(2), "{count}");
+        }
+    }
+}

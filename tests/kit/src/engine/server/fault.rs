@@ -36,6 +36,18 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// True where the server itself fails at one change, and so at no other of the same batch.
+    pub(super) fn is_of_one_change(self) -> bool {
+        matches!(
+            self,
+            Self::Unauthorized
+                | Self::Forbidden
+                | Self::Unavailable
+                | Self::Failure
+                | Self::BusyFor(_)
+        )
+    }
+
     /// The error of a request that has no effect.
     pub(super) fn before(self) -> Option<TransportError> {
         use TransportErrorKind as Kind;

@@ -1,5 +1,6 @@
 //! A table server in memory that is a transport itself, with faults at will.
 
+mod batch;
 mod fault;
 mod identity;
 mod state;
@@ -86,6 +87,8 @@ pub struct ServerOptions {
     pub announces_members: bool,
     /// It takes changed members alone; else it answers them as one that knows whole records only.
     pub takes_members: bool,
+    /// It takes so many changes in one request and says so; none where it takes one at a time.
+    pub batches: Option<usize>,
     /// It tells changes by itself, and how.
     pub feed: Option<FeedMake>,
 }
@@ -129,6 +132,7 @@ impl TestServer {
             operation_ids: false,
             announces_members: false,
             takes_members: false,
+            batches: None,
             feed: None,
         })
     }

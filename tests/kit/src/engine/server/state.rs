@@ -9,6 +9,7 @@ use synctable_core::transport::{
 };
 use synctable_core::{Draft, Record, RecordId, SystemProperties, TableName, Version};
 
+use super::batch::Batches;
 use super::fault::failed;
 use super::identity::Identity;
 use super::{Fault, Request, ServerOptions};
@@ -60,6 +61,8 @@ pub(super) struct State {
     pub(super) lost: Vec<(TableName, Change)>,
     pub(super) invalid: Vec<InvalidRow>,
     pub(super) effects: BTreeMap<(TableName, RecordId), u64>,
+    /// How it treats several changes in one request.
+    pub(super) batches: Batches,
     /// What became of changes, by their operation id.
     pub(super) outcomes: BTreeMap<String, Outcome>,
     pub(super) violations: Vec<String>,
@@ -93,10 +96,38 @@ impl State {
             lost: Vec::new(),
             invalid: Vec::new(),
             effects: BTreeMap::new(),
+            batches: Batches::default(),
             outcomes: BTreeMap::new(),
             violations: Vec::new(),
             identity: Identity::default(),
         }
+    }
+
+    /// A request is made about these records; its number.
+    pub(super) fn begin<'a>(&mut self, about: impl Iterator<Item = &'a RecordId>) -> usize {
+        let number = self.made;
+        self.made += 1;
+        for id in about {
+            *self.made_for.entry(id.clone()).or_default() += 1;
+        }
+        number
+    }
+
+    /// What was planned for the request with this number.
+    pub(super) fn fault_of_request(&mut self, number: usize) -> Option<Fault> {
+        let lasting = self.fails_from.filter(|(from, _)| *from <= number);
+        let lasting = lasting.map(|(_, fault)| fault);
+        self.faults.remove(&number).or(lasting).or(self.always)
+    }
+
+    /// What a rule says that goes wrong with a change.
+    pub(super) fn fault_by_rule(&self, table: &TableName, change: &Change) -> Option<Fault> {
+        self.fails.as_ref().and_then(|rule| rule(table, change))
+    }
+
+    /// What goes wrong with a change whose parent is not there.
+    pub(super) fn fault_of_orphan(&self, table: &TableName, change: &Change) -> Option<Fault> {
+        (self.is_orphan(table, change) == Some(500)).then_some(Fault::Failure)
     }
 
     /// An error for a table that is not there.

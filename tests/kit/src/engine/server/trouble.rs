@@ -52,6 +52,7 @@ impl TestServer {
         state.rule = None;
         (state.fails, state.clashes, state.hides) = (None, None, None);
         state.unmounted.clear();
+        state.batches.calm();
     }
 
     /// Runs `future` during the next request: its effect is done, or its page is read, but the answer is not out yet.

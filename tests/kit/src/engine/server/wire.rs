@@ -7,8 +7,8 @@ use synctable_core::threads::MaybeSend;
 use async_trait::async_trait;
 use synctable_core::query::RemoteQuery;
 use synctable_core::transport::{
-    Change, ChangeFeed, FeedAnswer, FeedChange, FeedToken, Outcome, PageCursor, RemotePage,
-    Transport, TransportCapabilities, TransportError, TransportErrorKind,
+    BatchAnswer, BatchLimits, Change, ChangeFeed, FeedAnswer, FeedChange, FeedToken, Outcome,
+    PageCursor, RemotePage, Transport, TransportCapabilities, TransportError, TransportErrorKind,
 };
 use synctable_core::{Record, RecordId, TableName};
 use tokio::task::yield_now;
@@ -30,29 +30,20 @@ impl TestServer {
         let (answer, fault, meanwhile) = {
             let mut state = self.state();
             let user = state.identity.user_of(self.account.as_deref())?;
-            let number = state.made;
-            state.made += 1;
             let about = match &request.call {
                 Call::Apply(change) => Some(&change.id),
                 Call::Get(id) => Some(id),
                 Call::Page(_) | Call::Changes(_) => None,
             };
-            if let Some(id) = about {
-                *state.made_for.entry(id.clone()).or_default() += 1;
-            }
-            let by_rule = match (&request.call, &state.fails) {
-                (Call::Apply(change), Some(rule)) => rule(&request.table, change),
-                _ => None,
+            let number = state.begin(about.into_iter());
+            let by_rule = match &request.call {
+                Call::Apply(change) => {
+                    let by_rule = state.fault_by_rule(&request.table, change);
+                    by_rule.or_else(|| state.fault_of_orphan(&request.table, change))
+                }
+                Call::Get(_) | Call::Page(_) | Call::Changes(_) => None,
             };
-            let orphan = match &request.call {
-                Call::Apply(change) => state.is_orphan(&request.table, change) == Some(500),
-                Call::Get(_) | Call::Page(_) | Call::Changes(_) => false,
-            };
-            let by_rule = by_rule.or(orphan.then_some(Fault::Failure));
-            let lasting = state.fails_from.filter(|(from, _)| *from <= number);
-            let lasting = lasting.map(|(_, fault)| fault);
-            let fault = state.faults.remove(&number);
-            let fault = fault.or(lasting).or(state.always).or(by_rule);
+            let fault = state.fault_of_request(number).or(by_rule);
             let meanwhile = state.meanwhile.remove(&number);
             let hidden = match &request.call {
                 Call::Apply(_) => None,
@@ -93,6 +84,13 @@ impl Transport for TestServer {
         };
         self.serve(request, |state| state.apply_classed(table, change))
             .await
+    }
+
+    async fn apply_all(
+        &self,
+        changes: &[(TableName, Change)],
+    ) -> Result<BatchAnswer, TransportError> {
+        self.serve_batch(changes).await
     }
 
     async fn get(
@@ -154,6 +152,7 @@ impl Transport for TestServer {
         let mut capabilities = TransportCapabilities::default();
         let keeps = state.rows.options.operation_ids;
         capabilities.operation_ids_kept = keeps.then_some(KEPT);
+        capabilities.batches = state.rows.options.batches.map(BatchLimits::of);
         capabilities.partial_updates = state.rows.options.announces_members;
         capabilities.server_time = Some(state.rows.now);
         capabilities.server_id.clone_from(&state.identity.heard);

@@ -1,0 +1,170 @@
+//! Several changes in one request.
+
+use std::collections::BTreeSet;
+
+use synctable_core::TableName;
+use synctable_core::transport::{
+    BatchAnswer, Change, ChangeAnswer, Outcome, Rejection, TransportError,
+};
+use tokio::task::yield_now;
+
+use super::state::State;
+use super::{Call, Fault, Request, TestServer};
+
+/// How the server, or what stands before it, treats batches.
+#[derive(Debug, Default)]
+pub(super) struct Batches {
+    /// Batches of more changes are refused as they are.
+    taken: Option<usize>,
+    /// It looks at so many changes of a batch, and leaves the others.
+    looks_at: Option<usize>,
+    /// How many changes each batch had that arrived, those that were refused, too.
+    pub(super) arrived: Vec<usize>,
+}
+
+impl Batches {
+    /// All batches are taken, and all of their changes looked at.
+    pub(super) fn calm(&mut self) {
+        (self.taken, self.looks_at) = (None, None);
+    }
+}
+
+impl TestServer {
+    /// Refuses batches of more than so many changes as too large (413), as something before the server does that knows nothing of them.
+    pub fn take_batches_up_to(&self, most: Option<usize>) {
+        self.state().batches.taken = most;
+    }
+
+    /// Looks at the first so many changes of each batch, and at none behind them.
+    pub fn look_at(&self, most: Option<usize>) {
+        self.state().batches.looks_at = most;
+    }
+
+    /// How many changes each batch had that arrived, oldest first; those that were refused, too. What was looked at is among the
+    /// [requests](Self::requests), one for each change.
+    pub fn batches(&self) -> Vec<usize> {
+        self.state().batches.arrived.clone()
+    }
+
+    /// A batch, which is one request: what befalls it, befalls all of its changes. A fault of one change that is none of the server's own
+    /// ([`fail`](Self::fail)) befalls the request.
+    pub(super) async fn serve_batch(
+        &self,
+        changes: &[(TableName, Change)],
+    ) -> Result<BatchAnswer, TransportError> {
+        yield_now().await;
+        let (answer, fault, meanwhile) = {
+            let mut state = self.state();
+            let user = state.identity.user_of(self.account.as_deref())?;
+            let number = state.begin(changes.iter().map(|(_, change)| &change.id));
+            let faults: Vec<_> = (changes.iter())
+                .map(|(table, change)| state.fault_by_rule(table, change))
+                .collect();
+            let of_all = faults.iter().flatten().find(|it| !it.is_of_one_change());
+            let fault = state.fault_of_request(number).or(of_all.copied());
+            let meanwhile = state.meanwhile.remove(&number);
+            if let Some(error) = fault.and_then(Fault::before) {
+                if fault == Some(Fault::LostRequest) {
+                    state.lost.extend_from_slice(changes);
+                }
+                return Err(error);
+            }
+            state.identity.answered(user);
+            (state.apply_together(changes, &faults), fault, meanwhile)
+        };
+        if let Some(meanwhile) = meanwhile {
+            meanwhile.await;
+        }
+        yield_now().await;
+        match fault.and_then(Fault::after) {
+            Some(error) => Err(error),
+            None => Ok(answer),
+        }
+    }
+}
+
+impl State {
+    /// Does each change, or not, on its own; or refuses the request.
+    fn apply_together(
+        &mut self,
+        changes: &[(TableName, Change)],
+        faults: &[Option<Fault>],
+    ) -> BatchAnswer {
+        self.batches.arrived.push(changes.len());
+        if let Some(refusal) = self.refused(changes) {
+            return BatchAnswer::Refused(refusal);
+        }
+        let looks_at = self.batches.looks_at.unwrap_or(usize::MAX);
+        let mut each = Vec::with_capacity(changes.len());
+        for ((table, change), fault) in changes.iter().zip(faults) {
+            if each.len() >= looks_at {
+                each.push(ChangeAnswer::NotTried);
+                continue;
+            }
+            // Its parent may have come with this very batch.
+            let fault = fault.or_else(|| self.fault_of_orphan(table, change));
+            let fault = fault.filter(|fault| fault.is_of_one_change());
+            if let Some(error) = fault.and_then(Fault::before) {
+                each.push(ChangeAnswer::Alone(Err(error)));
+                continue;
+            }
+            self.requests.push(Request {
+                table: table.clone(),
+                call: Call::Apply(change.clone()),
+            });
+            let repeated = self.knows(change);
+            each.push(match self.apply_classed(table, change) {
+                Ok(outcome) if repeated && self.holds(table, change, &outcome) => {
+                    ChangeAnswer::Current(outcome)
+                }
+                answer => ChangeAnswer::Alone(answer),
+            });
+        }
+        BatchAnswer::Each(each)
+    }
+
+    /// Why a batch is refused as it is.
+    fn refused(&mut self, changes: &[(TableName, Change)]) -> Option<Rejection> {
+        let refuse = |status, words| Some(Rejection::new(Some(status), words));
+        let Some(most) = self.rows.options.batches else {
+            return refuse(404, "no such path");
+        };
+        let mut records = BTreeSet::new();
+        for (table, change) in changes {
+            let wrong = match &change.operation_id {
+                None => "has no operation id",
+                Some(_) if !records.insert((table, &change.id)) => {
+                    "is not the only one in its batch"
+                }
+                Some(_) => continue,
+            };
+            let (kind, id) = (change.kind, &change.id);
+            self.violations
+                .push(format!("{kind:?} of {table}/{id} {wrong}"));
+            return refuse(400, wrong);
+        }
+        let taken = self.batches.taken.unwrap_or(most).min(most);
+        (changes.len() > taken).then(|| Rejection::new(Some(413), "too large"))
+    }
+
+    /// True where the change was done before, and the server can tell.
+    fn knows(&self, change: &Change) -> bool {
+        let key = change.operation_id.as_ref();
+        self.rows.options.operation_ids && key.is_some_and(|key| self.outcomes.contains_key(key))
+    }
+
+    /// True where the outcome of a change is still what the server holds.
+    fn holds(&self, table: &TableName, change: &Change, outcome: &Outcome) -> bool {
+        match outcome {
+            Outcome::Applied(None) => {
+                let row = self.rows.get(table, &change.id);
+                row.is_none_or(|row| row.is_deleted())
+            }
+            Outcome::Applied(Some(told)) | Outcome::OtherId(told) => {
+                let row = self.rows.get(table, told.id());
+                row.is_some_and(|row| told.version().is_some() && told.version() == row.version())
+            }
+            _ => false,
+        }
+    }
+}
