@@ -60,6 +60,7 @@ pub mod spelling;
 pub mod steps;
 pub mod stuck;
 mod tests;
+pub mod together;
 mod typed;
 pub mod unknown_values;
 pub mod whose;

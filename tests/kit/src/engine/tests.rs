@@ -55,6 +55,15 @@ macro_rules! engine_tests {
             t2_a_lost_answer_is_open_where_what_was_sent_changed
             t2_the_key_goes_with_what_is_sent
         }
+        $crate::__engine_tests! { $harness, $run, together:
+            b1_operations_travel_together_in_order
+            b1_a_lost_batch_is_found_out
+            b1_a_refused_batch_is_halved
+            b1_each_operation_has_its_own_answer
+            b1_what_was_not_looked_at_is_no_attempt
+            b1_batches_go_only_to_servers_that_take_them_and_tell_repeats
+            b1_one_that_stops_each_request_holds_up_no_other
+        }
         $crate::__engine_tests! { $harness, $run, delivery:
             history_1_five_impossible_records
             history_2_a_forbidden_table
@@ -447,6 +456,7 @@ mod guard {
             include_str!("queue.rs"),
             include_str!("push.rs"),
             include_str!("partial.rs"),
+            include_str!("together.rs"),
             include_str!("conflicts.rs"),
             include_str!("merging.rs"),
             include_str!("declared.rs"),

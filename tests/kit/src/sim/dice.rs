@@ -43,6 +43,11 @@ impl Dice {
         choices[0].1
     }
 
+    /// Choices of their own for part `number` of what comes next, which goes as it would without them.
+    pub(crate) fn beside(&self, number: u64) -> Self {
+        Self::of_part(self.0, number)
+    }
+
     /// Choices of their own for part `number` of a history, whatever the others do.
     pub(crate) fn of_part(seed: u64, number: u64) -> Self {
         let mut dice = Self::new(seed);

@@ -193,6 +193,25 @@ pub(super) fn members_alone(server: &TestServer, dice: &mut Dice) {
     });
 }
 
+/// The choice of servers that take several changes in one request.
+const BATCHES: u64 = u64::MAX - 2_000;
+
+/// Half of the servers take batches, most of these tell repeats, without which nobody sends them any, and some refuse larger ones or look at a
+/// part of each. With dice of their own: without batches a history goes as it did before there were any.
+pub(super) fn batches(server: &TestServer, dice: &Dice) {
+    let mut own = dice.beside(BATCHES);
+    let (takes, tells, most) = (own.permille(500), own.permille(700), 2 + own.below(9));
+    let (refuses, leaves, some) = (own.permille(200), own.permille(200), own.below(5));
+    if takes {
+        server.configure(|options| {
+            options.batches = Some(most);
+            options.operation_ids |= tells;
+        });
+        server.take_batches_up_to(refuses.then_some(some));
+        server.look_at(leaves.then_some(some));
+    }
+}
+
 fn of_a_make(server: TestServer, dice: &mut Dice) -> Arc<dyn FarSide> {
     let page = u32::try_from(1 + dice.below(4)).unwrap_or(1);
     let ticks = [None, Some(0), Some(3_700)][dice.below(3)];
@@ -209,6 +228,7 @@ fn of_a_make(server: TestServer, dice: &mut Dice) -> Arc<dyn FarSide> {
         }
     });
     members_alone(&server, dice);
+    batches(&server, dice);
     Arc::new(server)
 }
 

@@ -14,7 +14,7 @@ use synctable_core::transport::{
 use synctable_core::{Record, RecordId, Sleep, TableName};
 
 use super::dice::Dice;
-use super::far::{FarSide, members_alone};
+use super::far::{FarSide, batches, members_alone};
 use super::line::{Errand, Line};
 use crate::engine::{Fault, TestServer};
 use crate::fixture::table;
@@ -102,6 +102,7 @@ impl OddServer {
             options.soft_delete = soft_delete;
         });
         members_alone(&inner, dice);
+        batches(&inner, dice);
         let curse = CURSES[dice.below(CURSES.len())];
         let status = [400, 409, 500][dice.below(3)];
         let server = Self {
