@@ -62,6 +62,15 @@ impl Condition {
         }
     }
 
+    /// The texts between which all lies that is admitted, both included.
+    pub(crate) fn texts(&self) -> (Option<&str>, Option<&str>) {
+        let bounds = [&self.lower, &self.upper].map(|bound| match bound {
+            Some(SortValue::Text(text)) if !self.misfits => Some(text.as_str()),
+            _ => None,
+        });
+        bounds.into()
+    }
+
     /// All values that are admitted, where they can be told.
     pub(crate) fn values(&self) -> Option<&[SortValue]> {
         self.values.as_deref().filter(|_| !self.misfits)

@@ -1,6 +1,6 @@
 //! Which records a query looks at, and in what order: a pure function of the query and the declared table.
 
-use synctable_core::query::{Direction, OrderBy, Query};
+use synctable_core::query::{Direction, OrderBy, Query, SortValue};
 use synctable_core::{IndexSpec, RecordId, TableSchema};
 
 use crate::backend::Indexes;
@@ -10,12 +10,22 @@ use crate::values;
 /// Where to look.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Plan<'q> {
-    /// At one record.
-    Id(RecordId),
+    /// At these records, by id.
+    Ids(Vec<RecordId>),
     /// Along an index.
     Index(Walk<'q>),
-    /// At all records, by id.
-    Table,
+    /// At all records between two ids, by id.
+    Table(Between),
+}
+
+/// No id that can be a key is longer, in bytes: 255 characters of at most four.
+const LONGEST_ID: usize = 4 * 255;
+
+/// Ids from one to another, both included; without an end where there is none.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Between {
+    pub(crate) first: Option<RecordId>,
+    pub(crate) last: Option<RecordId>,
 }
 
 /// Parts of an index.
@@ -43,11 +53,47 @@ pub(crate) fn plan<'q>(
 ) -> Plan<'q> {
     let conditions = match conditions(query.narrowing(), schema) {
         Ok(conditions) => conditions,
-        Err(id) => return Plan::Id(id),
+        Err(id) => return Plan::Ids(vec![id]),
     };
+    let by_id = conditions.iter().find(|(name, _)| *name == "id");
+    let by_id = by_id.map(|(_, condition)| condition);
+    if let Some(ids) = by_id.and_then(Condition::values).and_then(ids) {
+        return Plan::Ids(ids);
+    }
     let walks = ready.filter_map(|index| walk(index, &conditions, query, use_of));
     let best = walks.max_by_key(|walk| (walk.equal, !walk.parts.is_empty(), walk.order.is_some()));
-    best.map_or(Plan::Table, Plan::Index)
+    best.map_or_else(
+        || Plan::Table(by_id.map(Between::of).unwrap_or_default()),
+        Plan::Index,
+    )
+}
+
+/// The ids that are looked for, in order; `None` where something else is.
+fn ids(values: &[SortValue]) -> Option<Vec<RecordId>> {
+    let id = |value: &SortValue| match value {
+        SortValue::Text(text) => Some(RecordId::system(text)),
+        _ => None,
+    };
+    let mut ids: Vec<RecordId> = values.iter().map(id).collect::<Option<_>>()?;
+    ids.sort_unstable();
+    ids.dedup();
+    Some(ids)
+}
+
+impl Between {
+    fn of(condition: &Condition) -> Self {
+        let (first, last) = condition.texts();
+        let id = |text: &str| (text.len() <= LONGEST_ID).then(|| RecordId::system(text));
+        Self {
+            first: first.and_then(id),
+            last: last.and_then(id),
+        }
+    }
+}
+
+/// Whether records come in this order by their keys.
+pub(crate) fn is_by_id(order: &[OrderBy]) -> bool {
+    order.first().is_none_or(is_id)
 }
 
 fn walk<'q>(

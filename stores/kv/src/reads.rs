@@ -1,5 +1,6 @@
 //! What is read of a store: each time from one moment of it.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use synctable_core::query::{Judge, Query, Window, page_of};
@@ -10,7 +11,7 @@ use crate::backend::KvBackend;
 use crate::catalogue::Catalogue;
 use crate::index::{PageOf, Walker};
 use crate::key::{Key, all_records, behind};
-use crate::plan::{Plan, plan};
+use crate::plan::{Between, Plan, is_by_id, plan};
 use crate::read::KvRead;
 use crate::scan::{entries, records};
 use crate::store::KvStore;
@@ -68,10 +69,7 @@ impl<B: KvBackend> KvStore<B> {
             catalogue.ready(table),
             self.backend.engine.indexes(),
         ) {
-            Plan::Id(id) => {
-                let found = get(&*snapshot, table, &id)?;
-                page_of(query, schema, found.map(Ok))
-            }
+            Plan::Ids(ids) => page_of(query, schema, some(&*snapshot, table, &ids)),
             Plan::Index(walk) => {
                 let walker = Walker {
                     snapshot: &*snapshot,
@@ -86,12 +84,13 @@ impl<B: KvBackend> KvStore<B> {
                 }
                 page_of(query, schema, walker.records())
             }
-            Plan::Table if query.order.is_empty() => page_by_id(&*snapshot, table, schema, query),
-            Plan::Table => page_of(
-                query,
-                schema,
-                records(&*snapshot, table, &all_records(table)),
-            ),
+            Plan::Table(between) => {
+                let keys = records_between(table, &between);
+                if is_by_id(&query.order) {
+                    return page_by_id(&*snapshot, table, schema, query, keys);
+                }
+                page_of(query, schema, records(&*snapshot, table, &keys))
+            }
         }
     }
 
@@ -113,7 +112,8 @@ impl<B: KvBackend> KvStore<B> {
             self.backend.engine.indexes(),
         );
         Ok(match plan {
-            Plan::Id(_) => Explained::new(Access::Ids, true),
+            // One comes in any order.
+            Plan::Ids(ids) => Explained::new(Access::Ids, ids.len() <= 1 || is_by_id(&query.order)),
             Plan::Index(walk) => {
                 let access = Access::Index {
                     fields: walk.index.fields.clone(),
@@ -122,7 +122,7 @@ impl<B: KvBackend> KvStore<B> {
                 };
                 Explained::new(access, walk.order.is_some())
             }
-            Plan::Table => Explained::new(Access::Scan, query.order.is_empty()),
+            Plan::Table(_) => Explained::new(Access::Scan, is_by_id(&query.order)),
         })
     }
 
@@ -148,7 +148,7 @@ impl<B: KvBackend> KvStore<B> {
             catalogue.ready(table),
             self.backend.engine.indexes(),
         ) {
-            Plan::Id(id) => get(&*snapshot, table, &id)?.map_or(Ok(0), |record| one(Ok(record))),
+            Plan::Ids(ids) => some(&*snapshot, table, &ids).map(one).sum(),
             Plan::Index(walk) => {
                 let walker = Walker {
                     snapshot: &*snapshot,
@@ -158,7 +158,9 @@ impl<B: KvBackend> KvStore<B> {
                 };
                 walker.records().map(one).sum()
             }
-            Plan::Table => records(&*snapshot, table, &keys).map(one).sum(),
+            Plan::Table(between) => records(&*snapshot, table, &records_between(table, &between))
+                .map(one)
+                .sum(),
         }
     }
 }
@@ -174,20 +176,45 @@ pub(crate) fn get(
         .transpose()
 }
 
-/// The page of a query without an order: starts behind its cursor and reads no further than it must.
+/// Those of some records that there are.
+fn some<'a>(
+    read: &'a (impl KvRead + ?Sized),
+    table: &'a TableName,
+    ids: &'a [RecordId],
+) -> impl Iterator<Item = Result<Record, StoreError>> + 'a {
+    ids.iter().filter_map(|id| get(read, table, id).transpose())
+}
+
+/// The keys of the records between two ids.
+fn records_between(table: &TableName, between: &Between) -> Range<Vec<u8>> {
+    let mut keys = all_records(table);
+    if let Some(first) = &between.first {
+        keys.start = Key::record(table, first).encode();
+    }
+    if let Some(last) = &between.last {
+        keys.end = behind(Key::record(table, last).encode());
+    }
+    // Where the ends have changed places there is nothing between them.
+    keys.end = keys.end.max(keys.start.clone());
+    keys
+}
+
+/// The page of a query by id: starts behind its cursor and reads no further than it must.
 fn page_by_id(
     read: &(impl KvRead + ?Sized),
     table: &TableName,
     schema: &TableSchema,
     query: &Query,
+    mut keys: Range<Vec<u8>>,
 ) -> Result<Page, StoreError> {
     let window = Window::of(query)?;
     if window.length == 0 {
         return Ok(Page::default());
     }
-    let mut keys = all_records(table);
     if let Some(place) = &window.start {
-        keys.start = behind(Key::record(table, &place.id).encode());
+        let behind = behind(Key::record(table, &place.id).encode());
+        keys.start = keys.start.max(behind);
+        keys.end = keys.end.max(keys.start.clone());
     }
     let mut page = PageOf::new(query, &window, schema);
     for record in records(read, table, &keys) {
