@@ -43,16 +43,28 @@ pub struct ChangeLog {
     commits: VecDeque<Box<[Changed]>>,
     /// How many names they hold.
     names: usize,
-    tables: HashMap<TableName, Last>,
+    tables: HashMap<TableName, LastChange>,
 }
 
-/// Who changed a table last, and when somebody else did.
-#[derive(Debug, Clone, Copy)]
-struct Last {
-    author: Option<Author>,
-    commit: u64,
-    /// The last commit of anybody but `author`.
-    others: u64,
+/// Who changed a table last, and when somebody else did: what a change log keeps of each table, to answer for
+/// [`expect_unchanged`](super::WriteBatch::expect_unchanged). For stores whose log is kept elsewhere than in a [`ChangeLog`].
+///
+/// ```
+/// use synctable_core::store::{Author, LastChange};
+/// let [mine, theirs] = [1, 2].map(|it| Some(Author::from_number(it)));
+/// let mut last = LastChange::new(theirs, 1);
+/// last.changed(mine, 2);
+/// last.changed(mine, 3);
+/// assert_eq!((last.but_by(mine), last.but_by(theirs)), (1, 3));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LastChange {
+    /// Who made the last commit that changed the table; `None` if they did not say.
+    pub author: Option<Author>,
+    /// The number of that commit.
+    pub commit: u64,
+    /// The number of the last commit of anybody but `author`; 0 if none is known. Without an author it has no meaning.
+    pub others: u64,
 }
 
 impl Default for ChangeLog {
@@ -104,11 +116,7 @@ impl ChangeLog {
                 self.tables
                     .entry(change.table().clone())
                     .and_modify(|last| last.changed(author, self.last))
-                    .or_insert(Last {
-                        author,
-                        commit: self.last,
-                        others: 0,
-                    });
+                    .or_insert(LastChange::new(author, self.last));
             }
         }
         let names = if changed.len() > NAMES {
@@ -180,17 +188,35 @@ impl ChangeLog {
     #[must_use]
     pub fn is_unchanged(&self, table: &TableName, since: Position, author: Option<Author>) -> bool {
         let known = since.commit() >= self.floor && since <= Position::new(self.id, self.last, 0);
-        let last = match self.tables.get(table) {
-            Some(last) if author.is_some() && last.author == author => last.others,
-            Some(last) => last.commit,
-            None => self.floor,
-        };
+        let last = self.tables.get(table);
+        let last = last.map_or(self.floor, |last| last.but_by(author));
         known && last <= since.commit()
     }
 }
 
-impl Last {
-    fn changed(&mut self, author: Option<Author>, commit: u64) {
+impl LastChange {
+    /// The first change of a table that is noted.
+    #[must_use]
+    pub fn new(author: Option<Author>, commit: u64) -> Self {
+        Self {
+            author,
+            commit,
+            others: 0,
+        }
+    }
+
+    /// The last commit of anybody but `author`; of anybody where there is none.
+    #[must_use]
+    pub fn but_by(self, author: Option<Author>) -> u64 {
+        if author.is_some() && self.author == author {
+            self.others
+        } else {
+            self.commit
+        }
+    }
+
+    /// Notes a later commit that changes the table.
+    pub fn changed(&mut self, author: Option<Author>, commit: u64) {
         if author.is_none() || self.author != author {
             self.others = self.commit;
             self.author = author;

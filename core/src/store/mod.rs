@@ -12,7 +12,7 @@ pub use batch::{Check, Durability, Expect, Unchanged, Write, WriteBatch};
 pub use changes::{Author, Changed, Changes, Position};
 pub use error::{StoreError, StoreErrorKind};
 pub use local::{LocalStore, LocalStoreExt, Page, ProcessLock, StoreCapabilities};
-pub use log::{ChangeLog, KNOWN_CHANGES};
+pub use log::{ChangeLog, KNOWN_CHANGES, LastChange};
 pub use plan::{Access, Plan};
 pub use revision::Revisions;
 

@@ -136,7 +136,7 @@ impl<B: KvBackend + ?Sized> KvBackend for Arc<B> {
     }
 }
 
-/// What an engine promises beyond the base contract.
+/// What an engine promises beyond the base contract. It holds as long as the engine is open: [`KvStore`](crate::KvStore) asks for it once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 #[expect(

@@ -87,7 +87,7 @@ impl<B: KvBackend> KvStore<B> {
         outgrown: &[Range<Vec<u8>>],
     ) -> Result<bool, StoreError> {
         // An index that is not ready answers no query, so nothing that is read depends on it.
-        if self.backend.engine.promises().read_only {
+        if self.is_read_only() {
             return if new.schema == old.schema {
                 Ok(true)
             } else {
@@ -102,7 +102,9 @@ impl<B: KvBackend> KvStore<B> {
         new.declare(&old.schema, &mut batch)?;
         self.keep_earlier(old)?;
         let mut transaction = self.begin(writer, Durability::Immediate)?;
-        if self.is_shared() && *self.seen.catalogue(&*transaction)? != *old {
+        if let Some(seen) = &self.seen
+            && *seen.catalogue(&*transaction)? != *old
+        {
             return Ok(false);
         }
         for keys in outgrown {
@@ -141,9 +143,9 @@ impl<B: KvBackend> KvStore<B> {
     ) -> Result<(), StoreError> {
         loop {
             let mut transaction = self.begin(writer, Durability::Eventual)?;
-            if self.is_shared() {
+            if let Some(seen) = &self.seen {
                 // Another process may build it, too, or have no use for it any more.
-                *catalogue = (*self.seen.catalogue(&*transaction)?).clone();
+                *catalogue = (*seen.catalogue(&*transaction)?).clone();
             }
             let Some(State::Building(mut after)) = catalogue.state(table, spec).cloned() else {
                 return Ok(());

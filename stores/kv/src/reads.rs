@@ -27,8 +27,8 @@ impl<B: KvBackend> KvStore<B> {
     fn view(&self) -> Result<View<'_>, StoreError> {
         let before = self.known.get()?;
         let snapshot = self.backend.snapshot()?;
-        if self.is_shared() {
-            let catalogue = self.seen.catalogue(&*snapshot)?;
+        if let Some(seen) = &self.seen {
+            let catalogue = seen.catalogue(&*snapshot)?;
             return Ok(View {
                 catalogue,
                 snapshot,

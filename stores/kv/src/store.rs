@@ -12,7 +12,7 @@ use synctable_core::store::{
 };
 use synctable_core::{Record, RecordId, Schema, TableName, TableSchema};
 
-use crate::backend::{Indexes, KvBackend};
+use crate::backend::{Indexes, KvBackend, Promises};
 use crate::backup::backup;
 use crate::batch::KvBatch;
 use crate::catalogue::Catalogue;
@@ -38,8 +38,10 @@ use crate::writes::Writes;
 pub struct KvStore<B> {
     pub(crate) backend: LongKeys<B>,
     pub(crate) known: Known,
+    /// What the engine promised when it was opened.
+    promises: Promises,
     /// What is known instead where others may have the engine open, too.
-    pub(crate) seen: Seen,
+    pub(crate) seen: Option<Seen>,
     /// Held from the checks of a batch to the end of its write.
     writer: Mutex<Writer>,
     /// What was committed, noted under the writer's lock once it can be read.
@@ -101,10 +103,12 @@ impl<B: KvBackend> KvStore<B> {
     }
 
     fn with_catalogue(backend: LongKeys<B>, catalogue: Catalogue) -> Self {
+        let promises = backend.engine.promises();
         Self {
             backend,
             known: Known::new(catalogue),
-            seen: Seen::default(),
+            promises,
+            seen: promises.multi_process.then(Seen::default),
             writer: Mutex::default(),
             log: Mutex::default(),
         }
@@ -112,16 +116,20 @@ impl<B: KvBackend> KvStore<B> {
 
     /// The tables as they are now.
     pub(crate) fn catalogue(&self) -> Result<Arc<Catalogue>, StoreError> {
-        match self.known.get()? {
-            _ if self.is_shared() => self.seen.catalogue(&*self.backend.snapshot()?),
-            Some(catalogue) => Ok(catalogue),
-            None => Ok(Arc::new(Catalogue::stored(&*self.backend.snapshot()?)?)),
+        match (self.known.get()?, &self.seen) {
+            (_, Some(seen)) => seen.catalogue(&*self.backend.snapshot()?),
+            (Some(catalogue), None) => Ok(catalogue),
+            (None, None) => Ok(Arc::new(Catalogue::stored(&*self.backend.snapshot()?)?)),
         }
     }
 
     /// True where other processes may have the engine open, too.
     pub(crate) fn is_shared(&self) -> bool {
-        self.backend.engine.promises().multi_process
+        self.seen.is_some()
+    }
+
+    pub(crate) fn is_read_only(&self) -> bool {
+        self.promises.read_only
     }
 
     pub(crate) fn writer(&self) -> MutexGuard<'_, Writer> {
@@ -236,14 +244,14 @@ impl<B: KvBackend> KvStore<B> {
         let mut writer = self.writer();
         self.settle(&mut writer)?;
         let mut catalogue = self.catalogue()?;
-        if self.backend.engine.promises().read_only {
+        if self.is_read_only() {
             return Err(StoreError::read_only());
         }
         self.keep_earlier(&catalogue)?;
         let mut transaction = self.begin(&writer, batch.get_durability())?;
-        if self.is_shared() {
+        if let Some(seen) = &self.seen {
             // Another process may have changed it before this one had its turn.
-            catalogue = self.seen.catalogue(&*transaction)?;
+            catalogue = seen.catalogue(&*transaction)?;
         }
         self.check_tables(&*transaction, &catalogue, batch)?;
         for check in batch.checks() {
@@ -377,7 +385,7 @@ impl<B: KvBackend> LocalStore for KvStore<B> {
     }
 
     fn capabilities(&self) -> StoreCapabilities {
-        let promises = self.backend.engine.promises();
+        let promises = self.promises;
         StoreCapabilities::default()
             .with_persistent(promises.persistent)
             .with_durable(promises.durable)

@@ -6,6 +6,7 @@
     reason = "tests fail by panicking"
 )]
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 use proptest::prelude::*;
@@ -24,6 +25,8 @@ struct Opening {
     engine: Arc<MemoryBackend>,
     /// Whoever holds the lock of the processes.
     holder: Arc<Mutex<Weak<()>>>,
+    /// How often it was asked what it promises.
+    asked: Arc<AtomicUsize>,
 }
 
 impl KvBackend for Opening {
@@ -44,6 +47,7 @@ impl KvBackend for Opening {
         self.engine.indexes()
     }
     fn promises(&self) -> Promises {
+        self.asked.fetch_add(1, Ordering::Relaxed);
         self.engine.promises().with_multi_process(true)
     }
     fn try_lock(&self) -> Result<ProcessLock, StoreError> {
@@ -147,6 +151,23 @@ fn a_store_that_one_had_alone_can_be_shared_later() {
         assert_eq!(refused.kind(), StoreErrorKind::CheckFailed);
         let found = other.get_one(&todo(), row("c").id()).await.unwrap();
         assert!(found.is_some());
+    });
+}
+
+/// It may take a lock.
+#[test]
+fn an_engine_is_asked_once_what_it_promises() {
+    run(async {
+        let opening = Opening::default();
+        let store = KvStore::open(opening.clone()).unwrap();
+        store.define(&indexed()).await.unwrap();
+        let begin = store.position().await.unwrap();
+        let put = WriteBatch::new().put(&todo(), row("a"));
+        store.commit(put).await.unwrap();
+        store.get_one(&todo(), row("a").id()).await.unwrap();
+        store.changes_since(begin, 10).await.unwrap();
+        assert!(store.capabilities().multi_process);
+        assert_eq!(opening.asked.load(Ordering::Relaxed), 1);
     });
 }
 

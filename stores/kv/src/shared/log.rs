@@ -1,7 +1,9 @@
 //! The change log in the engine: what a [`ChangeLog`](synctable_core::store::ChangeLog) is in memory, and with the same answers.
 
 use synctable_core::TableName;
-use synctable_core::store::{Author, Changed, Changes, KNOWN_CHANGES, Position, StoreError};
+use synctable_core::store::{
+    Author, Changed, Changes, KNOWN_CHANGES, LastChange, Position, StoreError,
+};
 
 use super::names::{self, damaged};
 use crate::key::Key;
@@ -22,15 +24,15 @@ struct Head {
     names: u64,
 }
 
-/// Who changed a table last, and when somebody else did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Last {
-    author: Option<Author>,
-    commit: u64,
-    others: u64,
-}
-
 impl Head {
+    /// That of a store in which nothing was noted yet.
+    const NONE: Self = Self {
+        id: 0,
+        first: 1,
+        last: 0,
+        names: 0,
+    };
+
     fn read(read: &dyn KvRead) -> Result<Option<Self>, StoreError> {
         let Some(bytes) = read.copy_of(&head_key())? else {
             return Ok(None);
@@ -63,24 +65,25 @@ pub(crate) fn append(
 ) -> Result<Position, StoreError> {
     let mut head = Head::read(write)?.unwrap_or_else(|| Head {
         id: Author::random().number(),
-        first: 1,
-        last: 0,
-        names: 0,
+        ..Head::NONE
     });
     if changed.is_empty() {
         head.write(write)?;
         return Ok(head.position());
     }
     head.last += 1;
-    let tables = Changed::tables_of(changed);
-    for table in &tables {
-        Last::note(write, table.table(), author, head.last)?;
+    for table in tables_of(changed) {
+        let last = match last_change(write, table)? {
+            Some(mut last) => {
+                last.changed(author, head.last);
+                last
+            }
+            None => LastChange::new(author, head.last),
+        };
+        write_last_change(write, table, last)?;
     }
-    let changed = if changed.len() > NAMES {
-        &tables
-    } else {
-        changed
-    };
+    let whole = (changed.len() > NAMES).then(|| Changed::tables_of(changed));
+    let changed = whole.as_deref().unwrap_or(changed);
     for (part, chunk) in names::encode(changed, longest).iter().enumerate() {
         write.put(&commit_key(head.last, part), chunk)?;
     }
@@ -101,9 +104,7 @@ pub(crate) fn append(
 
 /// The place behind everything that this moment shows.
 pub(crate) fn position(read: &dyn KvRead) -> Result<Position, StoreError> {
-    // Of a store in which nothing was noted yet there is one place only.
-    let head = Head::read(read)?;
-    Ok(head.map_or(Position::new(0, 0, 0), Head::position))
+    Ok(Head::read(read)?.unwrap_or(Head::NONE).position())
 }
 
 /// What was changed since a position, at most `limit` names, but at least one.
@@ -112,9 +113,9 @@ pub(crate) fn since(
     since: Position,
     limit: usize,
 ) -> Result<Changes, StoreError> {
-    let now = position(read)?;
-    let first = Head::read(read)?.map_or(1, |head| head.first);
-    let is_known = since <= now && since.commit() + 1 >= first;
+    let head = Head::read(read)?.unwrap_or(Head::NONE);
+    let now = head.position();
+    let is_known = since <= now && since.commit() + 1 >= head.first;
     if !is_known {
         return Ok(Changes::Unknown { now });
     }
@@ -149,43 +150,43 @@ pub(crate) fn is_unchanged(
     since: Position,
     author: Option<Author>,
 ) -> Result<bool, StoreError> {
-    let last = match Last::read(read, table)? {
-        Some(last) if author.is_some() && last.author == author => last.others,
-        Some(last) => last.commit,
-        None => 0,
-    };
+    let last = last_change(read, table)?.map_or(0, |last| last.but_by(author));
     Ok(since <= position(read)? && last <= since.commit())
 }
 
-impl Last {
-    fn read(read: &dyn KvRead, table: &TableName) -> Result<Option<Self>, StoreError> {
-        let Some(bytes) = read.copy_of(&last_key(table))? else {
-            return Ok(None);
-        };
-        let [has_author, author, commit, others] = numbers(&bytes)?;
-        Ok(Some(Self {
-            author: (has_author == 1).then(|| Author::from_number(author)),
-            commit,
-            others,
-        }))
+/// Each table once. Most commits change one table, or one after the other.
+fn tables_of(changed: &[Changed]) -> Vec<&TableName> {
+    let mut tables: Vec<&TableName> = changed.iter().map(Changed::table).collect();
+    tables.dedup();
+    // Two in a row differ.
+    if tables.len() > 2 {
+        tables.sort_unstable();
+        tables.dedup();
     }
+    tables
+}
 
-    /// Notes that `author` changes a table in a commit.
-    fn note(
-        write: &mut dyn KvWrite,
-        table: &TableName,
-        author: Option<Author>,
-        commit: u64,
-    ) -> Result<(), StoreError> {
-        let others = match Self::read(write, table)? {
-            Some(last) if author.is_some() && last.author == author => last.others,
-            Some(last) => last.commit,
-            None => 0,
-        };
-        let number = author.map_or(0, Author::number);
-        let bytes = bytes([u64::from(author.is_some()), number, commit, others]);
-        write.put(&last_key(table), &bytes)
-    }
+fn last_change(read: &dyn KvRead, table: &TableName) -> Result<Option<LastChange>, StoreError> {
+    let Some(bytes) = read.copy_of(&last_key(table))? else {
+        return Ok(None);
+    };
+    let [has_author, author, commit, others] = numbers(&bytes)?;
+    Ok(Some(LastChange {
+        author: (has_author == 1).then(|| Author::from_number(author)),
+        commit,
+        others,
+    }))
+}
+
+fn write_last_change(
+    write: &mut dyn KvWrite,
+    table: &TableName,
+    last: LastChange,
+) -> Result<(), StoreError> {
+    let has_author = u64::from(last.author.is_some());
+    let author = last.author.map_or(0, Author::number);
+    let bytes = bytes([has_author, author, last.commit, last.others]);
+    write.put(&last_key(table), &bytes)
 }
 
 /// The names of one commit.
