@@ -247,16 +247,17 @@ impl<B: KvBackend> KvStore<B> {
         if self.is_read_only() {
             return Err(StoreError::read_only());
         }
-        self.keep_earlier(&catalogue)?;
+        if catalogue.is_older() {
+            // A copy costs as much as the store: none for a batch that is refused.
+            self.judge(&*self.backend.snapshot()?, &catalogue, batch)?;
+            self.keep_earlier(&catalogue)?;
+        }
         let mut transaction = self.begin(&writer, batch.get_durability())?;
         if let Some(seen) = &self.seen {
             // Another process may have changed it before this one had its turn.
             catalogue = seen.catalogue(&*transaction)?;
         }
-        self.check_tables(&*transaction, &catalogue, batch)?;
-        for check in batch.checks() {
-            judge(&*transaction, check)?;
-        }
+        self.judge(&*transaction, &catalogue, batch)?;
         let keeps_indexes = self.backend.engine.indexes() != Indexes::None;
         let mut rows = Writes {
             transaction: &mut *transaction,
@@ -289,8 +290,8 @@ impl<B: KvBackend> KvStore<B> {
         self.finish(&mut writer, transaction, change)
     }
 
-    /// Refuses a batch that names tables which are not declared, or were changed by someone else.
-    fn check_tables(
+    /// Refuses a batch that names tables which are not declared, or were changed by someone else, or records that are not as it demands.
+    fn judge(
         &self,
         read: &dyn KvRead,
         catalogue: &Catalogue,
@@ -312,7 +313,10 @@ impl<B: KvBackend> KvStore<B> {
                 return Err(StoreError::table_changed(table));
             }
         }
-        Ok(())
+        batch
+            .checks()
+            .iter()
+            .try_for_each(|check| judge(read, check))
     }
 
     pub(crate) fn try_lock_now(&self) -> Result<ProcessLock, StoreError> {

@@ -6,7 +6,7 @@
     reason = "tests fail by panicking"
 )]
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use synctable_core::query::Query;
@@ -159,4 +159,59 @@ async fn unknown_outcome_stops_writes_but_not_reads() {
         StoreErrorKind::Unknown
     );
     assert_eq!(store.count(&todo(), &Query::all()).await.unwrap(), 0);
+}
+
+/// It counts how often a copy of an earlier store would be made.
+#[derive(Debug, Clone, Default)]
+struct Keeping {
+    engine: MemoryBackend,
+    kept: Arc<AtomicUsize>,
+}
+
+impl KvBackend for Keeping {
+    fn snapshot(&self) -> Result<Box<dyn KvRead + '_>, StoreError> {
+        self.engine.snapshot()
+    }
+
+    fn begin_write(&self, durability: Durability) -> Result<Box<dyn KvWrite + '_>, StoreError> {
+        self.engine.begin_write(durability)
+    }
+
+    fn sync(&self) -> Result<(), StoreError> {
+        self.engine.sync()
+    }
+
+    fn keep_earlier(&self, format: u32) -> Result<(), StoreError> {
+        assert_eq!(format, 1);
+        self.kept.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn an_earlier_store_is_copied_for_a_write_that_is_done_alone() {
+    let engine = Keeping::default();
+    let row = Record::from_json(r#"{"id":"a"}"#).unwrap();
+    {
+        let store = KvStore::open(engine.clone()).unwrap();
+        store.define(&schema()).await.unwrap();
+        let put = WriteBatch::new().put(&todo(), row.clone());
+        store.commit(put).await.unwrap();
+    }
+    let mut batch = KvBatch::new(Durability::Immediate);
+    batch.put(Key::Format.encode(), b"synctable kv 1".to_vec());
+    batch.write_to(&engine).unwrap();
+    let store = KvStore::open(engine.clone()).unwrap();
+    let kept = || engine.kept.load(Ordering::Relaxed);
+    for _ in 0..3 {
+        let crossing = WriteBatch::new().expect_absent(&todo(), row.id());
+        let refused = store.commit(crossing.put(&todo(), row.clone())).await;
+        assert_eq!(refused.unwrap_err().kind(), StoreErrorKind::CheckFailed);
+    }
+    assert_eq!(kept(), 0);
+    for _ in 0..3 {
+        let put = WriteBatch::new().put(&todo(), row.clone());
+        store.commit(put).await.unwrap();
+    }
+    assert_eq!(kept(), 1);
 }

@@ -140,10 +140,9 @@ impl KvBackend for RedbBackend {
     }
 
     fn keep_earlier(&self, format: u32) -> Result<(), StoreError> {
-        if !self.keep_earlier {
-            return Ok(());
-        }
-        files::keep_earlier(&self.path, format, |draft| self.copy_to(draft)?.close())
+        files::keep_earlier(self.keep_earlier, &self.path, format, |draft| {
+            self.copy_to(draft)?.close()
+        })
     }
 
     fn close(&self) -> Result<(), StoreError> {

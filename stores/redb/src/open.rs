@@ -79,8 +79,7 @@ impl RedbBuilder {
         self
     }
 
-    /// Whether a copy of a store of an earlier format is kept before it is brought forward (the default), so that the earlier release can
-    /// be gone back to: at `NAME.format-1`, beside the store. It takes as much room as the store. Nobody removes it but the application.
+    /// Whether a copy of a store of an earlier format is [kept](synctable_kv::files::keep_earlier) before it is brought forward, at `NAME.format-1`. Default true.
     #[must_use]
     pub fn keep_earlier(mut self, keep: bool) -> Self {
         self.keep_earlier = keep;

@@ -110,8 +110,7 @@ impl SqliteKvBuilder {
         self
     }
 
-    /// Whether a copy of a store of an earlier format is kept before it is brought forward (the default), so that the earlier release can
-    /// be gone back to: at `NAME.format-1`, beside the file. It takes as much room. Nobody removes it but the application.
+    /// Whether a copy of a store of an earlier format is [kept](synctable_kv::files::keep_earlier) before it is brought forward, at `NAME.format-1`. Default true.
     #[must_use]
     pub fn keep_earlier(mut self, keep: bool) -> Self {
         self.keep_earlier = keep;
@@ -250,10 +249,9 @@ impl KvBackend for SqliteKv {
     }
 
     fn keep_earlier(&self, format: u32) -> Result<(), StoreError> {
-        if !self.keep_earlier {
-            return Ok(());
-        }
-        files::keep_earlier(&self.path, format, |draft| self.copy_to(draft)?.close())
+        files::keep_earlier(self.keep_earlier, &self.path, format, |draft| {
+            self.copy_to(draft)?.close()
+        })
     }
 
     fn close(&self) -> Result<(), StoreError> {

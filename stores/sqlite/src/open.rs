@@ -71,14 +71,16 @@ pub(crate) fn open(options: &Options) -> Result<Connection, StoreError> {
 
 /// Keeps a copy of the file. Whoever is about to bring it forward holds the writers up meanwhile.
 fn keep_earlier(options: &Options) -> Result<(), StoreError> {
-    if !options.keep_earlier {
-        return Ok(());
-    }
-    let source = open_source(options)?;
-    files::keep_earlier(&options.path, upgrade::FIRST, |draft| {
-        create_private(draft).map_err(|error| io_error(draft, error))?;
-        copy_into(&source, draft).map_err(|error| at_path(draft, error))
-    })
+    files::keep_earlier(
+        options.keep_earlier,
+        &options.path,
+        upgrade::FIRST,
+        |draft| {
+            let source = open_source(options)?;
+            create_private(draft).map_err(|error| io_error(draft, error))?;
+            copy_into(&source, draft).map_err(|error| at_path(draft, error))
+        },
+    )
 }
 
 /// Opens the only connection to a file of keys and values; makes the file where it is missing and wanted.

@@ -156,8 +156,7 @@ impl SqliteBuilder {
         self
     }
 
-    /// Whether a copy of a store of an earlier format is kept before it is brought forward (the default), so that the earlier release can
-    /// be gone back to: at `NAME.format-1`, beside the file. It takes as much room as the store. Nobody removes it but the application.
+    /// Whether a copy of a store of an earlier format is [kept](synctable_kv::files::keep_earlier) before it is brought forward, at `NAME.format-1`. Default true.
     #[must_use]
     pub fn keep_earlier(mut self, keep: bool) -> Self {
         self.options.keep_earlier = keep;

@@ -15,16 +15,23 @@ pub fn kept_at(path: &Path, format: u32) -> PathBuf {
 }
 
 /// Keeps a copy of the store at `path`, which is of an earlier format and about to be brought forward: an application that goes back to its
-/// earlier release finds its store there. `copy` makes it at a path where nothing is, whole and closed. One that is there already is of an earlier time, and
-/// makes room.
+/// earlier release finds its store there, at [`kept_at`]. It takes as much room as the store. Nobody removes it but the application; a later copy
+/// takes its place.
+///
+/// `copy` makes it at a path where nothing is, whole and closed. It is not called where the application wants none, as the setting
+/// `keep_earlier` of each engine says.
 ///
 /// # Errors
 /// Those of `copy`; [`Full`](StoreErrorKind::Full) says what to do where there is no room. The store stays as it is.
 pub fn keep_earlier(
+    is_wanted: bool,
     path: &Path,
     format: u32,
     copy: impl FnOnce(&Path) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
+    if !is_wanted {
+        return Ok(());
+    }
     let kept = kept_at(path, format);
     let made = || {
         let draft = Draft::new(&kept)?;
