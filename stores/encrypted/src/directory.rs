@@ -28,6 +28,11 @@ impl Directory {
         self.live += 1;
     }
 
+    #[cfg(test)]
+    pub(crate) fn is_live(&self) -> bool {
+        self.live > 0
+    }
+
     /// It does not any more.
     pub(crate) fn leave(&mut self) {
         self.live = self.live.saturating_sub(1);

@@ -239,3 +239,44 @@ impl<B: KvBackend> Inner<B> {
         written
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+
+    use synctable_memory::MemoryBackend;
+    use synctable_testkit::doubt::{Doubt, Doubting};
+
+    use super::*;
+    use crate::{RawKey, Sealed};
+
+    /// What memory holds serves no more while a commit is in doubt, and again once it is settled.
+    #[test]
+    fn memory_waits_for_a_commit_in_doubt_and_serves_again() {
+        let engine = Doubting::new(MemoryBackend::new());
+        let key = RawKey::from_bytes([7; 32]);
+        let sealed = Sealed::builder(engine.clone()).raw_key(key).create(true);
+        let sealed = sealed.open().unwrap();
+        let write = || {
+            let mut batch = KvBatch::new(Durability::Immediate);
+            batch.put(b"a key".to_vec(), b"v".to_vec());
+            batch.write_to(&sealed)
+        };
+        let waits = || {
+            let live = lock(&sealed.inner().directory).is_live();
+            let is_odd = lock(&sealed.inner().cache).generation() % 2 == 1;
+            (live, is_odd)
+        };
+        write().unwrap();
+        assert_eq!(waits(), (false, false));
+        for doubt in [Doubt::Done, Doubt::Lost, Doubt::Late] {
+            engine.doubt(Some((0, doubt)));
+            let error = write().unwrap_err();
+            assert_eq!(error.kind(), StoreErrorKind::InDoubt);
+            assert_eq!(waits(), (true, true));
+            engine.doubt(None);
+            drop(sealed.inner().writer().unwrap());
+            assert_eq!(waits(), (false, false));
+        }
+    }
+}
