@@ -170,27 +170,63 @@ async fn story(count: u64) -> BTreeMap<&'static str, (Growth, Cost)> {
         world.device().await,
     );
     let all = || Query::all();
-    world.count("import", Linear, &ada, fill(&ada, count, "The film")).await;
-    let pushed = world.count("push", Linear, &ada, ada.sync.push().into_future()).await;
+    world
+        .count("import", Linear, &ada, fill(&ada, count, "The film"))
+        .await;
+    let pushed = world
+        .count("push", Linear, &ada, ada.sync.push().into_future())
+        .await;
     assert_eq!(pushed.unwrap().pushed, count);
-    let pulled = world.count("first pull", Linear, &ben, ben.films.pull(all(), "all").into_future());
+    let pulled = world.count(
+        "first pull",
+        Linear,
+        &ben,
+        ben.films.pull(all(), "all").into_future(),
+    );
     assert_eq!(pulled.await.unwrap().added, count);
-    let again = world.count("pull of nothing", Flat, &ben, ben.films.pull(all(), "all").into_future());
+    let again = world.count(
+        "pull of nothing",
+        Flat,
+        &ben,
+        ben.films.pull(all(), "all").into_future(),
+    );
     assert_eq!(again.await.unwrap().added, 0);
     for n in 0..10 {
         let change = json!({"title": format!("changed {n}")});
-        ada.films.update(&format!("f{n:06}"), &change).await.unwrap();
+        ada.films
+            .update(&format!("f{n:06}"), &change)
+            .await
+            .unwrap();
     }
-    let few = world.count("push of 10", Flat, &ada, ada.sync.push().into_future()).await;
+    let few = world
+        .count("push of 10", Flat, &ada, ada.sync.push().into_future())
+        .await;
     assert_eq!(few.unwrap().pushed, 10);
-    let few = world.count("pull of 10", Flat, &ben, ben.films.pull(all(), "all").into_future());
+    let few = world.count(
+        "pull of 10",
+        Flat,
+        &ben,
+        ben.films.pull(all(), "all").into_future(),
+    );
     assert_eq!(few.await.unwrap().updated, 10);
-    let audit = world.count("audit", Linear, &ben, ben.films.audit(all()).into_future()).await;
+    let audit = world
+        .count("audit", Linear, &ben, ben.films.audit(all()).into_future())
+        .await;
     assert!(audit.unwrap().is_clean());
     fill(&eve, count, "Another film").await;
-    let met = world.count("push of conflicts", Linear, &eve, eve.sync.push().into_future()).await;
+    let met = world
+        .count(
+            "push of conflicts",
+            Linear,
+            &eve,
+            eve.sync.push().into_future(),
+        )
+        .await;
     assert_eq!(met.unwrap().conflicts, count);
-    let parked = world.count("conflicts", Linear, &eve, eve.sync.conflicts()).await.unwrap();
+    let parked = world
+        .count("conflicts", Linear, &eve, eve.sync.conflicts())
+        .await
+        .unwrap();
     assert_eq!(parked.len() as u64, count);
     let resolve = async {
         for parked in &parked[..10] {
@@ -200,8 +236,14 @@ async fn story(count: u64) -> BTreeMap<&'static str, (Growth, Cost)> {
     };
     world.count("resolve 10", Flat, &eve, resolve).await;
     let purge = eve.films.purge(Purge::all().discard_pending());
-    world.count("purge of pending", Linear, &eve, purge).await.unwrap();
-    world.count("purge", Linear, &ben, ben.films.purge(Purge::all())).await.unwrap();
+    world
+        .count("purge of pending", Linear, &eve, purge)
+        .await
+        .unwrap();
+    world
+        .count("purge", Linear, &ben, ben.films.purge(Purge::all()))
+        .await
+        .unwrap();
     world.costs
 }
 
@@ -213,7 +255,9 @@ fn too_much(growth: Growth, small: Cost, large: Cost) -> Vec<String> {
         Growth::Linear => *large > small * 42 / 10 + 20,
         Growth::Flat => *large > small + small / 10 + 10,
     });
-    wrong.map(|((what, small), (_, large))| format!("{what} {small} -> {large}")).collect()
+    wrong
+        .map(|((what, small), (_, large))| format!("{what} {small} -> {large}"))
+        .collect()
 }
 
 #[tokio::test]

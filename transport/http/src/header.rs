@@ -33,7 +33,7 @@ pub(crate) const DELETIONS_FORGOTTEN: HeaderName =
     HeaderName::from_static(names::DELETIONS_FORGOTTEN);
 /// Response header with an id of the server's own: the same in each answer, and another one for every other server.
 pub const SERVER_ID: HeaderName = HeaderName::from_static(names::SERVER_ID);
-/// Response header `updatedAt`: within a table that property is unique and grows in the order of commits.
+/// Response header with what grows in the order of commits within a table: `updatedAt` alone is unique, `updatedAt,id` is not, but ordered by id within one commit.
 pub const ORDERED: HeaderName = HeaderName::from_static(names::ORDERED);
 /// The older request header for the token of a signed-in user.
 pub const X_ZUMO_AUTH: HeaderName = HeaderName::from_static(names::AUTH);

@@ -8,7 +8,7 @@ use synctable_core::query::RemoteQuery;
 use synctable_core::transport::{
     PageCursor, RemotePage, TransportError, TransportErrorKind as Kind,
 };
-use synctable_wire::header::ORDERED_BY_TIME;
+use synctable_wire::header::{ORDERED_BY_TIME, ORDERED_BY_TIME_AND_ID};
 
 use crate::client::Answer;
 use crate::dialect::Call;
@@ -63,7 +63,9 @@ impl HttpTransport {
         page.server_time = header::server_time(&answer.headers);
         page.server_id = header::server_id(&answer.headers);
         page.forgotten = header::forgotten(&answer.headers);
-        page.ordered = header::says(&answer.headers, &ORDERED, ORDERED_BY_TIME);
+        page.ordered = [ORDERED_BY_TIME, ORDERED_BY_TIME_AND_ID]
+            .into_iter()
+            .any(|value| header::says(&answer.headers, &ORDERED, value));
         Ok(page)
     }
 

@@ -9,7 +9,7 @@ use synctable_core::{Record, RecordId, SystemProperties, Timestamp, Version};
 use crate::error::Failure;
 use crate::handler::Call;
 use crate::judge;
-use crate::operations::{Operation, Sent};
+use crate::operations::{Operation, Repeated, Sent};
 use crate::unique::Claims;
 
 /// How often a change starts again because the record, or the end of the table's commits, was changed meanwhile.
@@ -31,6 +31,12 @@ struct Put {
     version: Version,
     deleted: bool,
     claims: Claims,
+}
+
+/// A record as a change left it, and what is known where an earlier request of the same operation did it.
+pub(crate) struct Changed {
+    pub(crate) record: Record,
+    pub(crate) repeated: Option<Repeated>,
 }
 
 /// Why a change is not done.
@@ -62,7 +68,7 @@ impl Change<'_> {
     pub(crate) async fn run(
         &self,
         decide: impl Fn(Option<Record>) -> Result<Step, Refused> + Send + Sync,
-    ) -> Result<Record, Refused> {
+    ) -> Result<Changed, Refused> {
         let core = self.call.core;
         let store = &*core.store;
         let table = &self.call.table.name;
@@ -109,7 +115,12 @@ impl Change<'_> {
                 Step::Remove(record) => self.remove(record, claims).await,
             };
             match result {
-                Ok(record) => return Ok(record),
+                Ok(record) => {
+                    return Ok(Changed {
+                        record,
+                        repeated: None,
+                    });
+                }
                 Err(error) if error.kind() == StoreErrorKind::CheckFailed => {
                     self.call.effect.had_none();
                     tracing::debug!(%table, "the record was changed meanwhile; trying again");
@@ -121,7 +132,7 @@ impl Change<'_> {
     }
 
     /// The record as this operation left it, if it was done before. That it was is known then, whatever fails after it.
-    async fn outcome(&self) -> Result<Option<Record>, Failure> {
+    async fn outcome(&self) -> Result<Option<Changed>, Failure> {
         let Some(operation) = &self.operation else {
             return Ok(None);
         };
@@ -130,15 +141,21 @@ impl Change<'_> {
         };
         self.call.effect.begins();
         let record = done.record(self.call, &self.sent).await;
-        record.map(Some).map_err(|error| {
-            tracing::warn!(%error, "the record of a repeated operation was not read");
-            Failure::unsure()
-        })
+        match record {
+            Ok((record, repeated)) => Ok(Some(Changed {
+                record,
+                repeated: Some(repeated),
+            })),
+            Err(error) => {
+                tracing::warn!(%error, "the record of a repeated operation was not read");
+                Err(Failure::unsure())
+            }
+        }
     }
 
     /// A conflict with the stored record, unless this operation made that record. Its first request may have been given up and
     /// done all the same, by this server or another, since its outcome was looked for.
-    async fn conflict(&self, status: StatusCode, stored: Box<Record>) -> Result<Record, Refused> {
+    async fn conflict(&self, status: StatusCode, stored: Box<Record>) -> Result<Changed, Refused> {
         let core = self.call.core;
         if let Some(done) = self.outcome().await? {
             return Ok(done);
@@ -162,50 +179,85 @@ impl Change<'_> {
             deleted,
             claims,
         } = put;
-        let core = self.call.core;
-        let table = &self.call.table;
-        let stamped = |time: Timestamp| {
-            let created_at = match &stored {
-                Some(stored) => stored.system().created_at,
-                None => Some(time),
-            };
-            record.clone().with_system(SystemProperties {
-                version: Some(version.clone()),
-                created_at,
-                updated_at: Some(time),
-                deleted,
-            })
-        };
+        let created_at = stored.as_ref().map(|stored| stored.system().created_at);
         let expect = Expect::as_read(stored.as_ref());
-        let time = table.sequence.commit(&*core.store, &*core.clock, |time| {
-            let record = stamped(time);
-            let mut batch = WriteBatch::new();
-            batch.check(&table.name, &self.id, expect);
-            self.call.effect.begins();
-            let batch = claims.add_to(batch.put(&table.name, record.clone()), time);
-            self.remember(batch, &record)
-        });
-        Ok(stamped(time.await?))
+        let stamped = {
+            let record = record.clone();
+            move |time: Timestamp| {
+                record.clone().with_system(SystemProperties {
+                    version: Some(version.clone()),
+                    created_at: created_at.unwrap_or(Some(time)),
+                    updated_at: Some(time),
+                    deleted,
+                })
+            }
+        };
+        let table = self.call.table.name.clone();
+        let id = self.id.clone();
+        let remember = self.remember();
+        let build = {
+            let stamped = stamped.clone();
+            move |time| {
+                let record = stamped(time);
+                let mut batch = WriteBatch::new();
+                batch.check(&table, &id, expect.clone());
+                let batch = batch.put(&table, record.clone());
+                remember(claims.clone().add_to(batch, time), &record)
+            }
+        };
+        let time = self.commit(record.body().len(), build).await?;
+        Ok(stamped(time))
     }
 
-    /// A removal needs no place among the table's times: nothing of it is left to be pulled.
+    /// A removal moves the table's times, too, though nothing of it is left to be pulled: so it can share a commit.
     async fn remove(&self, stored: Record, claims: Claims) -> Result<Record, StoreError> {
-        let core = self.call.core;
-        let table = &self.call.table.name;
-        let batch = WriteBatch::new()
-            .expect_as_read(table, &stored)
-            .delete(table, &self.id);
-        let batch = self.remember(claims.add_to(batch, core.clock.now()), &stored)?;
-        self.call.effect.begins();
-        core.store.commit(batch).await?;
+        let table = self.call.table.name.clone();
+        let remember = self.remember();
+        let build = {
+            let stored = stored.clone();
+            move |time| {
+                let batch = WriteBatch::new()
+                    .expect_as_read(&table, &stored)
+                    .delete(&table, stored.id());
+                remember(claims.clone().add_to(batch, time), &stored)
+            }
+        };
+        self.commit(0, build).await?;
         Ok(stored)
     }
 
-    fn remember(&self, batch: WriteBatch, record: &Record) -> Result<WriteBatch, StoreError> {
-        match &self.operation {
-            Some(operation) => {
-                operation.remember(batch, record, &self.sent, self.call.core.clock.now())
-            }
+    /// Commits in the order of the table. From when the batch is built on the change may be done.
+    async fn commit(
+        &self,
+        bytes: usize,
+        build: impl Fn(Timestamp) -> Result<WriteBatch, StoreError> + Send + Sync + 'static,
+    ) -> Result<Timestamp, StoreError> {
+        let Call {
+            core,
+            table,
+            effect,
+            ..
+        } = self.call;
+        let effect = (*effect).clone();
+        let build = move |time| {
+            effect.begins();
+            build(time)
+        };
+        let sequence = &table.sequence;
+        sequence
+            .commit(&core.store, &core.clock, bytes, build)
+            .await
+    }
+
+    /// Adds the outcome of the operation, if it is one, to the batch of the change.
+    fn remember(
+        &self,
+    ) -> impl Fn(WriteBatch, &Record) -> Result<WriteBatch, StoreError> + Send + Sync + use<> {
+        let operation = self.operation.clone();
+        let members = matches!(self.sent, Sent::Members);
+        let now = self.call.core.clock.now();
+        move |batch, record| match &operation {
+            Some(operation) => operation.remember(batch, record, members, now),
             None => Ok(batch),
         }
     }

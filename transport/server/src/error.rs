@@ -141,7 +141,7 @@ impl From<StoreError> for Failure {
                     "the server has no room for this; try later",
                 )
             }
-            StoreErrorKind::Unknown => {
+            StoreErrorKind::Unknown | StoreErrorKind::InDoubt => {
                 tracing::error!(error = %Chain(&error), "it is not known what is stored");
                 Self::unsure()
             }

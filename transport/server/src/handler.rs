@@ -3,15 +3,17 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
 use synctable_core::query::odata::percent_decode;
 use synctable_core::store::LocalStore;
 use synctable_core::{Clock, IdSource, Record, RecordId};
-use synctable_wire::TABLES;
+use synctable_wire::{BATCH, TABLES};
 
 use crate::access::{Access, AccessRequest, Action, Grant};
 use crate::answers::Answers;
+use crate::batch;
+use crate::coding;
 use crate::dialect::Dialect;
 use crate::door::{self, Admitted, Door};
 use crate::effect::Effect;
@@ -68,10 +70,10 @@ pub(crate) struct Call<'a> {
 }
 
 /// What a path names.
-#[derive(Debug, PartialEq, Eq)]
-struct Target {
-    table: String,
-    id: Option<String>,
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Target {
+    pub(crate) table: String,
+    pub(crate) id: Option<String>,
 }
 
 /// What to do at a target.
@@ -111,7 +113,7 @@ impl Core {
     /// The answer with what every one carries.
     pub(crate) fn finish(&self, response: Response, admitted: &Admitted) -> Response {
         let now = self.clock.now();
-        let mut response = respond::finish(response, now, self.retention, &self.id);
+        let mut response = respond::finish(response, now, self.retention, &self.limits, &self.id);
         admitted.mark(&mut response);
         response
     }
@@ -136,21 +138,38 @@ impl Core {
                 ),
             ));
         }
-        if request.body().len() > self.limits.body {
-            return Err(Failure::too_large(self.limits.body));
+        let most = self.body_limit(uri.path());
+        if request.body().len() > most {
+            return Err(Failure::too_large(most));
         }
         let target = Target::parse(uri.path())?;
+        let unpacked = coding::unpacked(request, most)?;
+        let request = unpacked.as_ref().unwrap_or(request);
         let parameters = Parameters::parse(query)?;
         let dialect = Dialect::of(headers, &parameters);
-        let response = self
-            .route(request, target, parameters, dialect, admitted, effect)
-            .await;
+        let response = if target.is_batch() {
+            batch::answer(self, request, dialect, admitted, effect).await
+        } else {
+            self.route(request, target, parameters, dialect, admitted, effect)
+                .await
+        };
         let mut response = response.unwrap_or_else(|failure| dialect.error(&failure));
         dialect.mark(&mut response);
         Ok(response)
     }
 
-    async fn route(
+    /// How many bytes the body of a request to this path may have.
+    pub(crate) fn body_limit(&self, path: &str) -> usize {
+        match Target::parse(path) {
+            Ok(target) if target.is_batch() && self.limits.takes_batches() => {
+                self.limits.batch_body
+            }
+            _ => self.limits.body,
+        }
+    }
+
+    /// Answers one request to a table or a record.
+    pub(crate) async fn route(
         &self,
         request: &Request<Bytes>,
         target: Target,
@@ -280,14 +299,6 @@ impl Call<'_> {
 
     /// The body as JSON text, if the headers say that it is.
     pub(crate) fn json_text(&self) -> Result<&str, Failure> {
-        if self
-            .header(CONTENT_ENCODING)
-            .is_some_and(|coding| !coding.eq_ignore_ascii_case("identity"))
-        {
-            return Err(Failure::unsupported_media(
-                "the body is encoded; send it as plain JSON",
-            ));
-        }
         let media = self.media_type();
         let untyped = media.is_empty() && self.dialect == Dialect::Zumo2;
         if !is_json(&media) && !untyped {
@@ -305,11 +316,6 @@ impl Call<'_> {
     /// The media type of the body without its parameters, in lower case.
     pub(crate) fn media_type(&self) -> String {
         media_type(self.headers)
-    }
-
-    fn header(&self, name: HeaderName) -> Option<&str> {
-        let value = self.headers.get(name)?;
-        Some(value.to_str().unwrap_or_default().trim())
     }
 }
 
@@ -329,7 +335,7 @@ pub(crate) fn is_json(media: &str) -> bool {
 
 impl Target {
     /// `/tables/{table}` or `/tables/{table}/{id}`; a slash at the end of a table's path is overlooked.
-    fn parse(path: &str) -> Result<Self, Failure> {
+    pub(crate) fn parse(path: &str) -> Result<Self, Failure> {
         let unknown = || Failure::not_found("there is nothing here; tables are at /tables/NAME");
         let mut parts = path.strip_prefix('/').ok_or_else(unknown)?.split('/');
         let root = parts.next().unwrap_or_default();
@@ -342,6 +348,11 @@ impl Target {
             table,
             id: (!id.is_empty()).then_some(id),
         })
+    }
+
+    /// Whether it stands for several changes. No table has this name.
+    pub(crate) fn is_batch(&self) -> bool {
+        self.table == BATCH && self.id.is_none()
     }
 }
 

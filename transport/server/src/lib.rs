@@ -6,8 +6,9 @@
 //! delete, and pages that go on behind the last record *by value*. On top of that it promises what a client can rely on
 //! and other servers do not give:
 //!
-//! - `updatedAt` is unique within a table and grows in the order of commits, whatever the clock does
-//!   (announced as `Synctable-Ordered: updatedAt`);
+//! - `updatedAt` grows in the order of commits within a table, whatever the clock does; changes that share a commit share it, and are
+//!   ordered by `id` (announced as `Synctable-Ordered: updatedAt,id`);
+//! - several changes may come in one `POST` to `/tables/$batch` (announced as `Synctable-Batch`, with the most changes and bytes);
 //! - a change sent with `X-Operation-Id` takes effect once: a repeat within 30 days, or as long as is set, is answered with
 //!   the outcome it had (announced as `Synctable-Operation-Ids: 1`, and `Synctable-Operation-Ids-Kept` in seconds);
 //! - where it does not know itself whether a change was done, it says so with 504. With 503 the change was not done.
@@ -19,9 +20,11 @@
 
 mod access;
 mod answers;
+mod batch;
 mod body;
 mod builder;
 mod change;
+mod coding;
 mod conditional;
 mod dialect;
 mod door;
@@ -34,6 +37,7 @@ mod identity;
 mod judge;
 mod limits;
 mod links;
+mod merge;
 mod names;
 mod operations;
 mod parameters;

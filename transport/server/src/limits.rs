@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use http::HeaderValue;
 use synctable_core::query::odata;
 
 /// Bounds that keep a careless or hostile client from using up the server. All are on by default.
@@ -15,8 +16,13 @@ use synctable_core::query::odata;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Bytes of a request body, and so of a record. Default 1 MiB; more is answered with 413.
+    /// Bytes of a request body, packed and unpacked, and so of a record. Default 1 MiB; more is answered with 413.
     pub body: usize,
+    /// Changes in one request to `/tables/$batch`. Default 1000; more are answered with 400. With less than 2 there is no such path.
+    pub batch: usize,
+    /// Bytes of the body of a request with several changes; each change is bounded by [`body`](Self::body), too. Default 4 MiB; more is answered
+    /// with 413.
+    pub batch_body: usize,
     /// Bytes of the request line and headers together, at least 8 KiB. Default 64 KiB; more is answered with 431.
     pub headers: usize,
     /// Bytes of the request target. Default 32 KiB; more is answered with 414.
@@ -58,6 +64,8 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             body: 1024 * 1024,
+            batch: 1000,
+            batch_body: 4 * 1024 * 1024,
             headers: 64 * 1024,
             target: 32 * 1024,
             page: 1024 * 1024,
@@ -73,5 +81,19 @@ impl Default for Limits {
             drain_timeout: Duration::from_secs(10),
             query: odata::Limits::default(),
         }
+    }
+}
+
+impl Limits {
+    /// Whether several changes may come in one request.
+    pub(crate) fn takes_batches(&self) -> bool {
+        self.batch >= 2
+    }
+
+    /// How many changes are taken in one request, and how many bytes of its body, for a header.
+    pub(crate) fn announced_batch(&self) -> Option<HeaderValue> {
+        let text = format!("{} {}", self.batch, self.batch_body);
+        let value = HeaderValue::try_from(text).ok();
+        value.filter(|_| self.takes_batches())
     }
 }

@@ -26,7 +26,7 @@ struct Request {
 }
 
 /// One operation of a client.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Operation {
     /// The id as the client sent it.
     sent_id: String,
@@ -44,6 +44,15 @@ pub(crate) enum Sent {
     Members,
     /// Nothing.
     Nothing,
+}
+
+/// What is known of an operation that was done by an earlier request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Repeated {
+    /// What it left is what is stored now.
+    Current,
+    /// Others have changed or removed the record since.
+    Earlier,
 }
 
 /// What became of an operation. Members are kept only where the client does not send all of them again when it asks again.
@@ -123,18 +132,16 @@ impl Operation {
         Ok(!store.query(&table, &same).await?.records.is_empty())
     }
 
-    /// Adds the outcome to the batch of the change, which left the record as `record`.
+    /// Adds the outcome to the batch of the change, which left the record as `record`: with its members where the client does not send
+    /// all of them again.
     pub(crate) fn remember(
         &self,
         batch: WriteBatch,
         record: &Record,
-        sent: &Sent,
+        members: bool,
         now: Timestamp,
     ) -> Result<WriteBatch, StoreError> {
-        let body = match sent {
-            Sent::Record(_) | Sent::Nothing => "{}",
-            Sent::Members => record.body(),
-        };
+        let body = if members { record.body() } else { "{}" };
         let done = Done {
             request: self.request.clone(),
             record: Record::from_stored(record.id().clone(), record.system().clone(), body),
@@ -161,16 +168,23 @@ impl Done {
     /// The record as the change left it: what is stored now if that is still it, else the members that were kept, or that the
     /// client sends again, with the system properties of then. What others did since is not passed off as its outcome: the
     /// client would take it for the base of its next change and undo it.
-    pub(crate) async fn record(self, call: &Call<'_>, sent: &Sent) -> Result<Record, StoreError> {
+    pub(crate) async fn record(
+        self,
+        call: &Call<'_>,
+        sent: &Sent,
+    ) -> Result<(Record, Repeated), StoreError> {
         let store = &*call.core.store;
-        let stored = store
-            .get_one(&self.request.table, self.record.id())
-            .await?
-            .filter(|stored| call.may_see(stored));
+        let stored = store.get_one(&self.request.table, self.record.id()).await?;
+        // What a deletion left is nothing: a tombstone may be removed, too.
+        let is_gone = stored.is_none() && self.request.verb == "DELETE";
+        let stored = stored.filter(|stored| call.may_see(stored));
         Ok(match (stored, sent) {
-            (Some(stored), _) if stored.version() == self.record.version() => stored,
-            (_, Sent::Record(sent)) => self.record.with_body_of(sent),
-            (_, Sent::Members | Sent::Nothing) => self.record,
+            (Some(stored), _) if stored.version() == self.record.version() => {
+                (stored, Repeated::Current)
+            }
+            (_, Sent::Record(sent)) => (self.record.with_body_of(sent), Repeated::Earlier),
+            (_, Sent::Members | Sent::Nothing) if is_gone => (self.record, Repeated::Current),
+            (_, Sent::Members | Sent::Nothing) => (self.record, Repeated::Earlier),
         })
     }
 }

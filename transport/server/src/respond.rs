@@ -2,18 +2,21 @@
 
 use bytes::Bytes;
 use http::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, DATE, ETAG, LAST_MODIFIED, LINK, LOCATION,
-    RETRY_AFTER, WWW_AUTHENTICATE,
+    ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, DATE, ETAG, LAST_MODIFIED,
+    LINK, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
 use synctable_core::{Record, Timestamp};
 use synctable_wire::header;
 
+use crate::coding;
 use crate::conditional::http_date;
 use crate::error::Failure;
 use crate::etag;
 use crate::handler::Call;
+use crate::limits::Limits;
+use crate::operations::Repeated;
 use crate::retention::Retention;
 
 /// An answer with its whole body.
@@ -25,15 +28,19 @@ const OPERATION_IDS: HeaderName = HeaderName::from_static(header::OPERATION_IDS)
 /// Tells for how many seconds they are kept.
 const OPERATION_IDS_KEPT: HeaderName = HeaderName::from_static(header::OPERATION_IDS_KEPT);
 /// Tells that the operation id of the request is not known, and since when it would be.
-const OPERATION_UNKNOWN_SINCE: HeaderName =
+pub(crate) const OPERATION_UNKNOWN_SINCE: HeaderName =
     HeaderName::from_static(header::OPERATION_UNKNOWN_SINCE);
+/// Tells that an earlier request did it.
+pub(crate) const REPEATED: HeaderName = HeaderName::from_static(header::REPEATED);
+/// Tells how many changes are taken in one request.
+const BATCH: HeaderName = HeaderName::from_static(header::BATCH);
 /// Tells the time of the last deletion that is not known any more.
 const DELETIONS_FORGOTTEN: HeaderName = HeaderName::from_static(header::DELETIONS_FORGOTTEN);
 /// Announces that members alone are taken.
 const PARTIAL_UPDATES: HeaderName = HeaderName::from_static(header::PARTIAL_UPDATES);
 /// Tells which server it is.
 const SERVER_ID: HeaderName = HeaderName::from_static(header::SERVER_ID);
-/// Names the property that grows in the order of commits.
+/// Names what grows in the order of commits.
 const ORDERED: HeaderName = HeaderName::from_static(header::ORDERED);
 
 /// An answer without a body.
@@ -44,7 +51,7 @@ pub(crate) fn empty(status: StatusCode) -> Response {
 }
 
 /// An answer with JSON text.
-fn json(status: StatusCode, text: String) -> Response {
+pub(crate) fn json(status: StatusCode, text: String) -> Response {
     let mut response = Response::new(Bytes::from(text));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, JSON);
@@ -128,11 +135,10 @@ pub(crate) fn options(allow: &'static str) -> Response {
     response
 }
 
-/// Says that the records' `updatedAt` is unique and grows in the order of commits.
+/// Says that the records' `updatedAt` grows in the order of commits, and that those of one commit share it.
 pub(crate) fn mark_ordered(response: &mut Response) {
-    response
-        .headers_mut()
-        .insert(ORDERED, HeaderValue::from_static(header::ORDERED_BY_TIME));
+    let value = HeaderValue::from_static(header::ORDERED_BY_TIME_AND_ID);
+    response.headers_mut().insert(ORDERED, value);
 }
 
 /// Says that nothing was done under the request's operation id, and that no id was forgotten since this time.
@@ -142,6 +148,17 @@ pub(crate) fn mark_unknown(response: &mut Response, since: Timestamp) {
             .headers_mut()
             .insert(OPERATION_UNKNOWN_SINCE, value);
     }
+}
+
+/// Says of a change that an earlier request of the same operation did it, and whether what is told is what is stored now.
+pub(crate) fn mark_repeated(response: &mut Response, repeated: Option<Repeated>) {
+    let value = match repeated {
+        None => return,
+        Some(Repeated::Current) => header::REPEATED_CURRENT,
+        Some(Repeated::Earlier) => header::REPEATED_EARLIER,
+    };
+    let headers = response.headers_mut();
+    headers.insert(REPEATED, HeaderValue::from_static(value));
 }
 
 /// Says which deletions in the table are not known any more, if any.
@@ -158,6 +175,7 @@ pub(crate) fn finish(
     mut response: Response,
     now: Timestamp,
     retention: Retention,
+    limits: &Limits,
     id: &HeaderValue,
 ) -> Response {
     let headers = response.headers_mut();
@@ -167,6 +185,10 @@ pub(crate) fn finish(
     headers.insert(OPERATION_IDS_KEPT, retention.seconds());
     let taken = HeaderValue::from_static(header::PARTIAL_UPDATES_TAKEN);
     headers.insert(PARTIAL_UPDATES, taken);
+    if let Some(value) = limits.announced_batch() {
+        headers.insert(BATCH, value);
+    }
+    headers.insert(ACCEPT_ENCODING, coding::TAKEN);
     headers.insert(SERVER_ID, id.clone());
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     response

@@ -1,4 +1,4 @@
-//! The commit times of one table: unique, strictly increasing, in the order of commits.
+//! The commit times of one table: they grow in the order of commits, and changes that wait at the same time share a commit.
 //!
 //! Every commit moves a row of the server's own table from the time of the commit before to its own, and its batch
 //! *checks* the row it moves. So the stored rows form a chain: a commit that would be out of order finds another
@@ -8,34 +8,69 @@
 //! - for a request that is dropped while its commit is under way: if the commit is done later after all, either
 //!   the next one waited behind it or has moved the row, and then the late one fails;
 //! - for several servers over one store, because the check is judged inside the store.
+//!
+//! All rows of one commit share its time. A *run* makes one commit of the changes that wait. It is a future that all who wait share:
+//! whoever is polled drives it, and it stays until nobody waits, so a request that is dropped neither stops nor loses the change of another.
 
-use std::future::{Future, poll_fn};
-use std::pin::Pin;
-use std::task::Poll;
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Shared};
 use synctable_core::query::Query;
 use synctable_core::store::{
     Expect, LocalStore, LocalStoreExt, StoreError, StoreErrorKind, Write, WriteBatch,
 };
 use synctable_core::{Clock, Record, RecordId, SystemProperties, TableName, Timestamp};
-use tokio::sync::Mutex;
+use tokio::task::yield_now;
 
+use crate::merge::Merged;
 use crate::tables::SEQUENCES;
+
+/// So many changes share a commit at most ..
+const MOST: usize = 1000;
+/// .. with so many bytes of content, unless it is one change. Other requests wait while it is written.
+const MOST_BYTES: usize = 1024 * 1024;
 
 /// The chain of one table.
 #[derive(Debug)]
-pub(crate) struct Sequence {
+pub(crate) struct Sequence(Arc<Chain>);
+
+struct Chain {
     table: TableName,
     row_id: RecordId,
-    state: Mutex<State>,
+    waiting: Mutex<Waiting>,
+    /// The end of the chain; `None` where it must be read again, and while a commit is under way.
+    end: Mutex<Option<End>>,
 }
 
-#[derive(Debug, Default)]
-struct State {
-    /// The end of the chain, commits under way included; `None` where it must be read again.
-    end: Option<End>,
-    /// Counts how often the end was lost, so that the commits behind a failed one lose it only once.
-    epoch: u64,
+#[derive(Default)]
+struct Waiting {
+    members: VecDeque<Member>,
+    /// The run that is under way. It goes when nobody waits any more; as long as somebody does, it goes on, also for those who are not polled
+    /// just now.
+    run: Option<Run>,
+    /// How many requests wait, for their place or for what came of it.
+    requests: usize,
+}
+
+/// A change that wants to be committed.
+struct Member {
+    build: Box<Build>,
+    bytes: usize,
+    result: Slot,
+}
+
+type Run = Shared<BoxFuture<'static, ()>>;
+type Build = dyn Fn(Timestamp) -> Result<WriteBatch, StoreError> + Send + Sync;
+/// What came of a change: nothing yet, or once the time or the error.
+type Slot = Arc<Mutex<Option<Result<Timestamp, StoreError>>>>;
+
+/// The place of a change in the queue, given up when its request is dropped.
+struct Place<'a> {
+    chain: &'a Chain,
+    result: Slot,
 }
 
 #[derive(Debug)]
@@ -48,75 +83,136 @@ struct End {
 impl Sequence {
     pub(crate) fn new(table: TableName) -> Self {
         let row_id = RecordId::system(table.as_str());
-        Self {
+        Self(Arc::new(Chain {
             table,
             row_id,
-            state: Mutex::new(State::default()),
+            waiting: Mutex::default(),
+            end: Mutex::default(),
+        }))
+    }
+
+    /// Commits the batch that `build` makes for the commit's time, perhaps with those of others, and returns that time. `build` is
+    /// called once for each commit that is tried, and not before the change has its place in one; `bytes` is about how long the content is.
+    ///
+    /// A failed check may be one of the chain; then, too, the caller reads again and retries. The failure of another's change is never
+    /// this one's. Dropping the future takes the change back as long as it has no place in a commit.
+    pub(crate) async fn commit(
+        &self,
+        store: &Arc<dyn LocalStore>,
+        clock: &Arc<dyn Clock>,
+        bytes: usize,
+        build: impl Fn(Timestamp) -> Result<WriteBatch, StoreError> + Send + Sync + 'static,
+    ) -> Result<Timestamp, StoreError> {
+        let place = Place {
+            chain: &self.0,
+            result: Slot::default(),
+        };
+        {
+            let mut waiting = self.0.waiting();
+            waiting.requests = waiting.requests.saturating_add(1);
+            waiting.members.push_back(Member {
+                build: Box::new(build),
+                bytes,
+                result: Arc::clone(&place.result),
+            });
+        }
+        // Changes that come in this round, as those of one request, wait, too, before anybody begins.
+        yield_now().await;
+        loop {
+            if let Some(result) = lock(&place.result).take() {
+                return result;
+            }
+            self.0.run(store, clock).await;
+        }
+    }
+}
+
+impl Chain {
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        lock(&self.waiting)
+    }
+
+    /// The run under way, else a new one.
+    fn run(self: &Arc<Self>, store: &Arc<dyn LocalStore>, clock: &Arc<dyn Clock>) -> Run {
+        let mut waiting = self.waiting();
+        if let Some(run) = waiting.run.as_ref().filter(|run| run.peek().is_none()) {
+            return run.clone();
+        }
+        let (chain, store, clock) = (Arc::clone(self), Arc::clone(store), Arc::clone(clock));
+        let run = async move { chain.commit_waiting(&*store, &*clock).await };
+        let run = run.boxed().shared();
+        waiting.run = Some(run.clone());
+        run
+    }
+
+    /// One commit of what waits now; several where changes are in each other's way, or one of them fails.
+    async fn commit_waiting(&self, store: &dyn LocalStore, clock: &dyn Clock) {
+        let mut parts = vec![self.waiting().take()];
+        // The last part is the next.
+        while let Some(part) = parts.pop() {
+            if part.is_empty() {
+                continue;
+            }
+            let end = lock(&self.end).take();
+            let end = match end {
+                Some(end) => Ok(end),
+                None => self.read_end(store).await,
+            };
+            let next = end.and_then(|end| Ok((next_time(clock.now(), end.last)?, end.row)));
+            let (time, before) = match next {
+                Ok(next) => next,
+                Err(error) => {
+                    fail(part, error);
+                    continue;
+                }
+            };
+            let (mut group, rest, merged) = merge(part, time);
+            parts.push(rest);
+            if group.is_empty() {
+                continue;
+            }
+            let (batch, row) = self.with_chain(merged.into_batch(), before, time);
+            match store.commit(batch).await {
+                Ok(_) => {
+                    *lock(&self.end) = Some(End {
+                        last: time,
+                        row: Some(row),
+                    });
+                    for member in group {
+                        member.settle(Ok(time));
+                    }
+                }
+                // The halves find out whose fault it was.
+                Err(error) if group.len() > 1 && is_of_one(&error) => {
+                    let second = group.split_off(group.len().div_ceil(2));
+                    parts.push(second);
+                    parts.push(group);
+                }
+                Err(error) => fail(group, error),
+            }
         }
     }
 
-    /// Commits the batch that `build` makes for the commit's time, and returns that time.
-    ///
-    /// A failed check may be one of the chain; then, too, the caller reads again and retries. Where the store takes
-    /// commits in the order they start, the next commit starts while this one is under way.
-    pub(crate) async fn commit(
+    /// The batch with the move of the chain's row, and the row as it is then.
+    fn with_chain(
         &self,
-        store: &dyn LocalStore,
-        clock: &dyn Clock,
-        build: impl FnOnce(Timestamp) -> Result<WriteBatch, StoreError> + Send,
-    ) -> Result<Timestamp, StoreError> {
-        let mut state = self.state.lock().await;
-        let epoch = state.epoch;
-        let end = match state.end.take() {
-            Some(end) => end,
-            None => self.read_end(store).await?,
+        mut batch: WriteBatch,
+        before: Option<Record>,
+        time: Timestamp,
+    ) -> (WriteBatch, Record) {
+        let system = SystemProperties {
+            updated_at: Some(time),
+            ..SystemProperties::default()
         };
-        let time = next_time(clock.now(), end.last)?;
-        let row = Record::from_stored(
-            self.row_id.clone(),
-            SystemProperties {
-                updated_at: Some(time),
-                ..SystemProperties::default()
-            },
-            "{}",
-        );
+        let row = Record::from_stored(self.row_id.clone(), system, "{}");
         let rows = TableName::system(SEQUENCES);
-        let mut batch = build(time)?;
-        let expect = end
-            .row
-            .map_or(Expect::Absent, |row| Expect::Same(Box::new(row)));
+        let expect = before.map_or(Expect::Absent, |row| Expect::Same(Box::new(row)));
         batch.check(&rows, &self.row_id, expect);
         batch.push(Write::Put {
             table: rows,
             record: row.clone(),
         });
-        state.end = Some(End {
-            last: time,
-            row: Some(row),
-        });
-
-        let mut commit = store.commit(batch);
-        let first = if store.capabilities().ordered_commits {
-            poll_once(commit.as_mut()).await
-        } else {
-            Poll::Ready(commit.as_mut().await)
-        };
-        drop(state);
-        let result = match first {
-            Poll::Ready(result) => result,
-            Poll::Pending => commit.await,
-        };
-        if let Err(error) = result {
-            let mut state = self.state.lock().await;
-            if state.epoch == epoch {
-                *state = State {
-                    end: None,
-                    epoch: epoch.wrapping_add(1),
-                };
-            }
-            return Err(error);
-        }
-        Ok(time)
+        (batch, row)
     }
 
     /// The stored row, or the newest record of a table that was filled by someone else.
@@ -137,6 +233,107 @@ impl Sequence {
     }
 }
 
+impl Waiting {
+    /// Takes the first changes, as many as may share a commit.
+    fn take(&mut self) -> Vec<Member> {
+        let mut bytes = 0_usize;
+        let fits = self.members.iter().take(MOST).take_while(|member| {
+            let first = bytes == 0;
+            bytes = bytes.saturating_add(member.bytes.max(1));
+            first || bytes <= MOST_BYTES
+        });
+        let count = fits.count();
+        self.members.drain(..count).collect()
+    }
+}
+
+impl Member {
+    fn settle(self, result: Result<Timestamp, StoreError>) {
+        *lock(&self.result) = Some(result);
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let mut waiting = self.chain.waiting();
+        let own = |member: &Member| Arc::ptr_eq(&member.result, &self.result);
+        let at = match Arc::strong_count(&self.result) {
+            // Nobody else has it: it was answered.
+            1 => None,
+            _ => waiting.members.iter().position(own),
+        };
+        let member = at.and_then(|at| waiting.members.remove(at));
+        waiting.requests = waiting.requests.saturating_sub(1);
+        let run = match waiting.requests {
+            0 => waiting.run.take(),
+            _ => None,
+        };
+        // What goes with them is no matter of the queue.
+        drop(waiting);
+        drop((member, run));
+    }
+}
+
+/// The first changes that can be one batch, those behind them, and the batch. A change that cannot be built is answered here.
+fn merge(part: Vec<Member>, time: Timestamp) -> (Vec<Member>, Vec<Member>, Merged) {
+    let (mut group, mut merged) = (Vec::new(), Merged::default());
+    let mut part = part.into_iter();
+    let mut rest = Vec::new();
+    for member in part.by_ref() {
+        match (member.build)(time) {
+            Ok(batch) if merged.add(&batch) => group.push(member),
+            Ok(_) => {
+                rest.push(member);
+                break;
+            }
+            Err(error) => member.settle(Err(error)),
+        }
+    }
+    rest.extend(part);
+    (group, rest, merged)
+}
+
+/// Whether nothing was written, and what was in the way may be one change of several; else it is the store that fails.
+fn is_of_one(error: &StoreError) -> bool {
+    matches!(
+        error.kind(),
+        StoreErrorKind::CheckFailed
+            | StoreErrorKind::UnknownTable
+            | StoreErrorKind::Schema
+            | StoreErrorKind::Unsupported
+            | StoreErrorKind::Other
+    )
+}
+
+/// Tells all of them about one failure.
+fn fail(mut members: Vec<Member>, error: StoreError) {
+    if members.len() == 1 {
+        if let Some(member) = members.pop() {
+            member.settle(Err(error));
+        }
+        return;
+    }
+    let kind = error.kind();
+    let error = Arc::new(error);
+    for member in members {
+        let shared = StoreError::new(kind, "the commit that several changes share failed");
+        member.settle(Err(shared.with_source(Arc::clone(&error))));
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl fmt::Debug for Chain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Chain")
+            .field("table", &self.table)
+            .field("waiting", &self.waiting().members.len())
+            .finish_non_exhaustive()
+    }
+}
+
 /// Now, or a millisecond after `last` where that is later; always in whole milliseconds, so what is stored is
 /// what is printed.
 fn next_time(now: Timestamp, last: Timestamp) -> Result<Timestamp, StoreError> {
@@ -152,10 +349,6 @@ fn next_time(now: Timestamp, last: Timestamp) -> Result<Timestamp, StoreError> {
             "the table's last commit is at the end of time; no later one can be given",
         ))
     }
-}
-
-async fn poll_once<F: Future + ?Sized>(mut future: Pin<&mut F>) -> Poll<F::Output> {
-    poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await
 }
 
 #[cfg(test)]

@@ -189,7 +189,8 @@ impl TableServer {
             Ok(admitted) => admitted,
             Err(failure) => return self.cut(&failure, &Admitted::default()),
         };
-        let body = match timeout(limits.body_timeout, read_body(body, limits.body)).await {
+        let most = self.core.body_limit(parts.uri.path());
+        let body = match timeout(limits.body_timeout, read_body(body, most)).await {
             Ok(Ok(body)) => body,
             Ok(Err(failure)) => return self.cut(&failure, &admitted),
             Err(_) => {

@@ -36,7 +36,7 @@ pub(crate) struct Held {
 }
 
 /// What a change does to the rows of values, as far as they are not in its way.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Claims {
     /// Rows to put, and what is there now.
     taken: Vec<(RecordId, Holder, Option<Record>)>,

@@ -6,7 +6,7 @@ use synctable_core::query::odata::percent_encode;
 use synctable_core::{Record, RecordId, Version};
 
 use crate::body;
-use crate::change::{Change, Refused, Step};
+use crate::change::{Change, Changed, Refused, Step};
 use crate::conditional::{Conditions, Intent, Verdict};
 use crate::dialect::Dialect;
 use crate::error::Failure;
@@ -195,11 +195,15 @@ pub(crate) async fn delete(call: &Call<'_>, id: RecordId) -> Result<Response, Fa
 /// The answer to a change: what `done` makes of the record as the change left it, or why there was no change.
 fn answer(
     call: &Call<'_>,
-    result: Result<Record, Refused>,
+    result: Result<Changed, Refused>,
     done: impl FnOnce(Record) -> Response,
 ) -> Result<Response, Failure> {
     match result {
-        Ok(record) => Ok(done(record)),
+        Ok(Changed { record, repeated }) => {
+            let mut response = done(record);
+            respond::mark_repeated(&mut response, repeated);
+            Ok(response)
+        }
         Err(Refused::Conflict(status, stored)) => Ok(respond::item(call, status, &stored)),
         Err(Refused::Unknown(status, stored, since)) => {
             let mut response = respond::item(call, status, &stored);

@@ -55,11 +55,15 @@ pub const NOT_TRIED_SO: &str = "1";
 /// Answer: an id of the server's own, made once and kept with its data.
 pub const SERVER_ID: &str = "synctable-server-id";
 
-/// Answer: the property that is unique within a table and grows in the order of commits.
+/// Answer: what grows in the order of commits within a table.
 pub const ORDERED: &str = "synctable-ordered";
 
-/// The value of [`ORDERED`].
+/// A value of [`ORDERED`]: times are unique, and grow with each commit.
 pub const ORDERED_BY_TIME: &str = "updatedAt";
+
+/// A value of [`ORDERED`]: times grow with each commit, all rows of one commit share one time, ordered by id within it, and a page in the order
+/// of times ends within a commit only where all of it is of that commit.
+pub const ORDERED_BY_TIME_AND_ID: &str = "updatedAt,id";
 
 /// Answer, on a page with tombstones: the time of the last deletion in the table that the server knows no more. Who knows the table only up to an
 /// earlier time reads it from the start.

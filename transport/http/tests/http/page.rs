@@ -258,13 +258,15 @@ async fn rows_and_records_are_limited() {
 async fn clock_and_order_of_the_server_are_told() {
     let reply = |headers: &[_]| Reply::with(200, headers, r#"{"items":[]}"#);
     let date = ("Date", "Sun, 06 Nov 1994 08:49:37 GMT");
-    let told = reply(&[date, ("Synctable-Ordered", "updatedAt")]);
-    let page = answered(&RemoteQuery::all(), told).await.unwrap();
-    assert_eq!(
-        page.server_time.unwrap().to_string(),
-        "1994-11-06T08:49:37.000Z"
-    );
-    assert!(page.ordered);
+    for order in ["updatedAt", "updatedAt,id"] {
+        let told = reply(&[date, ("Synctable-Ordered", order)]);
+        let page = answered(&RemoteQuery::all(), told).await.unwrap();
+        assert_eq!(
+            page.server_time.unwrap().to_string(),
+            "1994-11-06T08:49:37.000Z"
+        );
+        assert!(page.ordered);
+    }
     for headers in [&[][..], &[("Date", "now"), ("Synctable-Ordered", "id")]] {
         let page = answered(&RemoteQuery::all(), reply(headers)).await.unwrap();
         assert_eq!((page.server_time, page.ordered), (None, false));

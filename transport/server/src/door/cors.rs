@@ -14,7 +14,8 @@ use crate::respond::{self, Response};
 const EXPOSED: &str = "Link, ETag, Location, Date, Last-Modified, Retry-After, \
     x-zumo-server-version, synctable-operation-ids, synctable-operation-ids-kept, \
     synctable-operation-unknown-since, synctable-partial-updates, synctable-server-id, \
-    synctable-ordered, synctable-deletions-forgotten";
+    synctable-ordered, synctable-deletions-forgotten, synctable-batch, synctable-repeated, \
+    Accept-Encoding";
 const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 /// A browser need not ask again for so many seconds.
 const MAX_AGE: &str = "600";

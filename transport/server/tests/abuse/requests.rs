@@ -264,7 +264,7 @@ pub(crate) fn attacks() -> Vec<Attack> {
             "/tables/hard",
             "content-encoding: gzip\r\n",
             "\x1f",
-            415,
+            400,
         ),
         header("one too long", &format!("x: {long}{long}{long}{long}"), 431),
         header("a thousand", &"x: y\r\n".repeat(1000), 431),

@@ -18,7 +18,7 @@ async fn page(
     let answer = get(server, &format!("/tables/hard?{query}"))
         .await
         .expect(200);
-    assert_eq!(answer.header("synctable-ordered"), Some("updatedAt"));
+    assert_eq!(answer.header("synctable-ordered"), Some("updatedAt,id"));
     let json = answer.json();
     let text = |item: &serde_json::Value, name: &str| item[name].as_str().unwrap().to_owned();
     let items = json["items"].as_array().unwrap().iter();

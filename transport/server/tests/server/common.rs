@@ -1,8 +1,11 @@
 //! What the tests of the server share: a clock that obeys, requests in one line, a store that can be disturbed.
 
 use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Waker};
 use std::thread::{self, ThreadId};
 
 use async_trait::async_trait;
@@ -181,8 +184,12 @@ pub(crate) struct TestStore {
     pub(crate) late_fault: Mutex<Option<StoreErrorKind>>,
     /// What happens to the next reads by id, one after the other.
     pub(crate) reads: Mutex<VecDeque<Read>>,
-    /// The `updatedAt` of records put into users' tables, in the order of commits.
+    /// The `updatedAt` of each commit that put records into users' tables, in the order of commits. All records of one commit have one.
     pub(crate) log: Mutex<Vec<(TableName, Timestamp)>>,
+    /// Fails each commit that puts a record with this text.
+    pub(crate) refused: Mutex<Option<String>>,
+    /// How many commits were tried.
+    pub(crate) tries: AtomicUsize,
     /// Commits wait here for a permit where there is one.
     pub(crate) gate: Option<Semaphore>,
     /// Told when a commit starts.
@@ -231,12 +238,24 @@ impl TestStore {
             late_fault: Mutex::default(),
             reads: Mutex::default(),
             log: Mutex::default(),
+            refused: Mutex::default(),
+            tries: AtomicUsize::new(0),
             hold_next: AtomicBool::new(false),
             held: Mutex::default(),
             under_way: AtomicUsize::new(0),
             most_under_way: AtomicUsize::new(0),
             readers: Mutex::default(),
         })
+    }
+
+    /// Polls a request until its batch is kept back, then drops it.
+    pub(crate) fn hold_and_drop(&self, request: impl Future) {
+        self.hold_next.store(true, Ordering::SeqCst);
+        let mut request = pin!(request);
+        let mut context = Context::from_waker(Waker::noop());
+        while self.held.lock().unwrap().is_none() {
+            assert!(request.as_mut().poll(&mut context).is_pending());
+        }
     }
 
     /// Does the batch that was kept back.
@@ -253,16 +272,24 @@ impl TestStore {
         if let Some(kind) = self.fault.lock().unwrap().take() {
             return Err(StoreError::new(kind, "disk /dev/secret is broken"));
         }
-        let times: Vec<_> = batch
-            .writes()
-            .iter()
-            .filter_map(|write| match write {
-                Write::Put { table, record } if !table.is_system() => {
-                    Some((table.clone(), record.updated_at().unwrap()))
-                }
-                _ => None,
-            })
+        self.tries.fetch_add(1, Ordering::SeqCst);
+        let puts = batch.writes().iter().filter_map(|write| match write {
+            Write::Put { table, record } if !table.is_system() => Some((table, record)),
+            _ => None,
+        });
+        let refused = self.refused.lock().unwrap().clone();
+        if refused.is_some_and(|text| {
+            puts.clone()
+                .any(|(_, record)| record.body().contains(&text))
+        }) {
+            let kind = StoreErrorKind::Unsupported;
+            return Err(StoreError::new(kind, "disk /dev/secret takes no such row"));
+        }
+        let mut times: Vec<_> = puts
+            .map(|(table, record)| (table.clone(), record.updated_at().unwrap()))
             .collect();
+        times.dedup();
+        assert!(times.len() <= 1, "one commit, one time: {times:?}");
         let position = self.inner.commit(batch).await?;
         self.log.lock().unwrap().extend(times);
         match self.late_fault.lock().unwrap().take() {

@@ -7,6 +7,7 @@
 )]
 
 mod access;
+mod batch;
 mod commits;
 mod common;
 mod declared;
@@ -16,11 +17,13 @@ mod fill;
 mod headers;
 mod operations;
 mod outcome;
+mod packed;
 mod paging;
 mod partial;
 mod replay;
 mod secured;
 mod sequence;
+mod shared;
 mod since;
 mod sockets;
 mod sqlite;

@@ -54,7 +54,7 @@ async fn an_answer_has_items_and_the_rest_only_where_it_is_asked_for() {
     let server = filled(3).await;
     let answer = get(&server, "/tables/hard").await.expect(200);
     assert_eq!(answer.ids(), ["r00", "r01", "r02"]);
-    assert_eq!(answer.header("synctable-ordered"), Some("updatedAt"));
+    assert_eq!(answer.header("synctable-ordered"), Some("updatedAt,id"));
     assert_eq!(answer.header("etag"), None);
     let json = answer.json();
     let names: Vec<_> = json.as_object().unwrap().keys().collect();

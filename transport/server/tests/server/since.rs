@@ -1,9 +1,6 @@
 //! An operation id that the server does not know, and since when it would.
 
-use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::task::{Context, Waker};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -298,12 +295,7 @@ async fn a_commit_that_lands_while_its_repeat_is_judged_is_not_called_unknown() 
             _ => vec![("x-operation-id", "op"), ("if-match", tag.as_str())],
         };
         let body = if method == "POST" { BODY } else { r#"{"n":1}"# };
-        store.hold_next.store(true, Ordering::SeqCst);
-        {
-            let mut dropped = pin!(send(&server, method, target, &headers, body));
-            let mut context = Context::from_waker(Waker::noop());
-            assert!(dropped.as_mut().poll(&mut context).is_pending());
-        }
+        store.hold_and_drop(send(&server, method, target, &headers, body));
         store
             .reads
             .lock()

@@ -198,6 +198,36 @@ async fn a_commit_that_did_not_end_in_time_is_answered_with_504() {
     }
 }
 
+/// As with one change: it is in doubt where one of them may be done.
+#[tokio::test]
+async fn a_batch_that_did_not_end_in_time_is_answered_as_its_changes_would_be() {
+    let one = |id: &str| {
+        let headers = format!(r#"{{"x-operation-id":"{id}"}}"#);
+        format!(
+            r#"{{"id":"{id}","method":"POST","url":"hard","headers":{headers},"body":{{"id":"{id}"}}}}"#
+        )
+    };
+    let body = format!(r#"{{"requests":[{},{}]}}"#, one("a"), one("b"));
+    for status in [503, 504] {
+        let store = TestStore::new(true, 0);
+        let mut limits = Limits::default();
+        limits.handler_timeout = SHORT;
+        let running = serve(Arc::<TestStore>::clone(&store), limits).await;
+        if status == 504 {
+            store.hold_next.store(true, Ordering::SeqCst);
+        } else {
+            let reads = [Read::Hang, Read::Hang];
+            store.reads.lock().unwrap().extend(reads);
+        }
+        let mut client = running.connect().await;
+        client.request("POST", "/tables/$batch", &body).await;
+        assert_eq!(client.answer().await.0, status);
+        if status == 504 {
+            store.release_held().await.expect("it was done after all");
+        }
+    }
+}
+
 #[tokio::test]
 async fn every_answer_tells_the_time_of_the_servers_clock_once() {
     let mut limits = Limits::default();

@@ -39,7 +39,7 @@ async fn create_answers_with_the_stored_record() {
     assert!(!answer.text.contains("createdAt"), "{}", answer.text);
     let again = get(&server, "/tables/soft/a%20b").await.expect(200);
     assert_eq!(again.text, answer.text);
-    assert_eq!(again.header("synctable-ordered"), Some("updatedAt"));
+    assert_eq!(again.header("synctable-ordered"), Some("updatedAt,id"));
     assert_eq!(again.header("etag"), answer.header("etag"));
 }
 
@@ -237,9 +237,16 @@ async fn requests_that_are_refused() {
         (
             "POST",
             "/tables/hard",
-            &[("content-encoding", "gzip")],
+            &[("content-encoding", "br")],
             "{}",
             415,
+        ),
+        (
+            "POST",
+            "/tables/hard",
+            &[("content-encoding", "gzip")],
+            "{}",
+            400,
         ),
         ("PATCH", "/tables/hard", json, "{}", 405),
         ("POST", "/tables/hard/a", json, "{}", 405),
