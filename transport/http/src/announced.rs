@@ -1,6 +1,6 @@
 //! What the server announced of itself in the headers of its answers.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use http::{HeaderMap, StatusCode};
@@ -13,13 +13,25 @@ use crate::header::{self, OPERATION_IDS, OPERATION_IDS_KEPT, PARTIAL_UPDATES};
 
 /// The announcements since a push began.
 #[derive(Debug, Default)]
-pub(crate) struct Announced(Mutex<TransportCapabilities>);
+pub(crate) struct Announced(Mutex<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    offers: TransportCapabilities,
+    /// The server takes bodies that are packed.
+    unpacks: bool,
+}
 
 impl Announced {
     /// Takes note of an answer. A success without the announcement withdraws it: the server may have been rolled back. A
     /// refusal without it says nothing, as a gateway may have given it.
     pub(crate) fn note(&self, status: StatusCode, headers: &HeaderMap) {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.lock();
+        let unpacks = header::unpacks(headers);
+        if unpacks || status.is_success() {
+            all.unpacks = unpacks;
+        }
+        let known = &mut all.offers;
         let kept = kept(headers);
         if kept.is_some() || status.is_success() {
             known.operation_ids_kept = kept;
@@ -44,15 +56,28 @@ impl Announced {
     /// Forgets what would do harm where it does not hold any more. A server that does not take members alone any more says so, and does
     /// nothing.
     pub(crate) fn forget(&self) {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let partial_updates = known.partial_updates;
-        *known = TransportCapabilities::default();
-        known.partial_updates = partial_updates;
+        let mut known = self.lock();
+        let partial_updates = known.offers.partial_updates;
+        *known = Known::default();
+        known.offers.partial_updates = partial_updates;
+    }
+
+    /// True where the server takes bodies that are packed.
+    pub(crate) fn unpacks(&self) -> bool {
+        self.lock().unpacks
+    }
+
+    /// The server did not take a body that was packed.
+    pub(crate) fn does_not_unpack(&self) {
+        self.lock().unpacks = false;
     }
 
     pub(crate) fn get(&self) -> TransportCapabilities {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.clone()
+        self.lock().offers.clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -141,6 +166,28 @@ mod tests {
         }
         announced.forget();
         assert_eq!(announced.get().batches, None);
+    }
+
+    #[test]
+    fn packed_bodies_are_taken_while_the_server_says_so() {
+        let announced = Announced::default();
+        let said = |text| ("accept-encoding", text);
+        for (status, pairs, taken) in [
+            (200, &[][..], false),
+            (404, &[said("br, GZIP;q=0.5")], true),
+            (502, &[], true),
+            (200, &[said("gzip;q=0")], false),
+            (200, &[said("gzip")], true),
+            (200, &[said("identity, x-gzip")], false),
+            (200, &[said("gzip ; q=1")], true),
+            (204, &[], false),
+            (201, &[said("gzip")], true),
+        ] {
+            announced.note(StatusCode::from_u16(status).unwrap(), &headers(pairs));
+            assert_eq!(announced.unpacks(), taken, "{status} {pairs:?}");
+        }
+        announced.forget();
+        assert!(!announced.unpacks());
     }
 
     #[test]

@@ -22,9 +22,10 @@ use crate::transport::HttpTransport;
 use crate::url::{self, BaseUrl};
 
 /// Headers that frame a request or state its conditions; the transport alone sets them.
-const OWN_HEADERS: [&str; 14] = [
+const OWN_HEADERS: [&str; 15] = [
     "accept-encoding",
     "connection",
+    "content-encoding",
     "content-length",
     "content-type",
     "expect",
@@ -174,6 +175,8 @@ impl HttpTransportBuilder {
 
     /// With answers that the server may compress (`Accept-Encoding: gzip`); not where not said. The
     /// [limit](Self::body_limit) of a body is for what comes out, so a small answer cannot become a large one.
+    ///
+    /// Large bodies of requests are compressed in any case, where the server's answers say that it takes that (`Accept-Encoding: gzip`).
     pub fn gzip(mut self, allowed: bool) -> Self {
         self.gzip = allowed;
         self

@@ -2,11 +2,13 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use http::header::{DATE, ETAG, RETRY_AFTER};
+use http::header::{ACCEPT_ENCODING, DATE, ETAG, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use synctable_core::transport::{BatchLimits, TransportError, TransportErrorKind};
 use synctable_core::{Timestamp, Version};
 use synctable_wire::header as names;
+
+use crate::packing::GZIP;
 
 /// Request header with the key that is the same whenever one change is sent again.
 pub const OPERATION_ID: HeaderName = HeaderName::from_static(names::OPERATION_ID);
@@ -127,6 +129,17 @@ pub(crate) fn batches(headers: &HeaderMap) -> Option<BatchLimits> {
     };
     let (changes, bytes) = (number(changes)?, number(bytes)?);
     (changes >= 2 && bytes > 0).then(|| BatchLimits::of(changes).with_bytes(Some(bytes)))
+}
+
+/// True where the server says that it takes bodies packed by gzip.
+pub(crate) fn unpacks(headers: &HeaderMap) -> bool {
+    let said = headers.get_all(ACCEPT_ENCODING).iter();
+    let ways = said.filter_map(|said| said.to_str().ok());
+    ways.flat_map(|ways| ways.split(',')).any(|way| {
+        let (name, weight) = way.split_once(';').unwrap_or((way, ""));
+        let never = weight.trim().strip_prefix("q=").map(str::parse) == Some(Ok(0.0));
+        name.trim().eq_ignore_ascii_case(GZIP) && !never
+    })
 }
 
 /// True where a header has exactly this value.

@@ -18,6 +18,7 @@ mod diverted;
 mod exchange;
 mod header;
 mod outcome;
+mod packing;
 mod page;
 mod paging;
 mod place;

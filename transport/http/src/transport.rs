@@ -6,8 +6,8 @@ use std::sync::atomic::AtomicU64;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, Request};
+use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, Request, StatusCode};
 use synctable_core::query::RemoteQuery;
 use synctable_core::transport::{
     BatchAnswer, Change, ChangeFeed, Outcome, PageCursor, RemotePage, Transport,
@@ -25,6 +25,7 @@ use crate::dialect::{Call, Dialect, Wire};
 use crate::diverted::diverted;
 use crate::header::X_ZUMO_AUTH;
 use crate::outcome;
+use crate::packing;
 use crate::page::RowLimits;
 use crate::paging::page_call;
 use crate::probes::Trusted;
@@ -138,14 +139,36 @@ impl HttpTransport {
         self.send_to(&path, call, conditions).await
     }
 
-    /// Sends a request to a path, as [`send`](Self::send) does.
+    /// Sends a request to a path, as [`send`](Self::send) does. A large body is packed where the server says that it takes that; where it does not
+    /// after all (415), it has looked at nothing, and the body goes as it is.
     pub(crate) async fn send_to(
         &self,
         path: &str,
         call: &Call,
         conditions: &HeaderMap,
     ) -> Result<Answer, TransportError> {
-        let body = call.body.clone().unwrap_or_default();
+        let body = call.body.as_deref();
+        let packed = body.filter(|_| self.announced.unpacks());
+        if let Some(packed) = packed.and_then(packing::packed) {
+            let mut conditions = conditions.clone();
+            conditions.insert(CONTENT_ENCODING, HeaderValue::from_static(packing::GZIP));
+            let answer = self.send_body(path, call, &conditions, packed).await?;
+            if answer.status != StatusCode::UNSUPPORTED_MEDIA_TYPE {
+                return Ok(answer);
+            }
+            self.announced.does_not_unpack();
+        }
+        let body = body.unwrap_or_default().as_bytes().to_vec();
+        self.send_body(path, call, conditions, body).await
+    }
+
+    async fn send_body(
+        &self,
+        path: &str,
+        call: &Call,
+        conditions: &HeaderMap,
+        body: Vec<u8>,
+    ) -> Result<Answer, TransportError> {
         let mut request = Request::new(Bytes::from(body));
         *request.method_mut() = call.method.clone();
         *request.uri_mut() = self.base.uri(path, &call.query)?;

@@ -18,6 +18,7 @@ mod edges;
 mod gzip;
 
 mod links;
+mod packed_requests;
 mod page;
 mod partial;
 mod proxy;

@@ -19,7 +19,10 @@ pub(crate) struct Request {
     pub(crate) target: String,
     /// By name in lower case.
     pub(crate) headers: BTreeMap<String, String>,
+    /// Unpacked, where it came packed.
     pub(crate) body: String,
+    /// How many bytes of it came.
+    pub(crate) length: usize,
 }
 
 impl Request {
@@ -296,7 +299,16 @@ async fn read(socket: &mut (impl AsyncRead + Unpin)) -> Option<Request> {
         .unwrap();
     let mut body = vec![0; length];
     socket.read_exact(&mut body).await.ok()?;
-    request.body = String::from_utf8(body).unwrap();
+    request.length = length;
+    request.body = match request.header("content-encoding") {
+        Some("gzip") => {
+            let mut text = String::new();
+            let mut packed = flate2::read::GzDecoder::new(body.as_slice());
+            std::io::Read::read_to_string(&mut packed, &mut text).unwrap();
+            text
+        }
+        _ => String::from_utf8(body).unwrap(),
+    };
     Some(request)
 }
 
