@@ -58,6 +58,7 @@ macro_rules! engine_tests {
         $crate::__engine_tests! { $harness, $run, together:
             b1_operations_travel_together_in_order
             b1_a_lost_batch_is_found_out
+            b1_what_a_lost_batch_holds_may_be_in
             b1_a_refused_batch_is_halved
             b1_each_operation_has_its_own_answer
             b1_what_was_not_looked_at_is_no_attempt

@@ -93,6 +93,25 @@ pub async fn b1_a_lost_batch_is_found_out(harness: &dyn Place) {
     }
 }
 
+/// What may be in by a lost batch is not taken back here alone, and no edit joins it.
+pub async fn b1_what_a_lost_batch_holds_may_be_in(harness: &dyn Place) {
+    let device = with(harness, &server(), "a b c d").await;
+    device.push_is_cut(Fault::LostAnswer).await;
+    let sent = ["insert a", "insert b", "insert c", "insert d"];
+    let sent = sent.map(|operation| format!("{operation} attempted"));
+    assert_eq!(device.queue().await, sent);
+    device.delete("c").await;
+    device.set("d", 2).await;
+    let queue = device.queue().await;
+    assert_eq!(queue[..4], sent);
+    assert_eq!(queue[4..], ["delete c", "replace d"]);
+    device.push().await;
+    assert_eq!(device.server.n("c"), None);
+    assert_eq!(device.server.n("d"), Some(2));
+    assert_eq!(effects(&device.server, "a b c d"), [1, 1, 2, 2]);
+    device.is_in_sync().await;
+}
+
 /// A batch that is refused as it is makes the next ones smaller, at last single, and no operation counts it as a failure of its own.
 pub async fn b1_a_refused_batch_is_halved(harness: &dyn Place) {
     let ids = "a b c d e f g h i j";
