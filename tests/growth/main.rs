@@ -26,7 +26,7 @@ use synctable::{Declaration, Declarations, FieldType, TableName};
 
 use counting::{Asked, Touched, counting_store};
 
-const SIZES: [u64; 3] = [200, 800, 3_200];
+const SIZES: [u64; 3] = [500, 2_000, 8_000];
 
 /// What one job took.
 #[derive(Debug, Clone, Copy)]

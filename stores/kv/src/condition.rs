@@ -6,7 +6,7 @@
 use synctable_core::query::{
     BinaryOp, Counterpart, Expr, FieldPath, Literal, SortValue, ValueKind,
 };
-use synctable_core::{RecordId, TableSchema};
+use synctable_core::{RecordId, TableSchema, Timestamp};
 
 use crate::values;
 
@@ -138,7 +138,13 @@ fn bound(op: BinaryOp, field: &str, sought: Sought) -> Option<(&str, Condition)>
         misfits: sought.misfits,
         ..Condition::default()
     };
-    let value = sought.value;
+    let value = match (op, sought.value) {
+        // Times are whole ticks: what is behind one is at the next one or later. All records of one commit of a server have one time.
+        (BinaryOp::Gt, SortValue::DateTime(time)) if time < Timestamp::MAX => {
+            SortValue::DateTime(Timestamp::from_ticks(time.ticks() + 1))
+        }
+        (_, value) => value,
+    };
     match op {
         BinaryOp::Eq => condition.values = Some(vec![value]),
         BinaryOp::Gt | BinaryOp::Ge if value != SortValue::Null => condition.lower = Some(value),

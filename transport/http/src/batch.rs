@@ -109,7 +109,9 @@ impl HttpTransport {
         if untried && !first {
             return ChangeAnswer::NotTried;
         }
-        let current = header::says(&answer.headers, &REPEATED, names::REPEATED_CURRENT);
+        // A server that takes batches says what it did by an earlier request: what it does not say so of was done by this one.
+        let current = !answer.headers.contains_key(&REPEATED)
+            || header::says(&answer.headers, &REPEATED, names::REPEATED_CURRENT);
         match prepared.judge(answer, self.limits.bytes) {
             Ok(outcome @ (Outcome::Applied(_) | Outcome::OtherId(_))) if current => {
                 ChangeAnswer::Current(outcome)
