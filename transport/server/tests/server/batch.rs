@@ -201,7 +201,7 @@ async fn what_is_no_batch_is_refused_as_a_whole() {
     };
     let deep = format!(r#"{{"requests":{}"#, "[".repeat(1900));
     let texts = [
-        "".to_owned(),
+        String::new(),
         "{".to_owned(),
         "[]".to_owned(),
         "null".to_owned(),
@@ -209,7 +209,7 @@ async fn what_is_no_batch_is_refused_as_a_whole() {
         deep,
         r#"{"requests":{}}"#.to_owned(),
         r#"{"requests":[],"requests":[]}"#.to_owned(),
-        format!("{} x", envelope(&[good.clone()])),
+        format!("{} x", envelope(std::slice::from_ref(&good))),
         json!({"requests": [good], "more": 1}).to_string(),
         envelope(&[good.clone(), new("a"), new("b"), new("c")]),
         envelope(&[good.clone(), good.clone()]),
@@ -254,7 +254,7 @@ async fn what_is_no_batch_is_refused_as_a_whole() {
     )]);
     send(&server, "POST", BATCH, &[], &long).await.expect(413);
     let form = [("content-type", "text/plain")];
-    let text = envelope(&[good.clone()]);
+    let text = envelope(std::slice::from_ref(&good));
     send(&server, "POST", BATCH, &form, &text).await.expect(415);
     let coded = [("content-encoding", "br")];
     send(&server, "POST", BATCH, &coded, &text)

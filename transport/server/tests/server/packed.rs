@@ -54,7 +54,7 @@ async fn bodies_may_be_packed_and_limits_count_them_unpacked() {
     assert_eq!(post_bytes(&server, soft, "gzip", of_size(1000)).await, 201);
     // A thousand times as much as it came with.
     assert_eq!(
-        post_bytes(&server, soft, "gzip", packed(&[b' '; 700_000])).await,
+        post_bytes(&server, soft, "gzip", packed(&vec![b' '; 700_000])).await,
         413
     );
     let cut = good[..good.len() - 3].to_vec();

@@ -113,7 +113,7 @@ async fn a_unique_value_is_had_by_one_of_those_who_share_a_commit() {
     assert_eq!((made, refused), (2, 18));
 }
 
-type Request<'a> = Pin<Box<dyn Future<Output = Answer> + 'a>>;
+type Request<'a> = Pin<Box<dyn Future<Output = Answer> + Send + 'a>>;
 
 fn poll(request: &mut Request<'_>) -> Option<Answer> {
     let mut context = Context::from_waker(Waker::noop());
