@@ -33,13 +33,14 @@ const NOTHING_IS_PASSED_OVER: [&str; 7] = [
 ];
 
 /// What cannot be more: both directions, all kinds of JSON, the parts of a place in an order or of a key.
-const ALL_THERE_IS: [&str; 15] = [
+const ALL_THERE_IS: [&str; 16] = [
     "Collapse",
     "Counterpart",
     "Direction",
     "Durability",
     "IndexSpec",
     "Key",
+    "LastChange",
     "Missing",
     "Number",
     "OrderBy",

@@ -194,7 +194,7 @@ async fn story(count: u64) -> BTreeMap<&'static str, (Growth, Cost)> {
     for n in 0..10 {
         let change = json!({"title": format!("changed {n}")});
         ada.films
-            .update(&format!("f{n:06}"), &change)
+            .update(format!("f{n:06}"), &change)
             .await
             .unwrap();
     }
