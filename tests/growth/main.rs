@@ -193,10 +193,7 @@ async fn story(count: u64) -> BTreeMap<&'static str, (Growth, Cost)> {
     assert_eq!(again.await.unwrap().added, 0);
     for n in 0..10 {
         let change = json!({"title": format!("changed {n}")});
-        ada.films
-            .update(format!("f{n:06}"), &change)
-            .await
-            .unwrap();
+        ada.films.update(format!("f{n:06}"), &change).await.unwrap();
     }
     let few = world
         .count("push of 10", Flat, &ada, ada.sync.push().into_future())
