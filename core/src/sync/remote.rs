@@ -123,6 +123,7 @@ impl Remote {
 
     /// A push begins.
     pub(crate) fn begin_push(&self) {
+        self.link.begin_push();
         self.transport.begin_push();
     }
 

@@ -181,6 +181,12 @@ impl Link {
         self.learned().pace
     }
 
+    /// A push begins.
+    pub(crate) fn begin_push(&self) {
+        let mut learned = self.learned();
+        learned.pace = learned.pace.anew();
+    }
+
     /// A batch of so many operations has ended.
     pub(crate) fn learn_pace(&self, operations: usize, end: End) {
         let mut learned = self.learned();

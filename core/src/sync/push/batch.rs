@@ -8,6 +8,8 @@ pub(crate) const MOST: usize = 512;
 const QUICK_MILLIS: u64 = 2_000;
 /// .. and one that took more makes it smaller: what is lost on the way is sent again as a whole.
 const SLOW_MILLIS: u64 = 6_000;
+/// So many lost ones in a row are no accident: something on the way fails at them, and one by one gets on.
+const LOST_IN_A_ROW: u32 = 6;
 
 /// What is known of the line and of the server's patience.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +18,8 @@ pub(crate) struct Pace {
     next: usize,
     /// More were refused as a whole.
     most: usize,
+    /// So many were lost since one was answered, in this push.
+    lost: u32,
 }
 
 /// How a batch ended.
@@ -34,6 +38,7 @@ impl Default for Pace {
         Self {
             next: FIRST,
             most: MOST,
+            lost: 0,
         }
     }
 }
@@ -42,13 +47,19 @@ impl Pace {
     /// How many operations may travel together, where the server takes so many; `None`: they go one by one.
     pub(crate) fn size(self, taken: usize) -> Option<usize> {
         let size = self.next.min(self.most).min(taken);
-        (size >= 2).then_some(size)
+        (size >= 2 && self.lost < LOST_IN_A_ROW).then_some(size)
+    }
+
+    /// Another push begins: what was lost may come through now.
+    #[must_use]
+    pub(crate) fn anew(self) -> Self {
+        Self { lost: 0, ..self }
     }
 
     /// What a batch of so many operations has shown.
     #[must_use]
     pub(crate) fn after(self, operations: usize, end: End) -> Self {
-        let Self { next, most } = self;
+        let Self { next, most, lost } = self;
         let halved = |number: usize| (number / 2).max(2);
         match end {
             // One that was not full says nothing of a larger one.
@@ -56,21 +67,25 @@ impl Pace {
                 Self {
                     next: next.saturating_mul(2).min(most).min(MOST),
                     most,
+                    lost: 0,
                 }
             }
             End::Answered(millis) if millis > SLOW_MILLIS => Self {
                 next: halved(next.min(operations.max(2))),
                 most,
+                lost: 0,
             },
-            End::Answered(_) => self,
+            End::Answered(_) => self.anew(),
             End::Lost => Self {
                 next: halved(next),
                 most,
+                lost: lost.saturating_add(1),
             },
             // What is too large today is too large tomorrow.
             End::Refused => Self {
                 next: next.min(operations / 2),
                 most: most.min(operations / 2),
+                lost: 0,
             },
         }
     }
@@ -108,6 +123,19 @@ mod tests {
         }
         assert_eq!(tried, [64, 32, 16, 8, 4, 2]);
         assert_eq!(pace.after(1, End::Answered(1)).size(1000), None);
+    }
+
+    #[test]
+    fn where_all_are_lost_operations_go_one_by_one_until_the_next_push() {
+        let mut pace = Pace::default();
+        for _ in 0..5 {
+            pace = pace.after(2, End::Lost);
+        }
+        assert!(pace.size(1000).is_some());
+        assert_eq!(pace.after(2, End::Answered(1)).after(2, End::Lost).lost, 1);
+        pace = pace.after(2, End::Lost);
+        assert_eq!(pace.size(1000), None);
+        assert_eq!(pace.anew().size(1000), Some(2));
     }
 
     proptest! {
