@@ -64,6 +64,7 @@ macro_rules! engine_tests {
             b1_what_was_not_looked_at_is_no_attempt
             b1_batches_go_only_to_servers_that_take_them_and_tell_repeats
             b1_one_that_stops_each_request_holds_up_no_other
+            b1_batches_that_always_fail_are_given_up
         }
         $crate::__engine_tests! { $harness, $run, delivery:
             history_1_five_impossible_records

@@ -255,3 +255,21 @@ pub async fn b1_one_that_stops_each_request_holds_up_no_other(harness: &dyn Plac
         device.is_sound().await;
     }
 }
+
+/// Where no batch ever comes through, operations go one by one before long, and the next push tries again.
+pub async fn b1_batches_that_always_fail_are_given_up(harness: &dyn Place) {
+    let ids: Vec<String> = (0..40).map(|n| format!("r{n:02}")).collect();
+    let device = with(harness, &server(), &ids.join(" ")).await;
+    device.server.fail_batches();
+    assert_eq!(device.push().await.pushed, 40);
+    let tried = device.server.batches().len();
+    assert!((1..=9).contains(&tried), "{tried} batches");
+    assert_eq!(effects(&device.server, &ids.join(" ")), [1; 40]);
+    device.server.calm();
+    device.set("r00", 2).await;
+    device.set("r01", 2).await;
+    device.set("r02", 2).await;
+    assert_eq!(device.push().await.pushed, 3);
+    assert_eq!(device.server.batches().len(), tried + 1);
+    device.is_in_sync().await;
+}

@@ -18,14 +18,16 @@ pub(super) struct Batches {
     taken: Option<usize>,
     /// It looks at so many changes of a batch, and leaves the others.
     looks_at: Option<usize>,
-    /// How many changes each batch had that arrived, those that were refused, too.
+    /// Something on the way fails at every batch.
+    fails: bool,
+    /// How many changes each batch had that arrived, those that were refused and that failed, too.
     pub(super) arrived: Vec<usize>,
 }
 
 impl Batches {
     /// All batches are taken, and all of their changes looked at.
     pub(super) fn calm(&mut self) {
-        (self.taken, self.looks_at) = (None, None);
+        (self.taken, self.looks_at, self.fails) = (None, None, false);
     }
 }
 
@@ -40,7 +42,12 @@ impl TestServer {
         self.state().batches.looks_at = most;
     }
 
-    /// How many changes each batch had that arrived, oldest first; those that were refused, too. What was looked at is among the
+    /// Something on the way answers every batch with 502, and lets single changes through.
+    pub fn fail_batches(&self) {
+        self.state().batches.fails = true;
+    }
+
+    /// How many changes each batch had that arrived, oldest first; those that were refused or failed, too. What was looked at is among the
     /// [requests](Self::requests), one for each change.
     pub fn batches(&self) -> Vec<usize> {
         self.state().batches.arrived.clone()
@@ -57,6 +64,10 @@ impl TestServer {
             let mut state = self.state();
             let user = state.identity.user_of(self.account.as_deref())?;
             let number = state.begin(changes.iter().map(|(_, change)| &change.id));
+            if state.batches.fails {
+                state.batches.arrived.push(changes.len());
+                return Err(Fault::Status(502).before().expect("it is an error"));
+            }
             let faults: Vec<_> = (changes.iter())
                 .map(|(table, change)| state.fault_by_rule(table, change))
                 .collect();
