@@ -37,8 +37,9 @@ use crate::threads::{BoxFuture, boxed};
 
 /// A push to be awaited. Made by [`SyncContext::push`].
 ///
-/// Operations go out in the order in which they were queued, over all tables, one after the other. One record never holds up the
-/// others: an operation at which the server fails is left aside, others go on, and it is tried once more at the end; what
+/// Operations go out in the order in which they were queued, over all tables, one after the other; where the server
+/// [takes several in one request](crate::transport::TransportCapabilities::batches), up to 512 travel together, in that order. One record never
+/// holds up the others: an operation at which the server fails is left aside, others go on, and it is tried once more at the end; what
 /// that comes to is in the report. After three failures of one table in a row the rest of it waits for the end, too. Content that the
 /// server refuses waits for you at once, and so does what fails three times while the server is seen to do others.
 ///
@@ -67,7 +68,7 @@ impl SyncContext {
 }
 
 impl Push {
-    /// How many operations may be at the server at once. They are always on different records; order between
+    /// How many requests may be at the server at once, where operations go one by one. They are always on different records; order between
     /// records is kept only with 1, the default.
     pub fn parallel(mut self, operations: usize) -> Self {
         self.orders.parallel = operations.clamp(1, run::GROUP);
