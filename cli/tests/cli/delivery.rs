@@ -158,14 +158,16 @@ fn a_sync_pushes_once_however_many_tables_wait() {
         if !inserts(request, "bad") {
             return Fate::Pass;
         }
-        counter.fetch_add(1, Ordering::SeqCst);
+        if !request.contains("$batch") {
+            counter.fetch_add(1, Ordering::SeqCst);
+        }
         Fate::Answer(502, "{}")
     });
     let device = device(&gate, "todoitem", &["bad"]);
     insert(&device, "movies", &["bad"]);
     let synced = device.run(&["sync"]).expect(3).lines();
     assert_eq!((synced.len(), &synced[0]["aside"]), (3, &json!(2)));
-    // Each at its place, and once more at the end.
+    // Each at its place, and once more at the end, besides what was tried with both together.
     assert_eq!(sent.load(Ordering::SeqCst), 4);
 }
 

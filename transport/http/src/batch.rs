@@ -109,9 +109,7 @@ impl HttpTransport {
         if untried && !first {
             return ChangeAnswer::NotTried;
         }
-        // A server that takes batches says what it did by an earlier request: what it does not say so of was done by this one.
-        let current = !answer.headers.contains_key(&REPEATED)
-            || header::says(&answer.headers, &REPEATED, names::REPEATED_CURRENT);
+        let current = header::says(&answer.headers, &REPEATED, names::REPEATED_CURRENT);
         match prepared.judge(answer, self.limits.bytes) {
             Ok(outcome @ (Outcome::Applied(_) | Outcome::OtherId(_))) if current => {
                 ChangeAnswer::Current(outcome)

@@ -330,16 +330,9 @@ fn told(places: &[usize], answers: Vec<ChangeAnswer>) -> Vec<(usize, Told)> {
     told.collect()
 }
 
-/// Whether the same batch may come through a little later.
+/// Whether the same batch may come through a little later. One that had no answer in time was too much for the line, and one at which the server
+/// failed has a change in it at which it fails again: what is left goes in a smaller one.
 fn may_pass(error: &TransportError) -> bool {
     use TransportErrorKind as Kind;
-    matches!(
-        error.kind(),
-        Kind::Unreachable
-            | Kind::Broken
-            | Kind::Timeout
-            | Kind::Busy
-            | Kind::Gateway
-            | Kind::Failed
-    )
+    matches!(error.kind(), Kind::Broken | Kind::Busy | Kind::Gateway)
 }
