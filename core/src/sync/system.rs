@@ -156,7 +156,7 @@ pub(crate) struct DeltaToken {
     /// Every change up to here has been seen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) time: Option<Timestamp>,
-    /// The server promised that changes are committed in the order of unique times.
+    /// The server promised that times grow in the order of commits, and that its pages end between two of them.
     #[serde(default)]
     pub(crate) ordered: bool,
     /// The filter changed, and records that it does not want may not have left yet.

@@ -304,7 +304,8 @@ pub struct RemotePage {
     pub total: Option<u64>,
     /// The server's clock at the answer.
     pub server_time: Option<Timestamp>,
-    /// True when the server promises that `updatedAt` is unique and grows in the order of commits within a table.
+    /// True when the server promises that `updatedAt` grows in the order of commits within a table, and that a page in the order of time, which is
+    /// not the last, ends between two times, unless all of it has one time; then its records come by id. Where times are unique that is so anyway.
     pub ordered: bool,
     /// What the server announced in this answer as its own id; [`TransportCapabilities::server_id`] is that of any answer.
     pub server_id: Option<String>,
