@@ -50,7 +50,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             ..Todo::default()
         })
         .await?;
-    println!("waiting to be pushed: {}", sync.pending_count());
+    println!("waiting to be pushed: {}", sync.pending_count().await?);
 
     // Online again.
     let report = sync.push().await?;

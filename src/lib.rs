@@ -16,7 +16,7 @@
 //! todos.insert(&json!({"text": "Buy milk", "complete": false})).await?;
 //! let open = todos.query().filter(field("complete").eq(false)).await?;
 //! assert_eq!(open.records[0]["text"], "Buy milk");
-//! assert_eq!(sync.pending_count(), 1);
+//! assert_eq!(sync.pending_count().await?, 1);
 //! # Ok(()) }
 //! ```
 //!

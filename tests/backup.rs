@@ -196,7 +196,7 @@ async fn what_is_restored_is_a_device_of_its_own() {
             );
             // The edit waited behind what had been pushed.
             sync.push().await.unwrap();
-            assert_eq!(sync.pending_count(), 0, "{kind}");
+            assert_eq!(sync.pending_count().await.unwrap(), 0, "{kind}");
             todos.pull(Query::all(), "all").await.unwrap();
             assert!(sync.verify().await.unwrap().is_empty());
             // Opened again it is the same device.

@@ -121,7 +121,10 @@ async fn stores_of_every_kind_are_copied_to_each_other() {
     let sync = SyncContext::builder(from).open().await.unwrap();
     assert_eq!(sync.verify().await.unwrap(), []);
     assert_eq!(
-        (sync.pending_count(), sync.conflicts().await.unwrap().len()),
+        (
+            sync.pending_count().await.unwrap(),
+            sync.conflicts().await.unwrap().len()
+        ),
         (4, 1)
     );
 }
@@ -271,9 +274,9 @@ async fn a_copy_that_is_made_during_a_push_can_be_pushed_at_once() {
     assert!(target.get_one(&meta, &lease).await.unwrap().is_none());
     // The copy knows that the answer is open, and finds out.
     let copy = context(&target).await.unwrap();
-    assert_eq!(copy.pending_count(), 1);
+    assert_eq!(copy.pending_count().await.unwrap(), 1);
     copy.push().await.unwrap();
-    assert_eq!(copy.pending_count(), 0);
+    assert_eq!(copy.pending_count().await.unwrap(), 0);
     assert_eq!(server.effects(&TableName::new(TODO).unwrap(), "a"), 1);
 }
 
@@ -447,10 +450,10 @@ async fn random_stores_are_equal_after_a_copy_there_and_back() {
         let again = copy_store(&between, &back, |_| ())
             .await
             .map_err(|error| error.to_string())?;
-        if copied != again || copied.operations != sync.pending_count() {
+        if copied != again || copied.operations != sync.pending_count().await.unwrap() {
             return Err(format!(
                 "{copied:?} and {again:?} of {} operations",
-                sync.pending_count()
+                sync.pending_count().await.unwrap()
             ));
         }
         for (place, found) in [

@@ -25,7 +25,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         for note in notes.query().await?.records {
             println!("  the store has {}", note.get("text").ok_or("no text")?);
         }
-        println!("  changes to push: {}", sync.pending_count());
+        println!("  changes to push: {}", sync.pending_count().await?);
     }
     Ok(())
 }

@@ -20,7 +20,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     sync.table("notes")?.insert(&note).await?;
     println!(
         "{} change waits in {}",
-        sync.pending_count(),
+        sync.pending_count().await?,
         path.display()
     );
     Ok(sync.close().await?)

@@ -110,7 +110,7 @@ impl<'a> Story<'a> {
             }
             same(
                 "operations in the queue",
-                &person.sync.pending_count(),
+                &person.sync.pending_count().await?,
                 &count,
             )?;
         }
@@ -299,7 +299,7 @@ impl<'a> Story<'a> {
         let report = self.pull(ben).await?;
         same("records that Ben misses", &report.updated, &1)?;
         for person in [ada, ben] {
-            same("operations left", &person.sync.pending_count(), &0)?;
+            same("operations left", &person.sync.pending_count().await?, &0)?;
             let findings = person.sync.verify().await?;
             same("findings", &findings, &Vec::new())?;
         }

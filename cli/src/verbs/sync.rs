@@ -302,7 +302,7 @@ fn print_pull(
 
 /// The numbers of the operations that wait for a decision, or for a later push because they failed.
 async fn waiting(device: &Device) -> Result<BTreeSet<u64>, Failure> {
-    if device.sync.pending_count() == 0 {
+    if device.sync.pending_count().await? == 0 {
         return Ok(BTreeSet::new());
     }
     let operations = device.sync.pending().await?;

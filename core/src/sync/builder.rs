@@ -104,6 +104,13 @@ impl ContextBuilder {
         self
     }
 
+    /// How many of the newest queued operations are looked through when a context opens. Those before them are found by an index in the
+    /// store, which is added to whenever so many have come: fewer make openings faster, and that adding more frequent. Default: 512.
+    pub fn queue_tail(mut self, operations: u32) -> Self {
+        self.settings.queue_tail = operations.max(1);
+        self
+    }
+
     /// When local changes survive a power cut. Default: [`Durability::Immediate`], before the call returns. With
     /// [`Durability::Eventual`] calls return sooner, and a power cut (not the end of the process) may take the last changes,
     /// always record and operation together.
@@ -176,7 +183,7 @@ impl ContextBuilder {
         let inner = Inner {
             store_id,
             tables,
-            queue: Queue::new(Arc::clone(store), steps.len()),
+            queue: Queue::new(Arc::clone(store), steps.len(), self.settings.queue_tail),
             steps: Arc::new(steps),
             kept: noted.kept_values(),
             guards: Guards::default(),

@@ -21,7 +21,7 @@ use crate::sync::words::row::KeptValues;
 /// let sync = SyncContext::builder(store).open().await?;
 /// let todos = sync.table::<serde_json::Value>("todoitem")?;
 /// todos.insert(&serde_json::json!({"text": "Milk"})).await?;
-/// assert_eq!(sync.pending_count(), 1);
+/// assert_eq!(sync.pending_count().await?, 1);
 /// # Ok(()) }
 /// ```
 #[derive(Clone)]
@@ -35,10 +35,9 @@ impl SyncContext {
         self.inner.listeners.subscribe()
     }
 
-    /// How many operations wait in the queue, parked ones too. What another context over the store has done counts from the next change, push or
-    /// pull of this one on.
-    pub fn pending_count(&self) -> u64 {
-        self.inner.queue.len()
+    /// How many operations wait in the queue, parked ones too: those of this moment, whoever queued them. They are counted for each call.
+    pub async fn pending_count(&self) -> Result<u64, Error> {
+        Ok(self.inner.queue.count().await?)
     }
 
     /// The declared tables, and those that were made on first use. What a server does with them is not kept with a device.
@@ -83,7 +82,6 @@ impl fmt::Debug for SyncContext {
         f.debug_struct("SyncContext")
             .field("store", &self.inner.store)
             .field("server", &self.inner.server)
-            .field("pending", &self.pending_count())
             .finish_non_exhaustive()
     }
 }

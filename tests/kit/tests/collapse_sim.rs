@@ -124,7 +124,7 @@ async fn send(sync: &SyncContext, history: &History) {
             .unwrap();
     }
     sync.push().await.unwrap();
-    assert_eq!(sync.pending_count(), 0, "{history:?}");
+    assert_eq!(sync.pending_count().await.unwrap(), 0, "{history:?}");
 }
 
 async fn check(history: &History, start: Start) {
@@ -172,7 +172,7 @@ async fn check(history: &History, start: Start) {
             // All that was not sent is one operation, or none where nothing is left to do.
             let nothing = !model.changed || model.local.is_none() && model.server.is_none();
             assert_eq!(
-                sync.pending_count(),
+                sync.pending_count().await.unwrap(),
                 u64::from(!nothing),
                 "{history:?}: {at}"
             );

@@ -50,7 +50,7 @@ fn a_delete_after_an_insert_that_was_given_up_removes_no_stranger() {
                 assert_eq!(server.live(&table).len(), others + usize::from(stranger));
                 let conflicts = sync.conflicts().await.unwrap().len();
                 assert_eq!(conflicts, usize::from(stranger));
-                assert_eq!(sync.pending_count(), u64::from(stranger));
+                assert_eq!(sync.pending_count().await.unwrap(), u64::from(stranger));
                 assert_eq!(server.violations(), [""; 0]);
             }
         }

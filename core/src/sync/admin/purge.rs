@@ -8,10 +8,11 @@ use crate::query::{Evaluator, Expr, Query, field};
 use crate::store::{LocalStoreExt, Write, WriteBatch};
 use crate::sync::context::SyncContext;
 use crate::sync::event::Event;
+use crate::sync::inner::Inner;
 use crate::sync::local::write::CommitError;
 use crate::sync::pull::stamp;
 use crate::sync::queue::operation::Operation;
-use crate::sync::system::{DELTA, DeltaToken, FAILURES, META, OPERATIONS, meta_row, seq_id};
+use crate::sync::system::{DELTA, DeltaToken, META};
 
 /// What to purge, and what to do about pending operations and pull positions.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -101,9 +102,9 @@ impl SyncContext {
     ) -> Result<PurgeReport, CommitError> {
         let inner = &self.inner;
         let store = &inner.store;
-        let pending = inner.queue.of_table(table);
-        if !pending.is_empty() && !purge.discard_pending {
-            let count = pending.len() as u64;
+        let queue = &inner.queue;
+        if !purge.discard_pending && queue.count_of_table(table, 1).await? > 0 {
+            let count = queue.count_of_table(table, u64::MAX).await?;
             return Err(CommitError::Failed(Error::PendingOperations {
                 table: table.clone(),
                 count,
@@ -111,13 +112,13 @@ impl SyncContext {
         }
         let mut batch = WriteBatch::new();
         let mut report = PurgeReport::default();
-        let dropped: Vec<u64> = match &purge.filter {
+        match &purge.filter {
             None => {
                 report.purged = store.count(table, &Query::all()).await?;
                 batch.push(Write::Clear {
                     table: table.clone(),
                 });
-                pending
+                report.discarded = inner.drop_all(table, &mut batch).await?;
             }
             Some(filter) => {
                 let asked = inner.asked(table, Query::all().filter(filter.clone()));
@@ -139,32 +140,14 @@ impl SyncContext {
                         .as_ref()
                         .is_some_and(|base| evaluator.matches(filter, base))
                 };
-                let operations = inner.read_operations(&pending).await?;
-                let concerned = operations
-                    .iter()
-                    .filter(|op| ids.contains(&op.id) || base_matches(op));
-                concerned.map(|operation| operation.seq).collect()
-            }
-        };
-        // Every batch of the queue demands that nobody else has changed it.
-        if dropped.len() as u64 == inner.queue.len() {
-            for table in [&OPERATIONS, &FAILURES] {
-                batch.push(Write::Clear {
-                    table: TableName::clone(table),
-                });
-            }
-        } else {
-            for (table, seq) in dropped
-                .iter()
-                .flat_map(|seq| [(&OPERATIONS, seq), (&FAILURES, seq)])
-            {
-                batch.push(Write::Delete {
-                    table: TableName::clone(table),
-                    id: seq_id(*seq),
-                });
+                let mut concerned = queue.of_table(table).await?;
+                concerned
+                    .retain(|operation| ids.contains(&operation.id) || base_matches(operation));
+                let concerned: Vec<u64> = concerned.iter().map(|one| one.seq).collect();
+                queue.drop_in(&mut batch, &concerned)?;
+                report.discarded = concerned.len() as u64;
             }
         }
-        report.discarded = dropped.len() as u64;
         if !purge.keep_tokens {
             batch = batch.put(&META, stamp::anew(inner.ids.as_ref(), table)?);
             let filter = field("table").eq(table.as_str());
@@ -180,11 +163,13 @@ impl SyncContext {
                 }
             }
         }
-        if let Some(floor) = inner.queue.floor_after(&dropped) {
-            batch = batch.put(&META, meta_row("queue", &floor.to_string())?);
+        // Every batch of the queue demands that nobody else has changed it.
+        queue.commit(batch).await?;
+        if report.discarded > 0 {
+            // Should this be dropped while it reads.
+            queue.mark_suspect();
+            queue.read().await?;
         }
-        inner.queue.commit(batch).await?;
-        inner.queue.removed(&dropped);
         Ok(report)
     }
 
@@ -203,5 +188,20 @@ impl SyncContext {
                 None => return Ok(ids),
             }
         }
+    }
+}
+
+impl Inner {
+    /// Drops what is queued for a table, and returns how much that is.
+    async fn drop_all(&self, table: &TableName, batch: &mut WriteBatch) -> Result<u64, Error> {
+        if self.queue.is_all_of(table).await? {
+            let count = self.queue.count().await?;
+            self.queue.clear_in(batch).await?;
+            return Ok(count);
+        }
+        let dropped = self.queue.of_table(table).await?;
+        let dropped: Vec<u64> = dropped.iter().map(|operation| operation.seq).collect();
+        self.queue.drop_in(batch, &dropped)?;
+        Ok(dropped.len() as u64)
     }
 }

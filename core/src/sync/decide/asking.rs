@@ -39,11 +39,12 @@ impl SyncContext {
             return Ok(false);
         };
         let mut again = false;
-        let all = self.inner.queue.select(0, usize::MAX, |_, entry| {
-            let wanted = tables.is_none_or(|tables| tables.contains(&entry.table));
-            Some(wanted && entry.state == OperationState::Conflict)
+        let mut parked = self.inner.queue.parked().await?;
+        parked.retain(|one| {
+            let wanted = tables.is_none_or(|tables| tables.contains(&one.table));
+            wanted && one.state == OperationState::Conflict
         });
-        for seq in all {
+        for seq in parked.iter().map(|operation| operation.seq) {
             // Another push of this context asks about it already.
             let Some(_question) = self.inner.questions.ask(seq) else {
                 continue;

@@ -262,8 +262,7 @@ impl SyncContext {
         mut plan: impl FnMut(&mut Slot, &mut WriteBatch, &Operation) -> Result<(), Error> + MaybeSend,
     ) -> Result<Option<Record>, Error> {
         let operation = self.operation(seq).await?;
-        let known = self.inner.queue.of_record(&operation.table, &operation.id);
-        if !known.contains(&seq) {
+        if !self.inner.queue.knows_of(&operation) {
             // Another context has queued it.
             self.inner.reload_queue().await?;
         }

@@ -14,7 +14,7 @@ use crate::sync::identity::rule::ServerIdentity;
 use crate::sync::identity::session::{Home, replacing};
 use crate::sync::inner::Inner;
 use crate::sync::server::Link;
-use crate::sync::system::{ATTEMPTS, DELTA, FAILURES, META, OPERATIONS, meta_row};
+use crate::sync::system::{ATTEMPTS, DELTA};
 use crate::sync::tables::Stored;
 use crate::threads::MaybeSend;
 
@@ -152,9 +152,8 @@ impl Inner {
             let mut batch = replacing(found.as_ref(), home.to_row()?);
             let mut purged = Vec::new();
             if let Some(discard) = discard {
-                let seqs = self.queue.select(0, usize::MAX, |_, _| Some(true));
-                if !seqs.is_empty() && !discard {
-                    let count = seqs.len() as u64;
+                let count = self.queue.count().await?;
+                if count > 0 && !discard {
                     return Err(Error::NotPushed { count });
                 }
                 // Another context may have tables that this one has not heard of.
@@ -168,14 +167,10 @@ impl Inner {
                     }
                 }
                 stored.expect_unchanged(&mut batch);
-                for table in [&OPERATIONS, &FAILURES, &DELTA] {
-                    batch.push(Write::Clear {
-                        table: (*table).clone(),
-                    });
-                }
-                if let Some(floor) = self.queue.floor_after(&seqs) {
-                    batch = batch.put(&META, meta_row("queue", &floor.to_string())?);
-                }
+                batch.push(Write::Clear {
+                    table: DELTA.clone(),
+                });
+                self.queue.clear_in(&mut batch).await?;
             }
             let renewed = self.lease.renew_in(&mut batch)?;
             match self.queue.commit(batch).await {

@@ -39,7 +39,7 @@ impl Inner {
         let given = link.named_account();
         for _ in 0..ATTEMPTS {
             let (found, mut home) = self.home().await?;
-            let pending = self.queue.len() > 0;
+            let pending = !self.queue.is_empty().await?;
             match Account::of(home.account.as_deref(), given.map(String::as_str), pending) {
                 Account::Same => {
                     link.set_account(given.or(home.account.as_ref()).cloned());

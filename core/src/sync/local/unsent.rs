@@ -37,7 +37,7 @@ impl SyncContext {
                 table: table.clone(),
                 local_only: *local_only,
                 unsent: self.inner.unsent(table).await?,
-                pending: self.inner.queue.of_table(table).len() as u64,
+                pending: self.inner.queue.count_of_table(table, u64::MAX).await?,
             });
         }
         Ok(moved)
@@ -110,12 +110,8 @@ impl Inner {
         query: &Query,
     ) -> Result<(Vec<RecordId>, Option<Cursor>), Error> {
         let page = self.store.query(table, query).await?;
-        let unsent = page.records.into_iter().filter(|record| {
-            record.is_new() && self.queue.of_record(table, record.id()).is_empty()
-        });
-        Ok((
-            unsent.map(|record| record.id().clone()).collect(),
-            page.next,
-        ))
+        let new = page.records.iter().filter(|record| record.is_new());
+        let ids = new.map(|record| record.id().clone()).collect();
+        Ok((self.queue.without_operations(table, ids).await?, page.next))
     }
 }

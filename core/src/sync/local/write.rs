@@ -8,10 +8,9 @@ use crate::sync::event::{Event, Origin};
 use crate::sync::guards::spread;
 use crate::sync::identity::session::Home;
 use crate::sync::inner::Inner;
-use crate::sync::queue::operation::Operation;
 use crate::sync::queue::slot::{Intent, Slot};
 use crate::sync::server::Link;
-use crate::sync::system::{ATTEMPTS, META, OPERATIONS, meta_row, seq_id};
+use crate::sync::system::{ATTEMPTS, META};
 use crate::threads::{MaybeSend, MaybeSync};
 
 /// A change to one record.
@@ -103,13 +102,33 @@ impl Inner {
             // New ids are seldom taken: the first attempt leaves it to the store's check to find out.
             let trusting = all_new && attempt == 0;
             match self.try_write(staged, durability, &link, trusting).await {
-                Ok(records) => return Ok(records),
+                Ok(records) => {
+                    self.note_queue().await;
+                    return Ok(records);
+                }
                 Err(CommitError::Stale) if trusting => {}
                 Err(CommitError::Stale) => self.start_over(attempt).await?,
                 Err(CommitError::Failed(error)) => return Err(error),
             }
         }
         Err(Error::Contended)
+    }
+
+    /// Writes a long tail of the queue into runs. Nothing depends on it but how much the next opening reads: where it cannot be done, the next
+    /// change tries it again.
+    async fn note_queue(&self) {
+        if self.queue.has_long_tail() {
+            let _queue = self.guards.queue.write().await;
+            let _ = self.queue.note().await;
+        }
+    }
+
+    /// Lets runs of the queue go that name nothing any more. Nothing depends on it.
+    pub(crate) async fn tidy_queue(&self) {
+        if self.queue.may_have_runs() {
+            let _queue = self.guards.queue.write().await;
+            let _ = self.queue.tidy().await;
+        }
     }
 
     /// Reads the queue again after a plan went stale.
@@ -150,6 +169,9 @@ impl Inner {
         keys.sort_unstable();
         keys.dedup();
         let mut slots = if trusting && keys.len() == staged.len() {
+            if !made_here(staged) {
+                self.queue.read_runs().await?;
+            }
             self.empty_slots(&keys)
         } else {
             self.read_slots(&keys).await?
@@ -188,7 +210,7 @@ impl Inner {
     fn empty_slots(&self, keys: &[(TableName, RecordId)]) -> Vec<Slot> {
         let now = self.clock.now();
         let unknown =
-            |key: &&(TableName, RecordId)| self.queue.of_record(&key.0, &key.1).is_empty();
+            |key: &&(TableName, RecordId)| !self.queue.may_have_operations(&key.0, &key.1);
         let slot = |(table, id): &(TableName, RecordId)| {
             let local_only = self.tables.get(table).device.local_only;
             Slot::new(table.clone(), id.clone(), None, Vec::new())
@@ -212,12 +234,9 @@ impl Inner {
             };
             let ids: Vec<RecordId> = group.iter().map(|(_, id)| id.clone()).collect();
             let local_only = self.tables.get(table).device.local_only;
-            let queued = ids.iter().map(|id| self.queue.of_record(table, id));
-            let queued: Vec<Vec<u64>> = queued.collect();
+            let queued = self.queue.of_records(table, &ids).await?;
             let records = self.store.get(table, &ids).await?;
-            let mut operations = self.read_operations(&queued.concat()).await?.into_iter();
-            for ((id, record), queued) in ids.into_iter().zip(records).zip(queued) {
-                let operations = operations.by_ref().take(queued.len()).collect();
+            for ((id, record), operations) in ids.into_iter().zip(records).zip(queued) {
                 slots.push(
                     Slot::new(table.clone(), id, record, operations)
                         .local_only(local_only)
@@ -227,25 +246,6 @@ impl Inner {
             }
         }
         Ok(slots)
-    }
-
-    /// Reads operations that the index knows; one that is gone means that the index is behind.
-    pub(crate) async fn read_operations(
-        &self,
-        seqs: &[u64],
-    ) -> Result<Vec<Operation>, CommitError> {
-        if seqs.is_empty() {
-            return Ok(Vec::new());
-        }
-        let ids: Vec<RecordId> = seqs.iter().map(|seq| seq_id(*seq)).collect();
-        let rows = self.store.get(&OPERATIONS, &ids).await?;
-        rows.iter()
-            .map(|row| {
-                row.as_ref()
-                    .ok_or(CommitError::Stale)
-                    .and_then(|row| Ok(Operation::from_row(row)?))
-            })
-            .collect()
     }
 
     /// Commits what changed in `slots` together with `batch`, brings the index up to date and tells listeners.
@@ -260,9 +260,7 @@ impl Inner {
             slot.write_into(&mut batch)?;
             removed.extend(slot.removed());
         }
-        if let Some(floor) = self.queue.floor_after(&removed) {
-            batch = batch.put(&META, meta_row("queue", &floor.to_string())?);
-        }
+        self.queue.remember_end(&mut batch, &removed)?;
         if !batch.is_empty() {
             let lease = match origin {
                 Origin::Push => self.lease.renew_in(&mut batch)?,
@@ -272,10 +270,13 @@ impl Inner {
             if lease.is_some() {
                 self.lease.set(lease);
             }
+        } else if origin == Origin::Push {
+            // What was to be changed is gone: perhaps another process has done it, and taken the lease for that.
+            self.lease.look().await?;
         }
         for slot in slots {
             self.queue
-                .record_changed(&slot.table, &slot.id, &slot.operations);
+                .record_changed(&slot.table, &slot.id, slot.removed(), &slot.operations);
             if let Some(change) = slot.record_change() {
                 let (table, id) = (slot.table.clone(), slot.id.clone());
                 self.listeners.emit(Event::Changed {
@@ -368,4 +369,11 @@ impl Inner {
         self.commit_slots(&slots, batch, origin).await?;
         Ok(results)
     }
+}
+
+/// Whether all records have ids that were made here, so that there can be no operation on any of them.
+fn made_here(staged: &[Staged]) -> bool {
+    staged
+        .iter()
+        .all(|change| matches!(change.intent, Intent::InsertNew(_)))
 }

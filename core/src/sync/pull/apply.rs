@@ -5,15 +5,15 @@ use std::collections::HashMap;
 use crate::error::Error;
 use crate::name::{RecordId, TableName};
 use crate::record::Record;
-use crate::store::{Durability, Expect, StoreCapabilities, Write, WriteBatch};
+use crate::store::{Durability, Expect, StoreCapabilities, StoreError, Write, WriteBatch};
 use crate::sync::event::{Event, Origin, RecordChange};
 use crate::sync::inner::Inner;
 use crate::sync::local::write::CommitError;
 use crate::sync::pull::report::PullReport;
 use crate::sync::pull::stamp::Stamp;
-use crate::sync::queue::operation::{OperationKind, OperationState};
+use crate::sync::queue::operation::{Operation, OperationKind, OperationState};
 use crate::sync::remote::Remote;
-use crate::sync::system::{ATTEMPTS, DELTA, FAILURES, META, OPERATIONS, meta_row, seq_id};
+use crate::sync::system::{ATTEMPTS, DELTA, FAILURES, OPERATIONS, seq_id};
 
 /// Where rows come from and go to.
 #[derive(Debug, Clone, Copy)]
@@ -99,9 +99,10 @@ impl Inner {
             batch: WriteBatch::new().durability(Durability::Eventual),
             ..PagePlan::default()
         };
-        for (row, local) in rows.iter().zip(locals) {
-            match self.queue.of_record(table, row.id()).first() {
-                Some(seq) => self.shadow_row(row, *seq, &mut plan).await?,
+        let queued = self.queue.of_records(table, &ids).await?;
+        for ((row, local), queued) in rows.iter().zip(locals).zip(queued) {
+            match queued.into_iter().next() {
+                Some(first) => plan.shadow(row, first)?,
                 None => plan.take(table, row, local.as_ref()),
             }
         }
@@ -112,10 +113,7 @@ impl Inner {
             });
         }
         let removed: Vec<u64> = plan.settled.iter().map(|(seq, _)| *seq).collect();
-        if let Some(floor) = self.queue.floor_after(&removed) {
-            let row = meta_row("queue", &floor.to_string())?;
-            plan.batch = std::mem::take(&mut plan.batch).put(&META, row);
-        }
+        self.queue.remember_end(&mut plan.batch, &removed)?;
         if !plan.batch.writes().is_empty() {
             // No one queued an operation since the index was read, and no dropped commit did.
             target.remote.session.check_in(&mut plan.batch);
@@ -123,8 +121,8 @@ impl Inner {
             self.queue.commit(plan.batch).await?;
             target.stamp.set(stamp);
         }
-        for (_, id) in &plan.settled {
-            self.queue.record_changed(table, id, &[]);
+        for (seq, id) in &plan.settled {
+            self.queue.record_changed(table, id, [*seq], &[]);
         }
         report.add(&plan.counts);
         for (id, change) in plan.changes {
@@ -133,43 +131,6 @@ impl Inner {
                 id,
                 change,
                 origin: Origin::Pull,
-            });
-        }
-        Ok(())
-    }
-
-    /// Notes the server's row with the first operation on its record, unless another process is done with that.
-    async fn shadow_row(
-        &self,
-        row: &Record,
-        seq: u64,
-        plan: &mut PagePlan,
-    ) -> Result<(), CommitError> {
-        plan.counts.kept += 1;
-        for mut operation in self.read_operations(&[seq]).await? {
-            let is_row = |known: &Option<Record>| {
-                let known = known.as_ref();
-                known.is_some_and(|known| plan.keeps.keeps_as(known, row))
-            };
-            if is_row(&operation.base) || is_row(&operation.shadow) {
-                continue;
-            }
-            plan.batch
-                .check(&OPERATIONS, &seq_id(seq), operation.as_read()?);
-            let parked = operation.state == OperationState::Conflict;
-            if parked && operation.kind == OperationKind::Delete && row.is_deleted() {
-                // Both sides deleted it by now: nothing is left to decide.
-                for table in [&*OPERATIONS, &*FAILURES] {
-                    let (table, id) = (table.clone(), seq_id(seq));
-                    plan.batch.push(Write::Delete { table, id });
-                }
-                plan.settled.push((seq, row.id().clone()));
-                continue;
-            }
-            operation.shadow = Some(row.clone());
-            plan.batch.push(Write::Put {
-                table: OPERATIONS.clone(),
-                record: operation.to_row()?,
             });
         }
         Ok(())
@@ -187,6 +148,37 @@ struct PagePlan {
 }
 
 impl PagePlan {
+    /// Notes the server's row with the first operation on its record.
+    fn shadow(&mut self, row: &Record, mut operation: Operation) -> Result<(), StoreError> {
+        self.counts.kept += 1;
+        let seq = operation.seq;
+        let is_row = |known: &Option<Record>| {
+            let known = known.as_ref();
+            known.is_some_and(|known| self.keeps.keeps_as(known, row))
+        };
+        if is_row(&operation.base) || is_row(&operation.shadow) {
+            return Ok(());
+        }
+        let as_read = operation.as_read()?;
+        self.batch.check(&OPERATIONS, &seq_id(seq), as_read);
+        let parked = operation.state == OperationState::Conflict;
+        if parked && operation.kind == OperationKind::Delete && row.is_deleted() {
+            // Both sides deleted it by now: nothing is left to decide.
+            for table in [&*OPERATIONS, &*FAILURES] {
+                let (table, id) = (table.clone(), seq_id(seq));
+                self.batch.push(Write::Delete { table, id });
+            }
+            self.settled.push((seq, row.id().clone()));
+            return Ok(());
+        }
+        operation.shadow = Some(row.clone());
+        self.batch.push(Write::Put {
+            table: OPERATIONS.clone(),
+            record: operation.to_row()?,
+        });
+        Ok(())
+    }
+
     /// Takes over a row whose record has no operations.
     fn take(&mut self, table: &TableName, row: &Record, local: Option<&Record>) {
         let id = row.id();

@@ -291,7 +291,7 @@ impl Run<'_> {
 
     async fn ask(&mut self, record: &Record) -> Result<(), Error> {
         let (table, id) = (&self.audit.table, record.id());
-        if !self.inner.queue.of_record(table, id).is_empty() {
+        if self.inner.queue.has_operations(table, id).await? {
             return Ok(());
         }
         self.report.requests += 1;
@@ -343,8 +343,10 @@ impl Run<'_> {
             match healed {
                 Err(Error::Contended) if !stamp.stands(store.as_ref()).await? => {}
                 done => {
-                    for (row, kind) in different {
-                        if self.inner.queue.of_record(table, row.id()).is_empty() {
+                    let ids: Vec<RecordId> = rows.iter().map(|row| row.id().clone()).collect();
+                    let queued = self.inner.queue.of_records(table, &ids).await?;
+                    for ((row, kind), queued) in different.into_iter().zip(queued) {
+                        if queued.is_empty() {
                             self.report.note(row.id(), kind);
                         } else {
                             self.report.kept += 1;

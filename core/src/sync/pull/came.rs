@@ -6,6 +6,7 @@ use std::hash::{BuildHasher, RandomState};
 use crate::error::Error;
 use crate::name::TableName;
 use crate::query::{Query, RemoteQuery};
+use crate::record::Record;
 use crate::sync::inner::Inner;
 use crate::transport::RemotePage;
 
@@ -43,22 +44,20 @@ impl Came {
         let mut local = inner.asked(table, local);
         // Where nothing is queued all that came is here, so that equal counts say it all.
         let count = inner.store.count(table, &local).await?;
-        if count == self.live && !inner.queue.is_dirty(table) {
+        if count == self.live && !inner.queue.is_dirty(table).await? {
             return Ok(0);
         }
         local.page = Some(LOCAL_PAGE);
         let mut missed = 0;
         loop {
             let page = inner.store.query(table, &local).await?;
-            for record in &page.records {
+            let did_not_come = |record: &&Record| {
                 let came = self.hasher.hash_one(record.id().as_str());
-                if !record.is_new()
-                    && !self.ids.contains(&came)
-                    && inner.queue.of_record(table, record.id()).is_empty()
-                {
-                    missed += 1;
-                }
-            }
+                !record.is_new() && !self.ids.contains(&came)
+            };
+            let absent = page.records.iter().filter(did_not_come);
+            let absent = absent.map(|record| record.id().clone()).collect();
+            missed += inner.queue.without_operations(table, absent).await?.len() as u64;
             match page.next {
                 Some(next) => local.after = Some(next),
                 None => return Ok(missed),

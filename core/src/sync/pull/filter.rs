@@ -16,6 +16,8 @@
 //!    others have lost their positions together with the first records, and again should they have been pulled meanwhile.
 //! 3. The last of these takes the mark off.
 
+use std::collections::HashSet;
+
 use tokio::sync::RwLockWriteGuard;
 
 use crate::error::Error;
@@ -198,7 +200,6 @@ impl Named<'_> {
         let stays = |record: &Record| {
             let was_at_server = record.version().is_some() || record.updated_at().is_some();
             !was_at_server
-                || !inner.queue.of_record(self.table, record.id()).is_empty()
                 || wanted.iter().any(|query| {
                     let filter = query.filter.as_ref();
                     filter.is_none_or(|filter| evaluator.matches(filter, record))
@@ -207,6 +208,10 @@ impl Named<'_> {
         let page = inner.store.query(self.table, strangers).await?;
         let mut leaving = page.records;
         leaving.retain(|record| !stays(record));
+        let ids = leaving.iter().map(|record| record.id().clone()).collect();
+        let ids = inner.queue.without_operations(self.table, ids).await?;
+        let ids: HashSet<RecordId> = ids.into_iter().collect();
+        leaving.retain(|record| ids.contains(record.id()));
         let mut batch = WriteBatch::new().durability(Durability::Eventual);
         for record in &leaving {
             batch = batch.delete(self.table, record.id());

@@ -16,7 +16,6 @@ use crate::record::Record;
 use crate::store::LocalStoreExt;
 use crate::sync::cancel::CancelToken;
 use crate::sync::inner::Inner;
-use crate::sync::local::write::CommitError;
 use crate::sync::pull::query::read;
 use crate::sync::queue::operation::OperationState;
 use crate::sync::remote::Remote;
@@ -128,22 +127,13 @@ impl Asking<'_> {
     }
 
     async fn is_here(&self, id: &RecordId) -> Result<bool, Error> {
-        let queued = !self.inner.queue.of_record(self.table, id).is_empty();
+        let queued = self.inner.queue.has_operations(self.table, id).await?;
         Ok(queued || self.inner.store.get_one(self.table, id).await?.is_some())
     }
 
     async fn is_in_conflict(&self, id: &RecordId) -> Result<bool, Error> {
-        let first = self.inner.queue.of_record(self.table, id).first().copied();
-        let Some(seq) = first else {
-            return Ok(false);
-        };
-        match self.inner.read_operations(&[seq]).await {
-            Ok(operations) => Ok(operations
-                .iter()
-                .any(|operation| operation.state == OperationState::Conflict)),
-            // Another process is done with it; the commit of the rows will find that out.
-            Err(CommitError::Stale) => Ok(false),
-            Err(CommitError::Failed(error)) => Err(error),
-        }
+        let operations = self.inner.queue.of_record(self.table, id).await?;
+        let first = operations.first();
+        Ok(first.is_some_and(|first| first.state == OperationState::Conflict))
     }
 }

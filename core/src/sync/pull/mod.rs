@@ -154,7 +154,7 @@ impl Pull {
         let mut left = Left::default();
         link.transport()?;
         // Before it holds anything: a push may ask the application, which may take its time, and pull.
-        if self.push_first && inner.queue.is_dirty(&self.table) {
+        if self.push_first && inner.queue.is_dirty(&self.table).await? {
             // All tables: an operation of this one may depend on an earlier one of another.
             // What it leaves aside keeps no rows from coming: the records of those operations are left alone.
             let push = self.context.push().over(&link);

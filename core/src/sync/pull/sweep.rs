@@ -37,17 +37,13 @@ impl Pipeline<'_> {
         loop {
             let _exchange = inner.guards.exchange.read().await;
             let page = inner.store.query(&pull.table, &here).await?;
-            let missed: Vec<RecordId> = page
-                .records
-                .iter()
-                .filter(|record| {
-                    let was_at_server = record.version().is_some() || record.updated_at().is_some();
-                    was_at_server
-                        && !sweep.has_seen(record.id())
-                        && inner.queue.of_record(&pull.table, record.id()).is_empty()
-                })
-                .map(|record| record.id().clone())
-                .collect();
+            let did_not_come = |record: &&Record| {
+                let was_at_server = record.version().is_some() || record.updated_at().is_some();
+                was_at_server && !sweep.has_seen(record.id())
+            };
+            let missed = page.records.iter().filter(did_not_come);
+            let missed: Vec<RecordId> = missed.map(|record| record.id().clone()).collect();
+            let missed = inner.queue.without_operations(&pull.table, missed).await?;
             let mut rows = Vec::new();
             for ids in missed.chunks(ASKED_AT_ONCE) {
                 rows.extend(if by_id {

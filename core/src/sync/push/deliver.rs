@@ -442,7 +442,8 @@ impl Delivery<'_> {
         if !self.course().controlled(table, kind) {
             return Ok(());
         }
-        match self.inner.queue.another_table(table) {
+        let other = self.inner.queue.another_table(table).await;
+        match other.unwrap_or_default() {
             Some(other) if self.remote.control(&other).await.is_ok() => {
                 self.course().was_read(&other);
                 Ok(())

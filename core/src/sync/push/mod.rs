@@ -29,9 +29,9 @@ use crate::name::TableName;
 use crate::sync::cancel::CancelToken;
 use crate::sync::context::SyncContext;
 use crate::sync::event::Event;
+use crate::sync::inner::Inner;
 use crate::sync::push::report::PushReport;
 use crate::sync::push::run::{Orders, Run};
-use crate::sync::queue::operation::OperationState;
 use crate::sync::server::Link;
 use crate::threads::{BoxFuture, boxed};
 
@@ -100,7 +100,8 @@ impl Push {
             {
                 let _push = inner.guards.push.lock().await;
                 inner.reload_queue().await?;
-                Run::new(&self.orders, inner, link).whole(report).await?;
+                let mut run = Run::new(&self.orders, inner, link).await?;
+                run.whole(report).await?;
             }
             let (tables, cancel) = (self.orders.tables.as_deref(), &self.orders.cancel);
             let asking = self.context.ask_about_conflicts(tables, cancel, &mut asked);
@@ -116,10 +117,9 @@ impl Push {
         // All rounds of it go there, however long the application thinks about its decisions.
         let link = self.link.clone().unwrap_or_else(|| inner.server.link());
         let result = self.send_and_ask(&link, &mut report).await;
-        report.conflicts = inner.queue.count(OperationState::Conflict);
-        report.rejected = inner.queue.count(OperationState::Rejected);
-        report.pending = inner.queue.len();
-        match result {
+        inner.tidy_queue().await;
+        let counted = inner.count_queue(&mut report).await;
+        match result.and(counted) {
             Ok(()) => {
                 inner.listeners.emit(Event::PushFinished(report));
                 Ok(report)
@@ -129,6 +129,16 @@ impl Push {
                 source: Box::new(source),
             }),
         }
+    }
+}
+
+impl Inner {
+    /// What is left of the queue, for the report.
+    async fn count_queue(&self, report: &mut PushReport) -> Result<(), Error> {
+        let parked = self.queue.count_parked().await?;
+        (report.conflicts, report.rejected) = (parked.conflicts, parked.rejected);
+        report.pending = self.queue.count().await?;
+        Ok(())
     }
 }
 

@@ -20,6 +20,7 @@ use crate::sync::push::settle::count_one;
 use crate::sync::queue::operation::Operation;
 use crate::sync::remote::Remote;
 use crate::sync::server::Link;
+use crate::timestamp::Timestamp;
 use crate::transport::TransportErrorKind;
 
 /// Operations that are marked, sent and settled together: two commits a group instead of two an operation.
@@ -80,6 +81,15 @@ struct Turn {
     tried: HashSet<u64>,
 }
 
+/// A group that is being gathered.
+#[derive(Debug, Default)]
+struct Walk {
+    group: Vec<(u64, Key)>,
+    members: HashSet<Key>,
+    /// Records with an operation that waits, behind the first of the group.
+    blocked: HashSet<Key>,
+}
+
 /// What a group came to.
 struct Group {
     answers: Vec<Answered>,
@@ -87,18 +97,22 @@ struct Group {
 }
 
 impl<'a> Run<'a> {
-    pub(crate) fn new(orders: &'a Orders, inner: &'a Inner, link: &Arc<Link>) -> Self {
-        Self {
+    pub(crate) async fn new(
+        orders: &'a Orders,
+        inner: &'a Inner,
+        link: &Arc<Link>,
+    ) -> Result<Self, Error> {
+        Ok(Self {
             orders,
             inner,
             link: Arc::clone(link),
             last: inner.queue.last_seq(),
-            total: inner.queue.len(),
+            total: inner.queue.count().await?,
             course: Mutex::default(),
             rounds: HashMap::new(),
             failed: HashMap::new(),
             turn: Turn::default(),
-        }
+        })
     }
 
     fn course(&self) -> MutexGuard<'_, Course> {
@@ -115,7 +129,7 @@ impl<'a> Run<'a> {
 
     /// The whole push.
     pub(crate) async fn whole(&mut self, report: &mut PushReport) -> Result<(), Error> {
-        let group = self.next_group(GROUP);
+        let group = self.next_group(GROUP).await?;
         let result = if group.is_empty() {
             // Nothing is sent, but the store may be somebody else's all the same.
             self.inner.check_account(&self.link).await
@@ -171,7 +185,7 @@ impl<'a> Run<'a> {
         }
         self.course().begin_last_turn();
         self.turn = Turn::default();
-        let group = self.next_group(GROUP);
+        let group = self.next_group(GROUP).await?;
         if !group.is_empty() {
             // What passes by itself may have passed.
             remote.wait(remote.patience.delay(1, None)).await;
@@ -211,7 +225,7 @@ impl<'a> Run<'a> {
             if let Some(error) = done.stopped {
                 return Err(error);
             }
-            group = self.next_group(group_size(remote));
+            group = self.next_group(group_size(remote)).await?;
         }
         Ok(())
     }
@@ -229,61 +243,77 @@ impl<'a> Run<'a> {
     }
 
     /// The next operations on different records, in order. Operations behind one that waits on the same record wait.
-    fn next_group(&mut self, most: usize) -> Vec<(u64, Key)> {
-        let mut turn = std::mem::take(&mut self.turn);
-        let mut group: Vec<(u64, Key)> = Vec::new();
-        let mut members: HashSet<Key> = HashSet::new();
-        let mut blocked: HashSet<Key> = HashSet::new();
+    async fn next_group(&mut self, most: usize) -> Result<Vec<(u64, Key)>, Error> {
+        let mut walk = Walk::default();
+        let mut from = self.turn.from;
         let now = self.inner.clock.now();
-        let mut course = self.course();
-        self.inner.queue.select(turn.from, most, |seq, entry| {
-            if seq > self.last {
-                return None;
-            }
-            let key = (entry.table.clone(), entry.id.clone());
-            let tables = self.orders.tables.as_ref();
-            if tables.is_some_and(|tables| !tables.contains(&entry.table)) {
-                return Some(false);
-            }
-            let mut waits =
-                entry.state.is_parked() || turn.blocked.contains(&key) || blocked.contains(&key);
-            if !waits {
-                let held = entry
-                    .next_try
-                    .is_some_and(|next| next > now && next.plus_millis(-HELD_AT_MOST) <= now);
-                let first = !course.last_turn && course.aside().contains(&seq);
-                let last = course.last_turn
-                    && (!course.aside().contains(&seq) || turn.tried.contains(&seq));
-                let rest = held || !course.may_send(&entry.table);
-                if rest && !course.last_turn {
-                    course.wait([seq]);
+        let count = u32::try_from(most).unwrap_or(u32::MAX);
+        'pages: loop {
+            let page = self.inner.queue.from(from, count).await?;
+            let Some(last) = page.last() else {
+                break;
+            };
+            from = last.seq.saturating_add(1);
+            for operation in &page {
+                if walk.group.len() >= most || !self.step(&mut walk, operation, now) {
+                    break 'pages;
                 }
-                waits = first || last || rest;
             }
-            if waits {
-                let waiting = if group.is_empty() {
-                    &mut turn.blocked
-                } else {
-                    &mut blocked
-                };
-                waiting.insert(key);
-                return Some(false);
-            }
-            if !members.insert(key.clone()) {
-                return None;
-            }
-            if group.is_empty() {
-                turn.from = seq;
-            }
-            group.push((seq, key));
-            Some(true)
-        });
-        if course.last_turn {
-            turn.tried.extend(group.iter().map(|(seq, _)| *seq));
         }
-        drop(course);
-        self.turn = turn;
-        group
+        if self.course().last_turn {
+            let tried = walk.group.iter().map(|(seq, _)| *seq);
+            self.turn.tried.extend(tried);
+        }
+        Ok(walk.group)
+    }
+
+    /// Whether an operation goes with the group; false where the group ends before it.
+    fn step(&mut self, walk: &mut Walk, operation: &Operation, now: Timestamp) -> bool {
+        let seq = operation.seq;
+        if seq > self.last {
+            return false;
+        }
+        let key = (operation.table.clone(), operation.id.clone());
+        let tables = self.orders.tables.as_ref();
+        if tables.is_some_and(|tables| !tables.contains(&operation.table)) {
+            return true;
+        }
+        let blocked = self.turn.blocked.contains(&key) || walk.blocked.contains(&key);
+        if operation.state.is_parked() || blocked || self.rests(operation, now) {
+            let waiting = if walk.group.is_empty() {
+                &mut self.turn.blocked
+            } else {
+                &mut walk.blocked
+            };
+            waiting.insert(key);
+            return true;
+        }
+        if !walk.members.insert(key.clone()) {
+            return false;
+        }
+        if walk.group.is_empty() {
+            self.turn.from = seq;
+        }
+        walk.group.push((seq, key));
+        true
+    }
+
+    /// Whether it is not the turn of an operation.
+    fn rests(&self, operation: &Operation, now: Timestamp) -> bool {
+        let seq = operation.seq;
+        let mut course = self.course();
+        let aside = operation.aside.as_ref();
+        let held = aside
+            .and_then(|aside| aside.next_try)
+            .is_some_and(|next| next > now && next.plus_millis(-HELD_AT_MOST) <= now);
+        let first = !course.last_turn && course.aside().contains(&seq);
+        let last =
+            course.last_turn && (!course.aside().contains(&seq) || self.turn.tried.contains(&seq));
+        let rest = held || !course.may_send(&operation.table);
+        if rest && !course.last_turn {
+            course.wait([seq]);
+        }
+        first || last || rest
     }
 
     /// Sends a group and collects what is known afterwards; an error is why not all of it was sent.
@@ -329,24 +359,29 @@ impl<'a> Run<'a> {
         let mut failed: Vec<_> = self.failed.iter().collect();
         failed.sort_unstable_by_key(|(seq, _)| **seq);
         let now = remote.capabilities().server_time;
+        let mut alone: BTreeSet<TableName> = BTreeSet::new();
+        let tables = failed.iter().map(|(_, ((table, _), _))| table);
+        for table in tables.collect::<BTreeSet<_>>() {
+            if self.inner.queue.count_of_table(table, 2).await? == 1 {
+                alone.insert(table.clone());
+            }
+        }
         let counts = |operation: &Operation, kind: TransportErrorKind| {
             let since = operation.aside.as_ref().and_then(|aside| aside.since);
             let a_day = since.zip(now).is_some_and(|(since, now)| {
                 now.millis().saturating_sub(since.millis()) >= ALONE_MILLIS
             });
             let course = self.course();
-            let alone = a_day
+            let is_alone = a_day
                 && course.readable(&operation.table) == Some(true)
-                && self.inner.queue.of_table(&operation.table).len() == 1;
-            may_count(kind) && (alone || course.counts(&operation.table, kind))
+                && alone.contains(&operation.table);
+            may_count(kind) && (is_alone || course.counts(&operation.table, kind))
         };
         for group in failed.chunks(GROUP) {
             let worth_it = |(_, (key, kind)): &&(&u64, &(Key, Option<TransportErrorKind>))| {
                 let course = self.course();
                 kind.is_none_or(|kind| {
-                    may_count(kind)
-                        && (course.counts(&key.0, kind)
-                            || self.inner.queue.of_table(&key.0).len() == 1)
+                    may_count(kind) && (course.counts(&key.0, kind) || alone.contains(&key.0))
                 })
             };
             let group: Vec<_> = group.iter().filter(worth_it).collect();

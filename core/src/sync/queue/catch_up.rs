@@ -9,12 +9,19 @@ use crate::query::Query;
 use crate::record::Record;
 use crate::store::{Author, Changed, Changes, Durability, StoreError, WriteBatch};
 use crate::sync::queue::index::{InFlight, Queue};
+use crate::sync::queue::lookup::{QUEUE_PAGE, behind};
 use crate::sync::queue::operation::Operation;
+use crate::sync::queue::runs::Noted;
 use crate::sync::system::{META, OPERATIONS, meta_value, seq_of};
 use crate::sync::words::row::StepsRow;
 
-/// Rows of the queue, and changes of the store, that are read at once.
-const QUEUE_PAGE: u32 = 1000;
+/// Where the queue ends.
+struct End {
+    /// The highest sequence number that was used and is not in the queue any more.
+    floor: u64,
+    /// Where the tail begins.
+    noted: u64,
+}
 
 impl Queue {
     /// Commits a batch that relies on the index, under the check that the index is not behind.
@@ -92,17 +99,17 @@ impl Queue {
                 break;
             }
         }
-        let floor = self.floor().await?;
-        self.caught_up(known, floor);
+        let end = self.end().await?;
+        self.caught_up(known, end.floor, end.noted);
         Ok(())
     }
 
-    /// Reads all of it.
+    /// Reads the tail; the runs of the store are read when they are asked for.
     pub(crate) async fn read(&self) -> Result<(), Error> {
         // What changes while it is read is read again.
         let known = self.store.position().await?;
-        let floor = self.floor().await?;
-        let mut query = Query::all().page(QUEUE_PAGE);
+        let end = self.end().await?;
+        let mut query = Query::all().page(QUEUE_PAGE).after(behind(end.noted));
         let mut operations = Vec::new();
         loop {
             let page = self.store.query(&OPERATIONS, &query).await?;
@@ -114,15 +121,14 @@ impl Queue {
                 None => break,
             }
         }
-        self.replace_all(operations);
-        self.caught_up(known, floor);
+        self.replace_all(end.noted, &operations);
+        self.caught_up(known, end.floor, end.noted);
         Ok(())
     }
 
-    /// The highest sequence number that was used and is not in the queue any more. An error where the store has had more schema steps than this context
-    /// knows.
-    async fn floor(&self) -> Result<u64, Error> {
-        let ids = [RecordId::system("queue"), StepsRow::id()];
+    /// The end of the queue. An error where the store has had more schema steps than this context knows.
+    async fn end(&self) -> Result<End, Error> {
+        let ids = [RecordId::system("queue"), Noted::id(), StepsRow::id()];
         let mut rows = self.store.get(&META, &ids).await?;
         // Whoever converts the store touches the queue, so that this is read before anything else is changed.
         let noted = rows.pop().flatten().as_ref().map(StepsRow::from_row);
@@ -134,12 +140,15 @@ impl Queue {
                 here: self.steps,
             });
         }
+        let noted = rows.pop().flatten().as_ref().map(Noted::from_row);
+        let noted = noted.transpose()?.unwrap_or_default().end;
         let Some(row) = rows.pop().flatten() else {
-            return Ok(0);
+            return Ok(End { floor: 0, noted });
         };
         let damaged = "the end of the queue in __meta is damaged; restore a backup";
         let floor = meta_value(&row)?.parse();
-        Ok(floor.map_err(|_| StoreError::corrupt(damaged))?)
+        let floor = floor.map_err(|_| StoreError::corrupt(damaged))?;
+        Ok(End { floor, noted })
     }
 }
 

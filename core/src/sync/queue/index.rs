@@ -1,21 +1,25 @@
-//! The queue's index in memory: which records have operations, in which order.
+//! What memory holds of the queue: the newest operations, and for each record that has one the numbers it may have.
 //!
 //! The store is the truth; the index saves a lookup per change. It can be behind when another context or process
-//! writes to the same store or when a commit was dropped half-way: `catch_up` sees to both.
+//! writes to the same store or when a commit was dropped half-way: `catch_up` sees to both. What the store keeps of it is in
+//! [`runs`](super::runs).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::name::{RecordId, TableName};
 use crate::store::{Author, LocalStore, Position, StoreError};
-use crate::sync::queue::operation::{Operation, OperationState};
-use crate::timestamp::Timestamp;
+use crate::sync::queue::operation::Operation;
+use crate::sync::queue::runs::{Run, Trace, trace};
 
 /// The queue: its index, and the store that holds it.
 pub(crate) struct Queue {
     pub(super) store: Arc<dyn LocalStore>,
     /// How many schema steps this context knows.
     pub(super) steps: u32,
+    /// How long the tail may grow, and how many operations a run names.
+    run: usize,
     index: Mutex<Index>,
 }
 
@@ -23,8 +27,16 @@ pub(crate) struct Queue {
 struct Index {
     /// The last sequence number that was given away.
     last: u64,
-    operations: BTreeMap<u64, Entry>,
-    by_record: HashMap<(TableName, RecordId), Vec<u64>>,
+    /// The operations that no run names.
+    tail: BTreeMap<u64, Trace>,
+    /// The tables of the tail, and perhaps more.
+    tables: BTreeSet<TableName>,
+    /// Where the tail begins.
+    noted: u64,
+    /// The runs of the store; `None` until they were read.
+    runs: Option<Vec<Part>>,
+    /// The operations of the tail and, once they were read, of the runs, by record. Those of runs may be gone.
+    traces: BTreeSet<(Trace, u64)>,
     /// A commit was dropped or failed in an unknown way: reload before relying on the index.
     suspect: bool,
     /// As whom this context changes the queue.
@@ -33,25 +45,26 @@ struct Index {
     known: Option<Position>,
 }
 
-/// One queued operation as the index knows it.
+/// A part of the queue, and whose operations may be in it.
 #[derive(Debug, Clone)]
-pub(crate) struct Entry {
-    pub(crate) table: TableName,
-    pub(crate) id: RecordId,
-    pub(crate) state: OperationState,
-    /// Not before this time does a push try it again by itself.
-    pub(crate) next_try: Option<Timestamp>,
+pub(super) struct Part {
+    pub(super) seqs: Range<u64>,
+    pub(super) tables: BTreeSet<TableName>,
 }
 
 impl Queue {
-    pub(crate) fn new(store: Arc<dyn LocalStore>, steps: u32) -> Self {
+    pub(crate) fn new(store: Arc<dyn LocalStore>, steps: u32, tail: u32) -> Self {
         Self {
             store,
             steps,
+            run: usize::try_from(tail).unwrap_or(usize::MAX).max(1),
             index: Mutex::new(Index {
                 last: 0,
-                operations: BTreeMap::new(),
-                by_record: HashMap::new(),
+                tail: BTreeMap::new(),
+                tables: BTreeSet::new(),
+                noted: 0,
+                runs: None,
+                traces: BTreeSet::new(),
                 suspect: false,
                 author: Author::random(),
                 known: None,
@@ -93,60 +106,92 @@ impl Queue {
     }
 
     /// The index is what the store holds, up to here at least.
-    pub(super) fn caught_up(&self, known: Position, floor: u64) {
+    pub(super) fn caught_up(&self, known: Position, floor: u64, noted: u64) {
         let mut index = self.index();
         index.known = Some(known);
-        index.last = index.last.max(floor);
+        index.last = index.last.max(floor).max(noted.saturating_sub(1));
         index.suspect = false;
+        if noted > index.noted {
+            // Another context has written runs, of what is known here already.
+            index.noted = noted;
+            index.tail = index.tail.split_off(&noted);
+            index.runs = None;
+        }
     }
 
-    /// The operations on a record, oldest first.
-    pub(crate) fn of_record(&self, table: &TableName, id: &RecordId) -> Vec<u64> {
-        self.index()
-            .by_record
-            .get(&(table.clone(), id.clone()))
-            .cloned()
-            .unwrap_or_default()
+    /// Replaces everything by the tail, as the store holds it from `noted` on.
+    pub(super) fn replace_all(&self, noted: u64, tail: &[Operation]) {
+        let mut index = self.index();
+        index.tail.clear();
+        index.tables.clear();
+        index.traces.clear();
+        index.noted = noted;
+        index.runs = (noted == 0).then(Vec::new);
+        for operation in tail {
+            index.insert(operation);
+        }
     }
 
-    /// The operations of a table, oldest first.
-    pub(crate) fn of_table(&self, table: &TableName) -> Vec<u64> {
-        self.index()
-            .operations
-            .iter()
-            .filter(|(_, entry)| entry.table == *table)
-            .map(|(seq, _)| *seq)
-            .collect()
+    /// Where the tail begins.
+    pub(super) fn noted(&self) -> u64 {
+        self.index().noted
     }
 
-    /// A table other than this one that has an operation which a push would send.
-    pub(crate) fn another_table(&self, table: &TableName) -> Option<TableName> {
+    /// Whether the runs of the store were read.
+    pub(super) fn knows_runs(&self) -> bool {
+        self.index().runs.is_some()
+    }
+
+    /// Takes over the runs of the store, read while the tail began at `noted`. False where others have been written since.
+    pub(super) fn take_runs(&self, noted: u64, runs: &[Run]) -> bool {
+        let mut index = self.index();
+        if index.noted != noted {
+            return false;
+        }
+        for run in runs {
+            let traces = run.operations().map(|(seq, trace)| (trace, seq));
+            index.traces.extend(traces);
+        }
+        index.runs = Some(runs.iter().map(Part::of).collect());
+        true
+    }
+
+    /// Operations that a record may have, oldest first, for each of `ids`: among them all that it has, once the runs were read.
+    pub(super) fn candidates<'a>(
+        &self,
+        table: &TableName,
+        ids: impl IntoIterator<Item = &'a RecordId>,
+    ) -> Vec<Vec<u64>> {
         let index = self.index();
-        let mut entries = index.operations.values();
-        let other = entries.find(|entry| entry.table != *table && !entry.state.is_parked());
-        other.map(|entry| entry.table.clone())
+        let of_record = |id: &RecordId| {
+            if index.traces.is_empty() {
+                return Vec::new();
+            }
+            let trace = trace(table, id);
+            let all = index.traces.range((trace, 0)..=(trace, u64::MAX));
+            all.map(|(_, seq)| *seq).collect()
+        };
+        ids.into_iter().map(of_record).collect()
     }
 
-    /// True when the table has an operation that a push would send.
-    pub(crate) fn is_dirty(&self, table: &TableName) -> bool {
-        self.index()
-            .operations
-            .values()
-            .any(|entry| entry.table == *table && !entry.state.is_parked())
-    }
-
-    /// How many operations wait in all, parked ones too.
-    pub(crate) fn len(&self) -> u64 {
-        self.index().operations.len() as u64
-    }
-
-    /// How many operations are in a state.
-    pub(crate) fn count(&self, state: OperationState) -> u64 {
-        self.index()
-            .operations
-            .values()
-            .filter(|entry| entry.state == state)
-            .count() as u64
+    /// The parts of the queue in which there may be operations of such tables, once the runs were read.
+    pub(super) fn parts(&self, wanted: impl Fn(&TableName) -> bool) -> Vec<Range<u64>> {
+        let index = self.index();
+        let tail = (!index.tail.is_empty()).then(|| Part {
+            seqs: index.noted..u64::MAX,
+            tables: index.tables.clone(),
+        });
+        let mut found: Vec<Range<u64>> = Vec::new();
+        for part in index.runs.iter().flatten().chain(&tail) {
+            if !part.tables.iter().any(&wanted) {
+                continue;
+            }
+            match found.last_mut() {
+                Some(before) if before.end == part.seqs.start => before.end = part.seqs.end,
+                _ => found.push(part.seqs.clone()),
+            }
+        }
+        found
     }
 
     /// The last sequence number that was given away.
@@ -154,78 +199,101 @@ impl Queue {
         self.index().last
     }
 
-    /// The first operations from `start` on in order that `wanted` takes, up to `limit`, oldest first; `wanted` may end the
-    /// search by returning `None`.
-    pub(crate) fn select(
-        &self,
-        start: u64,
-        limit: usize,
-        mut wanted: impl FnMut(u64, &Entry) -> Option<bool>,
-    ) -> Vec<u64> {
-        let index = self.index();
-        let mut found = Vec::new();
-        for (seq, entry) in index.operations.range(start..) {
-            match wanted(*seq, entry) {
-                Some(true) => found.push(*seq),
-                Some(false) => {}
-                None => break,
-            }
-            if found.len() >= limit {
-                break;
-            }
-        }
-        found
-    }
-
     /// Takes over what a commit did to the operations of one record.
     pub(crate) fn record_changed(
         &self,
         table: &TableName,
         id: &RecordId,
+        removed: impl IntoIterator<Item = u64>,
         operations: &[Operation],
     ) {
         let mut index = self.index();
-        let key = (table.clone(), id.clone());
-        for seq in index.by_record.remove(&key).unwrap_or_default() {
-            index.operations.remove(&seq);
+        for seq in removed {
+            index.tail.remove(&seq);
+            index.traces.remove(&(trace(table, id), seq));
         }
         for operation in operations {
             index.insert(operation);
-        }
-    }
-
-    /// Takes over that a commit removed these operations, whatever else their records have.
-    pub(crate) fn removed(&self, operations: &[u64]) {
-        let mut index = self.index();
-        for seq in operations {
-            index.remove(*seq);
         }
     }
 
     /// The number to remember as used when `removed` leaves the queue without its highest operation.
     pub(crate) fn floor_after(&self, removed: &[u64]) -> Option<u64> {
         let index = self.index();
-        let highest = index.operations.keys().next_back()?;
+        // The end of the runs is remembered anyway.
+        let highest = index.tail.keys().next_back()?;
         removed.contains(highest).then_some(index.last)
     }
 
     /// Takes over one operation as the store holds it.
     pub(super) fn replace(&self, seq: u64, operation: Option<&Operation>) {
         let mut index = self.index();
-        index.remove(seq);
+        if let Some(trace) = index.tail.remove(&seq) {
+            index.traces.remove(&(trace, seq));
+        }
         if let Some(operation) = operation {
             index.insert(operation);
         }
     }
 
-    /// Replaces everything by what the store holds.
-    pub(super) fn replace_all(&self, operations: impl IntoIterator<Item = Operation>) {
+    /// Whether the tail is so long that runs should be written of it.
+    pub(crate) fn has_long_tail(&self) -> bool {
+        let index = self.index();
+        index.tail.len() >= self.run && !index.suspect
+    }
+
+    /// Runs of the tail.
+    pub(super) fn tail_as_runs(&self) -> Vec<Run> {
+        let index = self.index();
+        let tail: Vec<(u64, Trace)> = index
+            .tail
+            .iter()
+            .map(|(seq, trace)| (*seq, *trace))
+            .collect();
+        let runs = tail
+            .chunks(self.run)
+            .filter_map(|part| Run::of(part, &index.tables));
+        runs.collect()
+    }
+
+    /// These runs of the tail are in the store by now.
+    pub(super) fn noted_as(&self, runs: &[Run]) {
         let mut index = self.index();
-        index.operations.clear();
-        index.by_record.clear();
-        for operation in operations {
-            index.insert(&operation);
+        let Some(last) = runs.last() else {
+            return;
+        };
+        index.noted = last.end;
+        index.tail.clear();
+        index.tables.clear();
+        if let Some(known) = &mut index.runs {
+            known.extend(runs.iter().map(Part::of));
         }
+    }
+
+    /// Whether there may be runs.
+    pub(crate) fn may_have_runs(&self) -> bool {
+        let index = self.index();
+        index.runs.as_ref().is_none_or(|runs| !runs.is_empty())
+    }
+
+    /// The parts that runs name, once they were read.
+    pub(super) fn run_parts(&self) -> Vec<Range<u64>> {
+        let index = self.index();
+        let runs = index.runs.iter().flatten();
+        runs.map(|part| part.seqs.clone()).collect()
+    }
+
+    /// The runs that begin there are gone.
+    pub(super) fn forget_runs(&self, starts: &BTreeSet<u64>) {
+        let mut index = self.index();
+        let Some(runs) = &mut index.runs else {
+            return;
+        };
+        let gone = runs.extract_if(.., |part| starts.contains(&part.seqs.start));
+        let gone: Vec<Range<u64>> = gone.map(|part| part.seqs).collect();
+        index
+            .traces
+            .retain(|(_, seq)| !gone.iter().any(|part| part.contains(seq)));
     }
 
     pub(crate) fn is_suspect(&self) -> bool {
@@ -237,36 +305,26 @@ impl Queue {
     }
 }
 
-impl Index {
-    fn remove(&mut self, seq: u64) {
-        let Some(entry) = self.operations.remove(&seq) else {
-            return;
-        };
-        let key = (entry.table, entry.id);
-        if let Some(seqs) = self.by_record.get_mut(&key) {
-            seqs.retain(|other| *other != seq);
-            if seqs.is_empty() {
-                self.by_record.remove(&key);
-            }
+impl Part {
+    fn of(run: &Run) -> Self {
+        Self {
+            seqs: run.start()..run.end,
+            tables: run.tables.clone(),
         }
     }
+}
 
+impl Index {
     fn insert(&mut self, operation: &Operation) {
-        let entry = Entry {
-            table: operation.table.clone(),
-            id: operation.id.clone(),
-            state: operation.state,
-            next_try: operation.aside.as_ref().and_then(|aside| aside.next_try),
-        };
+        let trace = trace(&operation.table, &operation.id);
         self.last = self.last.max(operation.seq);
-        let seqs = self
-            .by_record
-            .entry((entry.table.clone(), entry.id.clone()))
-            .or_default();
-        if let Err(place) = seqs.binary_search(&operation.seq) {
-            seqs.insert(place, operation.seq);
+        self.traces.insert((trace, operation.seq));
+        if operation.seq >= self.noted {
+            self.tail.insert(operation.seq, trace);
+            if !self.tables.contains(&operation.table) {
+                self.tables.insert(operation.table.clone());
+            }
         }
-        self.operations.insert(operation.seq, entry);
     }
 }
 

@@ -99,9 +99,9 @@ async fn goes_on(fixture: &Fixture) {
     let what = &fixture.name;
     let server = Server::of(fixture).await;
     let sync = server.device(fixture.device()).await;
-    let waiting = sync.pending_count();
+    let waiting = sync.pending_count().await.unwrap();
     change(&sync).await;
-    assert_eq!(sync.pending_count(), waiting + 4, "{what}");
+    assert_eq!(sync.pending_count().await.unwrap(), waiting + 4, "{what}");
 
     // All is sent but what waits for a decision.
     let report = sync.push().await.unwrap();
@@ -131,7 +131,7 @@ async fn goes_on(fixture: &Fixture) {
         sync.resolve(seq, resolution).await.unwrap();
     }
     assert_eq!(sync.push().await.unwrap().pushed, 2, "{what}");
-    assert_eq!(sync.pending_count(), 0, "{what}");
+    assert_eq!(sync.pending_count().await.unwrap(), 0, "{what}");
 
     // The pulls go on: what has changed since comes, and not the rest.
     let movies = sync.table::<Record>("movies").unwrap();

@@ -83,7 +83,7 @@ async fn more_than_a_thousand_rows_come_in_pages_of_every_size() {
             .await;
     }
     a.sync.push().parallel(8).await.unwrap();
-    assert_eq!(a.sync.pending_count(), 0);
+    assert_eq!(a.sync.pending_count().await.unwrap(), 0);
     a.pull().await;
     // 50 divides the rows, 1,000 is the server's most and 5,000 more than that.
     for page in [50, 999, 1_000, 5_000] {

@@ -85,7 +85,9 @@ impl Device {
         server: &TestServer,
         settings: impl FnOnce(ContextBuilder) -> ContextBuilder + MaybeSend,
     ) -> Self {
-        let builder = SyncContext::builder(Arc::clone(&store)).transport(server.clone());
+        let builder = SyncContext::builder(Arc::clone(&store))
+            .transport(server.clone())
+            .queue_tail(2);
         let sync = settings(builder).open().await.expect("the context opens");
         let todo = sync.table("todo").expect("a table name");
         Self {
@@ -204,7 +206,10 @@ impl Device {
         let findings = self.sync.verify().await.expect("the store is read");
         assert!(findings.is_empty(), "{findings:?}");
         let pending = self.sync.pending().await.expect("the queue is read");
-        assert_eq!(self.sync.pending_count(), pending.len() as u64);
+        assert_eq!(
+            self.sync.pending_count().await.unwrap(),
+            pending.len() as u64
+        );
         let violations = self.server.violations();
         assert!(violations.is_empty(), "{violations:?}");
     }

@@ -186,7 +186,7 @@ impl Teller {
 
     async fn ending(&mut self, what: &str) -> Ending {
         let sync = self.program().await.expect("the context opens");
-        assert_eq!(sync.pending_count(), 0, "{what}");
+        assert_eq!(sync.pending_count().await.unwrap(), 0, "{what}");
         self.is_sound(what).await;
         let local = all(&self.store().sound(), &todo()).await;
         assert_eq!(local, self.server.live(&todo()), "{what}");
@@ -430,7 +430,7 @@ pub async fn pushes_make_two_commits_a_group(harness: &dyn Place) {
     let sound = harness.open().await.expect("the store opens");
     let store = Faulty::new(sound, None);
     let server = TestServer::new();
-    let device = Device::over(Arc::clone(&store) as Store, &server, |b| b).await;
+    let device = Device::over(Arc::clone(&store) as Store, &server, |b| b.queue_tail(1000)).await;
     for n in 0..130 {
         device.insert(&format!("r{n:03}"), n).await;
     }

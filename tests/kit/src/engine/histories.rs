@@ -415,10 +415,11 @@ async fn agree(server: &TestServer, devices: &[(Device, Policy)]) -> Result<(), 
                 .await
                 .map_err(failed)?;
         }
-        if devices
-            .iter()
-            .all(|(device, _)| device.sync.pending_count() == 0)
-        {
+        let mut waiting = 0;
+        for (device, _) in devices {
+            waiting += device.sync.pending_count().await.unwrap();
+        }
+        if waiting == 0 {
             break;
         }
     }
@@ -430,7 +431,7 @@ async fn agree(server: &TestServer, devices: &[(Device, Policy)]) -> Result<(), 
             .await
             .map_err(failed)?;
         let queue = device.queue().await;
-        if !queue.is_empty() || device.sync.pending_count() != 0 {
+        if !queue.is_empty() || device.sync.pending_count().await.unwrap() != 0 {
             return Err(format!("device {number} still waits with {queue:?}"));
         }
         let rows = device.rows().await;

@@ -186,7 +186,10 @@ pub async fn local_only_tables_stay_here(harness: &dyn Place) {
     device.insert("b", 1).await;
     device.delete("b").await;
     assert_eq!(
-        (device.n("a").await, device.sync.pending_count()),
+        (
+            device.n("a").await,
+            device.sync.pending_count().await.unwrap()
+        ),
         (Some(2), 0)
     );
     device.push().await;
@@ -393,7 +396,7 @@ pub async fn numbers_are_never_used_again(harness: &dyn Place) {
                 device.delete(&format!("s{round}")).await;
             }
         }
-        assert_eq!(device.sync.pending_count(), 0);
+        assert_eq!(device.sync.pending_count().await.unwrap(), 0);
         device = if device.store.capabilities().persistent {
             device.sync.close().await.expect("the store closes");
             drop(device);

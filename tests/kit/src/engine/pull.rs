@@ -405,7 +405,10 @@ pub async fn pull_pushes_first(harness: &dyn Place) {
     );
     device.insert("a", 1).await;
     let report = device.pull().await;
-    assert_eq!((report.pushed, device.sync.pending_count()), (2, 0));
+    assert_eq!(
+        (report.pushed, device.sync.pending_count().await.unwrap()),
+        (2, 0)
+    );
     device.is_in_sync().await;
     device.set("a", 2).await;
     device.server.fault_always(Fault::Unauthorized);

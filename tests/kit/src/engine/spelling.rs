@@ -119,7 +119,10 @@ pub async fn ids_of_other_records_are_refused(harness: &dyn Place) {
     let modified = device.todo.modify("a", move |_| changes.clone()).await;
     is_refused(modified.map(drop));
     assert_eq!(
-        (device.n("a").await, device.sync.pending_count()),
+        (
+            device.n("a").await,
+            device.sync.pending_count().await.unwrap()
+        ),
         (Some(1), 0)
     );
     server.set("a", 5);
@@ -168,7 +171,7 @@ pub async fn records_that_nothing_sends_are_queued_when_asked(harness: &dyn Plac
     assert_eq!(seen, (&todo(), false, 2, 0));
     device.push().await;
     device.pull().await;
-    assert!(server.changes().is_empty() && device.sync.pending_count() == 0);
+    assert!(server.changes().is_empty() && device.sync.pending_count().await.unwrap() == 0);
     device.insert("c", 3).await;
     assert_eq!(device.todo.unsent().await.expect("they are counted"), 2);
     assert_eq!(device.todo.enqueue_unsent().await.expect("queued"), 2);

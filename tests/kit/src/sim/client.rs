@@ -234,7 +234,8 @@ impl Client {
             .conflicts(self.policy.clone())
             .clock(Shared(Arc::clone(&self.watch)))
             .ids(Ids(Arc::clone(&self.dice)))
-            .pull_page(3);
+            .pull_page(3)
+            .queue_tail(2);
         let builder = if self.waits {
             builder.sleep(Nap(Arc::clone(&self.dice)))
         } else {

@@ -156,7 +156,7 @@ impl World {
             }
             let findings = sync.verify().await.map_err(error)?;
             if findings.is_empty() {
-                Ok(sync.pending_count())
+                sync.pending_count().await.map_err(error)
             } else {
                 Err(format!("broken: {seat}: {findings:?}"))
             }

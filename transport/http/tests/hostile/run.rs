@@ -268,7 +268,7 @@ impl Trial {
                 context.retry(operation.seq).await.expect(what);
             }
             self.push().await.expect(what);
-            assert_eq!(context.pending_count(), 0, "{what}");
+            assert_eq!(context.pending_count().await.unwrap(), 0, "{what}");
         }
         unversioned
     }
