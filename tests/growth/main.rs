@@ -21,6 +21,7 @@ use serde_json::{Value, json};
 use synctable::http::HttpTransport;
 use synctable::query::Query;
 use synctable::server::TableServer;
+use synctable::store::LocalStore;
 use synctable::sync::{ConflictPolicy, Purge, Resolution, SyncContext, SyncTable};
 use synctable::{Declaration, Declarations, FieldType, TableName};
 
@@ -90,11 +91,19 @@ impl World {
 
     async fn device(&self) -> Device {
         let touched = Touched::default();
+        let store: Arc<dyn LocalStore> = Arc::new(counting_store(&touched));
+        self.context(store, touched).await
+    }
+
+    /// A context over a store, whatever is queued there.
+    async fn context(&self, store: Arc<dyn LocalStore>, touched: Touched) -> Device {
         let http = HttpTransport::builder("http://server.test")
             .exchange(Arc::new(self.asked.clone()))
             .build()
             .unwrap();
-        let sync = SyncContext::builder(Arc::new(counting_store(&touched)))
+        let sync = SyncContext::builder(store)
+            // So that the smallest size has many runs.
+            .queue_tail(64)
             .schema(Declarations::new().with_table(TableName::new("films").unwrap(), declared()))
             .transport(http)
             .conflicts(ConflictPolicy::Park)
@@ -129,6 +138,11 @@ impl World {
     ) -> T {
         let before = self.now(device);
         let result = job.await;
+        self.note(name, growth, device, before);
+        result
+    }
+
+    fn note(&mut self, name: &'static str, growth: Growth, device: &Device, before: Cost) {
         let after = self.now(device);
         let cost = Cost {
             here: after.here - before.here,
@@ -138,7 +152,6 @@ impl World {
             requests: after.requests - before.requests,
         };
         self.costs.insert(name, (growth, cost));
-        result
     }
 }
 
@@ -211,6 +224,27 @@ async fn story(count: u64) -> BTreeMap<&'static str, (Growth, Cost)> {
         .await;
     assert!(audit.unwrap().is_clean());
     fill(&eve, count, "Another film").await;
+    let (store, touched) = (Arc::clone(eve.sync.store()), eve.touched.clone());
+    let before = world.now(&eve);
+    let eve = world.context(store, touched).await;
+    world.note("opening with all pending", Flat, &eve, before);
+    let new = json!({"title": "A film of its own", "year": 2000});
+    let one = eve.films.insert(&new).into_future();
+    world
+        .count("insert behind all", Flat, &eve, one)
+        .await
+        .unwrap();
+    let page = eve.sync.pending().page(10).into_future();
+    world
+        .count("page of the queue", Flat, &eve, page)
+        .await
+        .unwrap();
+    let change = json!({"title": "Another title"});
+    let edit = eve.films.update("f000000", &change).into_future();
+    world
+        .count("edit behind all", Linear, &eve, edit)
+        .await
+        .unwrap();
     let met = world
         .count(
             "push of conflicts",
@@ -219,7 +253,8 @@ async fn story(count: u64) -> BTreeMap<&'static str, (Growth, Cost)> {
             eve.sync.push().into_future(),
         )
         .await;
-    assert_eq!(met.unwrap().conflicts, count);
+    let met = met.unwrap();
+    assert_eq!((met.conflicts, met.pushed), (count, 1));
     let parked = world
         .count("conflicts", Linear, &eve, eve.sync.conflicts())
         .await

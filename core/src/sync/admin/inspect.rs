@@ -240,6 +240,13 @@ impl SyncContext {
                     "its state and its failure do not fit; retry or cancel it".into(),
                 ));
             }
+            if !self.inner.queue.is_found(&operation).await? {
+                findings.push(finding(
+                    &OPERATIONS,
+                    Some(row.id()),
+                    "the index of the queue does not name it, so changes and pulls pass it by; restore a backup".into(),
+                ));
+            }
             last_of.insert((operation.table.clone(), operation.id.clone()), operation);
         }
         for ((table, id), operation) in &last_of {

@@ -100,6 +100,13 @@ impl Queue {
         operation.seq < self.noted() || found.concat().contains(&operation.seq)
     }
 
+    /// Whether a record's operations would be found by it: what must hold of each that the store holds.
+    pub(crate) async fn is_found(&self, operation: &Operation) -> Result<bool, Error> {
+        self.read_runs().await?;
+        let found = self.candidates(&operation.table, [&operation.id]);
+        Ok(operation.seq >= self.noted() || found.concat().contains(&operation.seq))
+    }
+
     /// Up to `count` operations from number `from` on, oldest first.
     pub(crate) async fn from(&self, from: u64, count: u32) -> Result<Vec<Operation>, StoreError> {
         let query = Query::all().page(count).after(behind(from));

@@ -45,6 +45,7 @@ pub mod late;
 pub mod lease;
 pub mod local;
 mod log;
+pub mod long_queue;
 pub mod merging;
 pub mod partial;
 pub mod pull;

@@ -55,6 +55,15 @@ macro_rules! engine_tests {
             t2_a_lost_answer_is_open_where_what_was_sent_changed
             t2_the_key_goes_with_what_is_sent
         }
+        $crate::__engine_tests! { $harness, $run, long_queue:
+            old_operations_are_found
+            a_long_queue_is_pushed_in_order
+            contexts_note_each_others_operations
+            numbers_of_a_long_queue_are_used_once
+            purges_of_a_long_queue_drop_their_own
+            a_lost_run_is_found
+            a_queue_without_runs_gets_them
+        }
         $crate::__engine_tests! { $harness, $run, together:
             b1_operations_travel_together_in_order
             b1_a_lost_batch_is_found_out
