@@ -318,6 +318,9 @@ impl Queue {
         if let Some(last) = runs.last() {
             batch = batch.put(&META, Noted { end: last.end }.to_row()?);
         }
+        // There is no such row. That the queue was changed is what counts: an operation with a lower number that another context has under way
+        // fails its check, and comes again with a higher one.
+        batch = batch.delete(&OPERATIONS, &RecordId::system("fence"));
         self.commit(batch).await?;
         self.noted_as(&runs);
         Ok(())
