@@ -1,44 +1,21 @@
 //! What answers on a socket in place of a server, or in front of one.
 
-use std::fmt::Write as _;
 use std::io::{Read, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response};
+use flate2::read::GzDecoder;
+use http::{HeaderMap, Method, Request};
 use serde_json::Value;
 use synctable_typed_server::{Lost, TypedServer};
 
 use crate::device::Device;
+use crate::opened;
 use crate::releases::Release;
+pub(crate) use crate::reply::{Reply, pass};
 use crate::server::Server;
-
-/// What becomes of a request.
-#[derive(Debug, Clone)]
-pub(crate) enum Reply {
-    Answer(Response<Bytes>),
-    /// The bytes of an answer.
-    Raw(Vec<u8>),
-    /// The connection ends without an answer.
-    Cut,
-}
-
-impl Reply {
-    /// An answer in JSON.
-    pub(crate) fn json(status: u16, body: &str) -> Self {
-        Self::typed(status, "application/json", body)
-    }
-
-    pub(crate) fn typed(status: u16, content_type: &str, body: &str) -> Self {
-        let answer = Response::builder()
-            .status(status)
-            .header("content-type", content_type)
-            .body(Bytes::copy_from_slice(body.as_bytes()));
-        Self::Answer(answer.unwrap())
-    }
-}
 
 /// A request that arrived.
 #[derive(Debug, Clone)]
@@ -73,7 +50,7 @@ impl FarSide {
                         return;
                     };
                     notes.lock().unwrap().push(note(&request));
-                    let reply = bytes_of(answer(&request));
+                    let reply = answer(&request).into_bytes();
                     // The other side may have been killed meanwhile.
                     let _ = client.write_all(&reply);
                     let _ = client.shutdown(Shutdown::Both);
@@ -83,13 +60,29 @@ impl FarSide {
         Self { url, seen }
     }
 
-    /// A gate in front of a server, which answers itself where `rule` says so.
+    /// A gate in front of a server, which answers itself where `rule` says so, also to single changes of a batch.
     pub(crate) fn before(
         server: &Server,
         rule: impl Fn(&Request<Bytes>) -> Option<Reply> + Send + Sync + 'static,
     ) -> Self {
         let address = server.address.clone();
-        Self::new(move |request| rule(request).unwrap_or_else(|| pass(request, &address)))
+        Self::new(move |request| opened::answer(request, &rule, &address))
+    }
+
+    /// A gate that opens no batch: where `rule` answers a change of one, that is the answer to all of it.
+    pub(crate) fn closed_before(
+        server: &Server,
+        rule: impl Fn(&Request<Bytes>) -> Option<Reply> + Send + Sync + 'static,
+    ) -> Self {
+        let address = server.address.clone();
+        Self::new(move |request| {
+            let said = if opened::is_batch(request) {
+                opened::changes(request).iter().find_map(&rule)
+            } else {
+                rule(request)
+            };
+            said.unwrap_or_else(|| pass(request, &address))
+        })
     }
 
     /// A typed server on a socket, with what is planned to go wrong there.
@@ -110,29 +103,21 @@ impl FarSide {
         self.seen.lock().unwrap().clone()
     }
 
+    /// How many of them carried several changes.
+    pub(crate) fn batches(&self) -> usize {
+        let seen = self.seen();
+        let batches = seen
+            .iter()
+            .filter(|seen| seen.line == "POST /tables/$batch");
+        batches.count()
+    }
+
     /// The requests that are no reads.
     pub(crate) fn writes(&self) -> Vec<Seen> {
         let mut seen = self.seen();
         seen.retain(|request| !request.line.starts_with("GET "));
         seen
     }
-}
-
-/// The answer of the server at an address.
-pub(crate) fn pass(request: &Request<Bytes>, address: &str) -> Reply {
-    let mut server = TcpStream::connect(address).unwrap();
-    let mut text = format!("{} {} HTTP/1.1\r\n", request.method(), request.uri());
-    for (name, value) in request.headers() {
-        if name != "connection" {
-            write!(text, "{name}: {}\r\n", value.to_str().unwrap()).unwrap();
-        }
-    }
-    text += "connection: close\r\n\r\n";
-    server.write_all(text.as_bytes()).unwrap();
-    server.write_all(request.body()).unwrap();
-    let mut answer = Vec::new();
-    server.read_to_end(&mut answer).unwrap();
-    Reply::Raw(answer)
 }
 
 /// True for a write of this record.
@@ -158,7 +143,7 @@ fn note(request: &Request<Bytes>) -> Seen {
     }
 }
 
-/// A request; `None` for a connection that is closed unused.
+/// A request, its body unpacked; `None` for a connection that is closed unused.
 fn read(client: &mut TcpStream) -> Option<Request<Bytes>> {
     let mut head = Vec::new();
     let mut byte = [0];
@@ -172,31 +157,23 @@ fn read(client: &mut TcpStream) -> Option<Request<Bytes>> {
     let mut lines = head.lines();
     let mut words = lines.next()?.split(' ');
     let mut request = Request::builder().method(words.next()?).uri(words.next()?);
-    let mut length = 0;
+    let (mut length, mut is_packed) = (0, false);
     for (name, value) in lines.filter_map(|line| line.split_once(": ")) {
         if name.eq_ignore_ascii_case("content-length") {
             length = value.parse().unwrap();
+        }
+        if name.eq_ignore_ascii_case("content-encoding") {
+            assert_eq!(value, "gzip");
+            is_packed = true;
+            continue;
         }
         request = request.header(name, value);
     }
     let mut body = vec![0; length];
     client.read_exact(&mut body).ok()?;
+    if is_packed {
+        let packed = std::mem::take(&mut body);
+        GzDecoder::new(&*packed).read_to_end(&mut body).unwrap();
+    }
     Some(request.body(Bytes::from(body)).unwrap())
-}
-
-fn bytes_of(reply: Reply) -> Vec<u8> {
-    let answer = match reply {
-        Reply::Cut => return Vec::new(),
-        Reply::Raw(bytes) => return bytes,
-        Reply::Answer(answer) => answer,
-    };
-    let mut text = format!("HTTP/1.1 {} Said\r\n", answer.status().as_u16());
-    for (name, value) in answer.headers() {
-        write!(text, "{name}: {}\r\n", value.to_str().unwrap()).unwrap();
-    }
-    if answer.status().as_u16() != 204 {
-        write!(text, "content-length: {}\r\n", answer.body().len()).unwrap();
-    }
-    text += "connection: close\r\n\r\n";
-    [text.as_bytes(), answer.body()].concat()
 }

@@ -12,8 +12,10 @@
 mod device;
 mod failed;
 mod far_side;
+mod opened;
 mod queues;
 mod releases;
+mod reply;
 mod server;
 mod story;
 mod together;

@@ -1,5 +1,7 @@
 //! One record or one table that the server does not take, and all the others.
 
+use bytes::Bytes;
+use http::Request;
 use serde_json::json;
 
 use crate::device::Device;
@@ -20,12 +22,16 @@ struct Came {
     code: i32,
 }
 
-fn with_a_bad_record(release: Release, fate: &Reply) -> Came {
+/// Where the gate does not open batches, the fate of one change is that of its batch.
+fn with_a_bad_record(release: Release, fate: &Reply, opens_batches: bool) -> Came {
     let server = Server::new(Release::Today, &[TABLE, "movies"]);
     let fate = fate.clone();
-    let gate = FarSide::before(&server, move |request| {
-        writes(request, "bad").then(|| fate.clone())
-    });
+    let rule = move |request: &Request<Bytes>| writes(request, "bad").then(|| fate.clone());
+    let gate = if opens_batches {
+        FarSide::before(&server, rule)
+    } else {
+        FarSide::closed_before(&server, rule)
+    };
     let other = Device::of(Release::Today, &server.url());
     other.insert("movies", &["m"]);
     other.ok(&["push"]);
@@ -35,6 +41,7 @@ fn with_a_bad_record(release: Release, fate: &Reply) -> Came {
     other.ok(&["push"]);
     device.insert(TABLE, &IDS);
     let code = device.run(&["push"]).code;
+    assert_eq!(gate.batches() > 0, release == Release::Today);
     other.ok(&["pull", TABLE]);
     let arrived = other.ids(TABLE).len();
     device.run(&["sync"]);
@@ -55,31 +62,40 @@ fn one_record_that_fails_each_time_holds_up_no_other() {
         Reply::json(504, "{}"),
         Reply::Cut,
     ] {
-        let [before, today] = both(|release| with_a_bad_record(release, &fate));
-        assert_eq!(
-            (before.arrived, before.other_table),
-            (4, false),
-            "{fate:?}: {before:?}"
-        );
-        assert_eq!(
-            (today.arrived, today.other_table),
-            (9, true),
-            "{fate:?}: {today:?}"
-        );
-        assert_eq!(today.code, 3, "{fate:?}");
+        for opens_batches in [false, true] {
+            let [before, today] = both(|release| with_a_bad_record(release, &fate, opens_batches));
+            let what = format!("{fate:?}, opens batches: {opens_batches}");
+            assert_eq!(
+                (before.arrived, before.other_table),
+                (4, false),
+                "{what}: {before:?}"
+            );
+            assert_eq!(
+                (today.arrived, today.other_table, today.code),
+                (9, true, 3),
+                "{what}: {today:?}"
+            );
+        }
     }
 }
 
 #[test]
 #[ignore = "needs the command of release 0.1"]
 fn one_record_that_wants_a_sign_in_holds_up_no_other() {
-    let [before, today] = both(|release| with_a_bad_record(release, &Reply::json(401, "{}")));
-    assert_eq!(
-        (before.arrived, before.other_table),
-        (4, false),
-        "{before:?}"
-    );
-    assert_eq!((today.arrived, today.other_table), (9, true), "{today:?}");
+    let fate = Reply::json(401, "{}");
+    for opens_batches in [false, true] {
+        let [before, today] = both(|release| with_a_bad_record(release, &fate, opens_batches));
+        assert_eq!(
+            (before.arrived, before.other_table),
+            (4, false),
+            "opens batches: {opens_batches}: {before:?}"
+        );
+        assert_eq!(
+            (today.arrived, today.other_table),
+            (9, true),
+            "opens batches: {opens_batches}: {today:?}"
+        );
+    }
 }
 
 #[test]

@@ -11,10 +11,22 @@ use crate::together::TABLE;
 #[test]
 #[ignore = "needs the command of release 0.1"]
 fn another_server_is_not_taken_for_the_first_one() {
+    for (serving, fetched, ids) in [
+        // The row is skipped without a word ..
+        (Release::First, 0, &["ours"][..]),
+        // .. or is put among those of the first one, as 0.1 does not take the order of these servers for the one that it knows, and looks back.
+        (Release::Today, 1, &["ours", "theirs"]),
+    ] {
+        another_server(serving, fetched, ids);
+    }
+}
+
+/// How many rows 0.1 fetches from a second server, and what it then holds.
+fn another_server(serving: Release, fetched: usize, ids: &[&str]) {
     let [before, today] = both(|release| {
         let (one, two) = (
-            Server::new(Release::Today, &[TABLE]),
-            Server::new(Release::Today, &[TABLE]),
+            Server::new(serving, &[TABLE]),
+            Server::new(serving, &[TABLE]),
         );
         // The rows of the second server are older than what was pulled from the first.
         for (server, id) in [(&two, "theirs"), (&one, "ours")] {
@@ -30,9 +42,9 @@ fn another_server_is_not_taken_for_the_first_one() {
     });
     assert_eq!(
         (before.0.code, before.0.line()["fetched"].clone()),
-        (0, json!(0))
+        (0, json!(fetched))
     );
-    assert_eq!(before.1, ["ours"], "the row is skipped without a word");
+    assert_eq!(before.1, ids, "a server of {serving:?}");
     assert_eq!(today.0.code, 2, "{:?}", today.0);
     for flag in ["--same-server", "--new-server"] {
         assert!(today.0.err.contains(flag), "{:?}", today.0);

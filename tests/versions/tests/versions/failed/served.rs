@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use rusqlite::Connection;
 use serde_json::json;
 
 use crate::device::{Device, id};
@@ -143,15 +142,6 @@ fn a_server_whose_file_was_removed_acknowledges_nothing() {
     assert_eq!(today, (503, 0));
 }
 
-/// What was written at a stopped server is older by so many days.
-fn age(device: &Device, days: i64) {
-    let file = Connection::open(device.folder().join("synctable.db")).unwrap();
-    // Times are numbers of a ten thousandth of a millisecond.
-    let ticks = days * 24 * 60 * 60 * 10_000_000;
-    let sql = format!("UPDATE \"{TABLE}\" SET updatedAt = updatedAt - {ticks}");
-    file.execute(&sql, []).unwrap();
-}
-
 /// A device pulls, a record is deleted ten days later, and the server forgets it; ten days after that the device pulls once more.
 fn away(release: Release) -> (i32, Vec<String>, Vec<String>) {
     let table = format!("{TABLE}:soft-delete");
@@ -161,14 +151,14 @@ fn away(release: Release) -> (i32, Vec<String>, Vec<String>) {
         server.post(TABLE, &json!({ "id": id })).unwrap();
     }
     let aged = server.stop();
-    age(&aged, 20);
+    aged.age(TABLE, 20);
     let server = Server::with(aged, &plain);
     let device = Device::of(release, &server.url());
     device.ok(&["pull", TABLE]);
     let line = format!("DELETE /tables/{TABLE}/gone HTTP/1.1");
     assert_eq!(server.ask(&[&line, LOCAL], "").unwrap().status, 204);
     let aged = server.stop();
-    age(&aged, 10);
+    aged.age(TABLE, 10);
     let keeping = [&plain[..], &["--tombstones", "5d"]].concat();
     let mut serve = aged.command(&["serve", "--listen", "127.0.0.1:0"]);
     let code = match release {

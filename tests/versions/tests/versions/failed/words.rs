@@ -132,7 +132,8 @@ fn a_retry_of_a_conflict_says_how_to_end_it() {
 fn a_push_that_stops_says_what_arrived() {
     let [before, today] = both(|release| {
         let server = Server::new(Release::Today, &[TABLE]);
-        let gate = FarSide::before(&server, |request| {
+        // No network opens batches.
+        let gate = FarSide::closed_before(&server, |request| {
             writes(request, "c").then(|| Reply::json(511, "{}"))
         });
         let device = gate.device(release);
