@@ -10,14 +10,14 @@ use std::sync::Arc;
 
 use synctable_core::store::{LocalStore, StoreError};
 use synctable_sqlite::SqliteStore;
-use synctable_testkit::{Harness, async_trait, engine_tests};
+use synctable_testkit::{Harness, async_trait, engine_tests, quick_folder};
 use tempfile::TempDir;
 
 struct Sqlite(TempDir);
 
 impl Default for Sqlite {
     fn default() -> Self {
-        Self(tempfile::tempdir().unwrap())
+        Self(quick_folder())
     }
 }
 

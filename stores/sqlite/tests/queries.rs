@@ -12,8 +12,7 @@ use synctable_core::query::Query;
 use synctable_core::store::{Durability, LocalStore, WriteBatch};
 use synctable_core::{Record, Schema, TableName, TableSchema};
 use synctable_sqlite::SqliteStore;
-use synctable_testkit::{arb, compare_query, for_all};
-use tempfile::TempDir;
+use synctable_testkit::{arb, compare_query, for_all, quick_folder};
 
 type Case = (TableSchema, Vec<Record>, Vec<Query>);
 
@@ -46,13 +45,8 @@ fn fitting(schema: &TableSchema, record: &Record) -> Record {
     Record::from_stored(record.id().clone(), record.system().clone(), body)
 }
 
-/// In memory where the system has such a place: many stores are made and none has to last.
-fn folder() -> TempDir {
-    tempfile::tempdir_in("/dev/shm").unwrap_or_else(|_| tempfile::tempdir().unwrap())
-}
-
 async fn check((schema, records, queries): Case) -> Result<(), String> {
-    let folder = folder();
+    let folder = quick_folder();
     let store = SqliteStore::open(folder.path().join("a.db")).unwrap();
     let table = TableName::new("t").unwrap();
     let declaration = Schema::new().with_table(table.clone(), schema.clone());
@@ -86,7 +80,7 @@ fn tables_of_any_records_answer_like_the_reference() {
 #[test]
 fn tables_declared_later_answer_like_the_reference() {
     let check = async |(schema, records, queries): Case| {
-        let folder = folder();
+        let folder = quick_folder();
         let store = SqliteStore::open(folder.path().join("a.db")).unwrap();
         let table = TableName::new("t").unwrap();
         let bare = Schema::new().with_table(table.clone(), TableSchema::new());

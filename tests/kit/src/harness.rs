@@ -10,6 +10,8 @@ use async_trait::async_trait;
 use synctable_core::store::{LocalStore, StoreError, StoreErrorKind};
 use tempfile::TempDir;
 
+use crate::folder::quick_folder;
+
 /// The place of one store. `default()` makes a new, empty place; dropping it cleans up.
 ///
 /// A store that lives in a folder says only how it is opened there, see [`FolderHarness`].
@@ -68,7 +70,7 @@ impl<H: Harness> Place for H {
     }
 }
 
-/// A store that lives in a folder: `InFolder<Self>` is its [`Harness`], with a temporary folder for each place.
+/// A store that lives in a folder: `InFolder<Self>` is its [`Harness`], with a folder for each place, made by [`quick_folder`].
 ///
 /// ```
 /// use std::path::Path;
@@ -108,7 +110,7 @@ pub struct InFolder<F> {
 impl<F> Default for InFolder<F> {
     fn default() -> Self {
         Self {
-            folder: tempfile::tempdir().expect("a temporary folder"),
+            folder: quick_folder(),
             store: PhantomData,
         }
     }
