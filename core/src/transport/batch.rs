@@ -46,7 +46,8 @@ pub enum BatchAnswer {
 pub enum ChangeAnswer {
     /// What [`apply`](super::Transport::apply) would have returned.
     Alone(Result<Outcome, TransportError>),
-    /// The outcome that the operation had when it was sent before, and which is what the server holds at the time of this answer.
+    /// The outcome that the operation had when it was sent before, or has had by this request, as the server says; and which is what the server holds
+    /// at the time of this answer.
     Current(Outcome),
     /// The server did not look at it. That is no attempt.
     NotTried,

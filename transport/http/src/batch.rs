@@ -10,20 +10,22 @@ mod answers;
 
 use std::collections::HashSet;
 
+use http::header::ACCEPT_ENCODING;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde_json::Value;
-use synctable_core::TableName;
 use synctable_core::transport::{
     BatchAnswer, BatchLimits, Change, ChangeAnswer, Outcome, Rejection, TransportError,
     TransportErrorKind as Kind,
 };
+use synctable_core::{Record, TableName};
 use synctable_wire::header as names;
 use synctable_wire::{BATCH, TABLES};
 
 use crate::change::{Plan, Prepared};
 use crate::client::Answer;
 use crate::dialect::Call;
-use crate::header::{self, NOT_TRIED, OPERATION_ID, REPEATED};
+use crate::header::{self, NOT_TRIED, OPERATION_ID, PREFERENCE_APPLIED, REPEATED};
+use crate::packing;
 use crate::transport::HttpTransport;
 
 /// What stands before and behind the changes in the body of a request.
@@ -65,9 +67,13 @@ impl HttpTransport {
         }
         let call = Call::new(Method::POST, None).with_body(packed.body);
         let path = self.base.path(&format!("/{TABLES}/{BATCH}"));
-        let prefer = HeaderValue::from_static(names::PREFER_CONTINUE);
-        let prefer = HeaderMap::from_iter([(HeaderName::from_static(names::PREFER), prefer)]);
-        let mut answer = self.send_to(&path, &call, &prefer).await?;
+        let prefer = HeaderValue::from_static(names::PREFER_OF_BATCH);
+        let wishes = HeaderMap::from_iter([
+            (HeaderName::from_static(names::PREFER), prefer),
+            // The answer tells as much as the request: both ways of a line count alike.
+            (ACCEPT_ENCODING, HeaderValue::from_static(packing::GZIP)),
+        ]);
+        let mut answer = self.send_to(&path, &call, &wishes).await?;
         match answer.status.as_u16() {
             200 => {}
             401 | 403 | 408 | 429 => return Err(answer.refusal(Kind::Protocol)),
@@ -103,13 +109,20 @@ impl HttpTransport {
     }
 
     /// What the answer to one change says. The first one was looked at, whatever the answer says: else nothing would ever get on.
-    fn told(&self, prepared: &Prepared<'_>, answer: Answer, first: bool) -> ChangeAnswer {
+    fn told(&self, prepared: &Prepared<'_>, mut answer: Answer, first: bool) -> ChangeAnswer {
+        if header::says(&answer.headers, &PREFERENCE_APPLIED, names::PREFER_MINIMAL)
+            && let (Some(sent), Ok(told)) = (&prepared.call.body, &answer.body)
+            && let Some(whole) = whole(sent, told)
+        {
+            answer.body = Ok(whole.into_bytes());
+        }
         let untried =
             answer.status == 503 && header::says(&answer.headers, &NOT_TRIED, names::NOT_TRIED_SO);
         if untried && !first {
             return ChangeAnswer::NotTried;
         }
-        let current = header::says(&answer.headers, &REPEATED, names::REPEATED_CURRENT);
+        let says = |what| header::says(&answer.headers, &REPEATED, what);
+        let current = says(names::REPEATED_CURRENT) || says(names::REPEATED_NOW);
         match prepared.judge(answer, self.limits.bytes) {
             Ok(outcome @ (Outcome::Applied(_) | Outcome::OtherId(_))) if current => {
                 ChangeAnswer::Current(outcome)
@@ -214,6 +227,28 @@ impl Packed<'_> {
         self.count += 1;
         true
     }
+}
+
+/// The record that a server has stored as it was `sent`, and of which it has `told` the rest: what it set itself, and what it added. `None`
+/// where that is no object.
+fn whole(sent: &str, told: &[u8]) -> Option<String> {
+    // Without what the server sets.
+    let sent = Record::from_json(sent).ok()?;
+    let told = std::str::from_utf8(told).ok()?.trim();
+    let members = [sent.body(), told].map(|text| {
+        let inner = text.strip_prefix('{')?.strip_suffix('}')?;
+        Some(inner.trim())
+    });
+    let mut whole = format!("{{\"id\":{}", Value::from(sent.id().as_str()));
+    for members in members {
+        let members = members?;
+        if !members.is_empty() {
+            whole.push(',');
+            whole.push_str(members);
+        }
+    }
+    whole.push('}');
+    Some(whole)
 }
 
 /// A header as a member of a JSON object.

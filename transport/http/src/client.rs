@@ -126,6 +126,7 @@ impl Client {
             let headers = request.headers_mut();
             headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
         }
+        let unpacks = request.headers().contains_key(ACCEPT_ENCODING);
         let (head, body) = match &self.way {
             Way::Sockets(sockets) => {
                 let exchange = self.by_socket(sockets, request, &place);
@@ -143,7 +144,7 @@ impl Client {
                 (head, body)
             }
         };
-        let body = body.and_then(|body| self.decoded(&head.headers, body, &place));
+        let body = body.and_then(|body| self.decoded(&head.headers, body, unpacks, &place));
         let time = header::server_time(&head.headers);
         Ok(Answer {
             status: head.status,
@@ -191,11 +192,12 @@ impl Client {
         TransportError::new(Kind::TooLarge, message)
     }
 
-    /// The body as it was before the server packed it.
+    /// The body as it was before the server packed it, where that was asked for.
     fn decoded(
         &self,
         headers: &HeaderMap,
         body: Vec<u8>,
+        unpacks: bool,
         place: &str,
     ) -> Result<Vec<u8>, TransportError> {
         let encoding = headers.get(CONTENT_ENCODING).map(HeaderValue::as_bytes);
@@ -206,7 +208,7 @@ impl Client {
         match encoding {
             None => Ok(body),
             Some(name) if name.eq_ignore_ascii_case(b"identity") || body.is_empty() => Ok(body),
-            Some(name) if name.eq_ignore_ascii_case(b"gzip") && self.gzip => {
+            Some(name) if name.eq_ignore_ascii_case(b"gzip") && unpacks => {
                 let most = u64::try_from(self.body_limit).unwrap_or(u64::MAX);
                 let mut out = Vec::new();
                 MultiGzDecoder::new(body.as_slice())

@@ -24,6 +24,9 @@ pub const BATCH: HeaderName = HeaderName::from_static(names::BATCH);
 /// Response header `current` or `earlier`: the operation was done by an earlier request with this [`OPERATION_ID`], and what is told
 /// is what the server holds now, or others have changed the record since.
 pub const REPEATED: HeaderName = HeaderName::from_static(names::REPEATED);
+/// Response header within a batch: what of the wishes of the request holds for this answer.
+pub(crate) const PREFERENCE_APPLIED: HeaderName =
+    HeaderName::from_static(names::PREFERENCE_APPLIED);
 /// Response header `1`, with status 503 within a batch: the server did not look at this change.
 pub const NOT_TRIED: HeaderName = HeaderName::from_static(names::NOT_TRIED);
 /// Response header with a time, on a conflict: the server did nothing under this [`OPERATION_ID`], and has kept all ids of this

@@ -16,7 +16,7 @@ pub(crate) fn packed(body: &str) -> Option<Vec<u8>> {
     if body.len() < LEAST {
         return None;
     }
-    let mut packer = GzEncoder::new(Vec::new(), Compression::fast());
+    let mut packer = GzEncoder::new(Vec::new(), Compression::default());
     packer.write_all(body.as_bytes()).ok()?;
     packer.finish().ok()
 }

@@ -1,16 +1,44 @@
-//! Packed bodies of requests.
+//! Packed bodies of requests, and of answers to those that ask for it.
 
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 
 use bytes::Bytes;
+use flate2::Compression;
 use flate2::read::MultiGzDecoder;
-use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
-use http::{HeaderValue, Request};
+use flate2::write::GzEncoder;
+use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH};
+use http::{HeaderMap, HeaderValue, Request};
 
 use crate::error::Failure;
+use crate::respond::Response;
 
 /// What is taken, for the header of answers that says so (RFC 9110, 12.5.3).
 pub(crate) const TAKEN: HeaderValue = HeaderValue::from_static("gzip");
+
+/// An answer of less is one packet anyway.
+const LEAST: usize = 1024;
+
+/// The answer, packed where the headers of its request allow that.
+pub(crate) fn packed(headers: &HeaderMap, answer: Response) -> Response {
+    let values = headers.get_all(ACCEPT_ENCODING).iter();
+    let mut values = values.filter_map(|value| value.to_str().ok());
+    // Who gives weights may mean "not at all" by one, and gets it as it is.
+    let is_asked = values.any(|value| value.split(',').any(|name| name.trim() == "gzip"));
+    if !is_asked || answer.body().len() < LEAST {
+        return answer;
+    }
+    let mut packer = GzEncoder::new(Vec::new(), Compression::default());
+    let Ok(()) = packer.write_all(answer.body()) else {
+        return answer;
+    };
+    let Ok(body) = packer.finish() else {
+        return answer;
+    };
+    let mut answer = answer.map(|_| Bytes::from(body));
+    let name = HeaderValue::from_static("gzip");
+    answer.headers_mut().insert(CONTENT_ENCODING, name);
+    answer
+}
 
 /// The request with its body unpacked; `None` where that is not packed.
 ///

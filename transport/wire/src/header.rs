@@ -34,8 +34,14 @@ pub const BATCH: &str = "synctable-batch";
 /// Request: what the server shall do behind a change of a batch that it did not do.
 pub const PREFER: &str = "prefer";
 
-/// The value of [`PREFER`]: go on.
-pub const PREFER_CONTINUE: &str = "odata.continue-on-error";
+/// The value of [`PREFER`] with a batch: go on, and [`PREFER_MINIMAL`].
+pub const PREFER_OF_BATCH: &str = "odata.continue-on-error, return=minimal";
+
+/// A value of [`PREFER`] and [`PREFERENCE_APPLIED`] (RFC 7240): what was sent itself need not be told, where the record is the very same.
+pub const PREFER_MINIMAL: &str = "return=minimal";
+
+/// Answer, to one change of a batch: what was preferred, and is so.
+pub const PREFERENCE_APPLIED: &str = "preference-applied";
 
 /// Answer: the operation was done by an earlier request with this [`OPERATION_ID`].
 pub const REPEATED: &str = "synctable-repeated";
@@ -45,6 +51,9 @@ pub const REPEATED_CURRENT: &str = "current";
 
 /// A value of [`REPEATED`]: others have changed or removed the record since.
 pub const REPEATED_EARLIER: &str = "earlier";
+
+/// A value of [`REPEATED`], for a change of a batch: none, this request did it.
+pub const REPEATED_NOW: &str = "now";
 
 /// Answer to a change of a batch, with status 503: the server did not look at it.
 pub const NOT_TRIED: &str = "synctable-not-tried";
@@ -115,6 +124,7 @@ mod tests {
             PARTIAL_UPDATES,
             BATCH,
             PREFER,
+            PREFERENCE_APPLIED,
             REPEATED,
             NOT_TRIED,
             SERVER_ID,

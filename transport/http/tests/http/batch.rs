@@ -134,7 +134,7 @@ async fn each_change_is_a_request_as_if_it_went_alone() {
         assert_eq!(line, ("POST", "/tables/$batch"));
         for (name, value) in [
             ("content-type", Some("application/json")),
-            ("prefer", Some("odata.continue-on-error")),
+            ("prefer", Some("odata.continue-on-error, return=minimal")),
             ("accept", Some("application/json")),
             ("zumo-api-version", version),
             ("if-match", None),

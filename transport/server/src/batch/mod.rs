@@ -2,6 +2,7 @@
 //!
 //! They begin in their order, many at once, so that they share commits. What fails concerns one change only; the others go on.
 
+mod brief;
 mod envelope;
 
 use std::fmt::Write as _;
@@ -16,6 +17,7 @@ use synctable_wire::header;
 use tokio::time::Instant;
 
 use self::envelope::Part;
+use crate::coding;
 use crate::dialect::Dialect;
 use crate::door::{self, Admitted};
 use crate::effect::Effect;
@@ -30,10 +32,13 @@ const AT_ONCE: usize = 256;
 const TIME: Duration = Duration::from_secs(5);
 const ALLOW: &str = "POST, OPTIONS";
 
+/// Tells that the answer leaves out what the client sent.
+const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static(header::PREFERENCE_APPLIED);
 const NOT_TRIED: HeaderName = HeaderName::from_static(header::NOT_TRIED);
 /// The headers that say something of one change.
-const TOLD: [HeaderName; 5] = [
+const TOLD: [HeaderName; 6] = [
     ETAG,
+    PREFERENCE_APPLIED,
     RETRY_AFTER,
     OPERATION_UNKNOWN_SINCE,
     REPEATED,
@@ -72,14 +77,16 @@ pub(crate) async fn answer(
         return Err(Failure::no_json());
     }
     let parts = envelope::read(request, &core.limits)?;
-    let text = each(core, parts, dialect, admitted, effect).await;
-    Ok(respond::json(StatusCode::OK, text))
+    let brief = brief::is_asked_for(headers);
+    let text = each(core, parts, brief, dialect, admitted, effect).await;
+    Ok(coding::packed(headers, respond::json(StatusCode::OK, text)))
 }
 
 /// Does the changes, and prints their answers in the order of the changes.
 async fn each(
     core: &Core,
     parts: Vec<Part>,
+    brief: bool,
     dialect: Dialect,
     admitted: &Admitted,
     effect: &Effect,
@@ -95,7 +102,13 @@ async fn each(
         {
             let Some(part) = parts.next() else { break };
             under_way.push_back(async move {
-                let answer = one(core, &part.request, dialect, admitted, effect).await;
+                let mut answer = one(core, &part.request, dialect, admitted, effect).await;
+                let body = part.request.request.body();
+                if let Some(text) = brief.then(|| brief::of(body, &answer)).flatten() {
+                    *answer.body_mut() = text.into();
+                    let value = HeaderValue::from_static(header::PREFER_MINIMAL);
+                    answer.headers_mut().insert(PREFERENCE_APPLIED, value);
+                }
                 (part.id, answer)
             });
         }
@@ -139,9 +152,15 @@ async fn one(
         )
         .await
     };
-    result
+    let mut answer = result
         .await
-        .unwrap_or_else(|failure| dialect.error(&failure))
+        .unwrap_or_else(|failure| dialect.error(&failure));
+    if answer.status().is_success() && !answer.headers().contains_key(REPEATED) {
+        // A batch may be repeated because its answer was lost: the client need not ask what became of each.
+        let now = HeaderValue::from_static(header::REPEATED_NOW);
+        answer.headers_mut().insert(REPEATED, now);
+    }
+    answer
 }
 
 fn print(text: &mut String, id: &str, answer: &Response) {

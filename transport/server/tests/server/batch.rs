@@ -162,7 +162,7 @@ async fn a_repeated_batch_does_nothing_twice_and_says_what_became_of_it() {
         assert_eq!(again[at]["body"], first[at]["body"]);
     }
     for fresh in first.iter().chain(&again[4..]) {
-        assert_eq!(fresh["headers"].get("synctable-repeated"), None);
+        assert_eq!(fresh["headers"]["synctable-repeated"], "now");
     }
     // Also alone.
     let alone = [("x-operation-id", "op-a")];
