@@ -4,10 +4,11 @@
 const FIRST: usize = 64;
 /// No more, whatever the server takes: a group is marked and settled in one commit each, and a local write waits for those.
 pub(crate) const MOST: usize = 512;
-/// A batch that took less lets the next one be larger ..
-const QUICK_MILLIS: u64 = 2_000;
-/// .. and one that took more makes it smaller: what is lost on the way is sent again as a whole.
-const SLOW_MILLIS: u64 = 6_000;
+/// So long a batch shall take: on a slow line the way there and back is a small part of that, and what is lost on the way, and sent again as a
+/// whole, is not much.
+const AIM_MILLIS: u64 = 4_000;
+/// A batch is at most so many times as large as the one before, whatever that took.
+const GROWTH: usize = 4;
 /// So many lost ones in a row are no accident: something on the way fails at them, and one by one gets on.
 const LOST_IN_A_ROW: u32 = 6;
 
@@ -62,20 +63,24 @@ impl Pace {
         let Self { next, most, lost } = self;
         let halved = |number: usize| (number / 2).max(2);
         match end {
-            // One that was not full says nothing of a larger one.
-            End::Answered(millis) if millis < QUICK_MILLIS && operations >= next.min(most) => {
+            End::Answered(millis) => {
+                // As many as would have taken the time that is aimed at, had each taken its share.
+                let count = u64::try_from(operations).unwrap_or(u64::MAX);
+                let aim = count.saturating_mul(AIM_MILLIS) / millis.max(1);
+                let aim = usize::try_from(aim).unwrap_or(MOST);
+                let aim = aim.min(operations.saturating_mul(GROWTH)).clamp(2, MOST);
+                // One that was not full says nothing of a larger one.
+                let full = operations >= next.min(most);
                 Self {
-                    next: next.saturating_mul(2).min(most).min(MOST),
+                    next: if full || millis > AIM_MILLIS {
+                        aim
+                    } else {
+                        next
+                    },
                     most,
                     lost: 0,
                 }
             }
-            End::Answered(millis) if millis > SLOW_MILLIS => Self {
-                next: halved(next.min(operations.max(2))),
-                most,
-                lost: 0,
-            },
-            End::Answered(_) => self.anew(),
             End::Lost => Self {
                 next: halved(next),
                 most,
@@ -100,16 +105,18 @@ mod tests {
     #[test]
     fn a_quick_line_makes_them_larger_and_a_slow_one_smaller() {
         let mut pace = Pace::default();
-        for expected in [64, 128, 256, 512, 512] {
+        for expected in [64, 256, 512, 512] {
             let size = pace.size(usize::MAX).unwrap();
             assert_eq!(size, expected);
             pace = pace.after(size, End::Answered(10));
         }
         assert_eq!(pace.size(100), Some(100));
-        pace = pace.after(512, End::Answered(7_000));
+        pace = pace.after(512, End::Answered(8_000));
         assert_eq!(pace.size(1000), Some(256));
-        assert_eq!(pace.after(256, End::Answered(3_000)), pace);
+        assert_eq!(pace.after(256, End::Answered(4_000)), pace);
+        // One that was not full.
         assert_eq!(pace.after(3, End::Answered(1)), pace);
+        assert_eq!(pace.after(100, End::Answered(8_000)).size(1000), Some(50));
         assert_eq!(pace.after(256, End::Lost).size(1000), Some(128));
     }
 
@@ -139,6 +146,29 @@ mod tests {
     }
 
     proptest! {
+        /// Whatever the line, and whatever was lost before, the batches soon take the time that is aimed at, or as near to it as they may.
+        #[test]
+        fn sizes_follow_the_line(
+            there_and_back in 0u64..2_000,
+            millis_each in 1u64..1_000,
+            losses in 0usize..8,
+        ) {
+            let mut pace = Pace::default();
+            for _ in 0..losses {
+                pace = pace.after(pace.next, End::Lost);
+            }
+            pace = pace.anew();
+            let time = |size: usize| there_and_back + millis_each * size as u64;
+            for _ in 0..12 {
+                let size = pace.size(usize::MAX).unwrap();
+                pace = pace.after(size, End::Answered(time(size)));
+            }
+            let size = pace.size(usize::MAX).unwrap();
+            let near = (AIM_MILLIS / 2..=AIM_MILLIS + millis_each).contains(&time(size));
+            let bound = size == MOST && time(size) < AIM_MILLIS || size == 2;
+            prop_assert!(near || bound, "{size} take {}", time(size));
+        }
+
         #[test]
         fn sizes_stay_within_bounds_and_never_reach_what_was_refused(
             ends in proptest::collection::vec((0u64..3, 0u64..10_000), 0..60),
