@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use futures_util::{StreamExt, stream};
+use futures_util::stream::{self, FuturesUnordered, StreamExt};
 
 use crate::error::Error;
 use crate::name::TableName;
@@ -16,6 +16,9 @@ use crate::sync::push::outgoing::Told;
 use crate::sync::push::request::change;
 use crate::sync::remote::Remote;
 use crate::transport::{BatchAnswer, Change, ChangeAnswer, TransportError, TransportErrorKind};
+
+/// Batches at the server at once, at most: one is on its way there while the answer to the other is on its way back.
+const BATCHES: usize = 2;
 
 /// An operation of a group.
 #[derive(Debug)]
@@ -100,23 +103,42 @@ impl<'a> OnItsWay<'a> {
         self.delivery.remote
     }
 
-    /// Sends all of it, in order.
+    /// Sends all of it, in order. Where several requests may be at the server at once, a batch goes out while the answer to the one before it is on its
+    /// way: a slow line is never idle then. What was not answered goes again once nothing else is under way.
     pub(super) async fn deliver(&self) {
         let mut left: VecDeque<usize> = (0..self.members.len()).collect();
-        while !left.is_empty() && self.known().stopped.is_none() {
-            let together = self.together(&left);
-            if together >= 2 {
-                let batch: Vec<usize> = left.drain(..together).collect();
-                let left_over = self.deliver_batch(&batch).await;
-                left_over
-                    .into_iter()
-                    .rev()
-                    .for_each(|place| left.push_front(place));
+        let mut under_way = FuturesUnordered::new();
+        loop {
+            let mut may_begin = true;
+            while may_begin && self.known().stopped.is_none() {
+                let together = self.together(&left);
+                may_begin = together >= 2 && under_way.len() < self.batches();
+                if may_begin {
+                    let batch: Vec<usize> = left.drain(..together).collect();
+                    under_way.push(self.deliver_batch(batch));
+                }
+            }
+            if let Some(mut left_over) = under_way.next().await {
+                while !left_over.is_empty() {
+                    let Some(more) = under_way.next().await else {
+                        break;
+                    };
+                    left_over.extend(more);
+                }
+                left.extend(left_over);
+                left.make_contiguous().sort_unstable();
+            } else if left.is_empty() || self.known().stopped.is_some() {
+                return;
             } else {
                 let alone: Vec<usize> = left.drain(..self.alone(&left)).collect();
                 self.deliver_each(&alone).await;
             }
         }
+    }
+
+    /// Batches that may be at the server at once.
+    fn batches(&self) -> usize {
+        self.parallel.min(BATCHES)
     }
 
     /// How many of the next operations travel together.
@@ -154,8 +176,8 @@ impl<'a> OnItsWay<'a> {
     }
 
     /// Sends operations in one request; returns those that are to go again, as nothing was said of them.
-    async fn deliver_batch(&self, places: &[usize]) -> Vec<usize> {
-        match self.send_batch(places).await {
+    async fn deliver_batch(&self, places: Vec<usize>) -> Vec<usize> {
+        match self.send_batch(&places).await {
             Batch::Told(told) if !told.is_empty() => {
                 let spoken_of: Vec<usize> = told.iter().map(|(place, _)| *place).collect();
                 let rest = |place: &&usize| spoken_of.binary_search(place).is_err();
@@ -167,11 +189,11 @@ impl<'a> OnItsWay<'a> {
                 rest
             }
             Batch::Smaller => {
-                self.not_sent(places);
-                places.to_vec()
+                self.not_sent(&places);
+                places
             }
             Batch::Told(_) | Batch::Alone => {
-                self.not_sent(places);
+                self.not_sent(&places);
                 let Some((first, rest)) = places.split_first() else {
                     return Vec::new();
                 };

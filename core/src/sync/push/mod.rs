@@ -68,8 +68,8 @@ impl SyncContext {
 }
 
 impl Push {
-    /// How many requests may be at the server at once, where operations go one by one. They are always on different records; order between
-    /// records is kept only with 1, the default.
+    /// How many requests may be at the server at once. They are always on different records; order between records is kept only with 1, the
+    /// default. Where operations travel together, two of these requests are there at most, which is what a slow line needs.
     pub fn parallel(mut self, operations: usize) -> Self {
         self.orders.parallel = operations.clamp(1, run::GROUP);
         self

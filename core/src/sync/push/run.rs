@@ -10,6 +10,7 @@ use crate::sync::cancel::CancelToken;
 use crate::sync::event::{Event, Origin};
 use crate::sync::inner::Inner;
 use crate::sync::push::answer::{Answer, Answered, Settled};
+use crate::sync::push::batch::MOST;
 use crate::sync::push::course::Course;
 use crate::sync::push::deliver::Delivery;
 use crate::sync::push::group::{Member, OnItsWay};
@@ -25,6 +26,8 @@ use crate::transport::TransportErrorKind;
 
 /// Operations that are marked, sent and settled together: two commits a group instead of two an operation.
 pub(crate) const GROUP: usize = 64;
+/// Batches of one group, where they overlap.
+const BATCHES_IN_A_GROUP: usize = 8;
 /// How often one push sends an operation whose conflict was decided in its favour.
 const ROUNDS: u32 = 5;
 /// After so long a failure counts against an operation that is alone in its table.
@@ -225,7 +228,8 @@ impl<'a> Run<'a> {
             if let Some(error) = done.stopped {
                 return Err(error);
             }
-            group = self.next_group(group_size(remote)).await?;
+            let most = group_size(remote, self.orders.parallel);
+            group = self.next_group(most).await?;
         }
         Ok(())
     }
@@ -415,7 +419,9 @@ impl<'a> Run<'a> {
     }
 }
 
-/// As many as may travel together, if that is more than are marked anyway.
-fn group_size(remote: &Remote) -> usize {
-    remote.batch_size().unwrap_or(GROUP).max(GROUP)
+/// As many as may travel together, if that is more than are marked anyway. Where batches overlap, several: at the end of a group the line is idle.
+fn group_size(remote: &Remote, parallel: usize) -> usize {
+    let batches = if parallel > 1 { BATCHES_IN_A_GROUP } else { 1 };
+    let size = remote.batch_size().unwrap_or(GROUP);
+    size.max((size * batches).min(MOST)).max(GROUP)
 }
