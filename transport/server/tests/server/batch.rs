@@ -100,7 +100,10 @@ async fn each_change_is_answered_as_if_it_came_alone_and_a_failure_stops_no_othe
         assert_eq!(etag, stored.header("etag"));
     }
     assert_eq!(responses[3].get("body"), None);
-    assert_eq!(responses[3]["headers"], json!({}));
+    assert_eq!(
+        responses[3]["headers"],
+        json!({"synctable-repeated": "now"})
+    );
     assert!(responses[4]["body"]["error"].is_string());
     get(&server, "/tables/hard/gone").await.expect(404);
 }
