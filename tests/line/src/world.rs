@@ -217,7 +217,7 @@ impl World {
         loop {
             pushes += 1;
             let pushed = device.push().parallel(self.parallel).await;
-            if device.pending_count() == 0 {
+            if device.pending_count().await.unwrap() == 0 {
                 break;
             }
             assert!(pushes < 2_000, "nothing gets on: {pushed:?}");
