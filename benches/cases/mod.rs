@@ -1,6 +1,5 @@
-//! What both bench programs measure: the data, our side, and the raw SQLite beside it.
+//! What bench programs measure: the data and our side. The package `bench` uses these, too.
 #![allow(dead_code, reason = "each program uses a part")]
 
 pub mod data;
 pub mod ours;
-pub mod raw;
