@@ -23,7 +23,7 @@ pub const JOBS: &[Job] = &[
     Job {
         name: "predecessor",
         about: "the same with the genuine Azure Mobile Apps client and node server, once: as shipped it sleeps a millisecond at every step",
-        run: |bench| story(bench, bench.records / 500, 1, &PREDECESSOR),
+        run: |bench| story(bench, bench.records / 1000, 1, &PREDECESSOR),
         cause: "",
     },
 ];
