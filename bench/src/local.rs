@@ -113,7 +113,8 @@ fn inserts(bench: &mut Bench, tasks: usize, goals: [f64; 2]) {
                 },
             ],
         );
-        compare(bench, "synctable", items.len(), samples, said, goal);
+        let subject = format!("synctable, {synchronous}");
+        compare(bench, &subject, items.len(), samples, said, goal);
     }
 }
 

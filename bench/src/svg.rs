@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::line::{Goal, Line, short};
+use crate::line::{EXPONENT, Goal, Line, short};
 
 const NAMES: f64 = 330.0;
 const BARS: f64 = 360.0;
@@ -48,13 +48,15 @@ pub fn chart(lines: &[&Line]) -> String {
          <rect width=\"{width}\" height=\"{height}\" fill=\"#ffffff\"/>\n\
          <text x=\"8\" y=\"18\" font-size=\"14\">How far each goal is reached</text>\n"
     );
-    for score in [1.0 / MOST, 0.25, 1.0, 4.0, MOST] {
+    let marks = [
+        (1.0 / MOST, "1/16"),
+        (0.25, "1/4"),
+        (1.0, "goal"),
+        (4.0, "4x"),
+        (MOST, "16x"),
+    ];
+    for (score, name) in marks {
         let (x, weight) = (place(score), if score == 1.0 { 1.5 } else { 0.5 });
-        let name = if score == 1.0 {
-            "goal".into()
-        } else {
-            format!("{}x", short(score))
-        };
         let _ = writeln!(
             out,
             "<line x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{}\" y2=\"{height}\" stroke=\"#888888\" stroke-width=\"{weight}\"/>\
@@ -67,7 +69,13 @@ pub fn chart(lines: &[&Line]) -> String {
         let y = TOP + ROW * row as f64;
         let (from, to) = (place(1.0).min(place(*score)), place(1.0).max(place(*score)));
         let color = if *score < 1.0 { MISSED } else { MET };
-        let name = escape(&format!("{}, {}", line.job, line.subject.replace('`', "")));
+        let growth = if line.unit == EXPONENT {
+            ", growth"
+        } else {
+            ""
+        };
+        let subject = line.subject.replace('`', "");
+        let name = escape(&format!("{}, {subject}{growth}", line.job));
         let _ = writeln!(
             out,
             "<text x=\"{}\" y=\"{}\" text-anchor=\"end\">{name}</text>\

@@ -46,7 +46,7 @@ pub const JOBS: &[Job] = &[
         name: "open_with_pending",
         about: "`insert` of a record where so many operations wait; memory is its own",
         run: open_with_pending,
-        cause: "the queue is read whole when a context opens",
+        cause: "the start of a process, the opening of a store and an fsync",
     },
     Job {
         name: "push_batches",
