@@ -6,7 +6,7 @@ use crate::line::{EXPONENT, Goal, Line, short};
 
 const NAMES: f64 = 330.0;
 const BARS: f64 = 360.0;
-const VALUES: f64 = 150.0;
+const VALUES: f64 = 190.0;
 const ROW: f64 = 17.0;
 const TOP: f64 = 54.0;
 /// Bars end where a goal is reached so many times, or by so small a part.
