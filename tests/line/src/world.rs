@@ -216,12 +216,12 @@ impl World {
         let mut pushes = 0;
         loop {
             pushes += 1;
-            let pushed = device.push().parallel(self.parallel).await;
+            let outcome = device.push().parallel(self.parallel).await;
             if device.pending_count().await.unwrap() == 0 {
                 break;
             }
-            assert!(pushes < 2_000, "nothing gets on: {pushed:?}");
-            if let Ok(report) = pushed {
+            assert!(pushes < 2_000, "nothing gets on: {outcome:?}");
+            if let Ok(report) = outcome {
                 assert_eq!((report.conflicts, report.rejected), (0, 0), "{report:?}");
             }
             tokio::time::sleep(AGAIN).await;
@@ -239,7 +239,7 @@ impl World {
             often.is_empty(),
             "had their effect more than once: {often:?}"
         );
-        let (at_server, at_device) = (all(&there.store, &table).await, all(&*here, &table).await);
+        let (at_server, at_device) = (all(&there.store, &table).await, all(&here, &table).await);
         assert_eq!(at_server.len(), at_device.len());
         for (one, other) in at_server.iter().zip(&at_device) {
             // Not every dialect shows when a record was made.

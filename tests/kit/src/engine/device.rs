@@ -207,7 +207,10 @@ impl Device {
         assert!(findings.is_empty(), "{findings:?}");
         let pending = self.sync.pending().await.expect("the queue is read");
         assert_eq!(
-            self.sync.pending_count().await.unwrap(),
+            self.sync
+                .pending_count()
+                .await
+                .expect("the queue is counted"),
             pending.len() as u64
         );
         let violations = self.server.violations();

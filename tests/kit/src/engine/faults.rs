@@ -186,7 +186,11 @@ impl Teller {
 
     async fn ending(&mut self, what: &str) -> Ending {
         let sync = self.program().await.expect("the context opens");
-        assert_eq!(sync.pending_count().await.unwrap(), 0, "{what}");
+        assert_eq!(
+            sync.pending_count().await.expect("the queue is counted"),
+            0,
+            "{what}"
+        );
         self.is_sound(what).await;
         let local = all(&self.store().sound(), &todo()).await;
         assert_eq!(local, self.server.live(&todo()), "{what}");

@@ -417,7 +417,11 @@ async fn agree(server: &TestServer, devices: &[(Device, Policy)]) -> Result<(), 
         }
         let mut waiting = 0;
         for (device, _) in devices {
-            waiting += device.sync.pending_count().await.unwrap();
+            waiting += device
+                .sync
+                .pending_count()
+                .await
+                .expect("the queue is counted");
         }
         if waiting == 0 {
             break;
@@ -431,7 +435,14 @@ async fn agree(server: &TestServer, devices: &[(Device, Policy)]) -> Result<(), 
             .await
             .map_err(failed)?;
         let queue = device.queue().await;
-        if !queue.is_empty() || device.sync.pending_count().await.unwrap() != 0 {
+        if !queue.is_empty()
+            || device
+                .sync
+                .pending_count()
+                .await
+                .expect("the queue is counted")
+                != 0
+        {
             return Err(format!("device {number} still waits with {queue:?}"));
         }
         let rows = device.rows().await;

@@ -188,7 +188,11 @@ pub async fn local_only_tables_stay_here(harness: &dyn Place) {
     assert_eq!(
         (
             device.n("a").await,
-            device.sync.pending_count().await.unwrap()
+            device
+                .sync
+                .pending_count()
+                .await
+                .expect("the queue is counted")
         ),
         (Some(2), 0)
     );
@@ -396,7 +400,14 @@ pub async fn numbers_are_never_used_again(harness: &dyn Place) {
                 device.delete(&format!("s{round}")).await;
             }
         }
-        assert_eq!(device.sync.pending_count().await.unwrap(), 0);
+        assert_eq!(
+            device
+                .sync
+                .pending_count()
+                .await
+                .expect("the queue is counted"),
+            0
+        );
         device = if device.store.capabilities().persistent {
             device.sync.close().await.expect("the store closes");
             drop(device);

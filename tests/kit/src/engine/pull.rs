@@ -406,7 +406,14 @@ pub async fn pull_pushes_first(harness: &dyn Place) {
     device.insert("a", 1).await;
     let report = device.pull().await;
     assert_eq!(
-        (report.pushed, device.sync.pending_count().await.unwrap()),
+        (
+            report.pushed,
+            device
+                .sync
+                .pending_count()
+                .await
+                .expect("the queue is counted")
+        ),
         (2, 0)
     );
     device.is_in_sync().await;

@@ -438,7 +438,7 @@ pub async fn nothing_to_send_needs_no_server(harness: &dyn Place) {
     };
     let kind = source.as_transport().map(TransportError::kind);
     assert_eq!(kind, Some(TransportErrorKind::Missing));
-    assert_eq!(sync.pending_count().await.unwrap(), 1);
+    assert_eq!(sync.pending_count().await.expect("the queue is counted"), 1);
 }
 
 /// More operations than go into one group, some with a second one behind them, are all sent in one push.
@@ -468,7 +468,14 @@ pub async fn successors_follow_in_their_order(harness: &dyn Place) {
         device.push_is_cut(fault).await;
         device.set("a", 21).await;
         device.insert(new, 1).await;
-        assert_eq!(device.sync.pending_count().await.unwrap(), 3);
+        assert_eq!(
+            device
+                .sync
+                .pending_count()
+                .await
+                .expect("the queue is counted"),
+            3
+        );
         device.server.forget_requests();
         device.push().await;
         let order = sent(&device.server);

@@ -121,7 +121,11 @@ pub async fn ids_of_other_records_are_refused(harness: &dyn Place) {
     assert_eq!(
         (
             device.n("a").await,
-            device.sync.pending_count().await.unwrap()
+            device
+                .sync
+                .pending_count()
+                .await
+                .expect("the queue is counted")
         ),
         (Some(1), 0)
     );
@@ -171,7 +175,15 @@ pub async fn records_that_nothing_sends_are_queued_when_asked(harness: &dyn Plac
     assert_eq!(seen, (&todo(), false, 2, 0));
     device.push().await;
     device.pull().await;
-    assert!(server.changes().is_empty() && device.sync.pending_count().await.unwrap() == 0);
+    assert!(
+        server.changes().is_empty()
+            && device
+                .sync
+                .pending_count()
+                .await
+                .expect("the queue is counted")
+                == 0
+    );
     device.insert("c", 3).await;
     assert_eq!(device.todo.unsent().await.expect("they are counted"), 2);
     assert_eq!(device.todo.enqueue_unsent().await.expect("queued"), 2);

@@ -60,7 +60,13 @@ pub async fn unreadable_answers_are_done_once(harness: &dyn Place) {
             }
             let before = server.effects(&todo(), id);
             let mut pushes = 0;
-            while device.sync.pending_count().await.unwrap() > 0 {
+            while device
+                .sync
+                .pending_count()
+                .await
+                .expect("the queue is counted")
+                > 0
+            {
                 pushes += 1;
                 assert!(pushes <= 3, "{change}: {:?}", device.queue().await);
                 // The first one does not know, and says so.

@@ -235,7 +235,14 @@ pub async fn what_a_change_sets_must_fit(harness: &dyn Place) {
         }
     }
     device.assert_says(&device.rows().await[0], NEWER);
-    assert_eq!(device.sync.pending_count().await.unwrap(), 0);
+    assert_eq!(
+        device
+            .sync
+            .pending_count()
+            .await
+            .expect("the queue is counted"),
+        0
+    );
     // To say the same again is no change, and what fits is taken.
     let same = json!({"rating": "NC-17", "title": "x"});
     todo.update("a", &same).await.expect("nothing unfit is new");
@@ -407,7 +414,14 @@ pub async fn records_that_a_type_cannot_take_are_named(harness: &dyn Place) {
     is_named(rated.query().await.expect_err("an unknown word"));
     let modified = rated.modify("a", |_| json!({"title": "x"})).await;
     is_named(modified.expect_err("it is not read"));
-    assert_eq!(device.sync.pending_count().await.unwrap(), 0);
+    assert_eq!(
+        device
+            .sync
+            .pending_count()
+            .await
+            .expect("the queue is counted"),
+        0
+    );
     let updated = rated.update("a", &json!({"title": "x"})).await;
     is_named(updated.expect_err("the change is stored, the record not read"));
     device.assert_says(&device.rows().await[0], &titled("x"));

@@ -44,12 +44,12 @@ pub(super) fn of(sent: &[u8], answer: &Response) -> Option<String> {
         }
     }
     let version = answer.headers().contains_key(ETAG);
-    let set = told
+    let ours = told
         .0
         .iter()
         .filter(|(name, _)| is_system(name) && name != "id" && !(version && name == "version"));
-    let set = set.map(|(name, value)| (&**name, value.get()));
-    let members: Vec<String> = set
+    let ours = ours.map(|(name, value)| (&**name, value.get()));
+    let members: Vec<String> = ours
         .chain(added)
         .map(|(name, value)| format!("{}:{value}", serde_json::Value::from(name)))
         .collect();
