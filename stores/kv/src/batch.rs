@@ -224,3 +224,59 @@ impl KvWrite for Buffered<'_> {
         apply(&batch)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    /// An engine's entries, and how many of them were looked at.
+    struct Below<'a> {
+        entries: &'a BTreeMap<Vec<u8>, Vec<u8>>,
+        seen: &'a Cell<usize>,
+    }
+
+    impl KvRead for Below<'_> {
+        fn get(&self, key: &[u8]) -> Result<Option<Bytes<'_>>, StoreError> {
+            Ok(self.entries.get(key).map(|value| value.as_slice().into()))
+        }
+
+        fn entries(&self, keys: Range<&[u8]>, _: Direction) -> KvEntries<'_> {
+            let range = self.entries.range(keys.start.to_vec()..keys.end.to_vec());
+            Box::new(range.map(|(key, value)| {
+                self.seen.set(self.seen.get() + 1);
+                Ok((key.as_slice().into(), value.as_slice().into()))
+            }))
+        }
+    }
+
+    /// Removing a range looks at each entry once, and once more at the ends of its pages.
+    #[test]
+    fn a_range_is_removed_in_one_walk() -> Result<(), StoreError> {
+        let key = |n: u32| n.to_be_bytes().to_vec();
+        let entries: BTreeMap<_, _> = (0..2_000).map(|n| (key(n), vec![1])).collect();
+        let (turn, seen) = (Mutex::new(()), Cell::new(0));
+        let below = || -> Result<Box<dyn KvRead>, StoreError> {
+            Ok(Box::new(Below {
+                entries: &entries,
+                seen: &seen,
+            }))
+        };
+        let deleted = Cell::new(0);
+        let mut write = Buffered::begin(&turn, Durability::Immediate, below, |batch| {
+            deleted.set(batch.writes().count());
+            Ok(())
+        })?;
+        write.delete_range(&key(0)..&key(1_900))?;
+        let left = write.entries(&key(0)..&key(9_999), Direction::Ascending);
+        assert_eq!(left.count(), 100);
+        // The count of what is left has looked at all of it.
+        let looked_at = seen.get() - 2_000;
+        assert!(looked_at <= 2_000, "{looked_at} looks at 1,900 entries");
+        write.commit()?;
+        assert_eq!(deleted.get(), 1_900);
+        Ok(())
+    }
+}

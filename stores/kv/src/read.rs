@@ -47,17 +47,20 @@ pub trait KvWrite: KvRead {
 
     /// Removes all keys in `keys`. By default one by one.
     fn delete_range(&mut self, keys: Range<&[u8]>) -> Result<(), StoreError> {
+        let mut start = keys.start.to_vec();
         loop {
-            let some = {
-                let entries = self.entries(keys.clone(), Direction::Ascending).take(PAGE);
-                let found = entries.map(|entry| Ok(entry?.0.into_vec()));
+            let mut some = {
+                let entries = self.entries(&start..keys.end, Direction::Ascending);
+                let found = entries.take(PAGE).map(|entry| Ok(entry?.0.into_vec()));
                 found.collect::<Result<Vec<_>, StoreError>>()?
             };
             for key in &some {
                 self.delete(key)?;
             }
-            if some.len() < PAGE {
-                return Ok(());
+            // From there on: whoever looks from the beginning passes over all that was removed, again and again.
+            match some.pop() {
+                Some(last) if some.len() + 1 == PAGE => start = last,
+                _ => return Ok(()),
             }
         }
     }
