@@ -176,7 +176,8 @@ impl HttpTransportBuilder {
     /// With answers that the server may compress (`Accept-Encoding: gzip`); not where not said. The
     /// [limit](Self::body_limit) of a body is for what comes out, so a small answer cannot become a large one.
     ///
-    /// Large bodies of requests are compressed in any case, where the server's answers say that it takes that (`Accept-Encoding: gzip`).
+    /// Large bodies of requests are compressed in any case, where the server's answers say that it takes that (`Accept-Encoding: gzip`), and
+    /// answers to several changes in one request may always be.
     pub fn gzip(mut self, allowed: bool) -> Self {
         self.gzip = allowed;
         self

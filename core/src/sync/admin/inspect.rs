@@ -240,7 +240,7 @@ impl SyncContext {
                     "its state and its failure do not fit; retry or cancel it".into(),
                 ));
             }
-            if !self.inner.queue.is_found(&operation).await? {
+            if self.inner.queue.is_lost(&operation).await? {
                 findings.push(finding(
                     &OPERATIONS,
                     Some(row.id()),

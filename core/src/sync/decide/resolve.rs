@@ -262,7 +262,7 @@ impl SyncContext {
         mut plan: impl FnMut(&mut Slot, &mut WriteBatch, &Operation) -> Result<(), Error> + MaybeSend,
     ) -> Result<Option<Record>, Error> {
         let operation = self.operation(seq).await?;
-        if !self.inner.queue.knows_of(&operation) {
+        if !self.inner.queue.knows_of(&operation).await? {
             // Another context has queued it.
             self.inner.reload_queue().await?;
         }

@@ -95,16 +95,15 @@ impl Queue {
     }
 
     /// Whether the index knows an operation that the store holds.
-    pub(crate) fn knows_of(&self, operation: &Operation) -> bool {
-        let found = self.candidates(&operation.table, [&operation.id]);
-        operation.seq < self.noted() || found.concat().contains(&operation.seq)
-    }
-
-    /// Whether a record's operations would be found by it: what must hold of each that the store holds.
-    pub(crate) async fn is_found(&self, operation: &Operation) -> Result<bool, Error> {
+    pub(crate) async fn knows_of(&self, operation: &Operation) -> Result<bool, Error> {
         self.read_runs().await?;
         let found = self.candidates(&operation.table, [&operation.id]);
-        Ok(operation.seq >= self.noted() || found.concat().contains(&operation.seq))
+        Ok(found.concat().contains(&operation.seq))
+    }
+
+    /// Whether an operation that the store holds is passed by: it stands before the tail, and no run names it.
+    pub(crate) async fn is_lost(&self, operation: &Operation) -> Result<bool, Error> {
+        Ok(!self.knows_of(operation).await? && operation.seq < self.noted())
     }
 
     /// Up to `count` operations from number `from` on, oldest first.
