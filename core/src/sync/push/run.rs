@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::error::Error;
 use crate::name::{RecordId, TableName};
-use crate::store::Durability;
+use crate::store::{Durability, StoreError};
 use crate::sync::cancel::CancelToken;
 use crate::sync::event::{Event, Origin};
 use crate::sync::inner::Inner;
@@ -18,7 +18,7 @@ use crate::sync::push::mark::Sending;
 use crate::sync::push::policy::may_count;
 use crate::sync::push::report::PushReport;
 use crate::sync::push::settle::count_one;
-use crate::sync::queue::operation::Operation;
+use crate::sync::queue::operation::{Operation, OperationState};
 use crate::sync::remote::Remote;
 use crate::sync::server::Link;
 use crate::timestamp::Timestamp;
@@ -70,6 +70,8 @@ pub(crate) struct Run<'a> {
     rounds: HashMap<u64, u32>,
     /// What failed in this push, and how.
     failed: HashMap<u64, (Key, Option<TransportErrorKind>)>,
+    /// What the last group took out of the queue.
+    done: HashSet<u64>,
     turn: Turn,
 }
 
@@ -114,6 +116,7 @@ impl<'a> Run<'a> {
             course: Mutex::default(),
             rounds: HashMap::new(),
             failed: HashMap::new(),
+            done: HashSet::new(),
             turn: Turn::default(),
         })
     }
@@ -214,9 +217,13 @@ impl<'a> Run<'a> {
             }
             let sendings = inner.mark(remote, &group).await?;
             let done = self.deliver_all(remote, sendings).await;
+            self.done.clear();
             for (answered, settled) in done.answers.iter().zip(inner.settle(&done.answers).await?) {
                 match settled {
-                    Settled::Done => report.pushed += 1,
+                    Settled::Done => {
+                        report.pushed += 1;
+                        self.done.insert(answered.seq);
+                    }
                     Settled::Again => *self.rounds.entry(answered.seq).or_default() += 1,
                     Settled::Conflict | Settled::Rejected | Settled::Aside | Settled::Open => {}
                 }
@@ -259,6 +266,7 @@ impl<'a> Run<'a> {
             };
             from = last.seq.saturating_add(1);
             for operation in &page {
+                self.is_not_done(operation)?;
                 if walk.group.len() >= most || !self.step(&mut walk, operation, now) {
                     break 'pages;
                 }
@@ -269,6 +277,19 @@ impl<'a> Run<'a> {
             self.turn.tried.extend(tried);
         }
         Ok(walk.group)
+    }
+
+    /// An error where the store holds what was just removed from it: it would be sent for ever.
+    fn is_not_done(&self, operation: &Operation) -> Result<(), StoreError> {
+        // What was edited on its way may go once more; it waits as a new one does.
+        let is_removed = self.done.contains(&operation.seq);
+        if is_removed && operation.state == OperationState::Attempted {
+            return Err(StoreError::corrupt(format!(
+                "operation {} was removed from the queue, and the store still has it; does the store pass the conformance kit?",
+                operation.seq
+            )));
+        }
+        Ok(())
     }
 
     /// Whether an operation goes with the group; false where the group ends before it.
