@@ -4,9 +4,10 @@
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError};
 
-use tokio::sync::{Mutex, MutexGuard, RwLock};
+use tokio::sync::{Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::name::{RecordId, TableName};
 
@@ -20,9 +21,7 @@ pub(crate) struct Guards {
     pulls: std::sync::Mutex<HashMap<TableName, Arc<Mutex<()>>>>,
     /// One push at a time.
     pub(crate) push: Mutex<()>,
-    /// Keeps what is sent and what is received apart: a page is fetched and stored while no push is under way, so a
-    /// page never carries a record from before our own write. Local changes do not wait for it.
-    pub(crate) exchange: RwLock<()>,
+    pub(crate) exchange: Exchange,
     /// Local changes share it, whoever plans against the whole queue or a whole table holds it alone. Never held
     /// across a request.
     pub(crate) queue: RwLock<()>,
@@ -35,6 +34,43 @@ impl Guards {
     pub(crate) fn pull(&self, table: &TableName) -> Arc<Mutex<()>> {
         let mut pulls = self.pulls.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(pulls.entry(table.clone()).or_default())
+    }
+}
+
+/// Keeps what is sent and what is received apart: a page is fetched and stored while no push is under way, so a
+/// page never carries a record from before our own write. Local changes do not wait for it.
+#[derive(Debug, Default)]
+pub(crate) struct Exchange {
+    lock: RwLock<()>,
+    /// Who waits to receive.
+    waiting: AtomicUsize,
+}
+
+impl Exchange {
+    /// For who asks for records, until they are stored.
+    pub(crate) async fn receive(&self) -> RwLockReadGuard<'_, ()> {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        let _waits = Waits(&self.waiting);
+        self.lock.read().await
+    }
+
+    /// For who sends operations, until the answers are stored.
+    pub(crate) async fn send(&self) -> RwLockWriteGuard<'_, ()> {
+        self.lock.write().await
+    }
+
+    /// Whether somebody waits until nothing is sent. The lock is fair: who lets it go then, and takes it again, comes behind.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) > 0
+    }
+}
+
+/// Somebody waits until this is dropped.
+struct Waits<'a>(&'a AtomicUsize);
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

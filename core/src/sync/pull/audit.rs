@@ -234,7 +234,7 @@ impl Run<'_> {
             }
             self.report.requests += 1;
             // Held until the page is stored, so that no push's answer is put back by an older row.
-            let _exchange = self.inner.guards.exchange.read().await;
+            let _exchange = self.inner.guards.exchange.receive().await;
             let stamp = self.stamp().await?;
             let page = self
                 .audit
@@ -295,7 +295,7 @@ impl Run<'_> {
             return Ok(());
         }
         self.report.requests += 1;
-        let _exchange = self.inner.guards.exchange.read().await;
+        let _exchange = self.inner.guards.exchange.receive().await;
         let stamp = self.stamp().await?;
         let ask = self.remote.get(table, id);
         let row = self.audit.cancel.run(ask).await?;

@@ -237,7 +237,7 @@ struct Pipeline<'a> {
     came: Option<Came>,
 }
 
-/// Pages that wait to be stored, each with its share of [`Guards::exchange`](crate::sync::guards::Guards::exchange).
+/// Pages that wait to be stored, each with its share of [`Exchange`](crate::sync::guards::Exchange).
 #[derive(Default)]
 struct Waiting<'a> {
     rows: Vec<Record>,
@@ -350,7 +350,7 @@ impl<'a> Pipeline<'a> {
         // The first page tells listeners how much there is.
         let request = way.request(&pull.query, page, self.report.requests == 0);
         let fetch = async move {
-            let share = inner.guards.exchange.read().await;
+            let share = inner.guards.exchange.receive().await;
             let table = &pull.table;
             let answer = match &request {
                 Request::Page(query, cursor) => {

@@ -35,7 +35,7 @@ impl Pipeline<'_> {
         here = inner.asked(&pull.table, here);
         let by_id = self.remote.has_feed(&pull.table);
         loop {
-            let _exchange = inner.guards.exchange.read().await;
+            let _exchange = inner.guards.exchange.receive().await;
             let page = inner.store.query(&pull.table, &here).await?;
             let did_not_come = |record: &&Record| {
                 let was_at_server = record.version().is_some() || record.updated_at().is_some();

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::name::{RecordId, TableName};
 use crate::record::Record;
 use crate::sync::decide::conflict::ConflictDecision;
+use crate::sync::push::mark::Sending;
 use crate::sync::queue::operation::Aside;
 use crate::timestamp::Timestamp;
 use crate::transport::{Rejection, TransportError, TransportErrorKind};
@@ -156,6 +157,19 @@ pub(crate) struct Answered {
 }
 
 impl Answered {
+    pub(crate) fn new(sending: Sending, delivered: Delivered) -> Self {
+        let operation = sending.operation;
+        // An operation whose fate was open before stays open when it was not its turn.
+        let still_open = sending.unsure && matches!(delivered.answer, Answer::NotSent);
+        Self {
+            seq: operation.seq,
+            table: operation.table,
+            id: operation.id,
+            answer: delivered.answer,
+            unsure: delivered.unsure || still_open,
+        }
+    }
+
     /// True where the same request may go out once more.
     pub(crate) fn may_be_repeated(&self) -> bool {
         match &self.answer {

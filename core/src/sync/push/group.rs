@@ -8,7 +8,7 @@ use futures_util::stream::{self, FuturesUnordered, StreamExt};
 
 use crate::error::Error;
 use crate::name::TableName;
-use crate::sync::push::answer::{Answer, Delivered, Failure};
+use crate::sync::push::answer::{Answer, Answered, Delivered, Failure};
 use crate::sync::push::batch::End;
 use crate::sync::push::deliver::Delivery;
 use crate::sync::push::mark::Sending;
@@ -34,6 +34,11 @@ impl Member {
             sending,
             last_round,
         }
+    }
+
+    /// It does not go out after all.
+    pub(super) fn not_sent(self) -> Answered {
+        Answered::new(self.sending, Answer::NotSent.into())
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod answer;
 pub(crate) mod batch;
+mod chain;
 mod conclude;
 pub(crate) mod course;
 pub(crate) mod deliver;
@@ -19,10 +20,11 @@ pub(crate) mod report;
 mod request;
 mod run;
 pub(crate) mod settle;
+mod walk;
 
 use std::collections::HashMap;
 use std::future::IntoFuture;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use crate::error::Error;
 use crate::name::TableName;
@@ -71,7 +73,7 @@ impl Push {
     /// How many requests may be at the server at once. They are always on different records; order between records is kept only with 1, the
     /// default. Where operations travel together, two of these requests are there at most, which is what a slow line needs.
     pub fn parallel(mut self, operations: usize) -> Self {
-        self.orders.parallel = operations.clamp(1, run::GROUP);
+        self.orders.parallel = operations.clamp(1, chain::GROUP);
         self
     }
 
@@ -100,7 +102,8 @@ impl Push {
             {
                 let _push = inner.guards.push.lock().await;
                 inner.reload_queue().await?;
-                let mut run = Run::new(&self.orders, inner, link).await?;
+                let course = Mutex::default();
+                let mut run = Run::new(&self.orders, inner, link, &course).await?;
                 run.whole(report).await?;
             }
             let (tables, cancel) = (self.orders.tables.as_deref(), &self.orders.cancel);

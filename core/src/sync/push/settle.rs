@@ -20,8 +20,8 @@ use crate::sync::system::{FAILURES, FailureRow};
 use crate::transport::{Rejection, TransportErrorKind};
 
 impl Inner {
-    /// Stores a group of answers about different records in one commit.
-    pub(crate) async fn settle(&self, answers: &[Answered]) -> Result<Vec<Settled>, Error> {
+    /// Stores a group of answers about different records in one commit. Says how each operation is settled, and whether it stays in the queue.
+    pub(crate) async fn settle(&self, answers: &[Answered]) -> Result<Vec<(Settled, bool)>, Error> {
         let asks = matches!(self.settings.conflicts, ConflictPolicy::Custom(_));
         // Eventual: an answer that a power cut takes away is asked for again before the operation is repeated.
         let settled = self.each_slot(
@@ -41,11 +41,11 @@ impl Inner {
                 if let Some(kept) = kept {
                     slot.put_back(answered.seq, kept);
                 }
-                Ok(settled)
+                Ok((settled, slot.find(answered.seq).is_some()))
             },
         );
         let settled = settled.await?;
-        for (answered, settled) in answers.iter().zip(&settled) {
+        for (answered, (settled, _)) in answers.iter().zip(&settled) {
             let (seq, table, id) = (answered.seq, answered.table.clone(), answered.id.clone());
             let event = match settled {
                 // About the others the application is asked first.
