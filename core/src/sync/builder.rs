@@ -15,6 +15,7 @@ use crate::sync::decide::questions::Questions;
 use crate::sync::event::Listeners;
 use crate::sync::guards::Guards;
 use crate::sync::inner::Inner;
+use crate::sync::push::batch::MOST;
 use crate::sync::push::lease::Lease;
 use crate::sync::push::patience::RetryPolicy;
 use crate::sync::queue::index::Queue;
@@ -108,6 +109,13 @@ impl ContextBuilder {
     /// store, which is added to whenever so many have come: fewer make openings faster, and that adding more frequent. Default: 512.
     pub fn queue_tail(mut self, operations: u32) -> Self {
         self.settings.queue_tail = operations.max(1);
+        self
+    }
+
+    /// How many operations a push marks, sends and settles together at most: 1 to 512. Default: 512, where the server takes so many in one request.
+    /// Fewer need less memory, and a local change waits less for the push; more need fewer commits.
+    pub fn push_group(mut self, operations: u32) -> Self {
+        self.settings.push_group = usize::try_from(operations).unwrap_or(MOST).clamp(1, MOST);
         self
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::clock::Sleep;
 use crate::store::Durability;
 use crate::sync::decide::conflict::ConflictPolicy;
+use crate::sync::push::batch::MOST;
 use crate::sync::push::patience::RetryPolicy;
 
 /// What the application chose when it opened the context; each with the meaning of its method on
@@ -16,6 +17,7 @@ pub(crate) struct Settings {
     pub(crate) overlap_millis: i64,
     pub(crate) pull_page: u32,
     pub(crate) queue_tail: u32,
+    pub(crate) push_group: usize,
     pub(crate) local_durability: Durability,
     pub(crate) ask_before_undelete: bool,
     pub(crate) patience: RetryPolicy,
@@ -30,6 +32,7 @@ impl Default for Settings {
             overlap_millis: 5_000,
             pull_page: 1_000,
             queue_tail: 512,
+            push_group: MOST,
             local_durability: Durability::Immediate,
             ask_before_undelete: false,
             patience: RetryPolicy::default(),

@@ -246,7 +246,8 @@ impl<'a> Chain<'a> {
             1
         };
         let size = self.remote.batch_size().unwrap_or(GROUP);
-        size.max((size * batches).min(MOST)).max(GROUP)
+        let most = size.max((size * batches).min(MOST)).max(GROUP);
+        most.min(self.inner.settings.push_group)
     }
 }
 

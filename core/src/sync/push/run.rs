@@ -77,7 +77,7 @@ impl<'a> Run<'a> {
 
     /// The whole push.
     pub(crate) async fn whole(&mut self, report: &mut PushReport) -> Result<(), Error> {
-        let chosen = self.walk.next(GROUP).await?;
+        let chosen = self.walk.next(first_group(self.inner)).await?;
         let result = if chosen.is_empty() {
             // Nothing is sent, but the store may be somebody else's all the same.
             self.inner.check_account(&self.link).await
@@ -131,7 +131,7 @@ impl<'a> Run<'a> {
             return Ok(());
         }
         walk.begin_last_turn();
-        let chosen = walk.next(GROUP).await?;
+        let chosen = walk.next(first_group(self.inner)).await?;
         if !chosen.is_empty() {
             // What passes by itself may have passed.
             remote.wait(remote.patience.delay(1, None)).await;
@@ -201,4 +201,9 @@ impl<'a> Run<'a> {
         }
         Ok(())
     }
+}
+
+/// As long as it is not known how many may travel together.
+fn first_group(inner: &Inner) -> usize {
+    GROUP.min(inner.settings.push_group)
 }

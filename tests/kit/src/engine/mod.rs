@@ -25,6 +25,7 @@ pub mod accounts;
 pub mod asking;
 pub mod audit;
 pub mod cancellation;
+pub mod chain;
 pub mod conflicts;
 pub mod connect;
 pub mod converted;

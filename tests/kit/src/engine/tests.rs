@@ -64,6 +64,12 @@ macro_rules! engine_tests {
             a_lost_run_is_found
             a_queue_without_runs_gets_them
         }
+        $crate::__engine_tests! { $harness, $run, chain:
+            groups_follow_each_other_in_order
+            what_was_marked_in_vain_waits_as_before
+            what_stays_is_looked_at_again
+            a_waiting_pull_comes_between
+        }
         $crate::__engine_tests! { $harness, $run, together:
             b1_operations_travel_together_in_order
             b1_a_lost_batch_is_found_out

@@ -235,7 +235,9 @@ impl Client {
             .clock(Shared(Arc::clone(&self.watch)))
             .ids(Ids(Arc::clone(&self.dice)))
             .pull_page(3)
-            .queue_tail(2);
+            .queue_tail(2)
+            // Small groups follow each other, large ones travel together.
+            .push_group(if self.waits { 2 } else { 512 });
         let builder = if self.waits {
             builder.sleep(Nap(Arc::clone(&self.dice)))
         } else {
