@@ -59,9 +59,14 @@ impl<'a> Outgoing<'a> {
         let (table, words) = (&self.first.operation.table, self.first.operation.words);
         let told = self.told.take();
         self.is_current = told.as_ref().is_some_and(|told| told.is_current);
+        let told = match told.map(|told| told.result).transpose()? {
+            // Most of what travelled with others is answered for good, and needs no request of its own.
+            Some(outcome) if outcome != Outcome::WholeOnly => return Ok(outcome),
+            other => other,
+        };
         let change = self.change.get_or_insert_with(|| change(self.first));
         let outcome = match told {
-            Some(told) => told.result?,
+            Some(outcome) => outcome,
             None => {
                 if change.members.is_some() && !remote.takes_members(&sending.operation) {
                     (change.members, sending.to_mut().operation.members) = (None, None);

@@ -42,7 +42,8 @@ impl Queue {
         let mut rows = self.store.get(&OPERATIONS, &seqs).await?.into_iter();
         let mut found = Vec::with_capacity(ids.len());
         for (id, candidates) in ids.iter().zip(candidates) {
-            let mut operations = Vec::new();
+            // Mostly one, which is large.
+            let mut operations = Vec::with_capacity(candidates.len());
             for row in rows.by_ref().take(candidates.len()).flatten() {
                 let operation = Operation::from_row(&row)?;
                 if operation.id == *id && operation.table == *table {
