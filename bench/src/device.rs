@@ -24,25 +24,31 @@ pub const JOBS: &[Job] = &[
         name: "binary_size",
         about: "the `synctable` command with all stores, server and TLS, stripped",
         run: binary_size,
-        cause: "",
+        causes: &[],
     },
     Job {
         name: "cold_start",
         about: "`get` of a record from a store of this size: the whole process",
         run: cold_start,
-        cause: "",
+        causes: &[],
     },
     Job {
         name: "wait_during_pull",
         about: "the longest wait of a local insert, one each 2 ms, while this many records are pulled for the first time",
         run: wait_during_pull,
-        cause: "a commit of several pages, or a checkpoint, is under way when the insert comes",
+        causes: &[(
+            "",
+            "a commit of several pages, or a checkpoint, is under way when the insert comes",
+        )],
     },
     Job {
         name: "lone_write",
         about: "a single write at the server, one each 5 ms, while four devices push this many in batches",
         run: lone_write,
-        cause: "the writes share two processors and one disk with four devices",
+        causes: &[(
+            "",
+            "the writes share two processors and one disk with four devices",
+        )],
     },
 ];
 

@@ -16,8 +16,21 @@ pub struct Job {
     /// What is done, for the table.
     pub about: &'static str,
     pub run: fn(&mut Bench),
-    /// Why it is below its goal, where it is.
-    pub cause: &'static str,
+    /// Why subjects whose name has this part are below their goal, where they are. Of how a cost grows only what is about "exponent".
+    pub causes: &'static [(&'static str, &'static str)],
+}
+
+impl Job {
+    /// Why a line is below its goal.
+    pub fn cause(&self, line: &Line) -> &'static str {
+        let grows = line.unit == EXPONENT;
+        let is_meant = |part: &str| match grows {
+            true => part == EXPONENT,
+            false => line.subject.contains(part),
+        };
+        let found = self.causes.iter().find(|(part, _)| is_meant(part));
+        found.map_or("not known yet", |(_, cause)| cause)
+    }
 }
 
 /// A run of the benchmark.

@@ -24,43 +24,49 @@ pub const JOBS: &[Job] = &[
         name: "insert_one_caller",
         about: "a record and its operation in one commit, awaited one by one, against one row in one commit",
         run: |bench| inserts(bench, 1, [0.9, 0.75]),
-        cause: "two rows for one (the operation is a page more to log), and the planning of a change",
+        causes: &[(
+            "",
+            "two rows for one (the operation is a page more to log), and the planning of a change",
+        )],
     },
     Job {
         name: "insert_64_tasks",
         about: "the same by 64 tasks at once, against one row in one commit, one by one",
         run: |bench| inserts(bench, 64, [10.0, 3.0]),
-        cause: "planning and waking take the processors that the commits leave; without fsync there is little to share",
+        causes: &[(
+            "",
+            "planning and waking take the processors that the commits leave; without fsync there is little to share",
+        )],
     },
     Job {
         name: "point_get",
         about: "a record by id as JSON, against all columns of a row",
         run: point_get,
-        cause: "the JSON text is printed from columns",
+        causes: &[("", "the JSON text is printed from columns")],
     },
     Job {
         name: "indexed_query_100",
         about: "100 records by an index, against the same rows by SQL",
         run: indexed_query,
-        cause: "the JSON text is printed from columns",
+        causes: &[("", "the JSON text is printed from columns")],
     },
     Job {
         name: "scan",
         about: "a count by a field without an index, against JSON texts in SQLite",
         run: scan,
-        cause: "",
+        causes: &[],
     },
     Job {
         name: "pull_rows_new",
         about: "a pull from pages in memory into an empty table, JSON parsed, against upserts of ready values",
         run: pull_new,
-        cause: "parsing",
+        causes: &[("", "parsing")],
     },
     Job {
         name: "pull_rows_held",
         about: "the same of rows that the table has already",
         run: pull_held,
-        cause: "whole rows are read and compared, not versions alone",
+        causes: &[("", "whole rows are read and compared, not versions alone")],
     },
 ];
 

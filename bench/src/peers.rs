@@ -18,13 +18,16 @@ pub const JOBS: &[Job] = &[
         name: "peers",
         about: "a story of a device, its server and a second device; ratios are theirs against ours, and below 1 is ours ahead",
         run: |bench| story(bench, bench.records / 10, bench.few(), &PEERS),
-        cause: "they answer before anything is on a disk, or have one commit for all",
+        causes: &[(
+            "",
+            "they answer before anything is on a disk, or have one commit for all",
+        )],
     },
     Job {
         name: "predecessor",
         about: "the same with the genuine Azure Mobile Apps client and node server, once: as shipped it sleeps a millisecond at every step",
         run: |bench| story(bench, bench.records / 1000, 1, &PREDECESSOR),
-        cause: "",
+        causes: &[],
     },
 ];
 

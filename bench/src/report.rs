@@ -82,11 +82,7 @@ fn markdown(jobs: &[(&Job, Vec<&Line>)]) -> String {
     if !missed.is_empty() {
         text += "\n## Below the goal\n\n| job | subject | size | is | goal | why |\n|---|---|---|---|---|---|\n";
         for (job, line) in missed {
-            let cause = if job.cause.is_empty() {
-                "not known yet"
-            } else {
-                job.cause
-            };
+            let cause = job.cause(line);
             let is = match line.goal {
                 Some(Goal::RatioAtLeast(_) | Goal::RatioAtMost(_)) => ratio(line),
                 _ => with_unit(line),
@@ -167,7 +163,7 @@ mod tests {
         name: "job",
         about: "what is done",
         run: |_| {},
-        cause: "because",
+        causes: &[("table", "because")],
     };
 
     #[test]
@@ -183,6 +179,17 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("### job\n\nWhat is done.\n"), "{text}");
+    }
+
+    #[test]
+    fn a_cause_is_of_its_subject_alone() {
+        let other = Line {
+            subject: "other".into(),
+            ..line("s", 2.5, Some(Goal::AtMost(2.0)))
+        };
+        let grows = line(crate::line::EXPONENT, 2.5, Some(Goal::AtMost(1.1)));
+        let text = markdown(&[(&JOB, vec![&other, &grows])]);
+        assert_eq!(text.matches("| not known yet |").count(), 2, "{text}");
     }
 
     #[test]

@@ -28,25 +28,28 @@ pub const JOBS: &[Job] = &[
         name: "store_import",
         about: "records that are queued, 500 a transaction; a sealed store against the same one unsealed",
         run: |bench| all(bench, Work::Import),
-        cause: "each entry is sealed alone, and held once more in the sums that show what was changed from outside",
+        causes: &[(
+            "sealed",
+            "each entry is sealed alone, and held once more in the sums that show what was changed from outside",
+        )],
     },
     Job {
         name: "store_get",
         about: "a record by id",
         run: |bench| all(bench, Work::Get),
-        cause: "",
+        causes: &[],
     },
     Job {
         name: "store_query",
         about: "100 records by an indexed field; sealed stores have no such index and read all",
         run: |bench| all(bench, Work::Query),
-        cause: "",
+        causes: &[],
     },
     Job {
         name: "store_purge",
         about: "a purge of the whole table that discards what is queued, in one commit",
         run: |bench| all(bench, Work::Purge),
-        cause: "an entry each goes for record, index and operation",
+        causes: &[("", "an entry each goes for record, index and operation")],
     },
 ];
 

@@ -22,43 +22,55 @@ pub const JOBS: &[Job] = &[
             let all = bench.records;
             first_pull(bench, &[all / 10, all / 5, all / 5 * 2, all]);
         },
-        cause: "inserting into SQLite with its index, and printing and parsing of JSON, on two processors that the server shares",
+        causes: &[(
+            "",
+            "inserting into SQLite with its index, and printing and parsing of JSON, on two processors that the server shares",
+        )],
     },
     Job {
         name: "first_pull_1m",
         about: "the same of a million records",
         run: |bench| first_pull(bench, &[1_000_000]),
-        cause: "as `first_pull`",
+        causes: &[("", "as `first_pull`")],
     },
     Job {
         name: "incremental_pull",
         about: "`pull` of 10 changes into a table of this size",
         run: incremental_pull,
-        cause: "most of it is the start of a process and its first request",
+        causes: &[(
+            "",
+            "most of it is the start of a process and its first request",
+        )],
     },
     Job {
         name: "verify_remote",
         about: "`verify --remote` of a table that is equal at both ends",
         run: verify_remote,
-        cause: "",
+        causes: &[],
     },
     Job {
         name: "open_with_pending",
         about: "`insert` of a record where so many operations wait; memory is its own",
         run: open_with_pending,
-        cause: "the start of a process, the opening of a store and an fsync",
+        causes: &[(
+            "",
+            "the start of a process, the opening of a store and an fsync",
+        )],
     },
     Job {
         name: "push_batches",
         about: "`push` of queued inserts, in batches as the server announces them",
         run: |bench| push(bench, bench.records, true),
-        cause: "marking and settling are a durable commit each at the device, beside that of the server",
+        causes: &[(
+            "",
+            "marking and settling are a durable commit each at the device, beside that of the server",
+        )],
     },
     Job {
         name: "push_one_by_one",
         about: "the same to a server that takes no batches: a request and a durable commit each",
         run: |bench| push(bench, bench.records / 10, false),
-        cause: "an fsync for each request, one request at a time",
+        causes: &[("", "an fsync for each request, one request at a time")],
     },
 ];
 
