@@ -17,6 +17,7 @@ use crate::sync::push::batch::MOST;
 use crate::sync::push::course::Course;
 use crate::sync::push::deliver::Delivery;
 use crate::sync::push::group::{Member, OnItsWay};
+use crate::sync::push::mark::Sending;
 use crate::sync::push::report::PushReport;
 use crate::sync::push::run::Orders;
 use crate::sync::push::walk::{Chosen, Key, Walk};
@@ -27,6 +28,8 @@ use crate::transport::TransportErrorKind;
 pub(crate) const GROUP: usize = 64;
 /// Batches of one group, where they overlap.
 const BATCHES_IN_A_GROUP: usize = 8;
+/// A group has about so many bytes of content at most, as far as the one before it tells: three of them may be in memory at once.
+const BYTES: usize = 4 << 20;
 /// How often one push sends an operation whose conflict was decided in its favour.
 const ROUNDS: u32 = 5;
 
@@ -48,6 +51,8 @@ pub(super) struct Books {
     pub(super) failed: HashMap<u64, (Key, Option<TransportErrorKind>)>,
     /// Some group came back.
     is_answered: bool,
+    /// How many operations a group may have by the size of those of the last one.
+    fits: Option<usize>,
     /// How many operations there were at the beginning.
     pub(super) total: u64,
 }
@@ -96,7 +101,7 @@ impl<'a> Chain<'a> {
                 self.look_at_tables(&chosen).await?;
             }
             self.send_chain(chosen, walk, books, report).await?;
-            chosen = walk.next(self.most()).await?;
+            chosen = walk.next(self.most(books)).await?;
         }
         Ok(())
     }
@@ -123,7 +128,7 @@ impl<'a> Chain<'a> {
                 if !goes_on {
                     return Ok(None);
                 }
-                let chosen = walk.next(self.most()).await?;
+                let chosen = walk.next(self.most(books)).await?;
                 if chosen.is_empty() {
                     return Ok(None);
                 }
@@ -155,8 +160,12 @@ impl<'a> Chain<'a> {
         }
     }
 
-    async fn mark(self, chosen: Chosen, books: &Books) -> Result<Marked, Error> {
+    async fn mark(self, chosen: Chosen, books: &mut Books) -> Result<Marked, Error> {
         let sendings = self.inner.mark(self.remote, &chosen).await?;
+        books.fits = Some(fits(
+            sendings.len(),
+            sendings.iter().map(Sending::bytes).sum(),
+        ));
         let members = sendings.into_iter().map(|sending| {
             let rounds = books.rounds.get(&sending.operation.seq);
             let last_round = rounds.is_some_and(|rounds| *rounds >= ROUNDS);
@@ -239,7 +248,7 @@ impl<'a> Chain<'a> {
     }
 
     /// As many as may travel together, if that is more than are marked anyway. Where batches overlap, several: at the end of a group the line is idle.
-    fn most(self) -> usize {
+    fn most(self, books: &Books) -> usize {
         let batches = if self.orders.parallel > 1 {
             BATCHES_IN_A_GROUP
         } else {
@@ -247,7 +256,8 @@ impl<'a> Chain<'a> {
         };
         let size = self.remote.batch_size().unwrap_or(GROUP);
         let most = size.max((size * batches).min(MOST)).max(GROUP);
-        most.min(self.inner.settings.push_group)
+        let most = most.min(self.inner.settings.push_group);
+        books.fits.map_or(most, |fits| most.min(fits))
     }
 }
 
@@ -259,6 +269,12 @@ impl Books {
             ..Self::default()
         }
     }
+}
+
+/// How many operations fit into a group, where so many have so many bytes.
+fn fits(operations: usize, bytes: usize) -> usize {
+    let each = bytes.div_ceil(operations.max(1)).max(1);
+    (BYTES / each).max(1)
 }
 
 impl Marked {
@@ -277,5 +293,19 @@ impl Ended {
     fn add(&mut self, other: Self) {
         self.chosen.extend(other.chosen);
         self.answers.extend(other.answers);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_of_large_records_are_small() {
+        assert!(fits(512, 512 * 300) >= MOST);
+        assert_eq!(fits(64, 64 << 20), 4);
+        assert_eq!(fits(2, 100 << 20), 1);
+        assert_eq!(fits(3, 0), BYTES);
+        assert_eq!(fits(0, 0), BYTES);
     }
 }

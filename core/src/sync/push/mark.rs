@@ -24,6 +24,16 @@ pub(crate) struct Sending {
 }
 
 impl Sending {
+    /// About how many bytes of content it holds.
+    pub(crate) fn bytes(&self) -> usize {
+        let operation = &self.operation;
+        let kept = [&operation.base, &operation.item, &operation.shadow];
+        let records = kept.into_iter().chain([&self.record]);
+        let bytes = |record: &Record| record.body().len();
+        records.flatten().map(bytes).sum::<usize>()
+            + operation.sent.iter().map(bytes).sum::<usize>()
+    }
+
     /// In the words of all steps, which are mostly its own.
     pub(crate) fn in_newest(&self, steps: &Steps) -> Cow<'_, Self> {
         let (table, words) = (&self.operation.table, self.operation.words);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::future;
+use serde_json::json;
 use synctable_core::query::Query;
 use synctable_core::sync::{ConflictPolicy, ContextBuilder};
 use tokio::task::yield_now;
@@ -150,4 +151,24 @@ pub async fn a_waiting_pull_comes_between(harness: &dyn Place) {
         device.pull().await;
         device.is_in_sync().await;
     }
+}
+
+/// Groups of large records are small, so that a push does not hold hundreds of them in memory.
+pub async fn groups_of_large_records_are_small(harness: &dyn Place) {
+    let [_, (server, _)] = servers();
+    let device = Device::new(harness, &server).await;
+    let text = "x".repeat(100_000);
+    for number in 0..120 {
+        let new = json!({"id": format!("r{number:03}"), "text": text});
+        device.todo.insert(&new).await.expect("the record is new");
+    }
+    assert_eq!(device.push().await.pushed, 120);
+    let batches = server.batches();
+    assert_eq!(batches.iter().sum::<usize>(), 120);
+    // 4 MiB, once the first group has shown how large they are.
+    assert!(
+        batches.iter().skip(1).all(|size| *size <= 41),
+        "{batches:?}"
+    );
+    device.is_in_sync().await;
 }

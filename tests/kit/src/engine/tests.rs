@@ -69,6 +69,7 @@ macro_rules! engine_tests {
             what_was_marked_in_vain_waits_as_before
             what_stays_is_looked_at_again
             a_waiting_pull_comes_between
+            groups_of_large_records_are_small
         }
         $crate::__engine_tests! { $harness, $run, together:
             b1_operations_travel_together_in_order
