@@ -1,5 +1,7 @@
 //! Points in time, dates and times of day. They hide the date library and compare as integers.
 
+mod digits;
+
 use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -7,6 +9,8 @@ use std::hash::{Hash, Hasher};
 use jiff::civil;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
+
+use digits::Digits;
 
 /// Text that is not a time in the form that was expected.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -211,7 +215,12 @@ fn offset_minutes(text: &str) -> Option<i16> {
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}T{}Z", self.date(), self.time_of_day())
+        let mut text = Digits::default();
+        text.date(self.date());
+        text.byte(b'T');
+        text.time(self.time_of_day());
+        text.byte(b'Z');
+        f.write_str(text.as_str())
     }
 }
 
@@ -289,8 +298,9 @@ impl std::str::FromStr for Date {
 
 impl fmt::Display for Date {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (year, month, day) = self.parts();
-        write!(f, "{year:04}-{month:02}-{day:02}")
+        let mut text = Digits::default();
+        text.date(*self);
+        f.write_str(text.as_str())
     }
 }
 
@@ -363,12 +373,8 @@ impl std::str::FromStr for TimeOfDay {
                 if !valid {
                     return None;
                 }
-                let seven: String = fraction
-                    .chars()
-                    .chain(std::iter::repeat('0'))
-                    .take(7)
-                    .collect();
-                ticks += seven.parse::<i64>().ok()?;
+                let seven = fraction.bytes().chain(std::iter::repeat(b'0')).take(7);
+                ticks += seven.fold(0, |ticks, digit| ticks * 10 + i64::from(digit - b'0'));
             }
             Some(Self(ticks))
         };
@@ -378,13 +384,9 @@ impl std::str::FromStr for TimeOfDay {
 
 impl fmt::Display for TimeOfDay {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (hour, minute, second, ticks) = self.parts();
-        write!(f, "{hour:02}:{minute:02}:{second:02}.")?;
-        if ticks % 10_000 == 0 {
-            write!(f, "{:03}", ticks / 10_000)
-        } else {
-            write!(f, "{ticks:07}")
-        }
+        let mut text = Digits::default();
+        text.time(*self);
+        f.write_str(text.as_str())
     }
 }
 
