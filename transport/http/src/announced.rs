@@ -10,6 +10,7 @@ use synctable_wire::header::{
 };
 
 use crate::header::{self, OPERATION_IDS, OPERATION_IDS_KEPT, PARTIAL_UPDATES};
+use crate::packing::Effort;
 
 /// The announcements since a push began.
 #[derive(Debug, Default)]
@@ -20,6 +21,8 @@ struct Known {
     offers: TransportCapabilities,
     /// The server takes bodies that are packed.
     unpacks: bool,
+    /// How hard batches are packed on this line.
+    effort: Effort,
 }
 
 impl Announced {
@@ -70,6 +73,17 @@ impl Announced {
     /// The server did not take a body that was packed.
     pub(crate) fn does_not_unpack(&self) {
         self.lock().unpacks = false;
+    }
+
+    /// How hard the next batch is packed.
+    pub(crate) fn effort(&self) -> Effort {
+        self.lock().effort
+    }
+
+    /// A batch of so many bytes took so long; `here` where the server is on this machine by its name.
+    pub(crate) fn note_time(&self, bytes: usize, time: Duration, here: bool) {
+        let mut known = self.lock();
+        known.effort = known.effort.after(bytes, time, here);
     }
 
     pub(crate) fn get(&self) -> TransportCapabilities {

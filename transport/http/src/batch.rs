@@ -17,15 +17,17 @@ use synctable_core::transport::{
     BatchAnswer, BatchLimits, Change, ChangeAnswer, Outcome, Rejection, TransportError,
     TransportErrorKind as Kind,
 };
-use synctable_core::{Record, TableName};
+use synctable_core::{Draft, Record, TableName};
 use synctable_wire::header as names;
 use synctable_wire::{BATCH, TABLES};
+use tokio::time::Instant;
 
+use self::answers::Inner;
 use crate::change::{Plan, Prepared};
 use crate::client::Answer;
 use crate::dialect::Call;
 use crate::header::{self, NOT_TRIED, OPERATION_ID, PREFERENCE_APPLIED, REPEATED};
-use crate::packing;
+use crate::packing::{self, Effort};
 use crate::transport::HttpTransport;
 
 /// What stands before and behind the changes in the body of a request.
@@ -68,12 +70,17 @@ impl HttpTransport {
         let call = Call::new(Method::POST, None).with_body(packed.body);
         let path = self.base.path(&format!("/{TABLES}/{BATCH}"));
         let prefer = HeaderValue::from_static(names::PREFER_OF_BATCH);
-        let wishes = HeaderMap::from_iter([
-            (HeaderName::from_static(names::PREFER), prefer),
+        let mut wishes = HeaderMap::from_iter([(HeaderName::from_static(names::PREFER), prefer)]);
+        let effort = self.announced.effort();
+        if effort != Effort::None {
             // The answer tells as much as the request: both ways of a line count alike.
-            (ACCEPT_ENCODING, HeaderValue::from_static(packing::GZIP)),
-        ]);
-        let mut answer = self.send_to(&path, &call, &wishes).await?;
+            wishes.insert(ACCEPT_ENCODING, HeaderValue::from_static(packing::GZIP));
+        }
+        let (bytes, began) = (call.body.as_ref().map_or(0, String::len), Instant::now());
+        let sent = self.send_to(&path, &call, &wishes, effort).await;
+        self.announced
+            .note_time(bytes, began.elapsed(), self.base.is_loopback());
+        let mut answer = sent?;
         match answer.status.as_u16() {
             200 => {}
             401 | 403 | 408 | 429 => return Err(answer.refusal(Kind::Protocol)),
@@ -99,9 +106,17 @@ impl HttpTransport {
                     let Some((inner, number)) = inner.next() else {
                         return Err(answer.error(Kind::Protocol, "left out a change"));
                     };
-                    let place = self.base.show(&self.call_path(table, &prepared.call));
-                    let inner = inner.alone(&answer.headers, place);
-                    self.told(&prepared, inner, number == 0)
+                    match as_sent(&prepared, &inner, self.limits.bytes) {
+                        Some(record) => {
+                            let outcome = Ok(Outcome::Applied(Some(record)));
+                            answered(outcome, inner.headers())
+                        }
+                        None => {
+                            let place = self.base.show(&self.call_path(table, &prepared.call));
+                            let inner = inner.alone(&answer.headers, place);
+                            self.told(&prepared, inner, number == 0)
+                        }
+                    }
                 }
             });
         }
@@ -121,14 +136,8 @@ impl HttpTransport {
         if untried && !first {
             return ChangeAnswer::NotTried;
         }
-        let says = |what| header::says(&answer.headers, &REPEATED, what);
-        let current = says(names::REPEATED_CURRENT) || says(names::REPEATED_NOW);
-        match prepared.judge(answer, self.limits.bytes) {
-            Ok(outcome @ (Outcome::Applied(_) | Outcome::OtherId(_))) if current => {
-                ChangeAnswer::Current(outcome)
-            }
-            outcome => ChangeAnswer::Alone(outcome),
-        }
+        let headers = answer.headers.clone();
+        answered(prepared.judge(answer, self.limits.bytes), &headers)
     }
 
     /// The answers where at most one change is sent: the first one that was not answered here.
@@ -172,10 +181,18 @@ impl HttpTransport {
                 Err(error) => Part::Said(Err(error)),
                 Ok(Plan::Refused(why)) => Part::Said(Ok(Outcome::Rejected(why))),
                 Ok(Plan::Untouched) => Part::Left,
-                Ok(Plan::Request(prepared)) => match self.inner(table, &prepared, packed.count) {
-                    Some(text) if packed.takes(&text, most) => Part::Packed(prepared),
-                    _ => Part::Left,
-                },
+                Ok(Plan::Request(prepared)) => {
+                    let before = packed.body.len();
+                    let fits = self.inner(&mut packed, table, &prepared).is_some()
+                        && packed.body.len() + FRAME.1.len() <= most;
+                    if fits {
+                        packed.count += 1;
+                        Part::Packed(prepared)
+                    } else {
+                        packed.body.truncate(before);
+                        Part::Left
+                    }
+                }
             };
             open = !matches!(part, Part::Left);
             packed.parts.push(part);
@@ -184,49 +201,85 @@ impl HttpTransport {
         packed
     }
 
-    /// The request of a change within that of a batch; `None` where it has no form there: a table at another place, a change without an operation id,
-    /// one that may take a second request.
-    fn inner(&self, table: &TableName, prepared: &Prepared<'_>, number: usize) -> Option<String> {
+    /// Adds the request of a change to that of a batch. `None` where it has no form there, and part of it may be added: a table at another place, a change
+    /// without an operation id, one that may take a second request.
+    fn inner(
+        &self,
+        packed: &mut Packed<'_>,
+        table: &TableName,
+        prepared: &Prepared<'_>,
+    ) -> Option<()> {
         let (change, call) = (&prepared.change, &prepared.call);
         if self.wire.may_have_rest(change) || !prepared.conditions.contains_key(OPERATION_ID) {
             return None;
         }
         let path = self.call_path(table, call);
-        let mut url = path
-            .strip_prefix(&self.base.path(&format!("/{TABLES}/")))?
-            .to_owned();
-        if !call.query.is_empty() {
-            url = format!("{url}?{}", call.query);
+        let url = path
+            .strip_prefix(self.base.path("/").as_str())?
+            .strip_prefix(TABLES)?
+            .strip_prefix('/')?;
+        let out = &mut packed.body;
+        if packed.count > 0 {
+            out.push(',');
         }
-        let headers: Vec<_> = prepared.conditions.iter().map(pair).collect();
-        let mut text = format!(
-            r#"{{"id":"{number}","method":"{}","url":{},"headers":{{{}}}"#,
-            call.method,
-            Value::from(url),
-            headers.join(",")
-        );
+        out.push_str(r#"{"id":""#);
+        out.push_str(&packed.count.to_string());
+        out.push_str(r#"","method":""#);
+        out.push_str(call.method.as_str());
+        out.push_str(r#"","url":"#);
+        if call.query.is_empty() {
+            push_text(out, url);
+        } else {
+            push_text(out, &format!("{url}?{}", call.query));
+        }
+        out.push_str(r#","headers":{"#);
+        for (at, (name, value)) in prepared.conditions.iter().enumerate() {
+            out.push_str(if at == 0 { "\"" } else { ",\"" });
+            out.push_str(name.as_str());
+            out.push_str("\":");
+            // Conditions were made of text.
+            push_text(out, &String::from_utf8_lossy(value.as_bytes()));
+        }
+        out.push('}');
         if let Some(body) = &call.body {
-            text.push_str(",\"body\":");
-            text.push_str(body);
+            out.push_str(",\"body\":");
+            out.push_str(body);
         }
-        text.push('}');
-        Some(text)
+        out.push('}');
+        Some(())
     }
 }
 
-impl Packed<'_> {
-    /// Takes a request in, if the body stays within `most` bytes.
-    fn takes(&mut self, request: &str, most: usize) -> bool {
-        let comma = if self.count == 0 { "" } else { "," };
-        let length = self.body.len() + comma.len() + request.len() + FRAME.1.len();
-        if length > most {
-            return false;
+/// An outcome with what the headers say of it.
+fn answered(outcome: Result<Outcome, TransportError>, headers: &HeaderMap) -> ChangeAnswer {
+    let says = |what| header::says(headers, &REPEATED, what);
+    let current = says(names::REPEATED_CURRENT) || says(names::REPEATED_NOW);
+    match outcome {
+        Ok(outcome @ (Outcome::Applied(_) | Outcome::OtherId(_))) if current => {
+            ChangeAnswer::Current(outcome)
         }
-        self.body.push_str(comma);
-        self.body.push_str(request);
-        self.count += 1;
-        true
+        outcome => ChangeAnswer::Alone(outcome),
     }
+}
+
+/// The record that was sent as a whole, with what the server has set, where it says no more: most answers are so, and their text is not put
+/// together to be read again.
+fn as_sent(prepared: &Prepared<'_>, inner: &Inner<'_>, most: usize) -> Option<Record> {
+    let (change, call) = (&prepared.change, &prepared.call);
+    let is_whole = matches!(call.method, Method::POST | Method::PUT);
+    let is_brief = header::says(inner.headers(), &PREFERENCE_APPLIED, names::PREFER_MINIMAL);
+    if !is_whole || !is_brief || !matches!(inner.status().as_u16(), 200 | 201) {
+        return None;
+    }
+    let sent = change.record.as_ref().filter(|it| *it.id() == change.id)?;
+    let (body, told) = (call.body.as_ref()?, inner.body());
+    let draft = Draft::from_json(told).ok()?;
+    if draft.id.is_some() || draft.body() != "{}" || body.len() + told.len() > most {
+        return None;
+    }
+    let mut system = draft.system;
+    system.version = header::version(inner.headers()).or(system.version);
+    Some(sent.clone().with_system(system))
 }
 
 /// The record that a server has stored as it was `sent`, and of which it has `told` the rest: what it set itself, and what it added. `None`
@@ -251,9 +304,14 @@ fn whole(sent: &str, told: &[u8]) -> Option<String> {
     Some(whole)
 }
 
-/// A header as a member of a JSON object.
-fn pair((name, value): (&HeaderName, &HeaderValue)) -> String {
-    // Conditions were made of text.
-    let value = String::from_utf8_lossy(value.as_bytes());
-    format!("\"{name}\":{}", Value::from(value))
+/// Appends a text as JSON.
+fn push_text(out: &mut String, text: &str) {
+    let plain = |byte: u8| byte >= b' ' && byte != b'"' && byte != b'\\';
+    if text.bytes().all(plain) {
+        out.push('"');
+        out.push_str(text);
+        out.push('"');
+    } else {
+        out.push_str(&Value::from(text).to_string());
+    }
 }

@@ -177,7 +177,8 @@ impl HttpTransportBuilder {
     /// [limit](Self::body_limit) of a body is for what comes out, so a small answer cannot become a large one.
     ///
     /// Large bodies of requests are compressed in any case, where the server's answers say that it takes that (`Accept-Encoding: gzip`), and
-    /// answers to several changes in one request may always be.
+    /// answers to several changes in one request may be. Both are so with little work where the last such request took 250 ms at most, and not at all
+    /// where the host is this machine by its name and the last one took a second at most.
     pub fn gzip(mut self, allowed: bool) -> Self {
         self.gzip = allowed;
         self

@@ -25,7 +25,7 @@ use crate::dialect::{Call, Dialect, Wire};
 use crate::diverted::diverted;
 use crate::header::X_ZUMO_AUTH;
 use crate::outcome;
-use crate::packing;
+use crate::packing::{self, Effort};
 use crate::page::RowLimits;
 use crate::paging::page_call;
 use crate::probes::Trusted;
@@ -136,7 +136,7 @@ impl HttpTransport {
         conditions: &HeaderMap,
     ) -> Result<Answer, TransportError> {
         let path = self.call_path(table, call);
-        self.send_to(&path, call, conditions).await
+        self.send_to(&path, call, conditions, Effort::Usual).await
     }
 
     /// Sends a request to a path, as [`send`](Self::send) does. A large body is packed where the server says that it takes that; where it does not
@@ -146,10 +146,11 @@ impl HttpTransport {
         path: &str,
         call: &Call,
         conditions: &HeaderMap,
+        effort: Effort,
     ) -> Result<Answer, TransportError> {
         let body = call.body.as_deref();
         let packed = body.filter(|_| self.announced.unpacks());
-        if let Some(packed) = packed.and_then(packing::packed) {
+        if let Some(packed) = packed.and_then(|body| packing::packed(body, effort)) {
             let mut conditions = conditions.clone();
             conditions.insert(CONTENT_ENCODING, HeaderValue::from_static(packing::GZIP));
             let answer = self.send_body(path, call, &conditions, packed).await?;

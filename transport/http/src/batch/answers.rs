@@ -1,12 +1,11 @@
 //! The answers within the answer to a batch.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::fmt;
 
 use http::header::DATE;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use serde::de::{DeserializeSeed, Error as _, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
@@ -40,8 +39,8 @@ struct Row<'a> {
     #[serde(borrow)]
     id: Cow<'a, str>,
     status: u16,
-    #[serde(borrow, default)]
-    headers: Option<BTreeMap<Cow<'a, str>, Cow<'a, str>>>,
+    #[serde(default)]
+    headers: Option<Told>,
     #[serde(borrow, default)]
     body: Option<&'a RawValue>,
 }
@@ -71,28 +70,64 @@ impl<'de> Visitor<'de> for Answers {
             if number == self.0 || row.id != number.to_string() {
                 return Err(A::Error::custom("not what was asked"));
             }
-            let answer = Inner::of(&row);
+            let answer = Inner::of(row);
             inner.push(answer.ok_or_else(|| A::Error::custom("no answer"))?);
         }
         Ok(inner)
     }
 }
 
-impl<'a> Inner<'a> {
-    fn of(row: &Row<'a>) -> Option<Self> {
-        let mut headers = HeaderMap::new();
-        for (name, value) in row.headers.iter().flatten() {
-            let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
+/// The headers of an answer.
+struct Told(HeaderMap);
+
+impl<'de> Deserialize<'de> for Told {
+    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
+        json.deserialize_map(ToldHeaders)
+    }
+}
+
+struct ToldHeaders;
+
+impl<'de> Visitor<'de> for ToldHeaders {
+    type Value = Told;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object of headers")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Told, A::Error> {
+        let mut headers = HeaderMap::with_capacity(4);
+        while let Some((name, value)) = map.next_entry::<Cow<'_, str>, Cow<'_, str>>()? {
+            let name = HeaderName::from_bytes(name.as_bytes()).map_err(A::Error::custom)?;
+            let value = value.parse().map_err(A::Error::custom)?;
             // Two spellings of one name may say two things.
-            if headers.insert(name, value.parse().ok()?).is_some() {
-                return None;
+            if headers.insert(name, value).is_some() {
+                return Err(A::Error::custom("a header comes twice"));
             }
         }
+        Ok(Told(headers))
+    }
+}
+
+impl<'a> Inner<'a> {
+    fn of(row: Row<'a>) -> Option<Self> {
         Some(Self {
             status: StatusCode::from_u16(row.status).ok()?,
-            headers,
+            headers: row.headers.map_or_else(HeaderMap::new, |told| told.0),
             body: row.body.map_or("", RawValue::get),
         })
+    }
+
+    pub(super) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    pub(super) fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
+    pub(super) fn body(&self) -> &'a str {
+        self.body
     }
 
     /// The answer as if it had come alone. The server's clock is that of the whole, whose headers are `outer`.

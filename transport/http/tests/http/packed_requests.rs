@@ -1,8 +1,13 @@
 //! Packed bodies of requests: only for servers that say that they unpack them.
 
-use synctable_core::Record;
-use synctable_core::transport::{Change, ChangeKind, Outcome, Transport};
-use synctable_http::HttpTransport;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use synctable_core::transport::{Change, ChangeKind, Outcome, Transport, TransportError};
+use synctable_core::{Record, TableName};
+use synctable_http::{Exchange, HttpTransport};
 
 use crate::batch::{insert, words};
 use crate::server::{Reply, Request, Server};
@@ -88,29 +93,102 @@ async fn nothing_else_is_sent_twice() {
     }
 }
 
-#[tokio::test]
-async fn batches_are_packed_as_a_whole() {
-    let server = unpacking(|_| {
+/// A server that has done what it was asked.
+async fn taking_batches() -> Server {
+    unpacking(|_| {
         let answers: Vec<_> = (0..9)
             .map(|n| format!(r#"{{"id":"{n}","status":204}}"#))
             .collect();
-        Reply::json(200, &format!(r#"{{"responses":[{}]}}"#, answers.join(",")))
+        let body = format!(r#"{{"responses":[{}]}}"#, answers.join(","));
+        let headers = [
+            ("Accept-Encoding", "gzip"),
+            ("Synctable-Batch", "9 99999"),
+            ("Content-Type", "application/json"),
+        ];
+        Reply::with(200, &headers, &body)
     })
-    .await;
+    .await
+}
+
+/// Nine inserts of so many bytes each.
+fn nine(bytes: usize) -> Vec<(TableName, Change)> {
+    let record = format!(r#"{{"id":"a","x":"{}"}}"#, "x".repeat(bytes));
+    let record = Record::from_json(&record).unwrap();
+    let change = |number: u8| {
+        let change = insert(&number.to_string());
+        let own = record.clone().with_id(change.id.clone());
+        (todo(), change.with_record(own))
+    };
+    (0..9).map(change).collect()
+}
+
+#[tokio::test]
+async fn batches_are_packed_as_a_whole() {
+    let server = taking_batches().await;
     let transport = server.transport();
     hear(&transport).await;
-    let record = format!(r#"{{"id":"a","x":"{}"}}"#, "x".repeat(1_000));
-    let record = Record::from_json(&record).unwrap();
-    let changes: Vec<_> = (0..9)
-        .map(|n| {
-            let change = insert(&n.to_string());
-            let own = record.clone().with_id(change.id.clone());
-            (todo(), change.with_record(own))
-        })
-        .collect();
-    let answer = transport.apply_all(&changes).await.unwrap();
+    let answer = transport.apply_all(&nine(1_000)).await.unwrap();
     assert_eq!(words(&answer), ["done"; 9].join(" "));
     let requests = server.requests();
     assert_eq!(coding(&requests[1]), Some("gzip"));
     assert!(requests[1].body.len() > 9_000 && requests[1].length < 2_000);
+}
+
+/// A server that answers each request after a time, and notes how batches come: how they are packed, and whether their answers may be.
+#[derive(Debug)]
+struct Noting {
+    time: Duration,
+    batches: Mutex<Vec<(Option<u8>, bool)>>,
+}
+
+#[async_trait]
+impl Exchange for Noting {
+    async fn exchange(
+        &self,
+        request: http::Request<Bytes>,
+    ) -> Result<http::Response<Bytes>, TransportError> {
+        tokio::time::sleep(self.time).await;
+        let answer = http::Response::builder()
+            .header("accept-encoding", "gzip")
+            .header("synctable-batch", "9 99999");
+        let says = |name| request.headers().contains_key(name);
+        if request.method() == "GET" {
+            return Ok(answer.status(404).body(Bytes::new()).unwrap());
+        }
+        // What was packed says how hard (RFC 1952, 2.3.1).
+        let flags = says("content-encoding").then(|| request.body()[8]);
+        let note = (flags, says("accept-encoding"));
+        self.batches.lock().unwrap().push(note);
+        let answers: Vec<_> = (0..9)
+            .map(|number| format!(r#"{{"id":"{number}","status":204}}"#))
+            .collect();
+        let body = format!(r#"{{"responses":[{}]}}"#, answers.join(","));
+        Ok(answer.body(body.into()).unwrap())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_line_decides_how_hard_batches_are_packed() {
+    let (usual, little, plain) = ((Some(0), true), (Some(4), true), (None, false));
+    for (url, millis, expected) in [
+        ("http://far.example", 100, [usual, little, little]),
+        ("http://far.example", 300, [usual, usual, usual]),
+        ("http://localhost", 300, [usual, plain, plain]),
+        // A tunnel.
+        ("http://localhost", 1_100, [usual, usual, usual]),
+    ] {
+        let server = Arc::new(Noting {
+            time: Duration::from_millis(millis),
+            batches: Mutex::default(),
+        });
+        let builder = HttpTransport::builder(url).exchange(Arc::<Noting>::clone(&server));
+        let transport = builder.build().unwrap();
+        hear(&transport).await;
+        for _ in 0..3 {
+            let answer = transport.apply_all(&nine(3_000)).await.unwrap();
+            assert_eq!(words(&answer), ["done"; 9].join(" "));
+        }
+        let batches = server.batches.lock().unwrap();
+        assert_eq!(batches[..], expected, "{url} {millis}");
+    }
 }
