@@ -33,7 +33,7 @@ struct Step {
 
 /// A record, perhaps without its id.
 pub(crate) fn record(call: &Call<'_>) -> Result<Draft, Failure> {
-    read(call.dialect, call.json_text()?)
+    read(call.dialect(), call.json_text()?)
 }
 
 /// The members to change.
@@ -41,15 +41,15 @@ pub(crate) fn changes(call: &Call<'_>) -> Result<Changes, Failure> {
     let text = call.json_text()?;
     let media = call.media_type();
     // What means something else is not taken for plain members.
-    if call.dialect == Dialect::Toolkit && [JSON_PATCH, MERGE_PATCH].contains(&&*media) {
+    if call.dialect() == Dialect::Toolkit && [JSON_PATCH, MERGE_PATCH].contains(&&*media) {
         return Err(Failure::unsupported_media(
             "a change is an object of the members to set; send it as 'application/json'",
         ));
     }
-    if call.dialect == Dialect::Zumo3 && media == JSON_PATCH {
-        from_text(call.dialect, &merge_text(text)?)
+    if call.dialect() == Dialect::Zumo3 && media == JSON_PATCH {
+        from_text(call.dialect(), &merge_text(text)?)
     } else {
-        from_text(call.dialect, text)
+        from_text(call.dialect(), text)
     }
 }
 

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::StatusCode;
-use synctable_core::store::{Expect, LocalStoreExt, StoreError, StoreErrorKind, WriteBatch};
+use synctable_core::store::{Expect, StoreError, StoreErrorKind, WriteBatch};
 use synctable_core::{Record, RecordId, SystemProperties, Timestamp, Version};
 
 use crate::error::Failure;
@@ -65,6 +65,9 @@ impl<E: Into<Failure>> From<E> for Refused {
 impl Change<'_> {
     /// Reads the record, lets `decide` say what to do, and does it if the record is still the same; else all
     /// again. The change, its time and its outcome under the operation id are one batch.
+    ///
+    /// A new record is put without a look at what became of its operation: where that was done before, the record is there, or the batch
+    /// fails its check. All others look first, as a batch that fails takes those down that share it.
     pub(crate) async fn run(
         &self,
         decide: impl Fn(Option<Record>) -> Result<Step, Refused> + Send + Sync,
@@ -80,27 +83,26 @@ impl Change<'_> {
             .prune(store, &self.call.table, core.clock.now())
             .await;
         let _turn = core.turns.take(table, &self.id).await;
-        for _ in 0..ATTEMPTS {
-            if let Some(done) = self.outcome().await? {
+        let looks_later = self.operation.as_ref().is_some_and(Operation::creates);
+        for attempt in 0..ATTEMPTS {
+            let looks_first = !looks_later || attempt > 0;
+            if looks_first && let Some(done) = self.outcome().await? {
                 return Ok(done);
             }
-            let stored = store.get_one(table, &self.id).await?;
-            let step = match decide(stored.clone()) {
+            let stored = self.call.stored(table, &self.id).await?;
+            let planned = match self.plan(stored.as_ref(), &decide).await {
                 Err(Refused::Conflict(status, stored)) => {
                     return self.conflict(status, stored).await;
                 }
-                step => step?,
+                planned => planned,
             };
-            let after = match &step {
-                Step::Put { record, deleted } if !deleted => {
-                    let system = SystemProperties::default();
-                    Some(record.clone().with_system(system))
-                }
-                Step::Put { .. } | Step::Remove(_) => None,
-            };
-            let claims =
-                Claims::of_change(store, &self.call.table, stored.as_ref(), after.as_ref());
-            let claims = claims.await?.map_err(|taken| judge::taken(&taken))?;
+            if planned.is_err()
+                && !looks_first
+                && let Some(done) = self.outcome().await?
+            {
+                return Ok(done);
+            }
+            let (step, claims) = planned?;
             let result = match step {
                 Step::Put { record, deleted } => {
                     let version = new_version().map_err(|error| Failure::internal(&error))?;
@@ -122,7 +124,7 @@ impl Change<'_> {
                     });
                 }
                 Err(error) if error.kind() == StoreErrorKind::CheckFailed => {
-                    self.call.effect.had_none();
+                    self.call.around.effect.had_none();
                     tracing::debug!(%table, "the record was changed meanwhile; trying again");
                 }
                 Err(error) => return Err(error.into()),
@@ -131,15 +133,35 @@ impl Change<'_> {
         Err(Failure::busy("the record is changed too often by others; try again").into())
     }
 
+    /// What to do with the stored record, and with the rows of unique values.
+    async fn plan(
+        &self,
+        stored: Option<&Record>,
+        decide: impl Fn(Option<Record>) -> Result<Step, Refused> + Send + Sync,
+    ) -> Result<(Step, Claims), Refused> {
+        let step = decide(stored.cloned())?;
+        let after = match &step {
+            Step::Put { record, deleted } if !deleted => {
+                let system = SystemProperties::default();
+                Some(record.clone().with_system(system))
+            }
+            Step::Put { .. } | Step::Remove(_) => None,
+        };
+        let call = self.call;
+        let claims = Claims::of_change(&*call.core.store, &call.table, stored, after.as_ref());
+        let claims = claims.await?.map_err(|taken| judge::taken(&taken))?;
+        Ok((step, claims))
+    }
+
     /// The record as this operation left it, if it was done before. That it was is known then, whatever fails after it.
     async fn outcome(&self) -> Result<Option<Changed>, Failure> {
         let Some(operation) = &self.operation else {
             return Ok(None);
         };
-        let Some(done) = operation.find(&*self.call.core.store).await? else {
+        let Some(done) = operation.find(self.call).await? else {
             return Ok(None);
         };
-        self.call.effect.begins();
+        self.call.around.effect.begins();
         let record = done.record(self.call, &self.sent).await;
         match record {
             Ok((record, repeated)) => Ok(Some(Changed {
@@ -235,10 +257,10 @@ impl Change<'_> {
         let Call {
             core,
             table,
-            effect,
+            around,
             ..
         } = self.call;
-        let effect = (*effect).clone();
+        let effect = around.effect.clone();
         let build = move |time| {
             effect.begins();
             build(time)

@@ -7,7 +7,7 @@ use flate2::Compression;
 use flate2::read::MultiGzDecoder;
 use flate2::write::GzEncoder;
 use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH};
-use http::{HeaderMap, HeaderValue, Request};
+use http::{HeaderValue, Request};
 
 use crate::error::Failure;
 use crate::respond::Response;
@@ -15,19 +15,32 @@ use crate::respond::Response;
 /// What is taken, for the header of answers that says so (RFC 9110, 12.5.3).
 pub(crate) const TAKEN: HeaderValue = HeaderValue::from_static("gzip");
 
+/// Where a packed body says how it was packed, and that it was with the least work (RFC 1952, 2.3.1).
+const EXTRA_FLAGS: usize = 8;
+const FASTEST: u8 = 4;
+
 /// An answer of less is one packet anyway.
 const LEAST: usize = 1024;
 
-/// The answer, packed where the headers of its request allow that.
-pub(crate) fn packed(headers: &HeaderMap, answer: Response) -> Response {
-    let values = headers.get_all(ACCEPT_ENCODING).iter();
+/// The mark of a request that was packed with little work.
+#[derive(Debug, Clone, Copy)]
+struct Hurried;
+
+/// The answer, packed where the headers of its request allow that: with little work where the request was.
+pub(crate) fn packed(request: &Request<Bytes>, answer: Response) -> Response {
+    let values = request.headers().get_all(ACCEPT_ENCODING).iter();
     let mut values = values.filter_map(|value| value.to_str().ok());
     // Who gives weights may mean "not at all" by one, and gets it as it is.
     let is_asked = values.any(|value| value.split(',').any(|name| name.trim() == "gzip"));
     if !is_asked || answer.body().len() < LEAST {
         return answer;
     }
-    let mut packer = GzEncoder::new(Vec::new(), Compression::default());
+    let level = match request.extensions().get::<Hurried>() {
+        Some(_) => Compression::fast(),
+        None => Compression::default(),
+    };
+    let room = Vec::with_capacity(answer.body().len() / 3);
+    let mut packer = GzEncoder::new(room, level);
     let Ok(()) = packer.write_all(answer.body()) else {
         return answer;
     };
@@ -65,6 +78,7 @@ pub(crate) fn unpacked(
             ));
         }
     }
+    let is_hurried = request.body().get(EXTRA_FLAGS) == Some(&FASTEST);
     let mut body = Vec::new();
     let bound = u64::try_from(most).unwrap_or(u64::MAX).saturating_add(1);
     MultiGzDecoder::new(&**request.body())
@@ -77,6 +91,9 @@ pub(crate) fn unpacked(
     let mut request = request.clone().map(|_| Bytes::from(body));
     for name in [CONTENT_ENCODING, CONTENT_LENGTH] {
         request.headers_mut().remove(name);
+    }
+    if is_hurried {
+        request.extensions_mut().insert(Hurried);
     }
     Ok(Some(request))
 }

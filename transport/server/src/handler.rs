@@ -6,8 +6,8 @@ use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
 use synctable_core::query::odata::percent_decode;
-use synctable_core::store::LocalStore;
-use synctable_core::{Clock, IdSource, Record, RecordId};
+use synctable_core::store::{LocalStore, LocalStoreExt, StoreError};
+use synctable_core::{Clock, IdSource, Record, RecordId, TableName};
 use synctable_wire::{BATCH, TABLES};
 
 use crate::access::{Access, AccessRequest, Action, Grant};
@@ -18,6 +18,7 @@ use crate::dialect::Dialect;
 use crate::door::{self, Admitted, Door};
 use crate::effect::Effect;
 use crate::error::Failure;
+use crate::gather::Reads;
 use crate::limits::Limits;
 use crate::parameters::Parameters;
 use crate::read;
@@ -57,7 +58,6 @@ pub(crate) struct Core {
 #[derive(Debug)]
 pub(crate) struct Call<'a> {
     pub(crate) core: &'a Core,
-    pub(crate) dialect: Dialect,
     pub(crate) table: Arc<Table>,
     pub(crate) grant: Grant,
     pub(crate) parameters: Parameters<'a>,
@@ -65,8 +65,19 @@ pub(crate) struct Call<'a> {
     pub(crate) headers: &'a HeaderMap,
     pub(crate) uri: &'a Uri,
     pub(crate) body: &'a Bytes,
+    pub(crate) around: Around<'a>,
+}
+
+/// What a request has around it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Around<'a> {
+    pub(crate) dialect: Dialect,
     pub(crate) admitted: &'a Admitted,
     pub(crate) effect: &'a Effect,
+    /// Where it reads together with the other parts of one request.
+    pub(crate) reads: Option<&'a Reads>,
+    /// Whether the client has what it sent, and need not be told it.
+    pub(crate) brief: bool,
 }
 
 /// What a path names.
@@ -147,11 +158,17 @@ impl Core {
         let request = unpacked.as_ref().unwrap_or(request);
         let parameters = Parameters::parse(query)?;
         let dialect = Dialect::of(headers, &parameters);
+        let around = Around {
+            dialect,
+            admitted,
+            effect,
+            reads: None,
+            brief: false,
+        };
         let response = if target.is_batch() {
-            batch::answer(self, request, dialect, admitted, effect).await
+            batch::answer(self, request, around).await
         } else {
-            self.route(request, target, parameters, dialect, admitted, effect)
-                .await
+            self.route(request, target, parameters, around).await
         };
         let mut response = response.unwrap_or_else(|failure| dialect.error(&failure));
         dialect.mark(&mut response);
@@ -174,10 +191,9 @@ impl Core {
         request: &Request<Bytes>,
         target: Target,
         parameters: Parameters<'_>,
-        dialect: Dialect,
-        admitted: &Admitted,
-        effect: &Effect,
+        around: Around<'_>,
     ) -> Result<Response, Failure> {
+        let dialect = around.dialect;
         let allow = match target.id {
             None => dialect.table_methods(),
             Some(_) => dialect.record_methods(),
@@ -220,7 +236,6 @@ impl Core {
         }
         let mut call = Call {
             core: self,
-            dialect,
             table,
             grant,
             include_deleted: dialect.includes_deleted(request.headers(), &parameters),
@@ -228,8 +243,7 @@ impl Core {
             headers: request.headers(),
             uri: request.uri(),
             body: request.body(),
-            admitted,
-            effect,
+            around,
         };
         match verb {
             Verb::List => read::list(&call).await,
@@ -247,6 +261,13 @@ impl Core {
             Verb::Undelete(id) => write::undelete(&call, id).await,
             Verb::Delete(id) => write::delete(&call, id).await,
         }
+    }
+}
+
+impl Around<'_> {
+    /// Whether it is a part of a request with several changes.
+    pub(crate) fn is_part(&self) -> bool {
+        self.reads.is_some()
     }
 }
 
@@ -292,22 +313,40 @@ impl Call<'_> {
         self.grant.covers(self.table.schema(), record)
     }
 
+    /// The dialect that the client speaks.
+    pub(crate) fn dialect(&self) -> Dialect {
+        self.around.dialect
+    }
+
+    /// Reads a record by its id.
+    pub(crate) async fn stored(
+        &self,
+        table: &TableName,
+        id: &RecordId,
+    ) -> Result<Option<Record>, StoreError> {
+        let store = &*self.core.store;
+        match self.around.reads {
+            Some(reads) => reads.get(store, table, id).await,
+            None => store.get_one(table, id).await,
+        }
+    }
+
     /// A record as JSON, or only the members selected.
     pub(crate) fn print(&self, record: &Record, select: Option<&[String]>) -> String {
-        self.dialect.item(record, self.table.schema(), select)
+        self.dialect().item(record, self.table.schema(), select)
     }
 
     /// The body as JSON text, if the headers say that it is.
     pub(crate) fn json_text(&self) -> Result<&str, Failure> {
         let media = self.media_type();
-        let untyped = media.is_empty() && self.dialect == Dialect::Zumo2;
+        let untyped = media.is_empty() && self.dialect() == Dialect::Zumo2;
         if !is_json(&media) && !untyped {
             return Err(Failure::no_json());
         }
         let text = std::str::from_utf8(self.body)
             .map_err(|_| Failure::bad_request("the body is not valid UTF-8"))?;
         // Version 2 creates a record of nothing from nothing.
-        Ok(match (text, self.dialect) {
+        Ok(match (text, self.dialect()) {
             ("", Dialect::Zumo2) => "{}",
             _ => text,
         })

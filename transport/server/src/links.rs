@@ -19,7 +19,11 @@ fn base(call: &Call<'_>) -> String {
     if let Some(url) = &call.core.base_url {
         return url.clone();
     }
-    let scheme = if call.admitted.https { "https" } else { "http" };
-    let authority = call.admitted.authority.as_ref();
+    let scheme = if call.around.admitted.https {
+        "https"
+    } else {
+        "http"
+    };
+    let authority = call.around.admitted.authority.as_ref();
     authority.map_or_else(String::new, |authority| format!("{scheme}://{authority}"))
 }

@@ -1,6 +1,6 @@
 //! Which changes can be one batch: a pure rule.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use synctable_core::store::{Check, Write, WriteBatch};
 use synctable_core::{RecordId, TableName};
@@ -13,7 +13,7 @@ use synctable_core::{RecordId, TableName};
 pub(crate) struct Merged {
     checks: Vec<Check>,
     writes: Vec<Write>,
-    touched: HashSet<(TableName, RecordId)>,
+    touched: HashMap<TableName, HashSet<RecordId>>,
 }
 
 impl Merged {
@@ -27,21 +27,41 @@ impl Merged {
             Write::Delete { table, id } => Some((table, id)),
             Write::Clear { .. } => None,
         });
-        let touches: HashSet<(TableName, RecordId)> = checked
-            .chain(written)
-            .map(|(table, id)| (table.clone(), id.clone()))
-            .collect();
-        if !self.touched.is_disjoint(&touches) {
+        // They are few, and most rows are both checked and written.
+        let mut touches: Vec<(&TableName, &RecordId)> = Vec::new();
+        for row in checked.chain(written) {
+            if !touches.contains(&row) {
+                touches.push(row);
+            }
+        }
+        let is_taken = |(table, id): &(&TableName, &RecordId)| {
+            let ids = self.touched.get(*table);
+            ids.is_some_and(|ids| ids.contains(*id))
+        };
+        if touches.iter().any(is_taken) {
             return false;
         }
-        self.touched.extend(touches);
+        for (table, id) in touches {
+            match self.touched.get_mut(table) {
+                Some(ids) => {
+                    ids.insert(id.clone());
+                }
+                None => {
+                    let ids = HashSet::from([id.clone()]);
+                    self.touched.insert(table.clone(), ids);
+                }
+            }
+        }
         self.checks.extend_from_slice(batch.checks());
         self.writes.extend_from_slice(batch.writes());
         true
     }
 
-    /// The one batch: the checks of all, then the writes of all, in the order in which they were added.
-    pub(crate) fn into_batch(self) -> WriteBatch {
+    /// The one batch: the checks of all, then the writes of all, table by table, as that is less work for a store. Those of one table are in the
+    /// order in which they were added.
+    pub(crate) fn into_batch(mut self) -> WriteBatch {
+        self.writes
+            .sort_by(|one, other| one.table().cmp(other.table()));
         WriteBatch::new()
             .with_checks(self.checks)
             .with_writes(self.writes)
@@ -96,6 +116,7 @@ mod tests {
                 }
             }
             let batch = merged.into_batch();
+            writes.sort_by(|one: &Write, other| one.table().cmp(other.table()));
             prop_assert_eq!(batch.checks(), &checks[..]);
             prop_assert_eq!(batch.writes(), &writes[..]);
         }

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::HeaderName;
 use serde::{Deserialize, Serialize};
 use synctable_core::query::{Query, field};
-use synctable_core::store::{LocalStore, LocalStoreExt, StoreError, StoreErrorKind, WriteBatch};
+use synctable_core::store::{LocalStore, StoreError, StoreErrorKind, WriteBatch};
 use synctable_core::{Record, RecordId, SystemProperties, TableName, Timestamp};
 
 use crate::error::Failure;
@@ -55,15 +55,13 @@ pub(crate) enum Repeated {
     Earlier,
 }
 
-/// What became of an operation. Members are kept only where the client does not send all of them again when it asks again.
-#[derive(Debug, Serialize, Deserialize)]
+/// What became of an operation. Members are kept only where the client does not send all of them again when it asks again. The operation's id as the
+/// client sent it, [`OPERATION_FIELD`], stands beside; the first releases did not write it.
+#[derive(Debug, Deserialize)]
 pub(crate) struct Done {
     request: Request,
     /// The record's id and system properties as the change left them.
     record: Record,
-    /// The operation's id as the client sent it. Its name is [`OPERATION_FIELD`], too; the first releases did not write it.
-    #[serde(default)]
-    operation: String,
 }
 
 impl Operation {
@@ -102,10 +100,15 @@ impl Operation {
         }))
     }
 
+    /// Whether it makes a new record.
+    pub(crate) fn creates(&self) -> bool {
+        self.request.verb == "POST"
+    }
+
     /// The outcome, if the operation was done already.
-    pub(crate) async fn find(&self, store: &dyn LocalStore) -> Result<Option<Done>, Failure> {
+    pub(crate) async fn find(&self, call: &Call<'_>) -> Result<Option<Done>, Failure> {
         let table = TableName::system(OPERATIONS);
-        let Some(row) = store.get_one(&table, &self.id).await? else {
+        let Some(row) = call.stored(&table, &self.id).await? else {
             return Ok(None);
         };
         let done: Done = serde_json::from_str(row.body())
@@ -141,19 +144,24 @@ impl Operation {
         members: bool,
         now: Timestamp,
     ) -> Result<WriteBatch, StoreError> {
-        let body = if members { record.body() } else { "{}" };
-        let done = Done {
-            request: self.request.clone(),
-            record: Record::from_stored(record.id().clone(), record.system().clone(), body),
-            operation: self.sent_id.clone(),
+        let text = |value: Result<String, serde_json::Error>| {
+            value.map_err(|error| {
+                StoreError::new(
+                    StoreErrorKind::Other,
+                    "the outcome of the operation cannot be kept",
+                )
+                .with_source(error)
+            })
         };
-        let body = serde_json::to_string(&done).map_err(|error| {
-            StoreError::new(
-                StoreErrorKind::Other,
-                "the outcome of the operation cannot be kept",
-            )
-            .with_source(error)
-        })?;
+        let request = text(serde_json::to_string(&self.request))?;
+        let sent_id = text(serde_json::to_string(&self.sent_id))?;
+        let kept = if members { record.body() } else { "{}" };
+        let kept = Record::from_stored(record.id().clone(), record.system().clone(), kept);
+        // As `Done` is read: a record writes itself faster than it is written member by member.
+        let body = format!(
+            r#"{{"request":{request},"record":{},"{OPERATION_FIELD}":{sent_id}}}"#,
+            kept.to_json()
+        );
         let system = SystemProperties {
             updated_at: Some(now.floor_millis()),
             ..SystemProperties::default()
@@ -173,8 +181,8 @@ impl Done {
         call: &Call<'_>,
         sent: &Sent,
     ) -> Result<(Record, Repeated), StoreError> {
-        let store = &*call.core.store;
-        let stored = store.get_one(&self.request.table, self.record.id()).await?;
+        let stored = call.stored(&self.request.table, self.record.id());
+        let stored = stored.await?;
         // What a deletion left is nothing: a tombstone may be removed, too.
         let is_gone = stored.is_none() && self.request.verb == "DELETE";
         let stored = stored.filter(|stored| call.may_see(stored));

@@ -38,12 +38,12 @@ pub(crate) async fn list(call: &Call<'_>) -> Result<Response, Failure> {
         _ => page(call, &asked).await?,
     };
     let left = top.map(|top| top.saturating_sub(items.len() as u64));
-    let form = call.dialect.links(call.headers);
+    let form = call.dialect().links(call.headers);
     let next = next.map(|cursor| {
         let next = call.parameters.next_page(cursor.as_str(), left);
         links::to_page(call, form, next)
     });
-    let mut response = respond::list(call.dialect.list(&items, count, next.as_deref()));
+    let mut response = respond::list(call.dialect().list(&items, count, next.as_deref()));
     if let (Links::Header, Some(url)) = (form, next) {
         respond::mark_next(&mut response, &url);
     }
@@ -58,11 +58,11 @@ pub(crate) async fn list(call: &Call<'_>) -> Result<Response, Failure> {
 
 /// `GET` of one record.
 pub(crate) async fn one(call: &Call<'_>, id: &RecordId) -> Result<Response, Failure> {
-    let conditions = Conditions::read(call.headers, call.dialect, Intent::Read)?;
+    let conditions = Conditions::read(call.headers, call.dialect(), Intent::Read)?;
     let stored = call.core.store.get_one(&call.table.name, id).await?;
     let record = seen(call, stored)?;
     if is_hidden(call, &record) {
-        return Err(call.dialect.gone());
+        return Err(call.dialect().gone());
     }
     let mut response = match conditions.judge(&record) {
         Verdict::Proceed => respond::item(call, StatusCode::OK, &record),
@@ -82,7 +82,7 @@ pub(crate) fn seen(call: &Call<'_>, stored: Option<Record>) -> Result<Record, Fa
 
 /// True for a tombstone that was not asked for.
 pub(crate) fn is_hidden(call: &Call<'_>, record: &Record) -> bool {
-    let asked_for = call.include_deleted && call.dialect.opens_tombstones();
+    let asked_for = call.include_deleted && call.dialect().opens_tombstones();
     call.table.rules().soft_delete && record.is_deleted() && !asked_for
 }
 
@@ -93,7 +93,7 @@ fn read_query(call: &Call<'_>) -> Result<RemoteQuery, Failure> {
     let mut asked = names::resolve(asked, table.schema())
         .map_err(|error| call.parameters.unknown_name(&error))?
         .at(call.core.clock.now());
-    let most = table.max_top(call.dialect);
+    let most = table.max_top(call.dialect());
     let mut query = std::mem::take(&mut asked.query);
     if query.top.is_some_and(|top| top > u64::from(most)) {
         return Err(Failure::bad_request(format!(
@@ -112,10 +112,10 @@ fn read_query(call: &Call<'_>) -> Result<RemoteQuery, Failure> {
     };
     query.budget.text = call.core.limits.body;
     query.budget.steps = call.core.limits.steps;
-    query.page = Some(table.page_size(call.dialect, query.top));
+    query.page = Some(table.page_size(call.dialect(), query.top));
     query.after = call.parameters.get(SKIP_TOKEN).map(Cursor::from_text);
     asked.query = query;
-    if call.dialect == Dialect::Zumo2 {
+    if call.dialect() == Dialect::Zumo2 {
         as_in_version_2(call, &mut asked);
     }
     Ok(asked)

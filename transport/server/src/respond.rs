@@ -7,9 +7,11 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
+use synctable_core::query::odata::percent_encode;
 use synctable_core::{Record, Timestamp};
 use synctable_wire::header;
 
+use crate::brief;
 use crate::coding;
 use crate::conditional::http_date;
 use crate::error::Failure;
@@ -32,6 +34,9 @@ pub(crate) const OPERATION_UNKNOWN_SINCE: HeaderName =
     HeaderName::from_static(header::OPERATION_UNKNOWN_SINCE);
 /// Tells that an earlier request did it.
 pub(crate) const REPEATED: HeaderName = HeaderName::from_static(header::REPEATED);
+/// Tells that the answer leaves out what the client sent.
+pub(crate) const PREFERENCE_APPLIED: HeaderName =
+    HeaderName::from_static(header::PREFERENCE_APPLIED);
 /// Tells how many changes are taken in one request.
 const BATCH: HeaderName = HeaderName::from_static(header::BATCH);
 /// Tells the time of the last deletion that is not known any more.
@@ -58,17 +63,37 @@ pub(crate) fn json(status: StatusCode, text: String) -> Response {
     response
 }
 
-/// An answer with one record and its version.
+/// An answer with one record and its version. Who said that it knows what it sent gets the rest alone, where that is enough.
 pub(crate) fn item(call: &Call<'_>, status: StatusCode, record: &Record) -> Response {
-    let mut response = json(status, call.print(record, None));
+    let mut response = json(status, String::new());
     mark_version(&mut response, record);
+    if !call.around.is_part() {
+        mark_time(&mut response, record);
+    }
+    let has_tag = response.headers().contains_key(ETAG);
+    let is_brief = call.around.brief && matches!(status, StatusCode::OK | StatusCode::CREATED);
+    let text = match is_brief.then(|| brief::or_whole(call, record, has_tag)) {
+        Some(Ok(brief)) => {
+            let value = HeaderValue::from_static(header::PREFER_MINIMAL);
+            response.headers_mut().insert(PREFERENCE_APPLIED, value);
+            brief
+        }
+        Some(Err(whole)) => whole,
+        None => call.print(record, None),
+    };
+    *response.body_mut() = text.into();
     response
 }
 
-/// 201 with the record and where it is.
-pub(crate) fn created(call: &Call<'_>, record: &Record, location: &str) -> Response {
+/// 201 with the record and where it is. A part of a batch has no headers but those that are told of it.
+pub(crate) fn created(call: &Call<'_>, record: &Record) -> Response {
     let mut response = item(call, StatusCode::CREATED, record);
-    if let Ok(value) = HeaderValue::from_str(location) {
+    if call.around.is_part() {
+        return response;
+    }
+    let table = call.uri.path().trim_end_matches('/');
+    let location = format!("{table}/{}", percent_encode(record.id().as_str()));
+    if let Ok(value) = HeaderValue::from_str(&location) {
         response.headers_mut().insert(LOCATION, value);
     }
     response
@@ -78,6 +103,7 @@ pub(crate) fn created(call: &Call<'_>, record: &Record, location: &str) -> Respo
 pub(crate) fn not_modified(record: &Record) -> Response {
     let mut response = empty(StatusCode::NOT_MODIFIED);
     mark_version(&mut response, record);
+    mark_time(&mut response, record);
     response
 }
 
@@ -208,8 +234,11 @@ fn mark_version(response: &mut Response, record: &Record) {
     if let Some(tag) = record.version().and_then(etag::to_header) {
         headers.insert(ETAG, tag);
     }
+}
+
+fn mark_time(response: &mut Response, record: &Record) {
     if let Some(time) = record.updated_at() {
-        insert_date(headers, LAST_MODIFIED, time);
+        insert_date(response.headers_mut(), LAST_MODIFIED, time);
     }
 }
 

@@ -25,6 +25,7 @@ use synctable_core::store::{
 use synctable_core::{Clock, Record, RecordId, SystemProperties, TableName, Timestamp};
 use tokio::task::yield_now;
 
+use crate::gather::shared;
 use crate::merge::Merged;
 use crate::tables::SEQUENCES;
 
@@ -306,18 +307,11 @@ fn is_of_one(error: &StoreError) -> bool {
 }
 
 /// Tells all of them about one failure.
-fn fail(mut members: Vec<Member>, error: StoreError) {
-    if members.len() == 1 {
-        if let Some(member) = members.pop() {
-            member.settle(Err(error));
-        }
-        return;
-    }
-    let kind = error.kind();
-    let error = Arc::new(error);
-    for member in members {
-        let shared = StoreError::new(kind, "the commit that several changes share failed");
-        member.settle(Err(shared.with_source(Arc::clone(&error))));
+fn fail(members: Vec<Member>, error: StoreError) {
+    let words = "the commit that several changes share failed";
+    let errors = shared(error, members.len(), words);
+    for (member, error) in members.into_iter().zip(errors) {
+        member.settle(Err(error));
     }
 }
 

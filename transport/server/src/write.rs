@@ -2,7 +2,6 @@
 
 use http::StatusCode;
 use http::header::IF_MATCH;
-use synctable_core::query::odata::percent_encode;
 use synctable_core::{Record, RecordId, Version};
 
 use crate::body;
@@ -62,19 +61,15 @@ pub(crate) async fn create(call: &Call<'_>, new: NewRecord) -> Result<Response, 
             .into()),
         }
     });
-    answer(call, done.await, |record| match call.dialect {
+    answer(call, done.await, |record| match call.dialect() {
         Dialect::Zumo2 => respond::item(call, StatusCode::CREATED, &record),
-        Dialect::Toolkit | Dialect::Zumo3 => {
-            let table = call.uri.path().trim_end_matches('/');
-            let id = percent_encode(record.id().as_str());
-            respond::created(call, &record, &format!("{table}/{id}"))
-        }
+        Dialect::Toolkit | Dialect::Zumo3 => respond::created(call, &record),
     })
 }
 
 /// `PUT` of a record: all its members anew. A tombstone becomes a record again where tombstones are asked for.
 pub(crate) async fn replace(call: &Call<'_>, id: RecordId) -> Result<Response, Failure> {
-    let conditions = Conditions::read(call.headers, call.dialect, Intent::Write)?;
+    let conditions = Conditions::read(call.headers, call.dialect(), Intent::Write)?;
     let draft = body::record(call)?;
     check_id(draft.id.as_ref(), &id)?;
     let record = whole(call, draft.or_id(|| id.clone()))?;
@@ -100,7 +95,7 @@ pub(crate) async fn replace(call: &Call<'_>, id: RecordId) -> Result<Response, F
 
 /// `PATCH` of a record: some of its members anew.
 pub(crate) async fn merge(call: &Call<'_>, id: Option<RecordId>) -> Result<Response, Failure> {
-    let conditions = Conditions::read(call.headers, call.dialect, Intent::Write)?;
+    let conditions = Conditions::read(call.headers, call.dialect(), Intent::Write)?;
     let changes = body::changes(call)?;
     let named = changes.draft.id.clone();
     let id = id.or_else(|| named.clone()).ok_or_else(|| {
@@ -114,8 +109,8 @@ pub(crate) async fn merge(call: &Call<'_>, id: Option<RecordId>) -> Result<Respo
         id,
     };
     let done = change.run(|stored| {
-        let undeletes = changes.undeletes && call.dialect.opens_tombstones();
-        let stored = if undeletes && call.dialect.revives_unasked() {
+        let undeletes = changes.undeletes && call.dialect().opens_tombstones();
+        let stored = if undeletes && call.dialect().revives_unasked() {
             seen(call, stored)?
         } else {
             changeable(call, stored)?
@@ -141,7 +136,7 @@ pub(crate) async fn merge(call: &Call<'_>, id: Option<RecordId>) -> Result<Respo
 
 /// `POST` to a record, in version 2: it is no tombstone any more.
 pub(crate) async fn undelete(call: &Call<'_>, id: RecordId) -> Result<Response, Failure> {
-    let conditions = Conditions::read(call.headers, call.dialect, Intent::Write)?;
+    let conditions = Conditions::read(call.headers, call.dialect(), Intent::Write)?;
     let change = Change {
         call,
         operation: Operation::read(call, "UNDELETE", Some(&id))?,
@@ -163,7 +158,7 @@ pub(crate) async fn undelete(call: &Call<'_>, id: RecordId) -> Result<Response, 
 
 /// `DELETE` of a record: it becomes a tombstone where the table keeps them.
 pub(crate) async fn delete(call: &Call<'_>, id: RecordId) -> Result<Response, Failure> {
-    let conditions = Conditions::read(call.headers, call.dialect, Intent::Write)?;
+    let conditions = Conditions::read(call.headers, call.dialect(), Intent::Write)?;
     let soft = call.table.rules().soft_delete;
     let change = Change {
         call,
@@ -174,7 +169,7 @@ pub(crate) async fn delete(call: &Call<'_>, id: RecordId) -> Result<Response, Fa
     let done = change.run(|stored| {
         let stored = seen(call, stored)?;
         if soft && stored.is_deleted() {
-            return Err(call.dialect.gone().into());
+            return Err(call.dialect().gone().into());
         }
         check_conditions(&conditions, &stored)?;
         Ok(if soft {
@@ -186,7 +181,7 @@ pub(crate) async fn delete(call: &Call<'_>, id: RecordId) -> Result<Response, Fa
             Step::Remove(stored)
         })
     });
-    answer(call, done.await, |record| match call.dialect {
+    answer(call, done.await, |record| match call.dialect() {
         Dialect::Zumo2 => respond::item(call, StatusCode::OK, &record),
         Dialect::Toolkit | Dialect::Zumo3 => respond::empty(StatusCode::NO_CONTENT),
     })
@@ -218,7 +213,7 @@ fn answer(
 fn changeable(call: &Call<'_>, stored: Option<Record>) -> Result<Record, Failure> {
     let stored = seen(call, stored)?;
     if is_hidden(call, &stored) {
-        return Err(call.dialect.gone());
+        return Err(call.dialect().gone());
     }
     Ok(stored)
 }
@@ -240,7 +235,7 @@ fn check_version(call: &Call<'_>, given: Option<&Version>, stored: &Record) -> R
     if given.is_none() || given == stored.version() {
         return Ok(());
     }
-    match call.dialect {
+    match call.dialect() {
         Dialect::Toolkit => Ok(()),
         Dialect::Zumo2 if call.headers.contains_key(IF_MATCH) => Ok(()),
         Dialect::Zumo2 => Err(Refused::Conflict(

@@ -61,12 +61,15 @@ pub(super) fn read(request: &Request<Bytes>, limits: &Limits) -> Result<Vec<Part
     for name in &NOT_INHERITED {
         shared.remove(name);
     }
-    let mut ids = HashSet::new();
-    let mut records = HashSet::new();
+    // There is room for these in each copy, and they are put over by what the change says.
+    shared.insert(OPERATION_ID, HeaderValue::from_static(""));
+    shared.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let mut ids = HashSet::with_capacity(written.len());
+    let mut records = HashSet::with_capacity(written.len());
     let mut parts = Vec::with_capacity(written.len());
     for part in written {
         let words = |words: &str| bad(format!("request '{}' {words}", short(&part.id)));
-        if !ids.insert(part.id.clone().into_owned()) {
+        if !ids.insert(part.id.clone()) {
             return Err(words("comes twice"));
         }
         let inner = part.inner(request, &shared, limits).map_err(words)?;
@@ -142,8 +145,8 @@ impl Written<'_> {
         *request.extensions_mut() = outer.extensions().clone();
         let headers = request.headers_mut();
         headers.clone_from(shared);
-        if self.body.is_some() {
-            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if self.body.is_none() {
+            headers.remove(CONTENT_TYPE);
         }
         for (name, value) in &self.headers.0 {
             headers.insert(name, value.clone());

@@ -2,10 +2,8 @@
 //!
 //! They begin in their order, many at once, so that they share commits. What fails concerns one change only; the others go on.
 
-mod brief;
 mod envelope;
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,17 +12,18 @@ use futures_util::stream::FuturesOrdered;
 use http::header::{ETAG, RETRY_AFTER};
 use http::{HeaderName, HeaderValue, Method, Request, StatusCode};
 use synctable_wire::header;
+use tokio::task::unconstrained;
 use tokio::time::Instant;
 
 use self::envelope::Part;
+use crate::brief;
 use crate::coding;
-use crate::dialect::Dialect;
-use crate::door::{self, Admitted};
-use crate::effect::Effect;
+use crate::door;
 use crate::error::Failure;
-use crate::handler::{Core, is_json, media_type};
+use crate::gather::Reads;
+use crate::handler::{Around, Core, is_json, media_type};
 use crate::parameters::Parameters;
-use crate::respond::{self, OPERATION_UNKNOWN_SINCE, REPEATED, Response};
+use crate::respond::{self, OPERATION_UNKNOWN_SINCE, PREFERENCE_APPLIED, REPEATED, Response};
 
 /// So many changes are under way at once: each takes memory, and as many may share a commit.
 const AT_ONCE: usize = 256;
@@ -32,11 +31,9 @@ const AT_ONCE: usize = 256;
 const TIME: Duration = Duration::from_secs(5);
 const ALLOW: &str = "POST, OPTIONS";
 
-/// Tells that the answer leaves out what the client sent.
-const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static(header::PREFERENCE_APPLIED);
 const NOT_TRIED: HeaderName = HeaderName::from_static(header::NOT_TRIED);
 /// The headers that say something of one change.
-const TOLD: [HeaderName; 6] = [
+static TOLD: [HeaderName; 6] = [
     ETAG,
     PREFERENCE_APPLIED,
     RETRY_AFTER,
@@ -49,9 +46,7 @@ const TOLD: [HeaderName; 6] = [
 pub(crate) async fn answer(
     core: &Core,
     request: &Request<Bytes>,
-    dialect: Dialect,
-    admitted: &Admitted,
-    effect: &Effect,
+    around: Around<'_>,
 ) -> Result<Response, Failure> {
     if !core.limits.takes_batches() {
         return Err(Failure::not_found(
@@ -77,20 +72,22 @@ pub(crate) async fn answer(
         return Err(Failure::no_json());
     }
     let parts = envelope::read(request, &core.limits)?;
-    let brief = brief::is_asked_for(headers);
-    let text = each(core, parts, brief, dialect, admitted, effect).await;
-    Ok(coding::packed(headers, respond::json(StatusCode::OK, text)))
+    let around = Around {
+        brief: brief::is_asked_for(headers),
+        ..around
+    };
+    // What tokio allots to a task is used up by half of them, and the others would come one by one behind them. Each of them waits for the others anyway.
+    let text = unconstrained(each(core, parts, around)).await;
+    Ok(coding::packed(request, respond::json(StatusCode::OK, text)))
 }
 
 /// Does the changes, and prints their answers in the order of the changes.
-async fn each(
-    core: &Core,
-    parts: Vec<Part>,
-    brief: bool,
-    dialect: Dialect,
-    admitted: &Admitted,
-    effect: &Effect,
-) -> String {
+async fn each(core: &Core, parts: Vec<Part>, around: Around<'_>) -> String {
+    let reads = Reads::default();
+    let around = Around {
+        reads: Some(&reads),
+        ..around
+    };
     let deadline = Instant::now() + TIME;
     let mut parts = parts.into_iter();
     let mut under_way = FuturesOrdered::new();
@@ -102,13 +99,7 @@ async fn each(
         {
             let Some(part) = parts.next() else { break };
             under_way.push_back(async move {
-                let mut answer = one(core, &part.request, dialect, admitted, effect).await;
-                let body = part.request.request.body();
-                if let Some(text) = brief.then(|| brief::of(body, &answer)).flatten() {
-                    *answer.body_mut() = text.into();
-                    let value = HeaderValue::from_static(header::PREFER_MINIMAL);
-                    answer.headers_mut().insert(PREFERENCE_APPLIED, value);
-                }
+                let answer = one(core, part.request, around).await;
                 (part.id, answer)
             });
         }
@@ -128,33 +119,23 @@ async fn each(
 }
 
 /// Does one change as if it had come alone.
-async fn one(
-    core: &Core,
-    request: &envelope::Inner,
-    dialect: Dialect,
-    admitted: &Admitted,
-    effect: &Effect,
-) -> Response {
-    let effect = effect.part();
+async fn one(core: &Core, request: envelope::Inner, around: Around<'_>) -> Response {
+    let effect = around.effect.part();
+    let around = Around {
+        effect: &effect,
+        ..around
+    };
     let envelope::Inner { request, target } = request;
     let result = async {
         if request.body().len() > core.limits.body {
             return Err(Failure::too_large(core.limits.body));
         }
         let parameters = Parameters::parse(request.uri().query().unwrap_or_default())?;
-        core.route(
-            request,
-            target.clone(),
-            parameters,
-            dialect,
-            admitted,
-            &effect,
-        )
-        .await
+        core.route(&request, target, parameters, around).await
     };
     let mut answer = result
         .await
-        .unwrap_or_else(|failure| dialect.error(&failure));
+        .unwrap_or_else(|failure| around.dialect.error(&failure));
     if answer.status().is_success() && !answer.headers().contains_key(REPEATED) {
         // A batch may be repeated because its answer was lost: the client need not ask what became of each.
         let now = HeaderValue::from_static(header::REPEATED_NOW);
@@ -167,27 +148,40 @@ fn print(text: &mut String, id: &str, answer: &Response) {
     if text.ends_with('}') {
         text.push(',');
     }
-    let id = serde_json::Value::from(id);
-    let _ = write!(
-        text,
-        r#"{{"id":{id},"status":{},"headers":{{"#,
-        answer.status().as_u16()
-    );
-    let told = TOLD.into_iter().filter_map(|name| {
-        let value = answer.headers().get(&name)?.to_str().ok()?;
+    text.push_str(r#"{"id":"#);
+    push_text(text, id);
+    text.push_str(r#","status":"#);
+    text.push_str(answer.status().as_str());
+    text.push_str(r#","headers":{"#);
+    let told = TOLD.iter().filter_map(|name| {
+        let value = answer.headers().get(name)?.to_str().ok()?;
         Some((name, value))
     });
     for (at, (name, value)) in told.enumerate() {
-        let comma = if at == 0 { "" } else { "," };
-        let value = serde_json::Value::from(value);
-        let _ = write!(text, r#"{comma}"{name}":{value}"#);
+        text.push_str(if at == 0 { "\"" } else { ",\"" });
+        text.push_str(name.as_str());
+        text.push_str("\":");
+        push_text(text, value);
     }
     text.push('}');
     match std::str::from_utf8(answer.body()) {
         Ok(body) if !body.is_empty() => {
-            let _ = write!(text, r#","body":{body}"#);
+            text.push_str(r#","body":"#);
+            text.push_str(body);
         }
         _ => {}
     }
     text.push('}');
+}
+
+/// Appends a text as JSON.
+fn push_text(out: &mut String, text: &str) {
+    let plain = |byte: u8| byte >= b' ' && byte != b'"' && byte != b'\\';
+    if text.bytes().all(plain) {
+        out.push('"');
+        out.push_str(text);
+        out.push('"');
+    } else {
+        out.push_str(&serde_json::Value::from(text).to_string());
+    }
 }

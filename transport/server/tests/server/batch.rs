@@ -139,6 +139,70 @@ async fn many_changes_take_few_commits() {
     }
 }
 
+/// The changes that are under way at once read together: their records, and what became of their operations.
+#[tokio::test]
+async fn many_changes_take_few_reads() {
+    let store = TestStore::new(true, 0);
+    let server = with(&store, |builder| builder).await;
+    let of = |method: &str, number: usize| match method {
+        "POST" => new(&format!("r{number}")),
+        _ => {
+            let id = format!("{method}{number}");
+            change(
+                &id,
+                method,
+                &format!("soft/r{number}"),
+                json!({"n": number}),
+            )
+        }
+    };
+    // The end of the table's times is read once. A new record is put without a look at what became of its operation, a repeat is found by its record.
+    for (method, status, most) in [
+        ("POST", 201, 2),
+        ("POST", 201, 3),
+        ("PUT", 200, 2),
+        ("PUT", 200, 2),
+    ] {
+        let changes: Vec<Value> = (0..256).map(|number| of(method, number)).collect();
+        let before = store.gets.load(Ordering::SeqCst);
+        let responses = batch(&server, &[], &changes).await;
+        assert!(statuses(&responses).iter().all(|found| *found == status));
+        let reads = store.gets.load(Ordering::SeqCst) - before;
+        assert!(reads <= most, "{method}: {reads} reads");
+    }
+}
+
+#[tokio::test]
+async fn a_read_that_fails_fails_those_that_share_it_and_no_other() {
+    let store = TestStore::new(true, 0);
+    let server = with(&store, |builder| builder).await;
+    let kind = synctable_core::store::StoreErrorKind::Closed;
+    store.reads.lock().unwrap().push_back(Read::Fail(kind));
+    let changes: Vec<Value> = ["a", "b"].map(new).to_vec();
+    let responses = batch(&server, &[], &changes).await;
+    assert_eq!(statuses(&responses), [503, 503]);
+    let responses = batch(&server, &[], &changes).await;
+    assert_eq!(statuses(&responses), [201, 201]);
+}
+
+/// It was done for a record that was removed since, so nothing but the check of its commit tells.
+#[tokio::test]
+async fn an_insert_that_was_done_is_not_done_again_where_its_record_is_gone() {
+    let store = TestStore::new(true, 0);
+    let server = with(&store, |builder| builder).await;
+    let hard = |id: &str| change(id, "POST", "hard", json!({"id": id}));
+    let changes: Vec<Value> = ["a", "b", "c"].map(hard).to_vec();
+    let first = batch(&server, &[], &changes[..1]).await;
+    assert_eq!(statuses(&first), [201]);
+    delete(&server, "/tables/hard/a").await.expect(204);
+    let again = batch(&server, &[], &changes).await;
+    assert_eq!(statuses(&again), [201, 201, 201]);
+    assert_eq!(again[0]["headers"]["synctable-repeated"], "earlier");
+    assert_eq!(again[0]["body"], first[0]["body"]);
+    get(&server, "/tables/hard/a").await.expect(404);
+    get(&server, "/tables/hard/b").await.expect(200);
+}
+
 #[tokio::test]
 async fn a_repeated_batch_does_nothing_twice_and_says_what_became_of_it() {
     let store = TestStore::new(true, 0);

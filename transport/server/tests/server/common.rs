@@ -190,6 +190,8 @@ pub(crate) struct TestStore {
     pub(crate) refused: Mutex<Option<String>>,
     /// How many commits were tried.
     pub(crate) tries: AtomicUsize,
+    /// How many reads by id were asked for, of however many records.
+    pub(crate) gets: AtomicUsize,
     /// Commits wait here for a permit where there is one.
     pub(crate) gate: Option<Semaphore>,
     /// Told when a commit starts.
@@ -240,6 +242,7 @@ impl TestStore {
             log: Mutex::default(),
             refused: Mutex::default(),
             tries: AtomicUsize::new(0),
+            gets: AtomicUsize::new(0),
             hold_next: AtomicBool::new(false),
             held: Mutex::default(),
             under_way: AtomicUsize::new(0),
@@ -335,6 +338,7 @@ impl LocalStore for TestStore {
         table: &TableName,
         ids: &[RecordId],
     ) -> Result<Vec<Option<Record>>, StoreError> {
+        self.gets.fetch_add(1, Ordering::SeqCst);
         let read = self.reads.lock().unwrap().pop_front();
         match read.unwrap_or(Read::Answer) {
             Read::Answer => {}

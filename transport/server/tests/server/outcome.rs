@@ -93,11 +93,11 @@ async fn a_repeat_whose_outcome_cannot_be_read_is_no_503() {
     send(&server, "POST", "/tables/hard", &[OP], body)
         .await
         .expect(201);
-    store
-        .reads
-        .lock()
-        .unwrap()
-        .extend([Read::Answer, Read::Fail(StoreErrorKind::Closed)]);
+    store.reads.lock().unwrap().extend([
+        Read::Answer,
+        Read::Answer,
+        Read::Fail(StoreErrorKind::Closed),
+    ]);
     send(&server, "POST", "/tables/hard", &[OP], body)
         .await
         .expect(504);

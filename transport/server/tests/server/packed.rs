@@ -12,7 +12,11 @@ use synctable_server::{Limits, TableServer};
 use crate::common::*;
 
 fn packed(body: &[u8]) -> Vec<u8> {
-    let mut packer = GzEncoder::new(Vec::new(), Compression::best());
+    packed_at(Compression::best(), body)
+}
+
+fn packed_at(level: Compression, body: &[u8]) -> Vec<u8> {
+    let mut packer = GzEncoder::new(Vec::new(), level);
     packer.write_all(body).unwrap();
     packer.finish().unwrap()
 }
@@ -82,4 +86,36 @@ async fn bodies_may_be_packed_and_limits_count_them_unpacked() {
         413
     );
     get(&server, "/tables/soft/c").await.expect(200);
+}
+
+/// What a packed body says of how it was packed (RFC 1952, 2.3.1).
+#[tokio::test]
+async fn the_answer_to_a_batch_is_packed_with_little_work_where_the_request_was() {
+    let store = TestStore::new(true, 0);
+    let server = builder(store, &TestClock::new()).build().await.unwrap();
+    let body = |level: u32| {
+        let one = |number: usize| {
+            let id = format!("{level}-{number}");
+            let headers = json!({ "x-operation-id": id });
+            json!({"id": id, "method": "POST", "url": "soft", "headers": headers, "body": {"id": id}})
+        };
+        let all: Vec<_> = (0..20).map(one).collect();
+        json!({ "requests": all }).to_string()
+    };
+    for (level, flags) in [(1, Some(4)), (6, Some(0)), (0, None)] {
+        let request = Request::post("/tables/$batch").header("content-type", "application/json");
+        let request = match level {
+            // As it is, and asked for so.
+            0 => request.body(Bytes::from(body(level))),
+            _ => request
+                .header("content-encoding", "gzip")
+                .header("accept-encoding", "gzip")
+                .body(packed_at(Compression::new(level), body(level).as_bytes()).into()),
+        };
+        let answer = server.handle(request.unwrap()).await;
+        assert_eq!(answer.status(), 200);
+        let is_packed = answer.headers().contains_key("content-encoding");
+        let said = is_packed.then(|| answer.body()[8]);
+        assert_eq!(said, flags, "{level}");
+    }
 }

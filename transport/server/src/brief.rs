@@ -3,20 +3,20 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use http::header::ETAG;
-use http::{HeaderMap, HeaderName, StatusCode};
+use http::{HeaderMap, HeaderName};
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
-use synctable_core::SYSTEM_PROPERTIES;
+use synctable_core::{Record, SYSTEM_PROPERTIES};
 use synctable_wire::header;
 
-use crate::respond::Response;
+use crate::dialect::Dialect;
+use crate::handler::Call;
 
 const PREFER: HeaderName = HeaderName::from_static(header::PREFER);
 
 /// Whether the client has what it sent, and need not be told it.
-pub(super) fn is_asked_for(headers: &HeaderMap) -> bool {
+pub(crate) fn is_asked_for(headers: &HeaderMap) -> bool {
     let values = headers.get_all(PREFER).iter();
     let mut wishes = values.filter_map(|value| value.to_str().ok());
     wishes.any(|wishes| {
@@ -25,15 +25,41 @@ pub(super) fn is_asked_for(headers: &HeaderMap) -> bool {
     })
 }
 
+/// The members of a record that the client cannot know, else all of the record. `has_tag` says that the version is told beside.
+pub(crate) fn or_whole(call: &Call<'_>, record: &Record, has_tag: bool) -> Result<String, String> {
+    let is_stored_alone = call.dialect() == Dialect::Toolkit && has_tag;
+    if is_stored_alone && is_as_sent(call.body, record) {
+        // Most are: there is nothing to compare member by member.
+        let time = record.updated_at();
+        let time = time.map_or_else(String::new, |time| format!(r#""updatedAt":"{time}","#));
+        return Ok(format!(r#"{{{time}"deleted":{}}}"#, record.is_deleted()));
+    }
+    let whole = call.print(record, None);
+    of(call.body, &whole, has_tag).ok_or(whole)
+}
+
+/// Whether a record was sent as our own client sends it, and stored as it was sent: its id, and its own members as they were written.
+fn is_as_sent(sent: &[u8], record: &Record) -> bool {
+    let id = record.id().as_str();
+    let rest = || {
+        let rest = sent.strip_prefix(br#"{"id":""#)?;
+        rest.strip_prefix(id.as_bytes())?.strip_prefix(b"\"")
+    };
+    let members = record.body().strip_prefix('{').unwrap_or_default();
+    let is_plain = !id.contains(['"', '\\']);
+    is_plain
+        && rest().is_some_and(|rest| match rest.strip_prefix(b",") {
+            Some(rest) => rest == members.as_bytes() && members != "}",
+            None => rest == b"}" && members == "}",
+        })
+}
+
 /// The members of the record in an answer that the client cannot know; `None` where these would not make the very same record of what it sent.
 ///
 /// What the client sent itself has to be stored as it came: all of it, in its order, what was added behind it.
-pub(super) fn of(sent: &[u8], answer: &Response) -> Option<String> {
-    if !matches!(answer.status(), StatusCode::OK | StatusCode::CREATED) {
-        return None;
-    }
+fn of(sent: &[u8], told: &str, has_tag: bool) -> Option<String> {
     let sent: Members = serde_json::from_slice(sent).ok()?;
-    let told: Members = serde_json::from_slice(answer.body()).ok()?;
+    let told: Members = serde_json::from_str(told).ok()?;
     if sent.get("id")? != told.get("id")? {
         return None;
     }
@@ -43,11 +69,10 @@ pub(super) fn of(sent: &[u8], answer: &Response) -> Option<String> {
             return None;
         }
     }
-    let version = answer.headers().contains_key(ETAG);
     let ours = told
         .0
         .iter()
-        .filter(|(name, _)| is_system(name) && name != "id" && !(version && name == "version"));
+        .filter(|(name, _)| is_system(name) && name != "id" && !(has_tag && name == "version"));
     let ours = ours.map(|(name, value)| (&**name, value.get()));
     let members: Vec<String> = ours
         .chain(added)
@@ -105,7 +130,6 @@ mod tests {
     use http::HeaderValue;
 
     use super::*;
-    use crate::respond;
 
     #[test]
     fn what_the_client_cannot_know_is_told() {
@@ -131,19 +155,44 @@ mod tests {
             (r#"{"t":"x","n":1.50}"#, None),
             ("", None),
         ] {
-            let answer = respond::json(StatusCode::OK, stored.to_owned());
-            assert_eq!(of(sent.as_bytes(), &answer).as_deref(), told, "{sent}");
-            let refused = respond::json(StatusCode::CONFLICT, stored.to_owned());
-            assert_eq!(of(sent.as_bytes(), &refused), None);
+            assert_eq!(
+                of(sent.as_bytes(), stored, false).as_deref(),
+                told,
+                "{sent}"
+            );
         }
-        let mut answer = respond::json(
-            StatusCode::CREATED,
-            r#"{"id":"a","version":"v"}"#.to_owned(),
-        );
-        answer
-            .headers_mut()
-            .insert(ETAG, HeaderValue::from_static("\"v\""));
-        assert_eq!(of(br#"{"id":"a"}"#, &answer).as_deref(), Some("{}"));
+        let stored = r#"{"id":"a","version":"v"}"#;
+        assert_eq!(of(br#"{"id":"a"}"#, stored, true).as_deref(), Some("{}"));
+    }
+
+    #[test]
+    fn what_is_stored_as_it_was_sent_is_seen_at_once() {
+        for (sent, stored, same) in [
+            (
+                r#"{"id":"a","n":1.50}"#,
+                r#"{"id":"a","version":"v","n":1.50}"#,
+                true,
+            ),
+            (r#"{"id":"a"}"#, r#"{"id":"a"}"#, true),
+            (r#"{"id":"a",}"#, r#"{"id":"a"}"#, false),
+            (r#"{"id":"a","n":1.5}"#, r#"{"id":"a","n":1.50}"#, false),
+            (r#"{"id":"a","n":1}"#, r#"{"id":"a","n":1,"m":2}"#, false),
+            (r#"{"id":"a","n":1}"#, r#"{"id":"a"}"#, false),
+            (r#"{"id":"a"}"#, r#"{"id":"a","n":1}"#, false),
+            (r#"{"id":"b","n":1}"#, r#"{"id":"a","n":1}"#, false),
+            (r#"{"n":1,"id":"a"}"#, r#"{"id":"a","n":1}"#, false),
+            (
+                r#"{"id":"a","deleted":false,"n":1}"#,
+                r#"{"id":"a","n":1}"#,
+                false,
+            ),
+            // Not the id that it looks like.
+            (r#"{"id":"a\","n":1}"#, r#"{"id":"a","n":1}"#, false),
+            ("", r#"{"id":"a"}"#, false),
+        ] {
+            let record = Record::from_json(stored).unwrap();
+            assert_eq!(is_as_sent(sent.as_bytes(), &record), same, "{sent}");
+        }
     }
 
     #[test]
