@@ -61,6 +61,8 @@ pub(crate) struct Statements {
     pub(crate) select: String,
     /// Generation of the catalogue and the row with an id.
     pub(crate) get: String,
+    /// The row with an id.
+    pub(crate) one: String,
     pub(crate) revision: String,
     pub(crate) exists: String,
     pub(crate) put: String,
@@ -134,6 +136,7 @@ impl Statements {
         Self {
             select: format!("SELECT {list} FROM {table} AS t"),
             get: format!("SELECT {list},({GENERATION}) FROM {table} AS t WHERE t.\"id\"=?1"),
+            one: format!("SELECT {list} FROM {table} AS t WHERE t.\"id\"=?1"),
             revision: format!("SELECT \"{REVISION}\" FROM {table} WHERE \"id\"=?1"),
             exists: format!("SELECT 1 FROM {table} WHERE \"id\"=?1"),
             put: put(&table, &names),
@@ -328,8 +331,9 @@ pub(crate) fn json_text(text: &str) -> String {
 
 /// Appends a text as JSON.
 pub(crate) fn push_json_text(out: &mut String, text: &str) {
-    let plain = |byte: u8| byte >= b' ' && byte != b'"' && byte != b'\\';
-    if text.bytes().all(plain) {
+    // Counted and not searched for, so that many bytes are looked at in one step.
+    let is_special = |byte: &u8| matches!(byte, 0..b' ' | b'"' | b'\\');
+    if text.bytes().filter(is_special).count() == 0 {
         out.push('"');
         out.push_str(text);
         out.push('"');

@@ -150,9 +150,9 @@ struct Workers {
 impl Pool {
     /// Opens the first connection.
     pub(crate) fn open(options: &Options, shared: &Arc<Shared>) -> Result<Self, StoreError> {
-        // Writing touches a page of every index for each row; reading has less use for a large cache.
+        // What is read again and again is short; a long read goes through its pages once.
         let pool = Self {
-            short: Lane::new(options, shared, options.readers.max(1), options.cache / 2),
+            short: Lane::new(options, shared, options.readers.max(1), options.cache),
             long: Lane::new(options, shared, LONG_READS, options.cache / 4),
         };
         if let Some(slot) = pool.short.slots.first() {
@@ -200,17 +200,18 @@ impl Pool {
 
 impl Lane {
     fn new(options: &Options, shared: &Arc<Shared>, connections: usize, cache: usize) -> Self {
-        let slot = || Slot {
+        let slot = |number: usize| Slot {
             reader: Mutex::new(None),
             gauge: Arc::default(),
             options: Options {
-                cache,
+                // Most reads find the first connection free; the others have what is left to them now and then.
+                cache: if number == 0 { cache } else { cache / 2 },
                 ..options.clone()
             },
             shared: Arc::clone(shared),
         };
         Self {
-            slots: Arc::new(std::iter::repeat_with(slot).take(connections).collect()),
+            slots: Arc::new((0..connections).map(slot).collect()),
             workers: Mutex::new(None),
         }
     }

@@ -14,6 +14,9 @@ use crate::scan::{Scan, bound};
 use crate::sql::Order;
 use crate::writer::run;
 
+/// More ids than this are read on a thread.
+const MANY: usize = 256;
+
 /// One stored row and the catalogue's generation beside it.
 pub(crate) fn row(
     conn: &Connection,
@@ -63,9 +66,22 @@ pub(crate) fn get(
     let snapshot = Snapshot::begin(conn)?;
     let catalogue = shared.catalogue(snapshot.0)?;
     let layout = catalogue.table(table)?;
-    ids.iter()
-        .map(|id| Ok(row(snapshot.0, layout, id)?.map(|(record, _)| record)))
-        .collect()
+    // One statement for all: to find it again for each takes longer than some reads.
+    let mut statement = snapshot
+        .0
+        .prepare_cached(&layout.statements.one)
+        .map_err(from_sqlite)?;
+    let mut one = |id: &RecordId| {
+        let mut rows = statement.query([id.as_str()]).map_err(from_sqlite)?;
+        let row = rows.next().map_err(from_sqlite)?;
+        row.map(|row| rows::decode(layout, row)).transpose()
+    };
+    ids.iter().map(&mut one).collect()
+}
+
+/// Whether a read of so many ids is known to take longer than one may take where it is asked for: then it is not tried there first.
+pub(crate) fn is_long(ids: &[RecordId]) -> bool {
+    ids.len() > MANY
 }
 
 /// One page of a query.

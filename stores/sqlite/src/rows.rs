@@ -1,7 +1,9 @@
 //! Records as rows and back, exactly.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use rusqlite::types::{ToSqlOutput, Value, ValueRef};
 use rusqlite::{Row, Statement, ToSql};
@@ -13,6 +15,9 @@ use synctable_core::{
 
 use crate::error::{corrupt, from_sqlite};
 use crate::layout::{Column, LEADING, TableLayout, json_text, push_json_text};
+
+/// The most bytes of a printed body that are kept for the next one.
+const MOST_ROOM: usize = 64 << 10;
 
 /// A value on its way into a column.
 #[derive(Debug, Clone, PartialEq)]
@@ -209,11 +214,12 @@ pub(crate) fn decode(layout: &TableLayout, row: &Row<'_>) -> Result<Record, Stor
         updated_at: integer(value(3)?)?.map(Timestamp::from_ticks),
         deleted: integer(value(4)?)? == Some(1),
     };
-    let record = match text(value(5)?)? {
-        None => Record::from_stored(id, system, print(layout, row, false)?),
-        Some("") => Record::from_stored(id, system, print(layout, row, true)?),
-        Some(body) => Record::from_stored(id, system, body),
+    let body = match text(value(5)?)? {
+        None => printed(layout, row, false)?,
+        Some("") => printed(layout, row, true)?,
+        Some(body) => body.into(),
     };
+    let record = Record::from_stored(id, system, body);
     let revision = match integer(value(6)?)? {
         Some(number) => Revision::from_number(number.cast_unsigned()),
         None => Revision::of_content(&record),
@@ -222,8 +228,25 @@ pub(crate) fn decode(layout: &TableLayout, row: &Row<'_>) -> Result<Record, Stor
 }
 
 /// The body that the columns print.
-fn print(layout: &TableLayout, row: &Row<'_>, nulls: bool) -> Result<String, StoreError> {
-    let mut out = String::with_capacity(256);
+fn printed(layout: &TableLayout, row: &Row<'_>, nulls: bool) -> Result<Arc<str>, StoreError> {
+    // One row after the other is printed in the same room, and copied into as much as it needs.
+    thread_local!(static ROOM: Cell<String> = const { Cell::new(String::new()) });
+    let mut room = ROOM.try_with(Cell::take).unwrap_or_default();
+    room.clear();
+    print(&mut room, layout, row, nulls)?;
+    let body = Arc::from(room.as_str());
+    if room.capacity() <= MOST_ROOM {
+        let _ = ROOM.try_with(|it| it.set(room));
+    }
+    Ok(body)
+}
+
+fn print(
+    out: &mut String,
+    layout: &TableLayout,
+    row: &Row<'_>,
+    nulls: bool,
+) -> Result<(), StoreError> {
     out.push('{');
     for (at, column) in layout.columns.iter().enumerate() {
         let value = row.get_ref(LEADING.len() + at).map_err(from_sqlite)?;
@@ -234,10 +257,10 @@ fn print(layout: &TableLayout, row: &Row<'_>, nulls: bool) -> Result<String, Sto
             out.push(',');
         }
         out.push_str(&column.key);
-        print_value(&mut out, column, value)?;
+        print_value(out, column, value)?;
     }
     out.push('}');
-    Ok(out)
+    Ok(())
 }
 
 fn print_value(out: &mut String, column: &Column, value: ValueRef<'_>) -> Result<(), StoreError> {
@@ -261,7 +284,10 @@ fn print_value(out: &mut String, column: &Column, value: ValueRef<'_>) -> Result
         (ty, value) => {
             let value = integer(value)?.ok_or_else(corrupt)?;
             match ty {
-                FieldType::Boolean => write!(out, "{}", value != 0),
+                FieldType::Boolean => {
+                    out.push_str(if value == 0 { "false" } else { "true" });
+                    Ok(())
+                }
                 FieldType::Date => {
                     let days = i32::try_from(value).map_err(|_| corrupt())?;
                     write!(out, "\"{}\"", Date::from_days(days))

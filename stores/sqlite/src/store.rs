@@ -23,7 +23,7 @@ use crate::lock;
 use crate::log::{Answer, Log};
 use crate::open::{self, Options};
 use crate::place;
-use crate::pool::{Pool, Reader, Shared};
+use crate::pool::{NotNow, Pool, Reader, Shared};
 use crate::queue::Queue;
 use crate::read;
 use crate::writer::{InFile, Writer};
@@ -133,8 +133,8 @@ impl SqliteBuilder {
         self
     }
 
-    /// How many bytes of the file the writing connection keeps in memory at most; each reading one keeps half of that.
-    /// Default 16 MiB.
+    /// How many bytes of the file the writing connection keeps in memory at most, and the reading one that is used most; others keep half of
+    /// that or less. Default 16 MiB.
     #[must_use]
     pub fn cache(mut self, bytes: usize) -> Self {
         self.options.cache = bytes;
@@ -216,12 +216,13 @@ impl SqliteBuilder {
 }
 
 impl SqliteStore {
-    /// Answers on this thread where that is quick, else on a thread of the pool.
+    /// Answers on this thread where that is quick, else on a thread of the pool; there at once, where it is known to be long.
     async fn read<A, T>(
         &self,
         read: Read<A, T>,
         table: &TableName,
         asked: &A,
+        is_long: bool,
     ) -> Result<T, StoreError>
     where
         A: ToOwned + Sync + ?Sized + 'static,
@@ -229,9 +230,12 @@ impl SqliteStore {
         T: Send + 'static,
     {
         let shared = &self.shared;
-        let here = self
-            .pool
-            .inline(|reader| read(reader, shared, table, asked));
+        let here = if is_long {
+            Err(NotNow::TooLong)
+        } else {
+            self.pool
+                .inline(|reader| read(reader, shared, table, asked))
+        };
         let why = match here {
             Ok(result) => return result,
             Err(why) => why,
@@ -314,11 +318,11 @@ impl LocalStore for SqliteStore {
         table: &TableName,
         ids: &[RecordId],
     ) -> Result<Vec<Option<Record>>, StoreError> {
-        self.read(read::get, table, ids).await
+        self.read(read::get, table, ids, read::is_long(ids)).await
     }
 
     async fn query(&self, table: &TableName, query: &Query) -> Result<Page, StoreError> {
-        self.read(read::query, table, query).await
+        self.read(read::query, table, query, false).await
     }
 
     async fn commit(&self, batch: WriteBatch) -> Result<Position, StoreError> {
@@ -343,11 +347,11 @@ impl LocalStore for SqliteStore {
     }
 
     async fn count(&self, table: &TableName, query: &Query) -> Result<u64, StoreError> {
-        self.read(read::count, table, query).await
+        self.read(read::count, table, query, false).await
     }
 
     async fn explain(&self, table: &TableName, query: &Query) -> Result<Plan, StoreError> {
-        self.read(read::explain, table, query).await
+        self.read(read::explain, table, query, false).await
     }
 
     fn capabilities(&self) -> StoreCapabilities {

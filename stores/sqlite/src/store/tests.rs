@@ -95,6 +95,49 @@ async fn long_texts_are_not_copied_by_the_dozen_where_they_are_asked_for() {
     assert_eq!(store.page_here(&table, &Query::all().top(2)), Ok(2));
 }
 
+/// They would be done twice, and the first time most of the way.
+#[tokio::test]
+async fn many_records_are_not_tried_where_they_are_asked_for() {
+    let (_folder, store, table) = store(false, 300, "the title of a row").await;
+    let mut context = Context::from_waker(Waker::noop());
+    // Both threads for long reads are held up, so that what goes there is not ready.
+    let (goes_on, waits) = std::sync::mpsc::channel::<()>();
+    let waits = Arc::new(std::sync::Mutex::new(waits));
+    let mut held_up: Vec<_> = std::iter::repeat_with(|| {
+        let waits = Arc::clone(&waits);
+        let wait = move |_: &Reader| Ok(waits.lock().unwrap().recv().is_ok());
+        Box::pin(store.pool.off_thread(NotNow::TooLong, wait))
+    })
+    .take(2)
+    .collect();
+    for read in &mut held_up {
+        assert!(read.as_mut().poll(&mut context).is_pending());
+    }
+    let ids = |count: usize| -> Vec<RecordId> {
+        let ids = (0..count).map(|n| RecordId::new(&format!("r{n:05}")).unwrap());
+        ids.rev().collect()
+    };
+    for (count, is_here) in [(1, true), (256, true), (257, false)] {
+        let ids = ids(count);
+        let polled = Box::pin(store.get(&table, &ids))
+            .as_mut()
+            .poll(&mut context);
+        assert_eq!(polled.is_ready(), is_here, "{count}");
+    }
+    for read in held_up {
+        goes_on.send(()).unwrap();
+        assert!(read.await.unwrap());
+    }
+    // The first of these is not there.
+    let ids = ids(301);
+    let found = store.get(&table, &ids).await.unwrap();
+    let there = ids
+        .iter()
+        .enumerate()
+        .map(|(at, id)| (at > 0).then_some(id));
+    assert!(there.eq(found.iter().map(|it| it.as_ref().map(Record::id))));
+}
+
 /// So few rows that SQLite itself never looks whether it has to stop.
 #[tokio::test]
 async fn the_evaluator_ends_when_nobody_waits() {
