@@ -124,8 +124,11 @@ async fn many_records_are_not_tried_where_they_are_asked_for() {
             .poll(&mut context);
         assert_eq!(polled.is_ready(), is_here, "{count}");
     }
-    for read in held_up {
+    // Both before either is awaited: which of them takes which is open.
+    for _ in &held_up {
         goes_on.send(()).unwrap();
+    }
+    for read in held_up {
         assert!(read.await.unwrap());
     }
     // The first of these is not there.
