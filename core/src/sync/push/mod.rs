@@ -11,6 +11,7 @@ pub(crate) mod key;
 pub(crate) mod lease;
 pub(crate) mod mark;
 pub(crate) mod meaning;
+mod orders;
 mod ours;
 mod outgoing;
 mod partial;
@@ -32,8 +33,9 @@ use crate::sync::cancel::CancelToken;
 use crate::sync::context::SyncContext;
 use crate::sync::event::Event;
 use crate::sync::inner::Inner;
+use crate::sync::push::orders::Orders;
 use crate::sync::push::report::PushReport;
-use crate::sync::push::run::{Orders, Run};
+use crate::sync::push::run::Run;
 use crate::sync::server::Link;
 use crate::threads::{BoxFuture, boxed};
 

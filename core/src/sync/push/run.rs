@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::error::Error;
 use crate::name::TableName;
 use crate::store::Durability;
-use crate::sync::cancel::CancelToken;
 use crate::sync::event::{Event, Origin};
 use crate::sync::inner::Inner;
 use crate::sync::push::chain::{Books, Chain, GROUP};
 use crate::sync::push::course::Course;
+use crate::sync::push::orders::Orders;
 use crate::sync::push::policy::may_count;
 use crate::sync::push::report::PushReport;
 use crate::sync::push::settle::count_one;
@@ -22,26 +22,6 @@ use crate::transport::TransportErrorKind;
 
 /// After so long a failure counts against an operation that is alone in its table.
 const ALONE_MILLIS: i64 = 24 * 60 * 60 * 1000;
-
-/// What a push is told to do.
-#[derive(Debug)]
-pub(crate) struct Orders {
-    /// Operations that may be at the server at once.
-    pub(crate) parallel: usize,
-    pub(crate) cancel: CancelToken,
-    /// Only these; `None`: all.
-    pub(crate) tables: Option<Vec<TableName>>,
-}
-
-impl Default for Orders {
-    fn default() -> Self {
-        Self {
-            parallel: 1,
-            cancel: CancelToken::new(),
-            tables: None,
-        }
-    }
-}
 
 /// A push under way.
 pub(crate) struct Run<'a> {

@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::name::{RecordId, TableName};
 use crate::sync::inner::Inner;
 use crate::sync::push::course::Course;
-use crate::sync::push::run::Orders;
+use crate::sync::push::orders::Orders;
 use crate::sync::queue::operation::Operation;
 use crate::timestamp::Timestamp;
 
