@@ -3,7 +3,7 @@
 //! One group at a time is at the server, so that operations arrive in order. A chain keeps pulls out from its first group to its last; it
 //! ends as soon as somebody waits for that.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use futures_util::future;
@@ -214,19 +214,20 @@ impl<'a> Chain<'a> {
             }
         }
         let settled = self.inner.settle(&ended.answers).await?;
-        let mut gone = BTreeSet::new();
+        let mut known = BTreeMap::new();
         for (answered, (settled, stays)) in ended.answers.iter().zip(settled) {
             match settled {
                 Settled::Done => report.pushed += 1,
                 Settled::Again => *books.rounds.entry(answered.seq).or_default() += 1,
                 Settled::Conflict | Settled::Rejected | Settled::Aside | Settled::Open => {}
             }
-            if !stays {
-                gone.insert(answered.seq);
-            }
+            known.insert(answered.seq, stays);
         }
         for (seq, key) in &ended.chosen {
-            walk.settled(*seq, key, !gone.contains(seq));
+            match known.get(seq) {
+                Some(stays) => walk.settled(*seq, key, *stays),
+                None => walk.not_marked(*seq, key),
+            }
         }
         self.inner.listeners.emit(Event::PushProgress {
             done: report.pushed,

@@ -77,6 +77,8 @@ pub(super) struct Walk<'a> {
     turn: Turn,
     /// What was tried in the last turn.
     tried: HashSet<u64>,
+    /// What was chosen once, and not to be marked then.
+    unmarked: HashSet<u64>,
 }
 
 impl<'a> Walk<'a> {
@@ -88,6 +90,7 @@ impl<'a> Walk<'a> {
             last: inner.queue.last_seq(),
             turn: Turn::default(),
             tried: HashSet::new(),
+            unmarked: HashSet::new(),
         }
     }
 
@@ -139,6 +142,17 @@ impl<'a> Walk<'a> {
     /// A chosen operation is settled; `stays`: it is in the queue still.
     pub(super) fn settled(&mut self, seq: u64, key: &Key, stays: bool) {
         self.turn.settled(seq, key, stays);
+    }
+
+    /// A chosen operation was not there to be marked. Mostly it is gone by now, or parked, which another look shows. Where the store has it still, the
+    /// index has lost it, and it waits until [`verify`](crate::sync::SyncContext::verify) says so: looked at again and again, it would keep the push going
+    /// for ever.
+    pub(super) fn not_marked(&mut self, seq: u64, key: &Key) {
+        let is_first = self.unmarked.insert(seq);
+        self.turn.settled(seq, key, is_first);
+        if !is_first {
+            self.turn.blocked.insert(key.clone());
+        }
     }
 
     fn is_asked(&self, operation: &Operation) -> bool {

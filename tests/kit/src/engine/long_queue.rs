@@ -139,6 +139,9 @@ pub async fn a_lost_run_is_found(harness: &dyn Place) {
     let next = device.again().await;
     let findings = next.sync.verify().await.expect("the store is read");
     assert_eq!(findings.len(), 2, "{findings:?}");
+    // A push sends the others, and ends.
+    let report = next.push().await;
+    assert_eq!((report.pushed, report.pending), (8, 2), "{report:?}");
 }
 
 /// A store whose queue has no runs, as 0.1 left them, gets them.
