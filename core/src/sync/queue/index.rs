@@ -33,8 +33,8 @@ struct Index {
     tables: BTreeSet<TableName>,
     /// Where the tail begins.
     noted: u64,
-    /// The runs of the store; `None` until they were read.
-    runs: Option<Vec<Part>>,
+    /// The runs of the store by where they begin; `None` until they were read.
+    runs: Option<BTreeMap<u64, Part>>,
     /// The operations of the tail and, once they were read, of the runs, by record. Those of runs may be gone.
     traces: BTreeSet<(Trace, u64)>,
     /// A commit was dropped or failed in an unknown way: reload before relying on the index.
@@ -126,7 +126,7 @@ impl Queue {
         index.tables.clear();
         index.traces.clear();
         index.noted = noted;
-        index.runs = (noted == 0).then(Vec::new);
+        index.runs = (noted == 0).then(BTreeMap::new);
         for operation in tail {
             index.insert(operation);
         }
@@ -142,18 +142,19 @@ impl Queue {
         self.index().runs.is_some()
     }
 
-    /// Takes over the runs of the store, read while the tail began at `noted`. False where others have been written since.
-    pub(super) fn take_runs(&self, noted: u64, runs: &[Run]) -> bool {
+    /// Takes over the runs of the store, read while the tail began at `noted`, unless it begins elsewhere by now. Those behind that were written
+    /// while they were read, and are the tail here still.
+    pub(super) fn take_runs(&self, noted: u64, runs: &[Run]) {
         let mut index = self.index();
         if index.noted != noted {
-            return false;
+            return;
         }
-        for run in runs {
+        let runs = runs.iter().filter(|run| run.end <= noted);
+        for run in runs.clone() {
             let traces = run.operations().map(|(seq, trace)| (trace, seq));
             index.traces.extend(traces);
         }
-        index.runs = Some(runs.iter().map(Part::of).collect());
-        true
+        index.runs = Some(runs.map(Part::of).collect());
     }
 
     /// Operations that a record may have, oldest first, for each of `ids`: among them all that it has, once the runs were read.
@@ -182,7 +183,8 @@ impl Queue {
             tables: index.tables.clone(),
         });
         let mut found: Vec<Range<u64>> = Vec::new();
-        for part in index.runs.iter().flatten().chain(&tail) {
+        let runs = index.runs.iter().flat_map(BTreeMap::values);
+        for part in runs.chain(&tail) {
             if !part.tables.iter().any(&wanted) {
                 continue;
             }
@@ -276,10 +278,10 @@ impl Queue {
         index.runs.as_ref().is_none_or(|runs| !runs.is_empty())
     }
 
-    /// The parts that runs name, once they were read.
+    /// The parts that runs name, in order, once they were read.
     pub(super) fn run_parts(&self) -> Vec<Range<u64>> {
         let index = self.index();
-        let runs = index.runs.iter().flatten();
+        let runs = index.runs.iter().flat_map(BTreeMap::values);
         runs.map(|part| part.seqs.clone()).collect()
     }
 
@@ -289,7 +291,7 @@ impl Queue {
         let Some(runs) = &mut index.runs else {
             return;
         };
-        let gone = runs.extract_if(.., |part| starts.contains(&part.seqs.start));
+        let gone = starts.iter().filter_map(|start| runs.remove(start));
         let gone: Vec<Range<u64>> = gone.map(|part| part.seqs).collect();
         index
             .traces
@@ -306,11 +308,13 @@ impl Queue {
 }
 
 impl Part {
-    fn of(run: &Run) -> Self {
-        Self {
+    /// Where a run begins, and what it names.
+    fn of(run: &Run) -> (u64, Self) {
+        let part = Self {
             seqs: run.start()..run.end,
             tables: run.tables.clone(),
-        }
+        };
+        (run.start(), part)
     }
 }
 

@@ -1,11 +1,16 @@
 //! A queue that is longer than what a context reads of it when it opens. (The devices of these stories note every second operation.)
 
+use futures_util::future;
+use serde_json::Value;
+use synctable_core::query::Query;
 use synctable_core::store::WriteBatch;
 use synctable_core::sync::Purge;
 use synctable_core::{Record, RecordId};
+use tokio::task::yield_now;
 
-use super::TestServer;
 use super::device::Device;
+use super::slow::{Dropped, Slow};
+use super::{Fault, TestServer};
 use crate::Place;
 use crate::fixture::{all, id, table};
 
@@ -144,6 +149,39 @@ pub async fn a_lost_run_is_found(harness: &dyn Place) {
     assert_eq!((report.pushed, report.pending), (8, 2), "{report:?}");
 }
 
+/// A read of the runs may fall into the writing of others: each is taken once. Taken twice, one would be let go while its operations wait, and nothing
+/// would find them any more.
+pub async fn runs_are_read_while_others_are_noted(harness: &dyn Place) {
+    for turns in 0..24 {
+        let place = harness.another();
+        let store = place.open().await.expect("the store opens");
+        let slow = Slow::new(store, Dropped::Undone);
+        let before = Device::over(slow as _, &TestServer::new(), |it| it).await;
+        for n in 0..3 {
+            before.insert(&format!("r{n}"), n).await;
+        }
+        pull_another(&before).await;
+        let device = before.again().await;
+        // Their ids are made here, so that no run has to be read for them; and they are enough for two.
+        let mut transaction = device.sync.transaction();
+        for n in 0..3 {
+            let new = serde_json::json!({"n": n});
+            transaction.insert(&device.todo, &new).expect("staged");
+        }
+        let reads = async {
+            for _ in 0..turns {
+                yield_now().await;
+            }
+            pull_another(&device).await;
+        };
+        let (noted, ()) = future::join(transaction.commit(), reads).await;
+        noted.expect("stored");
+        device.server.fail(|_, _| Some(Fault::Failure));
+        device.push().await;
+        device.is_sound().await;
+    }
+}
+
 /// A store whose queue has no runs, as 0.1 left them, gets them.
 pub async fn a_queue_without_runs_gets_them(harness: &dyn Place) {
     let device = with_ten(harness).await;
@@ -158,6 +196,11 @@ pub async fn a_queue_without_runs_gets_them(harness: &dyn Place) {
     assert_eq!(next.queue().await.len(), 10);
     assert_eq!(runs(&next).await.len(), 5);
     next.again().await.is_sound().await;
+}
+
+async fn pull_another(device: &Device) {
+    let other = device.sync.table::<Value>("other").expect("a table name");
+    other.pull(Query::all(), "all").await.expect("it is clean");
 }
 
 async fn put_batch(device: &Device, batch: WriteBatch) {

@@ -62,6 +62,7 @@ macro_rules! engine_tests {
             numbers_of_a_long_queue_are_used_once
             purges_of_a_long_queue_drop_their_own
             a_lost_run_is_found
+            runs_are_read_while_others_are_noted
             a_queue_without_runs_gets_them
         }
         $crate::__engine_tests! { $harness, $run, chain:
