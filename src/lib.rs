@@ -49,7 +49,7 @@ pub use synctable_core::{
     FieldType, Fields, IdSource, IndexSpec, MergeRule, MergeRules, NameError, Placeless, QueryId,
     Record, RecordError, RecordId, SYSTEM_PROPERTIES, Schema, SchemaError, ServerRules, Sleep,
     Step, Steps, SystemClock, SystemProperties, TableName, TableSchema, TimeError, TimeOfDay,
-    Timestamp, UuidV7, Version, brief,
+    Timestamp, UuidV7, Version, brief, push_json_text,
 };
 pub use synctable_core::{query, store, sync, threads, transport};
 

@@ -20,7 +20,7 @@ mod words;
 pub use clock::{Clock, IdSource, Sleep, SystemClock, UuidV7};
 pub use error::{Error, ErrorKind};
 pub use name::{NameError, QueryId, RecordId, TableName, Version};
-pub use record::{Draft, Record, RecordError, SYSTEM_PROPERTIES, SystemProperties};
+pub use record::{Draft, Record, RecordError, SYSTEM_PROPERTIES, SystemProperties, push_json_text};
 pub use schema::{
     Declaration, Declarations, DeviceRules, FieldOptions, FieldType, Fields, IndexSpec, MergeRule,
     MergeRules, Placeless, Schema, SchemaError, ServerRules, Step, Steps, TableSchema,

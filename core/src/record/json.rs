@@ -7,7 +7,7 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use super::members::push_json_str;
+use super::members::push_json_text;
 use super::{Draft, Record};
 
 impl Serialize for Record {
@@ -58,7 +58,7 @@ impl<'de> Visitor<'de> for OwnedParts {
             if out.len() > 1 {
                 out.push(',');
             }
-            push_json_str(&mut out, &name);
+            push_json_text(&mut out, &name);
             out.push(':');
             out.push_str(raw.get());
         }

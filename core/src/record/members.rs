@@ -56,11 +56,23 @@ pub(crate) fn same_value(left: &Value, right: &Value) -> bool {
     }
 }
 
-/// Appends `text` as a JSON string in its shortest spelling.
-pub(crate) fn push_json_str(out: &mut String, text: &str) {
+/// Appends `text` as a JSON string in its shortest spelling: for stores and transports that print JSON from parts.
+///
+/// ```
+/// let mut out = String::new();
+/// synctable_core::push_json_text(&mut out, "two\nlines");
+/// assert_eq!(out, r#""two\nlines""#);
+/// ```
+pub fn push_json_text(out: &mut String, text: &str) {
+    // Counted and not searched for, so that many bytes are looked at in one step.
+    let is_special = |byte: &u8| matches!(byte, 0..b' ' | b'"' | b'\\');
     out.push('"');
-    for c in text.chars() {
-        push_json_char(out, c);
+    if text.bytes().filter(is_special).count() == 0 {
+        out.push_str(text);
+    } else {
+        for c in text.chars() {
+            push_json_char(out, c);
+        }
     }
     out.push('"');
 }
@@ -94,7 +106,7 @@ pub(crate) fn body_text(members: &[(Cow<'_, str>, &str)]) -> String {
         if index > 0 {
             out.push(',');
         }
-        push_json_str(&mut out, name);
+        push_json_text(&mut out, name);
         out.push(':');
         out.push_str(text);
     }

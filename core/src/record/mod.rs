@@ -19,9 +19,8 @@ use serde_json::{Map, Value};
 use thiserror::Error;
 
 pub use draft::Draft;
-pub(crate) use members::{
-    Member, Places, body_text, members_of, push_json_str, same_object, same_value,
-};
+pub use members::push_json_text;
+pub(crate) use members::{Member, Places, body_text, members_of, same_object, same_value};
 pub use revision::Revision;
 
 use shortest::shortest;
@@ -232,10 +231,10 @@ impl Record {
     pub fn to_json(&self) -> String {
         let mut out = String::with_capacity(self.body.len() + 160);
         out.push_str("{\"id\":");
-        push_json_str(&mut out, self.id.as_str());
+        push_json_text(&mut out, self.id.as_str());
         if let Some(version) = &self.system.version {
             out.push_str(",\"version\":");
-            push_json_str(&mut out, version.as_str());
+            push_json_text(&mut out, version.as_str());
         }
         if let Some(time) = self.system.created_at {
             let _ = write!(out, ",\"createdAt\":\"{time}\"");
@@ -331,13 +330,13 @@ impl Record {
             if index > 0 {
                 out.push(',');
             }
-            push_json_str(&mut out, name);
+            push_json_text(&mut out, name);
             out.push(':');
             let time = |time: Option<Timestamp>| time.map_or("null".into(), |t| format!("\"{t}\""));
             match name.as_str() {
-                "id" => push_json_str(&mut out, self.id.as_str()),
+                "id" => push_json_text(&mut out, self.id.as_str()),
                 "version" => match &self.system.version {
-                    Some(version) => push_json_str(&mut out, version.as_str()),
+                    Some(version) => push_json_text(&mut out, version.as_str()),
                     None => out.push_str("null"),
                 },
                 "createdAt" => out.push_str(&time(self.system.created_at)),

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt::Write as _;
 
-use synctable_core::{FieldType, IndexSpec, TableName, TableSchema};
+use synctable_core::{FieldType, IndexSpec, TableName, TableSchema, push_json_text};
 
 use crate::catalogue::GENERATION;
 
@@ -327,17 +327,4 @@ pub(crate) fn json_text(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
     push_json_text(&mut out, text);
     out
-}
-
-/// Appends a text as JSON.
-pub(crate) fn push_json_text(out: &mut String, text: &str) {
-    // Counted and not searched for, so that many bytes are looked at in one step.
-    let is_special = |byte: &u8| matches!(byte, 0..b' ' | b'"' | b'\\');
-    if text.bytes().filter(is_special).count() == 0 {
-        out.push('"');
-        out.push_str(text);
-        out.push('"');
-    } else {
-        out.push_str(&serde_json::Value::from(text).to_string());
-    }
 }

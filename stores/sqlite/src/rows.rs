@@ -11,10 +11,11 @@ use serde_json::Number;
 use synctable_core::store::{Revision, StoreError};
 use synctable_core::{
     Date, FieldType, Record, RecordId, SystemProperties, TimeOfDay, Timestamp, Version,
+    push_json_text,
 };
 
 use crate::error::{corrupt, from_sqlite};
-use crate::layout::{Column, LEADING, TableLayout, json_text, push_json_text};
+use crate::layout::{Column, LEADING, TableLayout, json_text};
 
 /// The most bytes of a printed body that are kept for the next one.
 const MOST_ROOM: usize = 64 << 10;

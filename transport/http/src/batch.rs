@@ -12,12 +12,11 @@ use std::collections::HashSet;
 
 use http::header::ACCEPT_ENCODING;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use serde_json::Value;
 use synctable_core::transport::{
     BatchAnswer, BatchLimits, Change, ChangeAnswer, Outcome, Rejection, TransportError,
     TransportErrorKind as Kind,
 };
-use synctable_core::{Draft, Record, TableName};
+use synctable_core::{Draft, Record, TableName, push_json_text};
 use synctable_wire::header as names;
 use synctable_wire::{BATCH, TABLES};
 use tokio::time::Instant;
@@ -228,9 +227,9 @@ impl HttpTransport {
         out.push_str(call.method.as_str());
         out.push_str(r#"","url":"#);
         if call.query.is_empty() {
-            push_text(out, url);
+            push_json_text(out, url);
         } else {
-            push_text(out, &format!("{url}?{}", call.query));
+            push_json_text(out, &format!("{url}?{}", call.query));
         }
         out.push_str(r#","headers":{"#);
         for (at, (name, value)) in prepared.conditions.iter().enumerate() {
@@ -238,7 +237,7 @@ impl HttpTransport {
             out.push_str(name.as_str());
             out.push_str("\":");
             // Conditions were made of text.
-            push_text(out, &String::from_utf8_lossy(value.as_bytes()));
+            push_json_text(out, &String::from_utf8_lossy(value.as_bytes()));
         }
         out.push('}');
         if let Some(body) = &call.body {
@@ -292,7 +291,8 @@ fn whole(sent: &str, told: &[u8]) -> Option<String> {
         let inner = text.strip_prefix('{')?.strip_suffix('}')?;
         Some(inner.trim())
     });
-    let mut whole = format!("{{\"id\":{}", Value::from(sent.id().as_str()));
+    let mut whole = String::from("{\"id\":");
+    push_json_text(&mut whole, sent.id().as_str());
     for members in members {
         let members = members?;
         if !members.is_empty() {
@@ -302,16 +302,4 @@ fn whole(sent: &str, told: &[u8]) -> Option<String> {
     }
     whole.push('}');
     Some(whole)
-}
-
-/// Appends a text as JSON.
-fn push_text(out: &mut String, text: &str) {
-    let plain = |byte: u8| byte >= b' ' && byte != b'"' && byte != b'\\';
-    if text.bytes().all(plain) {
-        out.push('"');
-        out.push_str(text);
-        out.push('"');
-    } else {
-        out.push_str(&Value::from(text).to_string());
-    }
 }

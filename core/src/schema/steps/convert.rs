@@ -1,6 +1,6 @@
 //! A value in another type.
 
-use crate::record::push_json_str;
+use crate::record::push_json_text;
 use crate::schema::FieldType;
 
 /// The JSON text of the same value as one of type `new`; `None` where the type has none.
@@ -23,7 +23,7 @@ pub(super) fn converted(text: &str, new: &FieldType) -> Option<String> {
         // A number or a word as text, an object as nothing.
         _ if !text.starts_with(['"', '{', '[']) => {
             let mut quoted = String::with_capacity(text.len() + 2);
-            push_json_str(&mut quoted, text);
+            push_json_text(&mut quoted, text);
             quoted
         }
         _ => {

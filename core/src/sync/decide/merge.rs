@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use serde_json::{Number, Value};
 
 use crate::query::SortValue;
-use crate::record::{Member, Places, Record, body_text, members_of, push_json_str, same_value};
+use crate::record::{Member, Places, Record, body_text, members_of, push_json_text, same_value};
 use crate::schema::{Declaration, Defaults, MergeRule, MergeRules};
 use crate::timestamp::Timestamp;
 
@@ -318,7 +318,7 @@ fn canonical(value: &Value) -> String {
             members.sort_by_key(|(name, _)| *name);
             let mut out = String::from("{");
             for (name, value) in members {
-                push_json_str(&mut out, name);
+                push_json_text(&mut out, name);
                 out.push(':');
                 out.push_str(&canonical(value));
                 out.push(',');

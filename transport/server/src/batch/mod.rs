@@ -11,6 +11,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesOrdered;
 use http::header::{ETAG, RETRY_AFTER};
 use http::{HeaderName, HeaderValue, Method, Request, StatusCode};
+use synctable_core::push_json_text;
 use synctable_wire::header;
 use tokio::task::unconstrained;
 use tokio::time::Instant;
@@ -149,7 +150,7 @@ fn print(text: &mut String, id: &str, answer: &Response) {
         text.push(',');
     }
     text.push_str(r#"{"id":"#);
-    push_text(text, id);
+    push_json_text(text, id);
     text.push_str(r#","status":"#);
     text.push_str(answer.status().as_str());
     text.push_str(r#","headers":{"#);
@@ -161,7 +162,7 @@ fn print(text: &mut String, id: &str, answer: &Response) {
         text.push_str(if at == 0 { "\"" } else { ",\"" });
         text.push_str(name.as_str());
         text.push_str("\":");
-        push_text(text, value);
+        push_json_text(text, value);
     }
     text.push('}');
     match std::str::from_utf8(answer.body()) {
@@ -172,16 +173,4 @@ fn print(text: &mut String, id: &str, answer: &Response) {
         _ => {}
     }
     text.push('}');
-}
-
-/// Appends a text as JSON.
-fn push_text(out: &mut String, text: &str) {
-    let plain = |byte: u8| byte >= b' ' && byte != b'"' && byte != b'\\';
-    if text.bytes().all(plain) {
-        out.push('"');
-        out.push_str(text);
-        out.push('"');
-    } else {
-        out.push_str(&serde_json::Value::from(text).to_string());
-    }
 }
