@@ -94,6 +94,17 @@ impl Failure {
         )
     }
 
+    /// True where what was given is at fault.
+    pub(crate) fn is_of_input(&self) -> bool {
+        matches!(
+            self,
+            Self::Said {
+                cause: Cause::BadInput,
+                ..
+            }
+        )
+    }
+
     /// True where somebody has to say what another server or account means.
     pub(crate) fn is_undecided(&self) -> bool {
         matches!(

@@ -179,13 +179,22 @@ impl Lines {
         }
     }
 
-    /// The failure with the number of the line.
-    fn within(&self, error: Error) -> Failure {
-        Failure::from(error).within(&format!("line {}", self.number))
+    /// The failure with the place of the line, and what is stored where it is to be mended.
+    fn within(&self, error: impl Into<Failure>) -> Failure {
+        let failure = error
+            .into()
+            .within(&format!("{}, line {}", self.name, self.number));
+        if failure.is_of_input() {
+            failure.and(Failure::bad_input(
+                "the lines before it are stored: mend it, and import the file from there",
+            ))
+        } else {
+            failure
+        }
     }
 
     fn bad(&self, what: &str) -> Failure {
-        Failure::bad_input(format!("line {}: {what}", self.number))
+        self.within(Failure::bad_input(what))
     }
 }
 

@@ -100,7 +100,7 @@ const ERRORS: &[(&str, usize, &str)] = &[
     (
         "a eq 'b",
         5,
-        "the text that starts here has no closing quote; write a quote inside as '' and an & as %26",
+        "the text that starts here has no closing quote; write a quote inside as '' (and, in the text of a URL, an & as %26)",
     ),
     (
         "a eq \"b\"",

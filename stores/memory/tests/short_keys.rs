@@ -8,15 +8,20 @@
 
 mod short;
 
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 
 use short::{Flaw, Short};
+use synctable_core::query::Direction;
 use synctable_core::store::{
     Durability, LocalStore, LocalStoreExt, StoreError, StoreErrorKind, WriteBatch,
 };
 use synctable_core::{Record, Schema, TableName, TableSchema};
-use synctable_kv::{Buffered, KvBackend, KvBatch, KvRead, KvStore, KvWrite, Limits};
+use synctable_kv::{
+    Buffered, Bytes, KvBackend, KvBatch, KvEntries, KvRead, KvReadExt as _, KvStore, KvWrite,
+    Limits,
+};
 use synctable_memory::MemoryBackend;
 use synctable_testkit::kv::check_engine;
 use synctable_testkit::{Harness, async_trait, long_keys, run, store_tests};
@@ -70,6 +75,7 @@ fn broken_engines_are_found() {
         (Flaw::SkipsAtPages, "KvRead::entries"),
         (Flaw::TakesAll, "Limits::longest_key"),
         (Flaw::NoUndo, "dropped"),
+        (Flaw::TakesTheEnd, "a range holds its start and not its end"),
     ] {
         let sentence = found(|| check_engine(&Short::new(flaw)));
         assert!(sentence.contains(part), "{flaw:?}: {sentence}");
@@ -105,6 +111,46 @@ impl KvBackend for NobodyWaits {
 fn a_transaction_that_holds_nobody_off_is_found() {
     let sentence = found(|| check_engine(&NobodyWaits::default()));
     assert!(sentence.contains("KvBackend::begin_write"), "{sentence}");
+}
+
+/// What it calls a snapshot takes the lock anew for each read.
+#[derive(Debug, Default)]
+struct LooksAnew(MemoryBackend);
+
+struct Anew<'a>(&'a MemoryBackend);
+
+impl KvRead for Anew<'_> {
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes<'_>>, StoreError> {
+        Ok(self.0.snapshot()?.copy_of(key)?.map(Bytes::from))
+    }
+    fn entries(&self, keys: Range<&[u8]>, direction: Direction) -> KvEntries<'_> {
+        let snapshot = self.0.snapshot().unwrap();
+        let found = match direction {
+            Direction::Ascending => snapshot.scan(keys, usize::MAX),
+            Direction::Descending => snapshot.scan_back(keys, usize::MAX),
+        };
+        let entries = found.unwrap().into_iter();
+        Box::new(entries.map(|(key, value)| Ok((key.into(), value.into()))))
+    }
+}
+
+impl KvBackend for LooksAnew {
+    fn snapshot(&self) -> Result<Box<dyn KvRead + '_>, StoreError> {
+        Ok(Box::new(Anew(&self.0)))
+    }
+    fn begin_write(&self, durability: Durability) -> Result<Box<dyn KvWrite + '_>, StoreError> {
+        self.0.begin_write(durability)
+    }
+    fn sync(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+#[test]
+#[cfg(not(synctable_single_threaded))]
+fn a_snapshot_that_is_none_is_found() {
+    let sentence = found(|| check_engine(&LooksAnew::default()));
+    assert!(sentence.contains("KvBackend::snapshot"), "{sentence}");
 }
 
 /// Hashing what is too long keeps records apart, and loses their order.

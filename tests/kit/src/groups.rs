@@ -171,6 +171,7 @@ macro_rules! __store_group {
     ($emit:ident, $harness:ty, fault) => {
         $crate::$emit! { $harness, fault(lab):
             failed_writes_are_told
+            torn_writes_lose_nothing_acknowledged
             failed_syncs_are_told
             failed_opens_are_told
             failed_resizes_are_told

@@ -12,6 +12,9 @@ type Map = BTreeMap<Vec<u8>, Vec<u8>>;
 /// Increments that each of the threads makes.
 #[cfg(not(synctable_single_threaded))]
 const INCREMENTS: usize = 25;
+/// How often a commit comes while a snapshot is held, and how often the holder stands back for it: an engine may hold commits off that long.
+#[cfg(not(synctable_single_threaded))]
+const HELD: (usize, usize) = (8, 10_000);
 
 /// Demands all that the docs of `synctable_kv::KvBackend`, `KvRead` and `KvWrite` do of an engine that holds no records yet, and leaves none.
 /// Not seen here are durability and what a crash leaves: those are judged by the groups of a store over it.
@@ -19,12 +22,15 @@ const INCREMENTS: usize = 25;
 /// # Panics
 /// With a sentence that says what is asked, and where it is written, if the engine does not do it.
 pub fn check_engine(engine: &dyn KvBackend) {
+    entries_come_in_order_from_both_ends(engine);
     a_transaction_reads_its_own_writes(engine);
     what_is_dropped_is_not_done(engine);
-    entries_come_in_order_from_both_ends(engine);
     limits_are_kept(engine);
     #[cfg(not(synctable_single_threaded))]
-    one_writes_at_a_time(engine);
+    {
+        a_snapshot_stays_as_it_was(engine);
+        one_writes_at_a_time(engine);
+    }
     engine
         .sync()
         .expect("an engine that nothing is wrong with syncs (KvBackend::sync)");
@@ -75,7 +81,12 @@ fn fill(engine: &dyn KvBackend, entries: &Map) {
 fn assert_shows(read: &dyn KvRead, expected: &Map, what: &str) {
     for (key, value) in expected {
         let found = read.copy_of(key).expect("get answers");
-        assert_eq!(found.as_ref(), Some(value), "{what}, by key (KvRead::get)");
+        assert!(
+            found.as_ref() == Some(value),
+            "{what}, by key (KvRead::get): there is {} and not {}",
+            found.map_or("nothing".to_owned(), |found| shown(key, &found)),
+            shown(key, value)
+        );
     }
     let keys = whole();
     for direction in [Direction::Ascending, Direction::Descending] {
@@ -105,12 +116,8 @@ fn assert_range(
             (key.into_vec(), value.into_vec())
         })
         .collect();
-    let before_id = key("");
     let shown = |entry: Option<&(Vec<u8>, Vec<u8>)>| match entry {
-        Some((key, value)) => {
-            let id = key.strip_prefix(&*before_id).unwrap_or(key);
-            format!("{} = {}", id.escape_ascii(), value.escape_ascii())
-        }
+        Some((key, value)) => shown(key, value),
         None => "the end".to_owned(),
     };
     let other = (0..=expected.len()).find(|place| found.get(*place) != expected.get(*place));
@@ -121,6 +128,12 @@ fn assert_range(
             shown(expected.get(place))
         );
     }
+}
+
+/// An entry for a person.
+fn shown(key: &[u8], value: &[u8]) -> String {
+    let id = key.strip_prefix(&*self::key("")).unwrap_or(key);
+    format!("{} = {}", id.escape_ascii(), value.escape_ascii())
 }
 
 fn numbers(count: usize) -> Map {
@@ -248,6 +261,47 @@ fn is_refused(engine: &dyn KvBackend, key: &[u8], value: &[u8], what: &str) {
         StoreErrorKind::Unsupported,
         "{what} is refused as unsupported: {error}"
     );
+}
+
+/// A commit of another thread does not show in a snapshot that was taken before it. An engine that holds commits off as long as a snapshot is held is
+/// as good.
+#[cfg(not(synctable_single_threaded))]
+fn a_snapshot_stays_as_it_was(engine: &dyn KvBackend) {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::thread;
+    let (rounds, turns) = HELD;
+    let (before, after) = (numbers(20), numbers(40));
+    let after: Map = after
+        .into_iter()
+        .skip(10)
+        .map(|(key, _)| (key, b"new".to_vec()))
+        .collect();
+    for _ in 0..rounds {
+        fill(engine, &before);
+        let snapshot = engine.snapshot().expect("a snapshot");
+        let is_done = AtomicBool::new(false);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                fill(engine, &after);
+                is_done.store(true, Ordering::Release);
+            });
+            for _ in 0..turns {
+                if is_done.load(Ordering::Acquire) {
+                    break;
+                }
+                thread::yield_now();
+            }
+            let what = "a snapshot shows the same as long as it is held, whoever commits (KvBackend::snapshot)";
+            assert_shows(&*snapshot, &before, what);
+            drop(snapshot);
+        });
+        let snapshot = engine.snapshot().expect("a snapshot");
+        assert_shows(
+            &*snapshot,
+            &after,
+            "a new snapshot shows what was committed before it",
+        );
+    }
 }
 
 /// Threads read a number, let others run, and write the next one: none may be lost.

@@ -37,6 +37,8 @@ trait Flaw: Debug + Default + Send + Sync + 'static {
     const SWALLOWS_SYNC: bool = false;
     /// A failed write is not told.
     const SWALLOWS_WRITE: bool = false;
+    /// What a write left half-done is not cut off at the next opening.
+    const KEEPS_TORN_END: bool = false;
     /// Nothing is ever synced.
     const NEVER_SYNCS: bool = false;
     /// The file is not locked.
@@ -139,13 +141,14 @@ macro_rules! caught {
 caught! {
     sound: Sound {} by kill::killed_writer_loses_nothing_acknowledged, kill::killed_maker_leaves_a_store_or_nothing,
         kill::lock_dies_with_its_owner, fault::failed_writes_are_told, fault::failed_syncs_are_told,
-        power_cut::cut_power_takes_nothing_immediate;
+        fault::torn_writes_lose_nothing_acknowledged, power_cut::cut_power_takes_nothing_immediate;
     acknowledgement_before_the_write: AcknowledgesEarly { ACKNOWLEDGES_EARLY } by
         kill::killed_writer_loses_nothing_acknowledged;
     batch_in_two_parts: Splits { SPLITS } by
         kill::killed_writer_loses_nothing_acknowledged, fault::failed_writes_are_told;
     failed_sync_swallowed: SwallowsSync { SWALLOWS_SYNC } by fault::failed_syncs_are_told;
     failed_write_swallowed: SwallowsWrite { SWALLOWS_WRITE } by fault::failed_writes_are_told;
+    torn_end_kept: KeepsTornEnd { KEEPS_TORN_END } by fault::torn_writes_lose_nothing_acknowledged;
     no_sync: NeverSyncs { NEVER_SYNCS } by power_cut::cut_power_takes_nothing_immediate;
     no_lock: Unlocked { NO_LOCK } by kill::lock_dies_with_its_owner;
     no_lock_for_processes: UnlockedForProcesses { NO_LOCK, CLAIMS_PROCESSES } by

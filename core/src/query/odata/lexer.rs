@@ -92,7 +92,7 @@ impl<'a> Lexer<'a> {
         let mut rest = self.rest().strip_prefix('\'').unwrap_or_default();
         loop {
             let Some((part, after)) = rest.split_once('\'') else {
-                let message = "the text that starts here has no closing quote; write a quote inside as '' and an & as %26";
+                let message = "the text that starts here has no closing quote; write a quote inside as '' (and, in the text of a URL, an & as %26)";
                 return Err(self.error(start, message));
             };
             out.push_str(part);

@@ -24,6 +24,8 @@ pub(crate) enum Flaw {
     SkipsAtPages,
     /// A dropped transaction leaves what it wrote.
     NoUndo,
+    /// A range holds its end, too.
+    TakesTheEnd,
 }
 
 #[derive(Debug, Clone)]
@@ -158,10 +160,17 @@ fn entries<'a>(
         start.truncate(LONGEST - 8);
         end = Bound::Unbounded;
     }
+    let has_end = flaw == Flaw::TakesTheEnd;
+    if has_end {
+        end = Bound::Included(keys.end.to_vec());
+    }
+    let is_within = move |key: &[u8]| {
+        whole.start.as_slice() <= key && (key < whole.end.as_slice() || has_end && key == whole.end)
+    };
     let range = map.range((Bound::Included(start), end));
     let within = range
         .map(move |(place, stored)| flaw.found(place, stored))
-        .filter(move |(key, _)| whole.start.as_slice() <= *key && *key < whole.end.as_slice());
+        .filter(move |(key, _)| is_within(key));
     let entries = within.map(|(key, value)| Ok((key.into(), value.into())));
     let entries: KvEntries<'a> = match direction {
         Direction::Ascending => Box::new(entries),

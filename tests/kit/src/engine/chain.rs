@@ -10,8 +10,10 @@ use synctable_core::sync::{ConflictPolicy, ContextBuilder};
 use tokio::task::yield_now;
 
 use super::device::{Device, todo};
+use super::slow::{Dropped, Slow};
 use super::{Call, Fault, TestServer};
 use crate::Place;
+use crate::fixture::Store;
 
 const IDS: [&str; 12] = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"];
 
@@ -21,8 +23,13 @@ async fn device(place: &dyn Place, server: &TestServer) -> Device {
 }
 
 async fn with(place: &dyn Place, server: &TestServer, policy: ConflictPolicy) -> Device {
+    let store = place.open().await.expect("the store opens");
+    over(store, server, policy).await
+}
+
+async fn over(store: Store, server: &TestServer, policy: ConflictPolicy) -> Device {
     let settings = |builder: ContextBuilder| builder.push_group(2).conflicts(policy);
-    let device = Device::built(place, server, settings).await;
+    let device = Device::over(store, server, settings).await;
     for id in IDS {
         device.insert(id, 1).await;
     }
@@ -124,13 +131,16 @@ pub async fn what_stays_is_looked_at_again(harness: &dyn Place) {
 pub async fn a_waiting_pull_comes_between(harness: &dyn Place) {
     for (server, _) in servers() {
         let place = harness.another();
-        let device = device(&*place, &server).await;
+        let store = place.open().await.expect("the store opens");
+        let slow = Slow::new(store, Dropped::Undone);
+        let device = over(Arc::clone(&slow) as _, &server, ConflictPolicy::Park).await;
         let begun = Arc::new(AtomicBool::new(false));
-        let told = Arc::clone(&begun);
+        let asked = Arc::new(AtomicBool::new(false));
+        let (told, pulls) = (Arc::clone(&begun), Arc::clone(&asked));
         server.meanwhile_at(3, async move {
             told.store(true, Ordering::Relaxed);
-            // The pull asks, and waits.
-            for _ in 0..10 {
+            // Until the pull has come as far as it can, however long its store takes: it waits for the push then.
+            while !(pulls.load(Ordering::Relaxed) && slow.is_idle()) {
                 yield_now().await;
             }
         });
@@ -138,6 +148,7 @@ pub async fn a_waiting_pull_comes_between(harness: &dyn Place) {
             while !begun.load(Ordering::Relaxed) {
                 yield_now().await;
             }
+            asked.store(true, Ordering::Relaxed);
             let pull = device.todo.pull(Query::all(), "all").without_push();
             pull.await.expect("the pull ends")
         };

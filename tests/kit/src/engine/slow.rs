@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -57,6 +58,17 @@ pub(crate) struct Slow {
     others: Mutex<Option<Arc<dyn Others>>>,
     ahead: Mutex<Option<Ahead>>,
     turn: tokio::sync::Mutex<()>,
+    /// Calls under way.
+    calls: AtomicUsize,
+}
+
+/// A call under way, which may be dropped.
+struct Underway<'a>(&'a AtomicUsize);
+
+impl Drop for Underway<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Slow {
@@ -68,7 +80,18 @@ impl Slow {
             others: Mutex::default(),
             ahead: Mutex::default(),
             turn: tokio::sync::Mutex::default(),
+            calls: AtomicUsize::new(0),
         })
+    }
+
+    fn begins(&self) -> Underway<'_> {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        Underway(&self.calls)
+    }
+
+    /// Whether no call is under way: who does not wait for the store waits for something else.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.calls.load(Ordering::Relaxed) == 0
     }
 
     /// While many records are read others do something: once for every eight of them.
@@ -162,9 +185,11 @@ impl Drop for Waiting<'_> {
 #[cfg_attr(synctable_single_threaded, async_trait(?Send))]
 impl LocalStore for Slow {
     async fn define(&self, schema: &Schema) -> Result<(), StoreError> {
+        let _call = self.begins();
         self.inner.define(schema).await
     }
     async fn schema(&self) -> Result<Schema, StoreError> {
+        let _call = self.begins();
         self.inner.schema().await
     }
     async fn redefine(
@@ -172,6 +197,7 @@ impl LocalStore for Slow {
         table: &TableName,
         declaration: &TableSchema,
     ) -> Result<(), StoreError> {
+        let _call = self.begins();
         self.inner.redefine(table, declaration).await
     }
     async fn get(
@@ -179,6 +205,7 @@ impl LocalStore for Slow {
         table: &TableName,
         ids: &[RecordId],
     ) -> Result<Vec<Option<Record>>, StoreError> {
+        let _call = self.begins();
         yield_now().await;
         let found = self.inner.get(table, ids).await;
         let others = self
@@ -194,10 +221,12 @@ impl LocalStore for Slow {
         found
     }
     async fn query(&self, table: &TableName, query: &Query) -> Result<Page, StoreError> {
+        let _call = self.begins();
         yield_now().await;
         self.inner.query(table, query).await
     }
     async fn commit(&self, batch: WriteBatch) -> Result<Position, StoreError> {
+        let _call = self.begins();
         let _turn = self.turn.lock().await;
         if matches!(self.dropped, Dropped::Ordered | Dropped::BeforeNext) {
             self.land_late().await;
@@ -221,9 +250,11 @@ impl LocalStore for Slow {
         result
     }
     async fn position(&self) -> Result<Position, StoreError> {
+        let _call = self.begins();
         self.inner.position().await
     }
     async fn changes_since(&self, since: Position, limit: usize) -> Result<Changes, StoreError> {
+        let _call = self.begins();
         self.inner.changes_since(since, limit).await
     }
     fn capabilities(&self) -> StoreCapabilities {
@@ -232,22 +263,28 @@ impl LocalStore for Slow {
         inner.with_ordered_commits(inner.ordered_commits && ordered)
     }
     async fn count(&self, table: &TableName, query: &Query) -> Result<u64, StoreError> {
+        let _call = self.begins();
         self.inner.count(table, query).await
     }
     async fn explain(&self, table: &TableName, query: &Query) -> Result<Plan, StoreError> {
+        let _call = self.begins();
         self.inner.explain(table, query).await
     }
     async fn try_lock(&self) -> Result<ProcessLock, StoreError> {
+        let _call = self.begins();
         self.inner.try_lock().await
     }
     async fn check(&self) -> Result<(), StoreError> {
+        let _call = self.begins();
         self.inner.check().await
     }
 
     async fn backup(&self, path: &Path, mark: WriteBatch) -> Result<(), StoreError> {
+        let _call = self.begins();
         self.inner.backup(path, mark).await
     }
     async fn close(&self) -> Result<(), StoreError> {
+        let _call = self.begins();
         self.inner.close().await
     }
 }

@@ -35,6 +35,11 @@ pub async fn failed_writes_are_told<H: Harness>(_: &H, lab: &Lab) {
     sweep::<H>(lab, "write", &["EIO", "ENOSPC", "short"]).await;
 }
 
+/// The process is killed half-way through a write: what was acknowledged is there, and what is acknowledged next is not lost behind the torn end.
+pub async fn torn_writes_lose_nothing_acknowledged<H: Harness>(_: &H, lab: &Lab) {
+    sweep::<H>(lab, "write", &["torn"]).await;
+}
+
 /// A sync fails, and what was written since the last one is there or gone: no later acknowledgement rests on it.
 pub async fn failed_syncs_are_told<H: Harness>(_: &H, lab: &Lab) {
     sweep::<H>(lab, "sync", &["EIO", "lost"]).await;
@@ -79,7 +84,13 @@ async fn sweep<H: Harness>(lab: &Lab, call: &'static str, errors: &[&'static str
     }
     let calls = calls.of(call);
     for error in errors {
-        for sticky in [false, true] {
+        // A process that has ended makes no later calls.
+        let sticky: &[bool] = if *error == "torn" {
+            &[false]
+        } else {
+            &[false, true]
+        };
+        for sticky in sticky.iter().copied() {
             let step = match lab.faults() {
                 Faults::All => 1,
                 Faults::Some(number) => calls.div_ceil(number.into()).max(1),
@@ -134,12 +145,17 @@ async fn attempt<H: Harness>(lab: &Lab, shim: &Shim, fault: Fault, batches: u64)
         last = Some(said);
     }
     let status = child.ended();
+    let (struck, calls) = shim.report();
+    let as_it_should = if struck && fault.error == "torn" {
+        status.code().is_none()
+    } else {
+        status.success() && last == Some(Said::Done)
+    };
     assert!(
-        status.success() && last == Some(Said::Done),
+        as_it_should,
         "{fault:?}: the process ended with {status}: {}",
         child.errors()
     );
-    let (struck, calls) = shim.report();
     assert!(
         struck || ledger.acknowledged() > batches / 2,
         "a run without a fault acknowledges {} batches of {batches}",
@@ -152,7 +168,7 @@ async fn attempt<H: Harness>(lab: &Lab, shim: &Shim, fault: Fault, batches: u64)
     Attempt { struck, calls }
 }
 
-/// Opens the store without faults: it holds what it must, and takes the next batch.
+/// Opens the store without faults: it holds what it must, and takes the next batch, which is there at the opening after that.
 async fn sound<H: Harness>(folder: &Path, ledger: &mut Ledger, end: End) -> Result<(), String> {
     let store = H::open_in(folder)
         .await
@@ -161,5 +177,11 @@ async fn sound<H: Harness>(folder: &Path, ledger: &mut Ledger, end: End) -> Resu
     ledger.check(State::of(&*store).await.map_err(failed)?, end)?;
     store.define(&declared(0)).await.map_err(failed)?;
     store.commit(ledger.next_change()).await.map_err(failed)?;
+    ledger.next_change_is_done()?;
+    store.close().await.map_err(failed)?;
+    drop(store);
+    let again = |error| format!("the store does not open again: {error}");
+    let store = H::open_in(folder).await.map_err(again)?;
+    ledger.check(State::of(&*store).await.map_err(failed)?, End::Killed)?;
     store.close().await.map_err(failed)
 }

@@ -4,7 +4,8 @@
  * SYNCTABLE_FAULT_CALL    which calls: write, sync, open, resize, rename
  * SYNCTABLE_FAULT_AT      the how manieth of them fails, from 1; 0 for none
  * SYNCTABLE_FAULT_STICKY  1: all later ones fail, too
- * SYNCTABLE_FAULT_ERROR   EIO, ENOSPC; kill: the process ends before the call, by SIGKILL; short: half of the bytes are written; lost: the sync fails with EIO and what was
+ * SYNCTABLE_FAULT_ERROR   EIO, ENOSPC; kill: the process ends before the call, by SIGKILL; short: half of the bytes are written;
+ *                         torn: so, and the process ends by SIGKILL; lost: the sync fails with EIO and what was
  *                         written since the last sync is gone, as on file systems that drop pages they cannot write
  * SYNCTABLE_FAULT_REPORT  a file: "hit" when the first call fails, and the number of calls of each kind at the end
  */
@@ -40,7 +41,7 @@ struct undo {
 
 static pthread_mutex_t lock = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
 static char folder[PATH_MAX], report[PATH_MAX];
-static int wanted = CALLS, sticky, is_short, is_lost, is_kill, number;
+static int wanted = CALLS, sticky, is_short, is_torn, is_lost, is_kill, number;
 static long at, counts[CALLS];
 static struct undo *undos;
 
@@ -71,7 +72,8 @@ __attribute__((constructor)) static void begin(void) {
         if (!strcmp(call, NAMES[kind])) wanted = kind;
     at = atol(when);
     sticky = atoi(all);
-    is_short = !strcmp(error, "short");
+    is_torn = !strcmp(error, "torn");
+    is_short = is_torn || !strcmp(error, "short");
     is_lost = !strcmp(error, "lost");
     is_kill = !strcmp(error, "kill");
     number = strcmp(error, "ENOSPC") ? EIO : ENOSPC;
@@ -195,6 +197,7 @@ static ssize_t gathered(int fd, const struct iovec *parts, int count, off64_t of
     } else {
         done = here ? REAL(writev)(fd, parts, count) : REAL(pwritev64)(fd, parts, count, offset);
     }
+    if (fail && is_torn) raise(SIGKILL);
     pthread_mutex_unlock(&lock);
     return done;
 }

@@ -21,7 +21,7 @@ pub struct Shim(TempDir);
 pub struct Fault {
     /// `write`, `sync`, `open`, `resize` or `rename`.
     pub call: &'static str,
-    /// `EIO`, `ENOSPC`, `short`, `lost`, or `kill`, which ends the process before the call.
+    /// `EIO`, `ENOSPC`, `short`, `lost`, `kill`, which ends the process before the call, or `torn`, which ends it half-way through a write.
     pub error: &'static str,
     /// The how manieth call fails, from 1; 0 for none.
     pub at: u64,

@@ -68,9 +68,19 @@ impl Ledger {
 
     /// The next batch whose checks hold: the others change nothing.
     pub(crate) fn next_change(&self) -> WriteBatch {
-        let mut batches = (self.next..).map(|number| self.last().batch(self.seed, number));
-        let batch = batches.find_map(|(batch, holds)| holds.then_some(batch));
-        batch.expect("most batches hold")
+        self.last().batch(self.seed, self.number_of_change()).0
+    }
+
+    /// Takes note that it was taken.
+    pub(crate) fn next_change_is_done(&mut self) -> Result<(), String> {
+        self.next = self.number_of_change();
+        self.acknowledge(self.next)
+    }
+
+    fn number_of_change(&self) -> u64 {
+        let mut numbers = self.next..;
+        let number = numbers.find(|number| self.last().batch(self.seed, *number).1);
+        number.expect("most batches hold")
     }
 
     /// Takes note of what a child says. `Err` if it may not be so.

@@ -48,7 +48,9 @@ impl<F: Flaw> LogFile<F> {
         while let Some(batch) = next(&mut rest) {
             batch.write_to(&map).expect("memory takes everything");
         }
-        file.set_len((bytes.len() - rest.len()) as u64)?;
+        if !F::KEEPS_TORN_END {
+            file.set_len((bytes.len() - rest.len()) as u64)?;
+        }
         Ok(Self {
             file,
             map,
