@@ -10,7 +10,8 @@ use std::sync::Arc;
 
 use synctable_core::store::{LocalStore, StoreError};
 use synctable_memory::MemoryStore;
-use synctable_testkit::{Harness, async_trait, engine_tests};
+use synctable_testkit::engine::faults::each_call_fails_in_every_way;
+use synctable_testkit::{Harness, async_trait, engine_tests, run};
 
 #[derive(Default)]
 struct Memory;
@@ -24,3 +25,13 @@ impl Harness for Memory {
 }
 
 engine_tests!(Memory);
+
+#[test]
+fn a_call_that_fails_once_in_any_way_disturbs_nothing() {
+    run(each_call_fails_in_every_way(&Memory, false));
+}
+
+#[test]
+fn a_store_that_fails_in_any_way_is_whole_when_opened_again() {
+    run(each_call_fails_in_every_way(&Memory, true));
+}

@@ -319,22 +319,29 @@ fn is_explained(error: &Error, fault: Option<Fault>) -> bool {
     }
 }
 
-/// Tells the story with a fault at each call in turn, until it ends without one, and compares the endings. Where the store keeps
-/// files, which takes long, every call fails in one way only, another one for its neighbour.
-async fn sweep(harness: &dyn Place, kinds: &[StoreErrorKind], how: How, reopens: bool) {
+/// In how many ways a call fails.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ways {
+    /// In one, and its neighbour in the next.
+    InTurn,
+    Every,
+}
+
+/// Tells the story with a fault at each call in turn, until it ends without one, and compares the endings.
+async fn sweep(
+    harness: &dyn Place,
+    (kinds, ways): (&[StoreErrorKind], Ways),
+    how: How,
+    reopens: bool,
+) {
     let (expected, hit) = tell(harness, None, reopens).await;
     assert!(!hit);
     assert_eq!(expected.rows.iter().map(|(_, n)| n).sum::<i64>(), SUM);
-    let persistent = {
-        let place = harness.another();
-        let store = place.open().await.expect("the store opens");
-        store.capabilities().persistent
-    };
     let mut points = 0;
     for at in 0.. {
         let mut met = false;
         for (place, kind) in kinds.iter().enumerate() {
-            if persistent && place != at % kinds.len() {
+            if ways == Ways::InTurn && place != at % kinds.len() {
                 continue;
             }
             let fault = Fault {
@@ -357,31 +364,49 @@ async fn sweep(harness: &dyn Place, kinds: &[StoreErrorKind], how: How, reopens:
 
 /// A call that fails once leaves nothing half done, and the same context goes on with the step that failed.
 pub async fn a_call_that_fails_once_disturbs_nothing(harness: &dyn Place) {
-    sweep(harness, &KINDS, How::Once, false).await;
+    sweep(harness, (&KINDS, Ways::InTurn), How::Once, false).await;
 }
 
 /// A store that fails from some call on holds together when it is opened again, and the story ends as if nothing had been.
 pub async fn a_store_that_fails_is_whole_when_opened_again(harness: &dyn Place) {
-    sweep(harness, &KINDS, How::FromThen, true).await;
+    sweep(harness, (&KINDS, Ways::InTurn), How::FromThen, true).await;
+}
+
+/// One of both, where each call fails in every way: that takes long, and what comes of it depends on the engine alone, so that one store is enough.
+pub async fn each_call_fails_in_every_way(harness: &dyn Place, reopens: bool) {
+    let how = if reopens { How::FromThen } else { How::Once };
+    sweep(harness, (&KINDS, Ways::Every), how, reopens).await;
 }
 
 /// The same where it can still be read: the disk is full, or the file may not be written any more.
 pub async fn a_store_that_takes_no_writes_loses_nothing(harness: &dyn Place) {
     let kinds = [StoreErrorKind::Full, StoreErrorKind::Permission];
-    sweep(harness, &kinds, How::WritesFromThen, true).await;
+    sweep(harness, (&kinds, Ways::InTurn), How::WritesFromThen, true).await;
 }
 
 /// A commit whose outcome is not known, done or not, is found out when the store is opened again.
 pub async fn commits_of_unknown_outcome_are_found_out(harness: &dyn Place) {
     for how in [How::WritesFromThen, How::DoneThenWrites] {
-        sweep(harness, &[StoreErrorKind::Unknown], how, true).await;
+        sweep(
+            harness,
+            (&[StoreErrorKind::Unknown], Ways::Every),
+            how,
+            true,
+        )
+        .await;
     }
 }
 
 /// A commit in doubt (rule S6), done or not, concerns that commit alone: the same context finds out and goes on.
 pub async fn s6_commits_in_doubt_are_found_out_at_once(harness: &dyn Place) {
     for how in [How::Once, How::DoneOnce] {
-        sweep(harness, &[StoreErrorKind::InDoubt], how, false).await;
+        sweep(
+            harness,
+            (&[StoreErrorKind::InDoubt], Ways::Every),
+            how,
+            false,
+        )
+        .await;
     }
 }
 

@@ -453,6 +453,7 @@ macro_rules! __engine_tests {
 
 #[cfg(test)]
 mod guard {
+    // One is not, as the memory store alone has to do it: each_call_fails_in_every_way in `faults`
     #[test]
     fn every_behaviour_is_listed() {
         let listed: Vec<&str> = include_str!("tests.rs").split_whitespace().collect();
@@ -467,6 +468,8 @@ mod guard {
             include_str!("kept.rs"),
             include_str!("late.rs"),
             include_str!("lease.rs"),
+            include_str!("long_queue.rs"),
+            include_str!("chain.rs"),
             include_str!("stuck.rs"),
             include_str!("delivery.rs"),
             include_str!("whose.rs"),
