@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use journal::Journal;
 use synctable::store::{LocalStore, StoreError};
-use synctable_testkit::{FolderHarness, InFolder, async_trait, engine_tests, store_tests};
+use synctable_stories::{engine_tests, store_tests};
+use synctable_testkit::{FolderHarness, InFolder, async_trait};
 
 struct Mine;
 

@@ -8,7 +8,8 @@
 
 mod engines;
 
-use synctable_testkit::{InFolder, file_tests, store_tests};
+use synctable_stories::store_tests;
+use synctable_testkit::{InFolder, file_tests};
 
 mod memory {
     use super::*;

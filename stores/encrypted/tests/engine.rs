@@ -8,7 +8,8 @@
 
 mod engines;
 
-use synctable_testkit::{InFolder, engine_tests};
+use synctable_stories::engine_tests;
+use synctable_testkit::InFolder;
 
 mod memory {
     use super::*;

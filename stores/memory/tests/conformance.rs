@@ -10,7 +10,8 @@ use std::sync::Arc;
 
 use synctable_core::store::{LocalStore, StoreError};
 use synctable_memory::MemoryStore;
-use synctable_testkit::{Harness, async_trait, store_tests};
+use synctable_stories::store_tests;
+use synctable_testkit::{Harness, async_trait};
 
 #[derive(Default)]
 struct Memory;

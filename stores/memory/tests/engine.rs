@@ -10,8 +10,9 @@ use std::sync::Arc;
 
 use synctable_core::store::{LocalStore, StoreError};
 use synctable_memory::MemoryStore;
+use synctable_stories::engine_tests;
 use synctable_testkit::engine::faults::each_call_fails_in_every_way;
-use synctable_testkit::{Harness, async_trait, engine_tests, run};
+use synctable_testkit::{Harness, async_trait, run};
 
 #[derive(Default)]
 struct Memory;

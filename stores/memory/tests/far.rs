@@ -10,7 +10,8 @@ use std::sync::Arc;
 
 use synctable_core::store::{LocalStore, StoreError};
 use synctable_memory::MemoryStore;
-use synctable_testkit::{FarStore, Harness, async_trait, engine_tests, store_tests};
+use synctable_stories::{engine_tests, store_tests};
+use synctable_testkit::{FarStore, Harness, async_trait};
 
 #[derive(Default)]
 struct Far;

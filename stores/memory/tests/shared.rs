@@ -17,7 +17,8 @@ use synctable_core::store::{
 use synctable_core::{FieldType, Record, RecordId, Schema, TableName, TableSchema};
 use synctable_kv::{Indexes, KvBackend, KvRead, KvStore, KvWrite, Limits, Promises};
 use synctable_memory::MemoryBackend;
-use synctable_testkit::{Harness, async_trait, engine_tests, run, store_tests};
+use synctable_stories::{engine_tests, store_tests};
+use synctable_testkit::{Harness, async_trait, run};
 
 /// One opening of an engine in memory, as a process would have it.
 #[derive(Debug, Clone, Default)]

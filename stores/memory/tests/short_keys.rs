@@ -23,8 +23,9 @@ use synctable_kv::{
     Limits,
 };
 use synctable_memory::MemoryBackend;
+use synctable_stories::store_tests;
 use synctable_testkit::kv::check_engine;
-use synctable_testkit::{Harness, async_trait, long_keys, run, store_tests};
+use synctable_testkit::{Harness, async_trait, long_keys, run};
 
 #[derive(Default)]
 struct Lmdb;

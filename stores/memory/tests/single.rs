@@ -18,7 +18,8 @@ use synctable_core::store::{Durability, LocalStore, StoreError};
 use synctable_kv::{
     Buffered, Bytes, Indexes, KvBackend, KvBatch, KvEntries, KvRead, KvStore, KvWrite,
 };
-use synctable_testkit::{Harness, async_trait, engine_tests, store_tests};
+use synctable_stories::{engine_tests, store_tests};
+use synctable_testkit::{Harness, async_trait};
 
 type Map = BTreeMap<Vec<u8>, Vec<u8>>;
 

@@ -11,7 +11,8 @@ use std::sync::Arc;
 
 use synctable_core::store::{LocalStore, StoreError};
 use synctable_redb::RedbStore;
-use synctable_testkit::{FolderHarness, InFolder, async_trait, engine_tests};
+use synctable_stories::engine_tests;
+use synctable_testkit::{FolderHarness, InFolder, async_trait};
 
 struct Redb;
 

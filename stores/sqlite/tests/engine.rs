@@ -10,7 +10,8 @@ use std::sync::Arc;
 
 use synctable_core::store::{LocalStore, StoreError};
 use synctable_sqlite::SqliteStore;
-use synctable_testkit::{Harness, async_trait, engine_tests, quick_folder};
+use synctable_stories::engine_tests;
+use synctable_testkit::{Harness, async_trait, quick_folder};
 use tempfile::TempDir;
 
 struct Sqlite(TempDir);

@@ -14,8 +14,9 @@ use rusqlite::Connection;
 use synctable_core::store::{Durability, LocalStore, StoreError, StoreErrorKind};
 use synctable_kv::{KvBackend, KvBatch, KvReadExt, KvStore};
 use synctable_sqlite::{SqliteKv, SqliteStore};
+use synctable_stories::store_tests;
 use synctable_testkit::files::{FileStore, assert_one_line, closed_store, refused, used};
-use synctable_testkit::{FolderHarness, InFolder, async_trait, file_tests, store_tests};
+use synctable_testkit::{FolderHarness, InFolder, async_trait, file_tests};
 
 struct Kv;
 
@@ -33,7 +34,7 @@ store_tests!(InFolder<Kv>; base, changes, long_keys, model, concurrent, unordere
 mod engine {
     use super::{InFolder, Kv};
 
-    synctable_testkit::engine_tests!(InFolder<Kv>);
+    synctable_stories::engine_tests!(InFolder<Kv>);
 }
 
 impl FileStore for Kv {

@@ -22,7 +22,8 @@ use synctable_kv::{
     Bytes, Job, KvBackend, KvEntries, KvRead, KvStore, KvWrite, Lane, Offload, Offloaded,
 };
 use synctable_memory::MemoryBackend;
-use synctable_testkit::{Harness, async_trait, engine_tests, store_tests};
+use synctable_stories::{engine_tests, store_tests};
+use synctable_testkit::{Harness, async_trait};
 use synctable_threads::Threads;
 
 /// Holds a call until it is let go.

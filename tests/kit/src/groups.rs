@@ -11,7 +11,7 @@ use crate::report::Case;
 #[macro_export]
 macro_rules! store_tests {
     ($harness:ty; $($group:ident),+ $(,)?) => {
-        $($crate::__store_group! { __store_tests, $harness, $group })+
+        $($crate::__store_group! { [$crate::__store_tests], $harness, $group })+
 
         #[test]
         fn the_groups_are_those_the_store_claims() {
@@ -26,8 +26,8 @@ macro_rules! store_tests {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __store_group {
-    ($emit:ident, $harness:ty, base) => {
-        $crate::$emit! { $harness, base:
+    ([$($emit:tt)+], $harness:ty, base) => {
+        $($emit)+! { $harness, base:
             define_twice_changes_nothing
             define_adds_fields_and_keeps_records
             define_refuses_another_type_and_changes_nothing
@@ -74,8 +74,8 @@ macro_rules! __store_group {
             empty_table_has_one_empty_page
         }
     };
-    ($emit:ident, $harness:ty, changes) => {
-        $crate::$emit! { $harness, changes:
+    ([$($emit:tt)+], $harness:ty, changes) => {
+        $($emit)+! { $harness, changes:
             every_write_is_named
             a_commit_is_followed_in_pages
             ten_thousand_changes_are_known
@@ -84,22 +84,22 @@ macro_rules! __store_group {
             who_follows_the_changes_has_all
         }
     };
-    ($emit:ident, $harness:ty, long_keys) => {
-        $crate::$emit! { $harness, long_keys:
+    ([$($emit:tt)+], $harness:ty, long_keys) => {
+        $($emit)+! { $harness, long_keys:
             long_ids_keep_their_order
             long_ids_are_exact
             long_values_keep_their_order
             many_long_ids_are_paged_through
         }
     };
-    ($emit:ident, $harness:ty, model) => {
-        $crate::$emit! { $harness, model:
+    ([$($emit:tt)+], $harness:ty, model) => {
+        $($emit)+! { $harness, model:
             random_histories_match_a_map
             random_queries_match_the_reference
         }
     };
-    ($emit:ident, $harness:ty, concurrent) => {
-        $crate::$emit! { $harness, concurrent:
+    ([$($emit:tt)+], $harness:ty, concurrent) => {
+        $($emit)+! { $harness, concurrent:
             no_torn_batch_is_ever_seen
             no_commit_is_lost
             compare_and_set_reaches_the_exact_total
@@ -108,8 +108,8 @@ macro_rules! __store_group {
             commits_are_done_in_order_where_claimed
         }
     };
-    ($emit:ident, $harness:ty, unordered) => {
-        $crate::$emit! { $harness, unordered:
+    ([$($emit:tt)+], $harness:ty, unordered) => {
+        $($emit)+! { $harness, unordered:
             overlapping_commits_are_as_one_after_the_other
             only_one_lands_of_those_that_rely_on_a_table
             the_position_of_a_commit_lies_right_behind_it
@@ -119,8 +119,8 @@ macro_rules! __store_group {
             a_dropped_commit_does_not_pass_a_fence
         }
     };
-    ($emit:ident, $harness:ty, contexts) => {
-        $crate::$emit! { $harness, contexts:
+    ([$($emit:tt)+], $harness:ty, contexts) => {
+        $($emit)+! { $harness, contexts:
             crossing_batches_do_not_both_land
             revisions_hold_for_both
             expect_unchanged_counts_the_other
@@ -134,8 +134,8 @@ macro_rules! __store_group {
             pulls_of_one_keep_the_edits_of_the_other
         }
     };
-    ($emit:ident, $harness:ty, schema_change) => {
-        $crate::$emit! { $harness, schema_change:
+    ([$($emit:tt)+], $harness:ty, schema_change) => {
+        $($emit)+! { $harness, schema_change:
             a_declaration_is_replaced_whole
             contents_stay_as_they_are
             queries_answer_by_the_new_declaration
@@ -144,8 +144,8 @@ macro_rules! __store_group {
             random_declarations_answer_like_the_reference
         }
     };
-    ($emit:ident, $harness:ty, persistent) => {
-        $crate::$emit! { $harness, persistent:
+    ([$($emit:tt)+], $harness:ty, persistent) => {
+        $($emit)+! { $harness, persistent:
             reopened_store_has_every_record
             reopened_store_has_every_declaration
             cursor_outlives_the_store
@@ -154,22 +154,22 @@ macro_rules! __store_group {
             closed_store_refuses_every_call
         }
     };
-    ($emit:ident, $harness:ty, cancel) => {
-        $crate::$emit! { $harness, cancel:
+    ([$($emit:tt)+], $harness:ty, cancel) => {
+        $($emit)+! { $harness, cancel:
             dropped_commit_is_whole_or_absent
             dropped_commits_do_not_disturb_others
             dropped_calls_leave_the_store_usable
         }
     };
-    ($emit:ident, $harness:ty, kill) => {
-        $crate::$emit! { $harness, kill(lab):
+    ([$($emit:tt)+], $harness:ty, kill) => {
+        $($emit)+! { $harness, kill(lab):
             killed_writer_loses_nothing_acknowledged
             killed_maker_leaves_a_store_or_nothing
             lock_dies_with_its_owner
         }
     };
-    ($emit:ident, $harness:ty, fault) => {
-        $crate::$emit! { $harness, fault(lab):
+    ([$($emit:tt)+], $harness:ty, fault) => {
+        $($emit)+! { $harness, fault(lab):
             failed_writes_are_told
             torn_writes_lose_nothing_acknowledged
             failed_syncs_are_told
@@ -178,19 +178,19 @@ macro_rules! __store_group {
             failed_renames_are_told
         }
     };
-    ($emit:ident, $harness:ty, power_cut) => {
-        $crate::$emit! { $harness, power_cut(lab):
+    ([$($emit:tt)+], $harness:ty, power_cut) => {
+        $($emit)+! { $harness, power_cut(lab):
             cut_power_takes_nothing_immediate
             cut_power_takes_what_is_not_synced
         }
     };
-    ($emit:ident, $harness:ty, processes) => {
-        $crate::$emit! { $harness, processes(lab):
+    ([$($emit:tt)+], $harness:ty, processes) => {
+        $($emit)+! { $harness, processes(lab):
             processes_make_one_store_and_lose_no_update
             commits_of_another_process_are_seen_at_once
         }
     };
-    ($emit:ident, $harness:ty, $other:ident) => {
+    ([$($emit:tt)+], $harness:ty, $other:ident) => {
         compile_error!(concat!("the kit has no group `", stringify!($other), "`"));
     };
 }
@@ -254,13 +254,12 @@ macro_rules! __store_cases {
         }),+]
     };
 }
-pub(crate) use __store_cases;
 
 /// Every behaviour of every group.
 pub(crate) fn cases<H: Harness>() -> Vec<Case<H>> {
     macro_rules! of {
         ($($group:ident)+) => {
-            [$(crate::__store_group! { __store_cases, H, $group }),+]
+            [$(crate::__store_group! { [__store_cases], H, $group }),+]
         };
     }
     let groups = of! { base changes long_keys model concurrent unordered contexts cancel schema_change persistent kill fault power_cut processes };

@@ -103,7 +103,6 @@ pub use async_trait::async_trait;
 pub use far_store::FarStore;
 pub use folder::quick_folder;
 pub use for_all::for_all;
-pub(crate) use groups::__store_cases;
 pub use groups::assert_groups;
 pub use harness::{FolderHarness, Harness, InFolder, Place, run, run_typed};
 pub use lab::{Faults, Lab, Seen, child_process};

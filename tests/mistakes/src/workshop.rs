@@ -9,17 +9,26 @@ use std::{env, thread};
 use crate::mistake::Mistake;
 
 /// What a copy needs to run the simulator, with all that lies below.
-const NEEDED: [&str; 4] = ["core", "stores/kv", "stores/memory", "tests/kit"];
+const NEEDED: [&str; 5] = [
+    "core",
+    "stores/kv",
+    "stores/memory",
+    "tests/kit",
+    "tests/stories",
+];
 /// The program of the kit that runs histories until one ends badly.
 const RUNNER: &str = "first_finding";
 /// It runs a history of each in turn.
 const SIMULATIONS: u64 = 2;
-/// Most time goes into building, and what is left into histories.
+/// Most time goes into building, and what is left into histories, which spend theirs in the engine and its store.
 const PROFILE: &str = "
 [profile.dev]
 debug = false
 incremental = true
 opt-level = 1
+
+[profile.dev.package.synctable-testkit]
+opt-level = 0
 ";
 
 /// A copy of the sources in a folder of its own. One process at a time has it.

@@ -10,7 +10,16 @@ macro_rules! engine_tests {
         $crate::engine_tests!($harness, run);
     };
     ($harness:ty, $run:ident) => {
-        $crate::__engine_tests! { $harness, $run, local:
+        $crate::__engine_groups! { [$crate::__engine_tests] $harness, $run }
+    };
+}
+
+/// The behaviours of each group, handed to the macro `emit`: the only list of them.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __engine_groups {
+    ([$($emit:tt)+] $($args:tt)*) => {
+        $($emit)+! { $($args)*, local:
             change_and_operation_are_stored_together
             a_change_is_as_durable_as_it_says
             ids_are_made_where_missing
@@ -29,7 +38,7 @@ macro_rules! engine_tests {
             declarations_are_kept
             tables_of_two_contexts_are_known
         }
-        $crate::__engine_tests! { $harness, $run, queue:
+        $($emit)+! { $($args)*, queue:
             pending_operations_are_listed
             a_long_queue_is_read_in_pages
             cancel_restores_the_record
@@ -44,7 +53,7 @@ macro_rules! engine_tests {
             delete_then_insert_replaces
             delete_of_a_sent_insert_reaches_the_server
         }
-        $crate::__engine_tests! { $harness, $run, partial:
+        $($emit)+! { $($args)*, partial:
             t2_only_changed_members_go_out
             t2_another_member_changed_elsewhere_is_a_conflict
             t2_a_removed_member_goes_as_a_whole
@@ -55,7 +64,7 @@ macro_rules! engine_tests {
             t2_a_lost_answer_is_open_where_what_was_sent_changed
             t2_the_key_goes_with_what_is_sent
         }
-        $crate::__engine_tests! { $harness, $run, long_queue:
+        $($emit)+! { $($args)*, long_queue:
             old_operations_are_found
             a_long_queue_is_pushed_in_order
             contexts_note_each_others_operations
@@ -65,14 +74,14 @@ macro_rules! engine_tests {
             runs_are_read_while_others_are_noted
             a_queue_without_runs_gets_them
         }
-        $crate::__engine_tests! { $harness, $run, chain:
+        $($emit)+! { $($args)*, chain:
             groups_follow_each_other_in_order
             what_was_marked_in_vain_waits_as_before
             what_stays_is_looked_at_again
             a_waiting_pull_comes_between
             groups_of_large_records_are_small
         }
-        $crate::__engine_tests! { $harness, $run, together:
+        $($emit)+! { $($args)*, together:
             b1_operations_travel_together_in_order
             b1_a_lost_batch_is_found_out
             b1_what_a_lost_batch_holds_may_be_in
@@ -83,7 +92,7 @@ macro_rules! engine_tests {
             b1_one_that_stops_each_request_holds_up_no_other
             b1_batches_that_always_fail_are_given_up
         }
-        $crate::__engine_tests! { $harness, $run, delivery:
+        $($emit)+! { $($args)*, delivery:
             history_1_five_impossible_records
             history_2_a_forbidden_table
             history_3_lines_wait_for_their_order
@@ -100,7 +109,7 @@ macro_rules! engine_tests {
             a_parent_that_never_comes_is_not_waited_for_for_ever
             nothing_is_sent_twice_while_the_network_answers
         }
-        $crate::__engine_tests! { $harness, $run, whose:
+        $($emit)+! { $($args)*, whose:
             gateways_that_answer_after_the_effect
             history_7_a_late_first_attempt
             history_8_two_phones_from_one_backup
@@ -117,7 +126,7 @@ macro_rules! engine_tests {
             edits_behind_a_remembered_insert_remove_nothing
             a_delete_behind_an_accepted_change_meets_what_others_did
         }
-        $crate::__engine_tests! { $harness, $run, returned:
+        $($emit)+! { $($args)*, returned:
             history_6_a_record_that_comes_back
             what_is_in_the_way_may_be_ours
             a_record_comes_back_where_tombstones_are_hidden
@@ -129,7 +138,7 @@ macro_rules! engine_tests {
             rows_without_versions_are_updated
             retry_of_a_conflict_says_so
         }
-        $crate::__engine_tests! { $harness, $run, push:
+        $($emit)+! { $($args)*, push:
             operations_go_out_in_order
             answers_become_the_record
             edit_in_flight_goes_out_next
@@ -154,13 +163,13 @@ macro_rules! engine_tests {
             long_queues_are_sent
             successors_follow_in_their_order
         }
-        $crate::__engine_tests! { $harness, $run, stuck:
+        $($emit)+! { $($args)*, stuck:
             failing_operation_is_parked
             unreadable_answers_are_done_once
             an_outage_parks_nothing
             failing_operations_do_not_hold_up_pulls
         }
-        $crate::__engine_tests! { $harness, $run, conflicts:
+        $($emit)+! { $($args)*, conflicts:
             server_wins_takes_the_servers_record
             client_wins_sends_the_local_record
             parked_conflicts_are_resolved_later
@@ -179,14 +188,14 @@ macro_rules! engine_tests {
             delete_of_a_deleted_record_is_done
             inserts_over_tombstones
         }
-        $crate::__engine_tests! { $harness, $run, asking:
+        $($emit)+! { $($args)*, asking:
             history_21_a_newer_row_is_asked_about_again
             an_edit_while_it_is_decided_is_asked_about
             history_22_a_handler_uses_the_context
             history_23_one_question_at_a_time
             open_questions_are_asked_again_and_answers_are_not
         }
-        $crate::__engine_tests! { $harness, $run, merging:
+        $($emit)+! { $($args)*, merging:
             rules_join_what_two_devices_changed
             equal_changes_of_a_counter_both_count
             lost_answer_of_a_counter_counts_once
@@ -197,14 +206,14 @@ macro_rules! engine_tests {
             changed_conflicts_are_decided_anew
             what_a_typed_server_filled_in_is_not_removed
         }
-        $crate::__engine_tests! { $harness, $run, declared:
+        $($emit)+! { $($args)*, declared:
             defaults_fill_what_is_new_or_replaced
             required_values_and_lengths_are_judged
             a_default_that_the_server_leaves_out_is_no_conflict
             merges_take_a_missing_member_for_its_default
             declarations_of_earlier_stores_are_brought_forward
         }
-        $crate::__engine_tests! { $harness, $run, unknown_values:
+        $($emit)+! { $($args)*, unknown_values:
             records_with_unknown_values_are_edited
             replaced_records_keep_unknown_values
             what_a_change_sets_must_fit
@@ -214,14 +223,14 @@ macro_rules! engine_tests {
             unknown_values_are_told
             records_that_a_type_cannot_take_are_named
         }
-        $crate::__engine_tests! { $harness, $run, spelling:
+        $($emit)+! { $($args)*, spelling:
             text_is_stored_as_people_wrote_it
             stores_with_other_spellings_go_on
             ids_of_other_records_are_refused
             records_that_nothing_sends_are_queued_when_asked
             edits_of_a_table_that_became_local_only_stay_here
         }
-        $crate::__engine_tests! { $harness, $run, steps:
+        $($emit)+! { $($args)*, steps:
             s11_a_rename_here_is_translated_both_ways
             s11_a_queue_of_the_old_schema_is_sent
             s11_what_was_sent_is_not_converted
@@ -229,18 +238,18 @@ macro_rules! engine_tests {
             s11_what_was_sent_is_settled_in_the_new_words
             s11_filters_of_pulls_follow
         }
-        $crate::__engine_tests! { $harness, $run, converted:
+        $($emit)+! { $($args)*, converted:
             s11_a_removed_value_survives_a_put
             s11_values_that_do_not_fit_stay_and_are_counted
             s11_an_older_application_is_refused
             s11_a_killed_conversion_goes_on
         }
-        $crate::__engine_tests! { $harness, $run, crossed:
+        $($emit)+! { $($args)*, crossed:
             rows_of_another_program_are_not_overwritten_unseen
             s11_conversions_see_what_others_do
             s11_of_two_releases_at_once_the_newer_one_counts
         }
-        $crate::__engine_tests! { $harness, $run, pull:
+        $($emit)+! { $($args)*, pull:
             full_pull_brings_everything
             second_pull_brings_only_changes
             filters_choose_records
@@ -265,7 +274,7 @@ macro_rules! engine_tests {
             pull_keeps_edits_of_another_context
             pull_keeps_edits_behind_a_gap
         }
-        $crate::__engine_tests! { $harness, $run, filters:
+        $($emit)+! { $($args)*, filters:
             filters_are_tightened_and_widened
             history_19_two_named_pulls
             positions_of_others_stay_while_nothing_leaves
@@ -279,7 +288,7 @@ macro_rules! engine_tests {
             dropped_change_of_a_filter_goes_on
             killed_change_of_a_filter_goes_on
         }
-        $crate::__engine_tests! { $harness, $run, forgotten:
+        $($emit)+! { $($args)*, forgotten:
             returning_device_lets_go_of_what_was_deleted
             first_pull_from_a_forgetful_server_goes_on
             cut_off_return_begins_anew
@@ -288,7 +297,7 @@ macro_rules! engine_tests {
             random_absences_end_equal
             random_absences_from_a_feed_end_equal
         }
-        $crate::__engine_tests! { $harness, $run, feed:
+        $($emit)+! { $($args)*, feed:
             a_feed_brings_changes_once
             t1_a_walk_that_is_cut_off_goes_on
             t1_a_refused_resume_falls_back_to_the_position
@@ -307,21 +316,21 @@ macro_rules! engine_tests {
             t1_two_contexts_follow_one_feed
             t1_a_purge_forgets_the_position
         }
-        $crate::__engine_tests! { $harness, $run, audit:
+        $($emit)+! { $($args)*, audit:
             audit_of_an_equal_table_is_clean
             audit_heals_what_a_pull_cannot_see
             audit_heals_rows_that_left_the_filter
             audit_heals_a_restored_backup
             audit_leaves_local_changes_alone
         }
-        $crate::__engine_tests! { $harness, $run, accounts:
+        $($emit)+! { $($args)*, accounts:
             history_20_ada_is_signed_out_while_her_push_runs
             nothing_is_given_away_under_a_push
             changes_of_another_account_are_refused
             an_account_may_get_another_name
             a_name_is_adopted_while_nothing_waits
         }
-        $crate::__engine_tests! { $harness, $run, identity:
+        $($emit)+! { $($args)*, identity:
             history_18_upgrades_and_another_database
             positions_belong_to_a_server
             a_server_that_moves_is_the_same
@@ -334,14 +343,14 @@ macro_rules! engine_tests {
             a_pull_of_another_context_meets_a_fresh_start
             the_first_contact_adopts
         }
-        $crate::__engine_tests! { $harness, $run, sign_in:
+        $($emit)+! { $($args)*, sign_in:
             t3_sign_out_and_in_as_another_account
             t3_a_long_push_is_of_one_account
             t3_an_account_stays_until_another_is_named
             t3_sign_in_after_opening
             t3_a_change_at_every_await_of_an_edit
         }
-        $crate::__engine_tests! { $harness, $run, connect:
+        $($emit)+! { $($args)*, connect:
             t3_a_push_ends_where_it_began
             t3_a_pull_ends_where_it_began
             t3_an_accepted_server_waits_for_the_one_before
@@ -354,14 +363,14 @@ macro_rules! engine_tests {
             t3_decisions_go_where_the_conflict_was_met
             t3_a_change_at_every_await_of_a_push
         }
-        $crate::__engine_tests! { $harness, $run, kept:
+        $($emit)+! { $($args)*, kept:
             kept_rows_come_back_after_cancel
             kept_tombstones_come_back_after_cancel
             kept_rows_come_back_after_discard
             kept_rows_come_back_after_push
             deleted_insert_that_met_a_stranger
         }
-        $crate::__engine_tests! { $harness, $run, late:
+        $($emit)+! { $($args)*, late:
             history_24_a_late_batch_of_two_contexts
             queues_that_were_half_read_are_read_again
             answers_older_than_a_page_of_another_context
@@ -374,7 +383,7 @@ macro_rules! engine_tests {
             pushes_behind_a_dropped_edit_see_all_of_it
             purges_behind_a_dropped_insert_see_all_of_it
         }
-        $crate::__engine_tests! { $harness, $run, lease:
+        $($emit)+! { $($args)*, lease:
             one_process_pushes_at_a_time
             ended_pushes_give_the_lease_back
             slow_pushes_keep_the_lease
@@ -386,7 +395,7 @@ macro_rules! engine_tests {
             jumps_of_the_clock_double_nothing
             random_pushers_have_single_effects
         }
-        $crate::__engine_tests! { $harness, $run, purge:
+        $($emit)+! { $($args)*, purge:
             purge_is_refused_while_operations_wait
             purged_records_come_back_with_a_pull
             purge_can_keep_positions
@@ -397,14 +406,14 @@ macro_rules! engine_tests {
             purge_during_a_pull
             purge_of_another_context_during_a_pull
         }
-        $crate::__engine_tests! { $harness, $run, events:
+        $($emit)+! { $($args)*, events:
             each_change_is_told_once
             refused_changes_are_not_told
             progress_is_told
             parked_operations_are_told
             slow_listeners_are_told
         }
-        $crate::__engine_tests! { $harness, $run, cancellation:
+        $($emit)+! { $($args)*, cancellation:
             dropped_insert_is_whole_or_absent
             dropped_update_is_whole_or_absent
             dropped_delete_is_whole_or_absent
@@ -417,7 +426,7 @@ macro_rules! engine_tests {
             dropped_purge_is_whole_or_absent
             cancelled_push_goes_on
         }
-        $crate::__engine_tests! { $harness, $run, faults:
+        $($emit)+! { $($args)*, faults:
             a_call_that_fails_once_disturbs_nothing
             a_store_that_fails_is_whole_when_opened_again
             a_store_that_takes_no_writes_loses_nothing
@@ -426,7 +435,7 @@ macro_rules! engine_tests {
             a_full_store_is_still_read
             pushes_make_two_commits_a_group
         }
-        $crate::__engine_tests! { $harness, $run, histories:
+        $($emit)+! { $($args)*, histories:
             random_histories_converge
         }
     };
