@@ -14,6 +14,7 @@ use synctable_core::store::{
 use synctable_core::{FieldType, Record, TableName, TableSchema};
 
 use crate::fixture::{Store, assert_holds, commit, declare, record, table};
+use crate::lab::no_process_starts;
 
 /// A store in one file or one folder of its own, at a path that the application chooses.
 ///
@@ -165,6 +166,7 @@ fn bread() -> Record {
 }
 
 fn opened<F: FileStore>(path: &Path, create: bool) -> Store {
+    no_process_starts();
     F::open_at(path, create).expect("the store opens")
 }
 

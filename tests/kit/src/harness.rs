@@ -11,6 +11,7 @@ use synctable_core::store::{LocalStore, StoreError, StoreErrorKind};
 use tempfile::TempDir;
 
 use crate::folder::quick_folder;
+use crate::lab::no_process_starts;
 
 /// The place of one store. `default()` makes a new, empty place; dropping it cleans up.
 ///
@@ -62,6 +63,7 @@ impl<H: Harness> Place for H {
     }
 
     async fn reopen(&self) -> Result<Arc<dyn LocalStore>, StoreError> {
+        no_process_starts();
         Harness::reopen(self).await
     }
 

@@ -18,7 +18,7 @@ use synctable_core::store::LocalStore;
 
 pub use self::shim::{Calls, Fault, Shim};
 use crate::Harness;
-use crate::lab::{End, Faults, Job, Lab, Ledger, Said, State, declared};
+use crate::lab::{End, Faults, Job, Lab, Ledger, Said, State, declared, no_process_starts};
 
 /// How many batches the process commits, and how many where that takes longer than [`SLOW`].
 const BATCHES: u64 = 60;
@@ -180,6 +180,7 @@ async fn sound<H: Harness>(folder: &Path, ledger: &mut Ledger, end: End) -> Resu
     ledger.next_change_is_done()?;
     store.close().await.map_err(failed)?;
     drop(store);
+    no_process_starts();
     let again = |error| format!("the store does not open again: {error}");
     let store = H::open_in(folder).await.map_err(again)?;
     ledger.check(State::of(&*store).await.map_err(failed)?, End::Killed)?;

@@ -7,6 +7,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{self, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::sync::{PoisonError, RwLock};
 use std::thread;
 use std::time::Duration;
 
@@ -17,6 +18,14 @@ use super::{Job, Said};
 
 /// A child that says nothing for so long hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Held for writing while a process starts. Until that runs its own program it has copies of all files that are open here, with their locks.
+static STARTS: RwLock<()> = RwLock::new(());
+
+/// Waits until no process of ours has copies of the files of this one: then the lock of a store that was dropped is free.
+pub(crate) fn no_process_starts() {
+    drop(STARTS.read().unwrap_or_else(PoisonError::into_inner));
+}
 
 /// The process; it is killed when this is dropped.
 #[derive(Debug)]
@@ -37,15 +46,19 @@ impl Child {
         let order = serde_json::to_string(&Order { folder, job }).expect("an order");
         let errors = NamedTempFile::new().expect("a temporary file");
         let stderr = errors.reopen().expect("the temporary file");
-        let mut process = Command::new(env::current_exe().expect("this program has a path"))
+        let mut command = Command::new(env::current_exe().expect("this program has a path"));
+        command
             .args(arguments)
             .env(ORDER, order)
             .envs(environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(stderr)
-            .spawn()
-            .expect("this program starts once more");
+            .stderr(stderr);
+        let process = {
+            let _starts = STARTS.write().unwrap_or_else(PoisonError::into_inner);
+            command.spawn()
+        };
+        let mut process = process.expect("this program starts once more");
         let output = process.stdout.take().expect("the output is piped");
         let (sender, lines) = mpsc::channel();
         thread::spawn(move || {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use synctable_core::Schema;
 use synctable_core::store::LocalStore;
 
-use super::{Child, End, Job, Lab, Ledger, Random, Said, State, declared};
+use super::{Child, End, Job, Lab, Ledger, Random, Said, State, declared, no_process_starts};
 use crate::Harness;
 use crate::fixture::Store;
 
@@ -123,6 +123,7 @@ impl<'a> Trial<'a> {
 
 /// The store in `folder`, which must open.
 pub(crate) async fn opened<H: Harness>(folder: &Path) -> Store {
+    no_process_starts();
     match H::open_in(folder).await {
         Ok(store) => store,
         Err(error) => panic!("the store does not open again: {error}"),
