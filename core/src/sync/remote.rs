@@ -116,6 +116,13 @@ impl Remote {
         self.link.pace().size(limits.changes)
     }
 
+    /// How many operations it may do together or not at all, where it can. Whatever the line: they go together or not at all.
+    pub(crate) fn unit_size(&self) -> Option<usize> {
+        let announced = self.capabilities();
+        announced.operation_ids_kept?;
+        announced.batches?.units
+    }
+
     /// Whether the server has answered as one that takes these credentials, and so announced what it offers.
     pub(crate) fn has_heard(&self) -> bool {
         self.token().accepted

@@ -10,6 +10,8 @@ pub struct BatchLimits {
     pub changes: usize,
     /// At most so many bytes of request body, where the server says.
     pub bytes: Option<usize>,
+    /// At most so many changes are done together or not at all, as a [unit](super::Change::unit); `None`: the server knows no units.
+    pub units: Option<usize>,
 }
 
 impl BatchLimits {
@@ -18,6 +20,7 @@ impl BatchLimits {
         Self {
             changes,
             bytes: None,
+            units: None,
         }
     }
 
@@ -25,6 +28,13 @@ impl BatchLimits {
     #[must_use]
     pub const fn with_bytes(mut self, bytes: Option<usize>) -> Self {
         self.bytes = bytes;
+        self
+    }
+
+    /// With a limit of the changes that are done together or not at all.
+    #[must_use]
+    pub const fn with_units(mut self, changes: Option<usize>) -> Self {
+        self.units = changes;
         self
     }
 }
@@ -51,4 +61,6 @@ pub enum ChangeAnswer {
     Current(Outcome),
     /// The server did not look at it. That is no attempt.
     NotTried,
+    /// Not done, as another change of its [unit](super::Change::unit) was not done.
+    NotDone,
 }

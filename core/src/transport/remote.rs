@@ -26,7 +26,8 @@ pub trait Transport: Debug + MaybeSend + MaybeSync + 'static {
     async fn apply(&self, table: &TableName, change: &Change) -> Result<Outcome, TransportError>;
 
     /// Sends several changes of different records in one request, in their order; only where
-    /// [`batches`](TransportCapabilities::batches) was announced. Each is done, or not, on its own, and the others go on.
+    /// [`batches`](TransportCapabilities::batches) was announced. Each is done, or not, on its own, and the others go on; but those of one
+    /// [unit](Change::unit) are done together or not at all, and never sent without one of them.
     ///
     /// An answer has to speak of each of them, or say that none was looked at; else it is an error: it is not known what became
     /// of any. Like [`apply`](Self::apply) it sends at most once. By default each is sent with [`apply`](Self::apply).
@@ -121,6 +122,9 @@ pub struct Change {
     pub members: Option<Vec<String>>,
     /// A key that is the same whenever this very change is sent again.
     pub operation_id: Option<String>,
+    /// Changes that stand side by side in one call of [`apply_all`](Transport::apply_all) with the same number are done together or not at all: set
+    /// only where [`units`](super::BatchLimits::units) were announced, on as many of them at most.
+    pub unit: Option<u64>,
 }
 
 impl Change {
@@ -134,6 +138,7 @@ impl Change {
             base: None,
             members: None,
             operation_id: None,
+            unit: None,
         }
     }
 
@@ -162,6 +167,13 @@ impl Change {
     #[must_use]
     pub fn with_members(mut self, members: Option<Vec<String>>) -> Self {
         self.members = members;
+        self
+    }
+
+    /// As one of the changes that are done together or not at all.
+    #[must_use]
+    pub fn with_unit(mut self, unit: Option<u64>) -> Self {
+        self.unit = unit;
         self
     }
 

@@ -11,7 +11,7 @@ mod answers;
 use std::collections::HashSet;
 
 use http::header::ACCEPT_ENCODING;
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use synctable_core::transport::{
     BatchAnswer, BatchLimits, Change, ChangeAnswer, Outcome, Rejection, TransportError,
     TransportErrorKind as Kind,
@@ -41,6 +41,8 @@ enum Part<'a> {
     Packed(Box<Prepared<'a>>),
     /// It is left for another time.
     Left,
+    /// It is not done, as another one of its unit is answered here.
+    NotDone,
 }
 
 /// The changes of one request, and what becomes of the others.
@@ -49,6 +51,8 @@ struct Packed<'a> {
     body: String,
     count: usize,
     parts: Vec<Part<'a>>,
+    /// The first of them are a unit that does not go in one request.
+    unit_has_no_form: bool,
 }
 
 impl HttpTransport {
@@ -63,6 +67,10 @@ impl HttpTransport {
         // The announcement may have been withdrawn since the caller looked.
         let limits = self.announced.get().batches;
         let packed = self.pack(changes, limits.unwrap_or(BatchLimits::of(1)));
+        if packed.unit_has_no_form {
+            let message = "changes that belong together do not go in one request";
+            return Ok(BatchAnswer::Refused(Rejection::new(None, message)));
+        }
         if packed.count < 2 {
             return Ok(BatchAnswer::Each(self.first_alone(changes, packed).await));
         }
@@ -100,6 +108,7 @@ impl HttpTransport {
             each.push(match part {
                 Part::Said(outcome) => ChangeAnswer::Alone(outcome),
                 Part::Left => ChangeAnswer::NotTried,
+                Part::NotDone => ChangeAnswer::NotDone,
                 Part::Packed(prepared) => {
                     // There are as many as were packed.
                     let Some((inner, number)) = inner.next() else {
@@ -135,6 +144,9 @@ impl HttpTransport {
         if untried && !first {
             return ChangeAnswer::NotTried;
         }
+        if answer.status == StatusCode::FAILED_DEPENDENCY && prepared.change.unit.is_some() {
+            return ChangeAnswer::NotDone;
+        }
         let headers = answer.headers.clone();
         answered(prepared.judge(answer, self.limits.bytes), &headers)
     }
@@ -150,7 +162,8 @@ impl HttpTransport {
         for (part, (table, change)) in packed.parts.into_iter().zip(changes) {
             each.push(match part {
                 Part::Said(outcome) => ChangeAnswer::Alone(outcome),
-                _ if sent => ChangeAnswer::NotTried,
+                Part::NotDone => ChangeAnswer::NotDone,
+                _ if sent || change.unit.is_some() => ChangeAnswer::NotTried,
                 _ => {
                     sent = true;
                     ChangeAnswer::Alone(self.send_change(table, change).await)
@@ -160,44 +173,74 @@ impl HttpTransport {
         each
     }
 
-    /// Packs the changes up to the first one that does not fit in.
+    /// Packs the changes up to the first one that does not fit in, those of a unit together.
     fn pack<'a>(&self, changes: &'a [(TableName, Change)], limits: BatchLimits) -> Packed<'a> {
-        let most = limits.bytes.unwrap_or(usize::MAX);
         let mut packed = Packed {
             body: FRAME.0.to_owned(),
             count: 0,
             parts: Vec::with_capacity(changes.len()),
+            unit_has_no_form: false,
         };
         let mut records = HashSet::new();
         let mut open = true;
-        for (table, change) in changes {
-            open &= packed.count < limits.changes && records.insert((table, &change.id));
-            if !open {
-                packed.parts.push(Part::Left);
-                continue;
+        let are_one = |one: &(_, Change), next: &(_, Change)| {
+            one.1.unit.is_some() && one.1.unit == next.1.unit
+        };
+        for unit in changes.chunk_by(are_one) {
+            let (before, count) = (packed.body.len(), packed.count);
+            let mut parts = Vec::with_capacity(unit.len());
+            for (table, change) in unit {
+                open &= packed.count < limits.changes && records.insert((table, &change.id));
+                let part = if open {
+                    self.pack_one(&mut packed, table, change, limits)
+                } else {
+                    Part::Left
+                };
+                open &= !matches!(part, Part::Left);
+                parts.push(part);
             }
-            let part = match self.plan(change) {
-                Err(error) => Part::Said(Err(error)),
-                Ok(Plan::Refused(why)) => Part::Said(Ok(Outcome::Rejected(why))),
-                Ok(Plan::Untouched) => Part::Left,
-                Ok(Plan::Request(prepared)) => {
-                    let before = packed.body.len();
-                    let fits = self.inner(&mut packed, table, &prepared).is_some()
-                        && packed.body.len() + FRAME.1.len() <= most;
-                    if fits {
-                        packed.count += 1;
-                        Part::Packed(prepared)
-                    } else {
-                        packed.body.truncate(before);
-                        Part::Left
+            let is_said = parts.iter().any(|part| matches!(part, Part::Said(_)));
+            if unit.len() > 1 && (is_said || !open) {
+                // All of it goes or nothing.
+                packed.body.truncate(before);
+                packed.count = count;
+                packed.unit_has_no_form |= !is_said && packed.parts.is_empty();
+                for part in &mut parts {
+                    match part {
+                        Part::Said(_) => {}
+                        part if is_said => *part = Part::NotDone,
+                        part => *part = Part::Left,
                     }
                 }
-            };
-            open = !matches!(part, Part::Left);
-            packed.parts.push(part);
+            }
+            packed.parts.append(&mut parts);
         }
         packed.body.push_str(FRAME.1);
         packed
+    }
+
+    fn pack_one<'a>(
+        &self,
+        packed: &mut Packed<'_>,
+        table: &TableName,
+        change: &'a Change,
+        limits: BatchLimits,
+    ) -> Part<'a> {
+        let prepared = match self.plan(change) {
+            Err(error) => return Part::Said(Err(error)),
+            Ok(Plan::Refused(why)) => return Part::Said(Ok(Outcome::Rejected(why))),
+            Ok(Plan::Untouched) => return Part::Left,
+            Ok(Plan::Request(prepared)) => prepared,
+        };
+        let (before, most) = (packed.body.len(), limits.bytes.unwrap_or(usize::MAX));
+        let fits = self.inner(packed, table, &prepared).is_some()
+            && packed.body.len() + FRAME.1.len() <= most;
+        if !fits {
+            packed.body.truncate(before);
+            return Part::Left;
+        }
+        packed.count += 1;
+        Part::Packed(prepared)
     }
 
     /// Adds the request of a change to that of a batch. `None` where it has no form there, and part of it may be added: a table at another place, a change
@@ -223,6 +266,10 @@ impl HttpTransport {
         }
         out.push_str(r#"{"id":""#);
         out.push_str(&packed.count.to_string());
+        if let Some(unit) = change.unit {
+            out.push_str(r#"","atomicityGroup":"u"#);
+            out.push_str(&unit.to_string());
+        }
         out.push_str(r#"","method":""#);
         out.push_str(call.method.as_str());
         out.push_str(r#"","url":"#);

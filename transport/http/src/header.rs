@@ -21,6 +21,8 @@ pub const OPERATION_IDS_KEPT: HeaderName = HeaderName::from_static(names::OPERAT
 pub const PARTIAL_UPDATES: HeaderName = HeaderName::from_static(names::PARTIAL_UPDATES);
 /// Response header `CHANGES BYTES`: the server takes so many changes in one request, in a body of so many bytes.
 pub const BATCH: HeaderName = HeaderName::from_static(names::BATCH);
+/// Response header, beside [`BATCH`], with a number: so many changes of one request are done together or not at all.
+pub const UNITS: HeaderName = HeaderName::from_static(names::UNITS);
 /// Response header `current` or `earlier`: the operation was done by an earlier request with this [`OPERATION_ID`], and what is told
 /// is what the server holds now, or others have changed the record since.
 pub const REPEATED: HeaderName = HeaderName::from_static(names::REPEATED);
@@ -123,15 +125,18 @@ pub(crate) fn forgotten(headers: &HeaderMap) -> Option<Timestamp> {
     text.trim().parse().ok()
 }
 
-/// How many changes the server takes in one request. What cannot be read, or comes to no more than one change, is no announcement.
+/// How many changes the server takes in one request, and together. What cannot be read, or comes to no more than one change, is no announcement.
 pub(crate) fn batches(headers: &HeaderMap) -> Option<BatchLimits> {
-    let (changes, bytes) = headers.get(BATCH)?.to_str().ok()?.split_once(' ')?;
+    let text = |name| headers.get(name)?.to_str().ok();
     let number = |text: &str| {
         let digits = text.bytes().all(|b| b.is_ascii_digit());
         digits.then(|| text.parse::<usize>().ok()).flatten()
     };
+    let (changes, bytes) = text(BATCH)?.split_once(' ')?;
     let (changes, bytes) = (number(changes)?, number(bytes)?);
-    (changes >= 2 && bytes > 0).then(|| BatchLimits::of(changes).with_bytes(Some(bytes)))
+    let units = text(UNITS).and_then(number).filter(|most| *most >= 2);
+    let limits = BatchLimits::of(changes).with_bytes(Some(bytes));
+    (changes >= 2 && bytes > 0).then(|| limits.with_units(units.map(|most| most.min(changes))))
 }
 
 /// True where the server says that it takes bodies packed by gzip.

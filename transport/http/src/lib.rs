@@ -38,7 +38,7 @@ pub use dialect::{Dialect, UnknownDialect};
 pub use exchange::Exchange;
 pub use header::{
     BATCH, NOT_TRIED, OPERATION_ID, OPERATION_IDS, OPERATION_IDS_KEPT, OPERATION_UNKNOWN_SINCE,
-    ORDERED, PARTIAL_UPDATES, REPEATED, SERVER_ID, X_ZUMO_AUTH,
+    ORDERED, PARTIAL_UPDATES, REPEATED, SERVER_ID, UNITS, X_ZUMO_AUTH,
 };
 pub use sleep::TokioSleep;
 pub use transport::HttpTransport;

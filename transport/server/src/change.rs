@@ -1,5 +1,7 @@
 //! A change of one record: decided on what is stored, done if that is still there.
 
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::StatusCode;
@@ -11,6 +13,7 @@ use crate::handler::Call;
 use crate::judge;
 use crate::operations::{Operation, Repeated, Sent};
 use crate::unique::Claims;
+use crate::unit::{Member, NotDone};
 
 /// How often a change starts again because the record, or the end of the table's commits, was changed meanwhile.
 /// Within one server the changes of a record take turns, so only other servers over the same store make it more
@@ -56,6 +59,18 @@ pub(crate) struct Change<'a> {
     pub(crate) sent: Sent,
 }
 
+impl From<NotDone> for Failure {
+    fn from(not_done: NotDone) -> Self {
+        match not_done {
+            NotDone::Store(error) => error.into(),
+            NotDone::Other => Self::new(
+                StatusCode::FAILED_DEPENDENCY,
+                "nothing of its unit is done, as another change of it was refused",
+            ),
+        }
+    }
+}
+
 impl<E: Into<Failure>> From<E> for Refused {
     fn from(error: E) -> Self {
         Self::Failure(error.into())
@@ -82,15 +97,25 @@ impl Change<'_> {
         tombstones
             .prune(store, &self.call.table, core.clock.now())
             .await;
-        let _turn = core.turns.take(table, &self.id).await;
-        let looks_later = self.operation.as_ref().is_some_and(Operation::creates);
+        let unit = self.call.around.unit;
+        // A unit has taken those of all its records.
+        let _turn = match unit {
+            None => Some(core.turns.take(table, &self.id).await),
+            Some(_) => None,
+        };
+        let creates = self.operation.as_ref().is_some_and(Operation::creates);
+        let looks_later = creates && unit.is_none();
         for attempt in 0..ATTEMPTS {
+            let earlier = match unit {
+                None => Claims::default(),
+                Some(part) => part.turn().await?,
+            };
             let looks_first = !looks_later || attempt > 0;
             if looks_first && let Some(done) = self.outcome().await? {
                 return Ok(done);
             }
             let stored = self.call.stored(table, &self.id).await?;
-            let planned = match self.plan(stored.as_ref(), &decide).await {
+            let planned = match self.plan(stored.as_ref(), earlier, &decide).await {
                 Err(Refused::Conflict(status, stored)) => {
                     return self.conflict(status, stored).await;
                 }
@@ -123,20 +148,21 @@ impl Change<'_> {
                         repeated: None,
                     });
                 }
-                Err(error) if error.kind() == StoreErrorKind::CheckFailed => {
+                Err(NotDone::Store(error)) if error.kind() == StoreErrorKind::CheckFailed => {
                     self.call.around.effect.had_none();
                     tracing::debug!(%table, "the record was changed meanwhile; trying again");
                 }
-                Err(error) => return Err(error.into()),
+                Err(not_done) => return Err(not_done.into()),
             }
         }
         Err(Failure::busy("the record is changed too often by others; try again").into())
     }
 
-    /// What to do with the stored record, and with the rows of unique values.
+    /// What to do with the stored record, and with the rows of unique values, behind what was claimed `earlier`.
     async fn plan(
         &self,
         stored: Option<&Record>,
+        earlier: Claims,
         decide: impl Fn(Option<Record>) -> Result<Step, Refused> + Send + Sync,
     ) -> Result<(Step, Claims), Refused> {
         let step = decide(stored.cloned())?;
@@ -148,7 +174,7 @@ impl Change<'_> {
             Step::Put { .. } | Step::Remove(_) => None,
         };
         let call = self.call;
-        let claims = Claims::of_change(&*call.core.store, &call.table, stored, after.as_ref());
+        let claims = earlier.and_change(&*call.core.store, &call.table, stored, after.as_ref());
         let claims = claims.await?.map_err(|taken| judge::taken(&taken))?;
         Ok((step, claims))
     }
@@ -194,7 +220,7 @@ impl Change<'_> {
         })
     }
 
-    async fn put(&self, stored: Option<Record>, put: Put) -> Result<Record, StoreError> {
+    async fn put(&self, stored: Option<Record>, put: Put) -> Result<Record, NotDone> {
         let Put {
             record,
             version,
@@ -223,37 +249,37 @@ impl Change<'_> {
                 let record = stamped(time);
                 let mut batch = WriteBatch::new();
                 batch.check(&table, &id, expect.clone());
-                let batch = batch.put(&table, record.clone());
-                remember(claims.clone().add_to(batch, time), &record)
+                remember(batch.put(&table, record.clone()), &record)
             }
         };
-        let time = self.commit(record.body().len(), build).await?;
+        let time = self.commit(record.body().len(), claims, build).await?;
         Ok(stamped(time))
     }
 
     /// A removal moves the table's times, too, though nothing of it is left to be pulled: so it can share a commit.
-    async fn remove(&self, stored: Record, claims: Claims) -> Result<Record, StoreError> {
+    async fn remove(&self, stored: Record, claims: Claims) -> Result<Record, NotDone> {
         let table = self.call.table.name.clone();
         let remember = self.remember();
         let build = {
             let stored = stored.clone();
-            move |time| {
+            move |_| {
                 let batch = WriteBatch::new()
                     .expect_as_read(&table, &stored)
                     .delete(&table, stored.id());
-                remember(claims.clone().add_to(batch, time), &stored)
+                remember(batch, &stored)
             }
         };
-        self.commit(0, build).await?;
+        self.commit(0, claims, build).await?;
         Ok(stored)
     }
 
-    /// Commits in the order of the table. From when the batch is built on the change may be done.
+    /// Commits in the order of the table, together with the rest of its unit. From when the batch is built on the change may be done.
     async fn commit(
         &self,
         bytes: usize,
+        claims: Claims,
         build: impl Fn(Timestamp) -> Result<WriteBatch, StoreError> + Send + Sync + 'static,
-    ) -> Result<Timestamp, StoreError> {
+    ) -> Result<Timestamp, NotDone> {
         let Call {
             core,
             table,
@@ -265,10 +291,18 @@ impl Change<'_> {
             effect.begins();
             build(time)
         };
-        let sequence = &table.sequence;
-        sequence
-            .commit(&core.store, &core.clock, bytes, build)
-            .await
+        if let Some(part) = around.unit {
+            let member = Member {
+                table: Arc::clone(table),
+                build: Box::new(build),
+            };
+            return part.commit(core, member, claims).await;
+        }
+        let build = move |time| Ok(claims.clone().add_to(build(time)?, time));
+        let time = table
+            .sequence
+            .commit(&core.store, &core.clock, bytes, build);
+        Ok(time.await?)
     }
 
     /// Adds the outcome of the operation, if it is one, to the batch of the change.

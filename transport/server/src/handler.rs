@@ -29,6 +29,7 @@ use crate::tables::{Table, Tables};
 use crate::tls::Tls;
 use crate::tombstones::Tombstones;
 use crate::turns::Turns;
+use crate::unit::Part;
 use crate::write::{self, NewRecord};
 
 /// What all requests share.
@@ -76,6 +77,8 @@ pub(crate) struct Around<'a> {
     pub(crate) effect: &'a Effect,
     /// Where it reads together with the other parts of one request.
     pub(crate) reads: Option<&'a Reads>,
+    /// Where it is done together with others or not at all.
+    pub(crate) unit: Option<Part<'a>>,
     /// Whether the client has what it sent, and need not be told it.
     pub(crate) brief: bool,
 }
@@ -163,6 +166,7 @@ impl Core {
             admitted,
             effect,
             reads: None,
+            unit: None,
             brief: false,
         };
         let response = if target.is_batch() {

@@ -57,6 +57,7 @@ mod token;
 mod tombstones;
 mod turns;
 mod unique;
+mod unit;
 mod write;
 
 pub use access::{Access, AccessRequest, Action, Grant, Refusal};

@@ -23,6 +23,9 @@ pub struct Limits {
     /// Bytes of the body of a request with several changes; each change is bounded by [`body`](Self::body), too. Default 4 MiB; more is answered
     /// with 413.
     pub batch_body: usize,
+    /// Changes that are done together or not at all: those of a request with several changes that have one `atomicityGroup`. Default 100; more are
+    /// answered with 400. With less than 2 no such group is taken.
+    pub unit: usize,
     /// Bytes of the request line and headers together, at least 8 KiB. Default 64 KiB; more is answered with 431.
     pub headers: usize,
     /// Bytes of the request target. Default 32 KiB; more is answered with 414.
@@ -66,6 +69,7 @@ impl Default for Limits {
             body: 1024 * 1024,
             batch: 1000,
             batch_body: 4 * 1024 * 1024,
+            unit: 100,
             headers: 64 * 1024,
             target: 32 * 1024,
             page: 1024 * 1024,
@@ -88,6 +92,17 @@ impl Limits {
     /// Whether several changes may come in one request.
     pub(crate) fn takes_batches(&self) -> bool {
         self.batch >= 2
+    }
+
+    /// How many changes may be done together or not at all, for a header.
+    pub(crate) fn announced_unit(&self) -> Option<HeaderValue> {
+        let most = self.most_of_a_unit();
+        (most >= 2).then(|| HeaderValue::from(most))
+    }
+
+    /// How many changes may be done together or not at all: none where several do not come in one request.
+    pub(crate) fn most_of_a_unit(&self) -> usize {
+        self.unit.min(self.batch)
     }
 
     /// How many changes are taken in one request, and how many bytes of its body, for a header.

@@ -39,6 +39,7 @@ pub(crate) const PREFERENCE_APPLIED: HeaderName =
     HeaderName::from_static(header::PREFERENCE_APPLIED);
 /// Tells how many changes are taken in one request.
 const BATCH: HeaderName = HeaderName::from_static(header::BATCH);
+const UNITS: HeaderName = HeaderName::from_static(header::UNITS);
 /// Tells the time of the last deletion that is not known any more.
 const DELETIONS_FORGOTTEN: HeaderName = HeaderName::from_static(header::DELETIONS_FORGOTTEN);
 /// Announces that members alone are taken.
@@ -213,6 +214,9 @@ pub(crate) fn finish(
     headers.insert(PARTIAL_UPDATES, taken);
     if let Some(value) = limits.announced_batch() {
         headers.insert(BATCH, value);
+    }
+    if let Some(value) = limits.announced_unit() {
+        headers.insert(UNITS, value);
     }
     headers.insert(ACCEPT_ENCODING, coding::TAKEN);
     headers.insert(SERVER_ID, id.clone());

@@ -23,6 +23,7 @@ use synctable_core::store::{
     Expect, LocalStore, LocalStoreExt, StoreError, StoreErrorKind, Write, WriteBatch,
 };
 use synctable_core::{Clock, Record, RecordId, SystemProperties, TableName, Timestamp};
+use tokio::sync::Mutex as Turn;
 use tokio::task::yield_now;
 
 use crate::gather::shared;
@@ -44,6 +45,8 @@ struct Chain {
     waiting: Mutex<Waiting>,
     /// The end of the chain; `None` where it must be read again, and while a commit is under way.
     end: Mutex<Option<End>>,
+    /// Who moves the end. A commit of several tables takes the turns of all of them, in the order of their names.
+    turn: Turn<()>,
 }
 
 #[derive(Default)]
@@ -58,13 +61,14 @@ struct Waiting {
 
 /// A change that wants to be committed.
 struct Member {
-    build: Box<Build>,
+    build: Box<Build<'static>>,
     bytes: usize,
     result: Slot,
 }
 
 type Run = Shared<BoxFuture<'static, ()>>;
-type Build = dyn Fn(Timestamp) -> Result<WriteBatch, StoreError> + Send + Sync;
+/// Makes the batch of a change for the time of its commit.
+pub(crate) type Build<'a> = dyn Fn(Timestamp) -> Result<WriteBatch, StoreError> + Send + Sync + 'a;
 /// What came of a change: nothing yet, or once the time or the error.
 type Slot = Arc<Mutex<Option<Result<Timestamp, StoreError>>>>;
 
@@ -89,6 +93,7 @@ impl Sequence {
             row_id,
             waiting: Mutex::default(),
             end: Mutex::default(),
+            turn: Turn::default(),
         }))
     }
 
@@ -128,6 +133,51 @@ impl Sequence {
     }
 }
 
+/// Commits the batches that are made for the commit's time as one, or none of them, whichever tables they are of, and returns that time. It is later
+/// than the last one of each table.
+pub(crate) async fn commit_as_one(
+    store: &dyn LocalStore,
+    clock: &dyn Clock,
+    members: &[(&Sequence, &Build<'_>)],
+) -> Result<Timestamp, StoreError> {
+    let mut chains: Vec<&Chain> = members.iter().map(|(sequence, _)| &*sequence.0).collect();
+    chains.sort_unstable_by(|one, other| one.table.cmp(&other.table));
+    chains.dedup_by(|one, other| one.table == other.table);
+    // No two wait for each other, as both take them in this order; who commits to one table alone waits for no other.
+    let mut turns = Vec::with_capacity(chains.len());
+    for chain in &chains {
+        turns.push(chain.turn.lock().await);
+    }
+    let (mut time, mut ends) = (clock.now(), Vec::with_capacity(chains.len()));
+    for chain in &chains {
+        let end = chain.take_end(store).await?;
+        time = next_time(time, end.last)?;
+        ends.push(end);
+    }
+    let mut merged = Merged::default();
+    for (_, build) in members {
+        if !merged.add(&build(time)?) {
+            let message = "two changes of one unit touch the same row";
+            return Err(StoreError::new(StoreErrorKind::Other, message));
+        }
+    }
+    let (mut batch, mut rows) = (merged.into_batch(), Vec::with_capacity(chains.len()));
+    for (chain, end) in chains.iter().zip(ends) {
+        let row;
+        (batch, row) = chain.with_chain(batch, end.row, time);
+        rows.push(row);
+    }
+    store.commit(batch).await?;
+    for (chain, row) in chains.iter().zip(rows) {
+        *lock(&chain.end) = Some(End {
+            last: time,
+            row: Some(row),
+        });
+    }
+    drop(turns);
+    Ok(time)
+}
+
 impl Chain {
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
         lock(&self.waiting)
@@ -154,11 +204,8 @@ impl Chain {
             if part.is_empty() {
                 continue;
             }
-            let end = lock(&self.end).take();
-            let end = match end {
-                Some(end) => Ok(end),
-                None => self.read_end(store).await,
-            };
+            let _turn = self.turn.lock().await;
+            let end = self.take_end(store).await;
             let next = end.and_then(|end| Ok((next_time(clock.now(), end.last)?, end.row)));
             let (time, before) = match next {
                 Ok(next) => next,
@@ -191,6 +238,15 @@ impl Chain {
                 }
                 Err(error) => fail(group, error),
             }
+        }
+    }
+
+    /// The end of the chain, which is not known any more until a commit is done.
+    async fn take_end(&self, store: &dyn LocalStore) -> Result<End, StoreError> {
+        let end = lock(&self.end).take();
+        match end {
+            Some(end) => Ok(end),
+            None => self.read_end(store).await,
         }
     }
 

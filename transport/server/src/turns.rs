@@ -26,7 +26,25 @@ pub(crate) struct Turn<'a> {
 impl Turns {
     /// Waits for the turn to write a record.
     pub(crate) async fn take(&self, table: &TableName, id: &RecordId) -> Turn<'_> {
-        let hash = self.hasher.hash_one((table, id));
+        self.take_hash(self.hasher.hash_one((table, id))).await
+    }
+
+    /// Waits for the turns to write several records. No two calls wait for each other, as all take them in one order.
+    pub(crate) async fn take_all(&self, records: &[(TableName, RecordId)]) -> Vec<Turn<'_>> {
+        let mut hashes: Vec<u64> = records
+            .iter()
+            .map(|(table, id)| self.hasher.hash_one((table, id)))
+            .collect();
+        hashes.sort_unstable();
+        hashes.dedup();
+        let mut turns = Vec::with_capacity(hashes.len());
+        for hash in hashes {
+            turns.push(self.take_hash(hash).await);
+        }
+        turns
+    }
+
+    async fn take_hash(&self, hash: u64) -> Turn<'_> {
         let lock = Arc::clone(self.taken().entry(hash).or_default());
         // It lets go of the place also where the wait is given up.
         let mut turn = Turn {

@@ -4,7 +4,7 @@
 //! as it was read, so of two records with one value only one is stored, also by several servers over one store. A row whose record does
 //! not have the value any more, as a server wrote it that did not know of the declaration, binds nobody.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -35,13 +35,19 @@ pub(crate) struct Held {
     row: RecordId,
 }
 
-/// What a change does to the rows of values, as far as they are not in its way.
+/// What changes do to the rows of values, as far as they are not in their way.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Claims {
-    /// Rows to put, and what is there now.
-    taken: Vec<(RecordId, Holder, Option<Record>)>,
-    /// Rows to remove.
-    freed: Vec<Record>,
+    rows: BTreeMap<RecordId, Claim>,
+}
+
+/// What changes do to the row of one value.
+#[derive(Debug, Clone)]
+struct Claim {
+    /// What is there now.
+    before: Option<Record>,
+    /// Whose the value is then; `None`: the row goes.
+    holder: Option<Holder>,
 }
 
 /// Why values cannot be had: the fields whose values other records have, each with the id of that record.
@@ -73,15 +79,16 @@ pub(crate) fn held(table: &TableName, schema: &TableSchema, record: &Record) -> 
 }
 
 impl Claims {
-    /// What it takes to make `after` of `before`, the record of this id; `None` stands for no record.
-    pub(crate) async fn of_change(
+    /// What it takes to make `after` of `before`, the record of this id, behind the changes that `self` is of; `None` stands for no record.
+    pub(crate) async fn and_change(
+        mut self,
         store: &dyn LocalStore,
         table: &Table,
         before: Option<&Record>,
         after: Option<&Record>,
     ) -> Result<Result<Self, Taken>, StoreError> {
         if table.schema().fields.unique().next().is_none() {
-            return Ok(Ok(Self::default()));
+            return Ok(Ok(self));
         }
         let of = |record: Option<&Record>| {
             let held = record.map(|record| held(&table.name, table.schema(), record));
@@ -90,20 +97,25 @@ impl Claims {
         let (before_values, after_values) = (of(before), of(after));
         let new = difference(&after_values, &before_values);
         let gone = difference(&before_values, &after_values);
-        let mut claims = Self::default();
         if let Some(after) = after.filter(|_| !new.is_empty()) {
-            let taken = claims.take(store, &table.name, table.schema(), after.id(), &new);
+            let taken = self.take(store, &table.name, table.schema(), after.id(), &new);
             if let Err(taken) = taken.await? {
                 return Ok(Err(taken));
             }
         }
         if let Some(before) = before.filter(|_| !gone.is_empty()) {
-            let ids: Vec<RecordId> = gone.iter().map(|held| held.row.clone()).collect();
-            let rows = store.get(&TableName::system(UNIQUE), &ids).await?;
-            let own = |row: &Record| holder(row).is_some_and(|it| it.record == *before.id());
-            claims.freed = rows.into_iter().flatten().filter(own).collect();
+            let stored = rows(store, &gone).await?;
+            for (value, row) in gone.into_iter().zip(stored) {
+                let own = row.as_ref().and_then(holder);
+                if own.is_some_and(|it| it.record == *before.id()) {
+                    self.rows.entry(value.row).or_insert(Claim {
+                        before: row,
+                        holder: None,
+                    });
+                }
+            }
         }
-        Ok(Ok(claims))
+        Ok(Ok(self))
     }
 
     /// Takes values for the record `id`.
@@ -115,14 +127,17 @@ impl Claims {
         id: &RecordId,
         values: &[Held],
     ) -> Result<Result<(), Taken>, StoreError> {
-        let ids: Vec<RecordId> = values.iter().map(|held| held.row.clone()).collect();
-        let rows = store.get(&TableName::system(UNIQUE), &ids).await?;
         let mut others = Vec::new();
-        for (value, row) in values.iter().zip(rows) {
-            let other = row.as_ref().and_then(holder);
+        for (value, row) in values.iter().zip(rows(store, values).await?) {
+            let claimed = self.rows.get(&value.row);
+            let other = match claimed {
+                Some(claim) => claim.holder.clone(),
+                None => row.as_ref().and_then(holder),
+            };
             let other = other.map(|other| other.record);
+            // The record of a row that is stored may have lost the value; one that has just claimed it has it.
             if let Some(other) = other.filter(|other| other != id)
-                && has(store, table, schema, &other, value).await?
+                && (claimed.is_some() || has(store, table, schema, &other, value).await?)
             {
                 others.push((value.field.clone(), other));
                 continue;
@@ -132,7 +147,11 @@ impl Claims {
                 field: value.field.clone(),
                 record: id.clone(),
             };
-            self.taken.push((value.row.clone(), holder, row));
+            let claim = self.rows.entry(value.row.clone()).or_insert(Claim {
+                before: row,
+                holder: None,
+            });
+            claim.holder = Some(holder);
         }
         Ok(if others.is_empty() {
             Ok(())
@@ -145,25 +164,31 @@ impl Claims {
     /// check of the other.
     pub(crate) fn add_to(self, mut batch: WriteBatch, time: Timestamp) -> WriteBatch {
         let table = TableName::system(UNIQUE);
-        for row in self.freed {
-            let id = row.id().clone();
-            batch = batch.expect_same(&table, row).delete(&table, &id);
-        }
-        for (id, holder, before) in self.taken {
+        for (id, Claim { before, holder }) in self.rows {
+            let was_there = before.is_some();
             let expect = before.map_or(Expect::Absent, |row| Expect::Same(Box::new(row)));
             batch.check(&table, &id, expect);
-            let system = SystemProperties {
-                updated_at: Some(time),
-                ..SystemProperties::default()
-            };
-            let body = serde_json::to_string(&holder).unwrap_or_default();
-            batch.push(Write::Put {
-                table: table.clone(),
-                record: Record::from_stored(id, system, body),
-            });
+            let table = table.clone();
+            if let Some(holder) = holder {
+                let system = SystemProperties {
+                    updated_at: Some(time),
+                    ..SystemProperties::default()
+                };
+                let body = serde_json::to_string(&holder).unwrap_or_default();
+                let record = Record::from_stored(id, system, body);
+                batch.push(Write::Put { table, record });
+            } else if was_there {
+                batch.push(Write::Delete { table, id });
+            }
         }
         batch
     }
+}
+
+/// The rows of values, as they are stored.
+async fn rows(store: &dyn LocalStore, values: &[Held]) -> Result<Vec<Option<Record>>, StoreError> {
+    let ids: Vec<RecordId> = values.iter().map(|held| held.row.clone()).collect();
+    store.get(&TableName::system(UNIQUE), &ids).await
 }
 
 fn difference(values: &[Held], others: &[Held]) -> Vec<Held> {

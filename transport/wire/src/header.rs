@@ -31,6 +31,10 @@ pub const PARTIAL_UPDATES_TAKEN: &str = "1";
 /// of at most so many bytes.
 pub const BATCH: &str = "synctable-batch";
 
+/// Answer, beside [`BATCH`]: changes of a batch that stand side by side with one [`GROUP`](crate::GROUP) are done together or not at all, at most so
+/// many of them. Where one is not done, the others are answered with 424.
+pub const UNITS: &str = "synctable-units";
+
 /// Request: what the server shall do behind a change of a batch that it did not do.
 pub const PREFER: &str = "prefer";
 
@@ -123,6 +127,7 @@ mod tests {
             OPERATION_UNKNOWN_SINCE,
             PARTIAL_UPDATES,
             BATCH,
+            UNITS,
             PREFER,
             PREFERENCE_APPLIED,
             REPEATED,

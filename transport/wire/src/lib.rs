@@ -17,5 +17,8 @@ pub use dialect::{DialectFacts, Links, TOOLKIT, ZUMO2, ZUMO3};
 /// The first part of each table's path.
 pub const TABLES: &str = "tables";
 
+/// The member of a change of a batch that names those with which it is done together or not at all, as OData calls it.
+pub const GROUP: &str = "atomicityGroup";
+
 /// What follows [`TABLES`] in the path of several changes in one request.
 pub const BATCH: &str = "$batch";

@@ -34,6 +34,7 @@ pub struct Transaction {
     context: SyncContext,
     staged: Vec<Staged>,
     durability: Durability,
+    as_one: bool,
 }
 
 impl SyncContext {
@@ -43,6 +44,7 @@ impl SyncContext {
             context: self.clone(),
             staged: Vec::new(),
             durability: self.inner.settings.local_durability,
+            as_one: false,
         }
     }
 }
@@ -190,12 +192,34 @@ impl Transaction {
         self
     }
 
+    /// The server, too, does all of it or nothing: order and lines arrive together. While one of the changes is refused or in conflict, the others
+    /// wait until you have decided about it; then they go together again. A change that you cancel is left out.
+    ///
+    /// The operations of such a transaction are not joined with what was queued before it, nor with later edits of the same records. They go
+    /// one by one, in order, where the server does not announce that it does several as one
+    /// ([`BatchLimits::units`](crate::transport::BatchLimits::units)), or not so many, at most 512; and where it has to be found out first what
+    /// became of one of them. Other devices that pull meanwhile may see a part of it, as they read one table after the other.
+    ///
+    /// ```
+    /// # async fn example(sync: synctable_core::sync::SyncContext) -> Result<(), synctable_core::Error> {
+    /// let accounts = sync.table::<serde_json::Value>("accounts")?;
+    /// let mut transfer = sync.transaction().as_one();
+    /// transfer.update(&accounts, "mine", &serde_json::json!({"balance": 90}))?;
+    /// transfer.update(&accounts, "yours", &serde_json::json!({"balance": 110}))?;
+    /// transfer.commit().await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn as_one(mut self) -> Self {
+        self.as_one = true;
+        self
+    }
+
     /// Stores everything in one commit, as durably as [`durability`](Self::durability) says. An error leaves the store as it was. Returns each record as it is after
     /// its change, `None` for a deleted one.
     pub async fn commit(self) -> Result<Vec<Option<Record>>, Error> {
         self.context
             .inner
-            .write(&self.staged, self.durability)
+            .write(&self.staged, self.durability, self.as_one)
             .await
     }
 }

@@ -77,7 +77,7 @@ impl<T> SyncTable<T> {
                 .collect();
             if !staged.is_empty() {
                 inner
-                    .write(&staged, inner.settings.local_durability)
+                    .write(&staged, inner.settings.local_durability, false)
                     .await?;
                 queued += staged.len() as u64;
             }

@@ -8,6 +8,7 @@ use crate::sync::event::{Event, Origin};
 use crate::sync::guards::spread;
 use crate::sync::identity::session::Home;
 use crate::sync::inner::Inner;
+use crate::sync::queue::operation::Unit;
 use crate::sync::queue::slot::{Intent, Slot};
 use crate::sync::server::Link;
 use crate::sync::system::{ATTEMPTS, META};
@@ -19,6 +20,16 @@ pub(crate) struct Staged {
     pub(crate) table: TableName,
     pub(crate) id: RecordId,
     pub(crate) intent: Intent,
+}
+
+/// Changes that are to be stored together.
+#[derive(Debug, Clone, Copy)]
+struct Plan<'a> {
+    staged: &'a [Staged],
+    durability: Durability,
+    as_one: bool,
+    /// Their records are taken to be absent.
+    trusting: bool,
 }
 
 /// Why a plan could not be committed.
@@ -77,11 +88,13 @@ impl Inner {
         Ok(())
     }
 
-    /// Applies changes in order, all or nothing, in one commit of this durability. Returns each record as it is after its change.
+    /// Applies changes in order, all or nothing, in one commit of this durability. `as_one`: the server is to do the same. Returns each record as it
+    /// is after its change.
     pub(crate) async fn write(
         &self,
         staged: &[Staged],
         durability: Durability,
+        as_one: bool,
     ) -> Result<Vec<Option<Record>>, Error> {
         for change in staged {
             self.tables.ensure(&change.table).await?;
@@ -101,7 +114,13 @@ impl Inner {
             }
             // New ids are seldom taken: the first attempt leaves it to the store's check to find out.
             let trusting = all_new && attempt == 0;
-            match self.try_write(staged, durability, &link, trusting).await {
+            let plan = Plan {
+                staged,
+                durability,
+                as_one,
+                trusting,
+            };
+            match self.try_write(plan, &link).await {
                 Ok(records) => {
                     self.note_queue().await;
                     return Ok(records);
@@ -150,11 +169,15 @@ impl Inner {
 
     async fn try_write(
         &self,
-        staged: &[Staged],
-        durability: Durability,
+        plan: Plan<'_>,
         link: &Link,
-        trusting: bool,
     ) -> Result<Vec<Option<Record>>, CommitError> {
+        let Plan {
+            staged,
+            durability,
+            as_one,
+            trusting,
+        } = plan;
         let _queue = self.guards.queue.read().await;
         let _locks = self
             .guards
@@ -176,6 +199,9 @@ impl Inner {
         } else {
             self.read_slots(&keys).await?
         };
+        if as_one {
+            slots = slots.into_iter().map(|slot| slot.in_unit(true)).collect();
+        }
         let mut after = Vec::with_capacity(staged.len());
         for change in staged {
             let place =
@@ -195,6 +221,9 @@ impl Inner {
                 slot.record = Some(self.check_change(&slot.table, record, &known)?);
             }
             after.push(slot.record.clone());
+        }
+        if as_one {
+            make_unit(&mut slots);
         }
         let mut batch = WriteBatch::new().durability(durability);
         if link.named_account().is_some() {
@@ -368,6 +397,26 @@ impl Inner {
         }
         self.commit_slots(&slots, batch, origin).await?;
         Ok(results)
+    }
+}
+
+/// Notes with each new operation that all of them belong together.
+fn make_unit(slots: &mut [Slot]) {
+    let new = |slot: &Slot| slot.new_operations().collect::<Vec<_>>();
+    let mut all: Vec<u64> = slots.iter().flat_map(new).collect();
+    all.sort_unstable();
+    let (Some(first), Some(last)) = (all.first().copied(), all.last().copied()) else {
+        return;
+    };
+    if !(2..=Unit::MOST).contains(&all.len()) {
+        return;
+    }
+    for slot in slots {
+        for operation in &mut slot.operations {
+            if all.binary_search(&operation.seq).is_ok() {
+                operation.unit = Some(Unit { first, last });
+            }
+        }
     }
 }
 

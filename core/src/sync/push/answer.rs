@@ -84,6 +84,15 @@ impl Failure {
         }
     }
 
+    /// The same of one that waits with the one that has failed.
+    pub(crate) fn behind(&self) -> Self {
+        Self {
+            kind: None,
+            retry_after: None,
+            ..self.clone()
+        }
+    }
+
     /// True where no answer came: to try again may take as long.
     pub(crate) fn is_silent(&self) -> bool {
         matches!(

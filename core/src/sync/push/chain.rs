@@ -20,7 +20,8 @@ use crate::sync::push::group::{Member, OnItsWay};
 use crate::sync::push::mark::Sending;
 use crate::sync::push::orders::Orders;
 use crate::sync::push::report::PushReport;
-use crate::sync::push::walk::{Chosen, Key, Walk};
+use crate::sync::push::turn::{Chosen, Key};
+use crate::sync::push::walk::Walk;
 use crate::sync::remote::Remote;
 use crate::transport::TransportErrorKind;
 

@@ -30,6 +30,15 @@ pub(crate) struct Delivery<'a> {
     pub(crate) course: &'a Mutex<Course>,
 }
 
+/// How an operation is delivered.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asks {
+    /// A conflict that was decided in its favour so often is left to the user now.
+    pub(crate) last_round: bool,
+    /// It goes together with others, and never alone.
+    pub(crate) as_one: bool,
+}
+
 /// What a question about the row came to.
 enum Asked {
     Row(Option<Record>),
@@ -56,6 +65,11 @@ impl Delivery<'_> {
         self.course().accepted(&operation.table, operation.seq);
     }
 
+    /// An operation waits behind another one.
+    pub(crate) fn waits(&self, operation: &Operation) {
+        self.course().wait([operation.seq]);
+    }
+
     /// The operation was refused, or waits for a decision.
     pub(crate) fn was_decided(&self, operation: &Operation) {
         self.course().decided(operation.seq);
@@ -66,7 +80,7 @@ impl Delivery<'_> {
     pub(crate) async fn deliver(
         &self,
         sending: &Sending,
-        last_round: bool,
+        Asks { last_round, as_one }: Asks,
         told: Option<Told>,
     ) -> Delivered {
         let mut request = Outgoing::of(sending, told);
@@ -123,6 +137,8 @@ impl Delivery<'_> {
                         ..answer.into()
                     };
                 }
+                // Another push tries it with the others.
+                Verdict::RetryNow(_) if as_one => return self.aside(&sending, attempt, &said),
                 Verdict::RetryNow(after) => {
                     if said.facts == Facts::Failed(TransportErrorKind::Unauthorized) {
                         // A row that is not this user's is refused with good credentials, too.

@@ -1,7 +1,7 @@
 //! A group on its way: which operations travel together, which alone, and what becomes of a request with many.
 
 use std::borrow::Cow;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use futures_util::stream::{self, FuturesUnordered, StreamExt};
@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::name::TableName;
 use crate::sync::push::answer::{Answer, Answered, Delivered, Failure};
 use crate::sync::push::batch::End;
-use crate::sync::push::deliver::Delivery;
+use crate::sync::push::deliver::{Asks, Delivery};
 use crate::sync::push::mark::Sending;
 use crate::sync::push::outgoing::Told;
 use crate::sync::push::request::change;
@@ -23,7 +23,7 @@ const BATCHES: usize = 2;
 /// An operation of a group.
 #[derive(Debug)]
 pub(super) struct Member {
-    sending: Sending,
+    pub(super) sending: Sending,
     /// A conflict that was decided in its favour so often is left to the user now.
     last_round: bool,
 }
@@ -44,41 +44,64 @@ impl Member {
 
 /// A group that was marked, and what is known of it so far.
 pub(super) struct OnItsWay<'a> {
-    delivery: Delivery<'a>,
+    pub(super) delivery: Delivery<'a>,
     /// Operations that may be at the server at once, where they go one by one.
     parallel: usize,
-    members: Vec<Member>,
+    pub(super) members: Vec<Member>,
+    /// How many operations of each unit are in the group.
+    pub(super) units: HashMap<u64, usize>,
     known: Mutex<Known>,
 }
 
-struct Known {
-    delivered: Vec<Delivered>,
+pub(super) struct Known {
+    pub(super) delivered: Vec<Delivered>,
     /// The places of those that may be in by a batch that was lost.
     doubtful: BTreeSet<usize>,
+    /// Units of which each operation goes by itself after all, by their first places.
+    pub(super) parted: BTreeSet<u64>,
     /// Why no more is sent.
-    stopped: Option<Error>,
+    pub(super) stopped: Option<Error>,
+}
+
+/// What becomes of a unit that is next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Travel {
+    /// It goes as one.
+    Goes,
+    /// It is not known yet what the server takes.
+    Asks,
+    /// What is left of one of its tables waits.
+    Waits,
+    /// Each operation goes by itself.
+    Parts,
 }
 
 /// What a request with many operations came to.
 enum Batch {
-    /// What was said of operations, each with its place, in order.
-    Told(Vec<(usize, Told)>),
+    /// What was said of operations, each with its place, in order; nothing where it is not done, as another one of its unit is not.
+    Told(Vec<(usize, Option<Told>)>),
     /// Nothing was done, and fewer may go together.
     Smaller,
-    /// Nothing was done, or it is not known; alone they are judged as they have always been.
-    Alone,
+    /// Nothing was done, or it is not known, for this reason; alone they are judged as they have always been.
+    Alone(Option<TransportError>),
 }
 
 impl<'a> OnItsWay<'a> {
     pub(super) fn new(delivery: Delivery<'a>, parallel: usize, members: Vec<Member>) -> Self {
         let delivered = members.iter().map(|_| Answer::NotSent.into()).collect();
+        let mut units = HashMap::new();
+        for unit in members.iter().filter_map(|it| it.sending.operation.unit) {
+            *units.entry(unit.first).or_default() += 1;
+        }
         Self {
             delivery,
             parallel,
             members,
+            units,
             known: Mutex::new(Known {
                 delivered,
                 doubtful: BTreeSet::new(),
+                parted: BTreeSet::new(),
                 stopped: None,
             }),
         }
@@ -94,17 +117,17 @@ impl<'a> OnItsWay<'a> {
         (sendings.zip(known.delivered).collect(), known.stopped)
     }
 
-    fn known(&self) -> MutexGuard<'_, Known> {
+    pub(super) fn known(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn set(&self, place: usize, delivered: Delivered) {
+    pub(super) fn set(&self, place: usize, delivered: Delivered) {
         if let Some(slot) = self.known().delivered.get_mut(place) {
             *slot = delivered;
         }
     }
 
-    fn remote(&self) -> &'a Remote {
+    pub(super) fn remote(&self) -> &'a Remote {
         self.delivery.remote
     }
 
@@ -134,6 +157,8 @@ impl<'a> OnItsWay<'a> {
                 left.make_contiguous().sort_unstable();
             } else if left.is_empty() || self.known().stopped.is_some() {
                 return;
+            } else if self.unit_at(&left, 0) > 0 {
+                self.ready_unit(&mut left).await;
             } else {
                 let alone: Vec<usize> = left.drain(..self.alone(&left)).collect();
                 self.deliver_each(&alone).await;
@@ -146,15 +171,27 @@ impl<'a> OnItsWay<'a> {
         self.parallel.min(BATCHES)
     }
 
-    /// How many of the next operations travel together.
+    /// How many of the next operations travel together: each unit as a whole, one in front in whatever number.
     fn together(&self, left: &VecDeque<usize>) -> usize {
-        // What failed before is looked at one by one.
-        let size = self.remote().batch_size();
-        let Some(size) = size.filter(|_| !self.delivery.is_last_turn()) else {
-            return 0;
-        };
-        let places = left.iter().take(size);
-        places.take_while(|place| self.may_travel(**place)).count()
+        let (mut count, mut size) = (0, self.remote().batch_size().unwrap_or_default());
+        if self.delivery.is_last_turn() {
+            // What failed before is looked at one by one, or unit by unit.
+            size = 0;
+        }
+        while count < left.len() {
+            let unit = self.unit_at(left, count);
+            let fits = count + unit.max(1) <= size || unit > 0 && count == 0;
+            let goes = fits
+                && match left.get(count) {
+                    Some(place) if unit == 0 => self.may_travel(*place),
+                    _ => self.unit_may_travel(left, count, unit) == Travel::Goes,
+                };
+            if !goes {
+                break;
+            }
+            count += unit.max(1);
+        }
+        count
     }
 
     /// How many of the next operations go one by one, before some may travel together again.
@@ -163,10 +200,10 @@ impl<'a> OnItsWay<'a> {
             // The first answer says whether the server takes many at once.
             return 1;
         }
-        if self.remote().batch_size().is_none() || self.delivery.is_last_turn() {
-            return left.len();
-        }
-        let odd = left.iter().take_while(|place| !self.may_travel(**place));
+        let all = self.remote().batch_size().is_none() || self.delivery.is_last_turn();
+        let odd = left.iter().take_while(|place| {
+            self.unit_of(**place).is_none() && (all || !self.may_travel(**place))
+        });
         odd.count().max(1)
     }
 
@@ -184,33 +221,26 @@ impl<'a> OnItsWay<'a> {
     async fn deliver_batch(&self, places: Vec<usize>) -> Vec<usize> {
         match self.send_batch(&places).await {
             Batch::Told(told) if !told.is_empty() => {
-                let spoken_of: Vec<usize> = told.iter().map(|(place, _)| *place).collect();
-                let rest = |place: &&usize| spoken_of.binary_search(place).is_err();
-                let rest: Vec<usize> = places.iter().filter(rest).copied().collect();
+                let (told, rest) = self.with_units(&places, told);
                 self.not_sent(&rest);
-                for (place, told) in told {
-                    self.deliver_one(place, Some(told)).await;
-                }
+                self.deliver_told(told).await;
                 rest
             }
             Batch::Smaller => {
                 self.not_sent(&places);
+                self.part(self.only_unit(&places));
                 places
             }
-            Batch::Told(_) | Batch::Alone => {
-                self.not_sent(&places);
-                let Some((first, rest)) = places.split_first() else {
-                    return Vec::new();
-                };
-                // It finds out whether there is a server, renews credentials, and asks about what was lost.
-                self.deliver_one(*first, None).await;
-                rest.to_vec()
+            Batch::Told(_) => {
+                self.part(places.first().and_then(|place| self.unit_of(*place)));
+                self.without_words(&places, None).await
             }
+            Batch::Alone(error) => self.without_words(&places, error).await,
         }
     }
 
     /// Nothing is known of these by this request.
-    fn not_sent(&self, places: &[usize]) {
+    pub(super) fn not_sent(&self, places: &[usize]) {
         let mut known = self.known();
         for place in places {
             let answer = if known.doubtful.contains(place) {
@@ -228,6 +258,7 @@ impl<'a> OnItsWay<'a> {
     async fn send_batch(&self, places: &[usize]) -> Batch {
         let (remote, patience) = (self.remote(), self.remote().patience);
         let clock = &self.delivery.inner.clock;
+        let mut last = None;
         for attempt in 1.. {
             if let Err(error) = self.delivery.inner.lease.keep().await {
                 self.known().stopped.get_or_insert(error);
@@ -248,33 +279,40 @@ impl<'a> OnItsWay<'a> {
                 }
                 Ok(BatchAnswer::Refused(refusal)) => {
                     tracing::debug!(operations = places.len(), %refusal.message, "the server takes no such batch");
-                    remote.link.learn_pace(places.len(), End::Refused);
+                    // A unit that is too large says nothing of other batches.
+                    if self.only_unit(places).is_none() {
+                        remote.link.learn_pace(places.len(), End::Refused);
+                    }
                     return Batch::Smaller;
                 }
                 Err(error) => error,
             };
             tracing::debug!(operations = places.len(), attempt, %error, "a batch failed");
-            if error.kind().had_no_effect() {
+            let wait = patience.delay(attempt, error.retry_after());
+            let had_no_effect = error.kind().had_no_effect();
+            let goes_again = !had_no_effect && may_pass(&error) && attempt < patience.attempts();
+            last = Some(error);
+            if !had_no_effect {
+                self.known().doubtful.extend(places);
+                remote.link.learn_pace(places.len(), End::Lost);
+            }
+            if !goes_again {
                 break;
             }
-            self.known().doubtful.extend(places);
-            remote.link.learn_pace(places.len(), End::Lost);
-            if !may_pass(&error) || attempt >= patience.attempts() {
-                break;
-            }
-            remote
-                .wait(patience.delay(attempt, error.retry_after()))
-                .await;
+            remote.wait(wait).await;
         }
-        Batch::Alone
+        Batch::Alone(last)
     }
 
     /// The requests, in the words that each was first sent in.
     fn changes(&self, places: &[usize]) -> Vec<(TableName, Change, u32)> {
-        let members = places.iter().filter_map(|place| self.members.get(*place));
-        let changes = members.map(|Member { sending, .. }| {
+        let members = places.iter().filter_map(|place| {
+            let member = self.members.get(*place)?;
+            Some((member, self.unit_of(*place)))
+        });
+        let changes = members.map(|(Member { sending, .. }, unit)| {
             let operation = &sending.operation;
-            let mut change = change(sending);
+            let mut change = change(sending).with_unit(unit.map(|unit| unit.first));
             if !self.remote().takes_members(operation) {
                 change.members = None;
             }
@@ -284,7 +322,7 @@ impl<'a> OnItsWay<'a> {
     }
 
     /// An operation as it is by now: one that may be in by a lost batch is unsure.
-    fn sending(&self, place: usize) -> Option<Cow<'_, Sending>> {
+    pub(super) fn sending(&self, place: usize) -> Option<Cow<'_, Sending>> {
         let sending = &self.members.get(place)?.sending;
         if sending.unsure || !self.known().doubtful.contains(&place) {
             return Some(Cow::Borrowed(sending));
@@ -295,13 +333,13 @@ impl<'a> OnItsWay<'a> {
     }
 
     /// Whether it may travel with others.
-    fn may_travel(&self, place: usize) -> bool {
+    pub(super) fn may_travel(&self, place: usize) -> bool {
         self.sending(place)
             .is_some_and(|sending| self.delivery.may_travel(&sending))
     }
 
     /// Sends one operation, unless another one has stopped the push. `told`: what was said of it already.
-    async fn deliver_one(&self, place: usize, told: Option<Told>) {
+    pub(super) async fn deliver_one(&self, place: usize, told: Option<Told>) {
         let member = self.members.get(place);
         let (Some(sending), Some(member)) = (self.sending(place), member) else {
             return;
@@ -320,10 +358,11 @@ impl<'a> OnItsWay<'a> {
         }
         // Should the future be dropped, it is not known.
         self.set(place, Answer::Unknown.into());
-        let mut delivered = self
-            .delivery
-            .deliver(&sending, member.last_round, told)
-            .await;
+        let asks = Asks {
+            last_round: member.last_round,
+            as_one: self.unit_of(place).is_some(),
+        };
+        let mut delivered = self.delivery.deliver(&sending, asks, told).await;
         let mut stop: Option<Error> = delivered.stop.take().map(Into::into);
         match &delivered.answer {
             Answer::Applied(_) | Answer::AppliedEarlier { .. } if delivered.accepted => {
@@ -345,14 +384,15 @@ impl<'a> OnItsWay<'a> {
 }
 
 /// What was said, each with its place, in order.
-fn told(places: &[usize], answers: Vec<ChangeAnswer>) -> Vec<(usize, Told)> {
+fn told(places: &[usize], answers: Vec<ChangeAnswer>) -> Vec<(usize, Option<Told>)> {
     let told = places.iter().zip(answers).filter_map(|(place, answer)| {
         let (result, is_current) = match answer {
             ChangeAnswer::Alone(result) => (result, false),
             ChangeAnswer::Current(outcome) => (Ok(outcome), true),
+            ChangeAnswer::NotDone => return Some((*place, None)),
             ChangeAnswer::NotTried => return None,
         };
-        Some((*place, Told { result, is_current }))
+        Some((*place, Some(Told { result, is_current })))
     });
     told.collect()
 }

@@ -21,6 +21,8 @@ pub(crate) mod report;
 mod request;
 mod run;
 pub(crate) mod settle;
+mod turn;
+mod unit;
 mod walk;
 
 use std::collections::HashMap;

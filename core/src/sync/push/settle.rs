@@ -111,16 +111,14 @@ fn settle_one(
         Answer::NotSent => {
             operation.attempts = operation.attempts.saturating_sub(1);
             if !answered.unsure {
-                operation.state = OperationState::Pending;
-                slot.condense(seq);
+                slot.reopen(seq);
             }
             Ok(Settled::Open)
         }
         Answer::Aside { failure, sent } => {
             operation.aside = Some(failure.noted(operation.aside.as_ref(), time));
             if !sent {
-                operation.state = OperationState::Pending;
-                slot.condense(seq);
+                slot.reopen(seq);
             }
             Ok(Settled::Aside)
         }
@@ -213,6 +211,11 @@ fn applied_earlier(
     else {
         return Settled::Done;
     };
+    if let Some(next) = slot.operations.get(place + 1) {
+        // What belongs to units follows apart. Here all of it is one edit of what is in, and goes with the first of them.
+        let next = next.seq;
+        slot.condense(next);
+    }
     if slot
         .operations
         .get(place)

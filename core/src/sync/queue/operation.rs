@@ -89,12 +89,30 @@ pub struct Operation {
     /// The id under which the server keeps the record instead. It is never sent again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub other_id: Option<RecordId>,
+    /// The operations with which it takes effect together or not at all, where the server can do that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<Unit>,
     /// Of how many schema steps the words of its contents are. Those of a store that never had any are of none.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub words: u32,
     /// The row that it was read from.
     #[serde(skip)]
     pub(crate) row: Seen,
+}
+
+/// The operations of a transaction that take effect together or not at all: those that have the same unit. Mostly they stand side by side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Unit {
+    /// The place of the first of them when they were queued. No other unit has the same.
+    pub first: u64,
+    /// The place of the last of them.
+    pub last: u64,
+}
+
+impl Unit {
+    /// No unit has more operations.
+    pub(crate) const MOST: usize = 512;
 }
 
 /// The revision of the row that an operation was read from; `None` for a new one. It is no part of the operation: it does not count when
@@ -216,6 +234,7 @@ impl Operation {
             gone: false,
             unanswered: false,
             other_id: None,
+            unit: None,
             words: 0,
             row: Seen::default(),
         }
@@ -237,6 +256,41 @@ impl Operation {
             .as_ref()
             .or(self.base.as_ref())
             .filter(|record| !record.is_deleted())
+    }
+}
+
+impl Operation {
+    /// Notes that the content changed from `before`; a refused operation gets another chance.
+    pub(crate) fn edited(&mut self, before: Option<&Record>) {
+        // The record as it is now is what counts, even where an edit before it was discarded.
+        let frozen = self.item.take();
+        if self.unsure
+            && let Some(before) = frozen.as_ref().or(before)
+            && !self.sent.contains(before)
+        {
+            self.sent.push(before.clone());
+        }
+        self.changed();
+        self.retry();
+    }
+
+    /// Notes that what is sent is not what was sent: it gets a new key, and failures do not count any more.
+    pub(crate) fn changed(&mut self) {
+        self.edits += 1;
+        (self.key, self.account, self.members) = (None, None, None);
+        self.aside = None;
+    }
+
+    /// Another chance for a refused operation; where an attempt may have had its effect after all, that is found out first.
+    pub(crate) fn retry(&mut self) {
+        // What the server keeps under another id would be there twice.
+        if self.state == OperationState::Rejected && self.other_id.is_none() {
+            self.state = if self.unsure {
+                OperationState::Attempted
+            } else {
+                OperationState::Pending
+            };
+        }
     }
 }
 

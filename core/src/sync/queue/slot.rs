@@ -74,6 +74,7 @@ pub(crate) struct Slot {
     was_record: Option<Record>,
     was_operations: Vec<Operation>,
     local_only: bool,
+    as_one: bool,
     steps: Arc<Steps>,
     pub(crate) now: Timestamp,
 }
@@ -99,6 +100,7 @@ impl Slot {
             was_record,
             was_operations,
             local_only: false,
+            as_one: false,
             steps: Arc::default(),
             now: Timestamp::EPOCH,
         }
@@ -107,6 +109,12 @@ impl Slot {
     /// Changes leave no operations.
     pub(crate) fn local_only(mut self, yes: bool) -> Self {
         self.local_only = yes;
+        self
+    }
+
+    /// What changes is to take effect together with other records: it joins nothing that was queued before.
+    pub(crate) fn in_unit(mut self, yes: bool) -> Self {
+        self.as_one = yes;
         self
     }
 
@@ -222,8 +230,15 @@ impl Slot {
             self.record = new;
             return Ok(());
         };
-        // It may be at the server after all, as one that met a record there.
-        let state = if last.unsure && last.state != OperationState::Attempted {
+        let is_new = |was: &Operation| was.seq != last.seq;
+        let may_join = (last.unit.is_none() && !self.as_one)
+            || last.is_parked()
+            || self.was_operations.iter().all(is_new);
+        let state = if !may_join {
+            // What belongs to a unit stays as it is, and apart.
+            OperationState::Attempted
+        } else if last.unsure && last.state != OperationState::Attempted {
+            // It may be at the server after all, as one that met a record there.
             OperationState::Conflict
         } else {
             last.state
@@ -323,6 +338,18 @@ impl Slot {
         }
     }
 
+    /// It goes again as it was. What was changed behind it joins it, unless one of both belongs to a unit.
+    pub(crate) fn reopen(&mut self, seq: u64) {
+        let Some(operation) = self.find(seq) else {
+            return;
+        };
+        operation.state = OperationState::Pending;
+        let behind = self.operations.iter().skip_while(|it| it.seq != seq);
+        if behind.take(2).all(|it| it.unit.is_none()) {
+            self.condense(seq);
+        }
+    }
+
     /// Joins the operations behind `seq` back into it: it is now known that it had no effect, so there is
     /// nothing to freeze any more. Returns false when the two cancel each other and nothing is left but what the
     /// server was seen to hold.
@@ -350,6 +377,7 @@ impl Slot {
             OperationState::Pending
         };
         for next in later {
+            operation.unit = operation.unit.or(next.unit);
             match collapse(operation.kind, state, next.kind) {
                 Collapse::Become(kind) => {
                     operation.follows_delete |= operation.kind == OperationKind::Delete;
@@ -376,6 +404,13 @@ impl Slot {
             (Some(old), Some(new)) if old != new => Some(RecordChange::Updated),
             _ => None,
         }
+    }
+
+    /// The numbers of operations that were added.
+    pub(crate) fn new_operations(&self) -> impl Iterator<Item = u64> + '_ {
+        let before = |seq: u64| self.was_operations.iter().any(|was| was.seq == seq);
+        let seqs = self.operations.iter().map(|operation| operation.seq);
+        seqs.filter(move |seq| !before(*seq))
     }
 
     /// The numbers of operations that were removed.
@@ -442,41 +477,6 @@ impl Slot {
             });
         }
         Ok(())
-    }
-}
-
-impl Operation {
-    /// Notes that the content changed from `before`; a refused operation gets another chance.
-    pub(crate) fn edited(&mut self, before: Option<&Record>) {
-        // The record as it is now is what counts, even where an edit before it was discarded.
-        let frozen = self.item.take();
-        if self.unsure
-            && let Some(before) = frozen.as_ref().or(before)
-            && !self.sent.contains(before)
-        {
-            self.sent.push(before.clone());
-        }
-        self.changed();
-        self.retry();
-    }
-
-    /// Notes that what is sent is not what was sent: it gets a new key, and failures do not count any more.
-    pub(crate) fn changed(&mut self) {
-        self.edits += 1;
-        (self.key, self.account, self.members) = (None, None, None);
-        self.aside = None;
-    }
-
-    /// Another chance for a refused operation; where an attempt may have had its effect after all, that is found out first.
-    pub(crate) fn retry(&mut self) {
-        // What the server keeps under another id would be there twice.
-        if self.state == OperationState::Rejected && self.other_id.is_none() {
-            self.state = if self.unsure {
-                OperationState::Attempted
-            } else {
-                OperationState::Pending
-            };
-        }
     }
 }
 

@@ -21,7 +21,7 @@ pub enum FeedMake {
 }
 
 /// What changed, in order, and what the server makes of it.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Log {
     /// The last change of each record, and the number of the last change.
     last: BTreeMap<TableName, BTreeMap<RecordId, u64>>,

@@ -64,6 +64,7 @@ pub mod stuck;
 mod tests;
 pub mod together;
 mod typed;
+pub mod units;
 pub mod unknown_values;
 pub mod whose;
 

@@ -19,7 +19,7 @@ use crate::typed::{Flavour, Model};
 const START: i64 = 17_672_256_000_000_000;
 
 /// What a server holds. Times are kept with all their digits and cut when they are shown.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Rows {
     pub(super) options: ServerOptions,
     pub(super) now: Timestamp,

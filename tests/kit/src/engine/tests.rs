@@ -169,6 +169,18 @@ macro_rules! __engine_groups {
             an_outage_parks_nothing
             failing_operations_do_not_hold_up_pulls
         }
+        $($emit)+! { $($args)*, units:
+            b3_a_transaction_arrives_as_one
+            b3_the_server_is_asked_before_the_first
+            b3_a_refusal_keeps_all_back
+            b3_a_conflict_keeps_all_back
+            b3_a_policy_sends_all_again
+            b3_a_lost_unit_is_found_out
+            b3_a_failure_of_one_keeps_all_back
+            b3_others_stay_apart
+            b3_cancelled_ones_are_left_out
+            b3_other_servers_get_them_one_by_one
+        }
         $($emit)+! { $($args)*, conflicts:
             server_wins_takes_the_servers_record
             client_wins_sends_the_local_record
@@ -488,6 +500,7 @@ mod guard {
             include_str!("push.rs"),
             include_str!("partial.rs"),
             include_str!("together.rs"),
+            include_str!("units.rs"),
             include_str!("conflicts.rs"),
             include_str!("merging.rs"),
             include_str!("declared.rs"),

@@ -188,12 +188,21 @@ async fn run(
                 move |mut record: Value| tagged(&mut record, &tag)
             };
             let kept = table(KEPT)?;
-            match kept.modify(&id, changes).await {
+            let edited = if which % 3 == 0 {
+                let wild = json!({"id": format!("w{which}"), "n": which});
+                let mut both = sync.transaction().as_one();
+                both.modify(&kept, &id, changes)?;
+                both.upsert(&table(WILD)?, &wild)?;
+                both.commit().await.map(drop)
+            } else {
+                kept.modify(&id, changes).await.map(drop)
+            };
+            match edited {
                 Err(Error::NotFound { .. }) => {
                     let new = json!({"id": id, "n": 1, "log": [tag], "more": []});
                     kept.insert(&new).await?;
                 }
-                done => _ = done?,
+                done => done?,
             }
             books(ledger).acknowledge(&tag);
         }
@@ -220,7 +229,15 @@ async fn run(
         Action::UpdateWild(which) => {
             let id = format!("w{which}");
             let change = |record: Value| json!({"n": record["n"].as_i64().unwrap_or(0) + 1});
-            table(WILD)?.modify(&id, change).await?;
+            let wild = table(WILD)?;
+            if which % 3 == 0 {
+                let mut both = sync.transaction().as_one();
+                both.modify(&wild, &id, change)?;
+                both.modify(&wild, format!("w{}", which + 1), change)?;
+                both.commit().await?;
+            } else {
+                wild.modify(&id, change).await?;
+            }
         }
         Action::DeleteWild(which) => table(WILD)?.delete(format!("w{which}")).await?,
         Action::Push => _ = sync.push().await?,

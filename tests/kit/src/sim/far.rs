@@ -197,15 +197,17 @@ pub(super) fn members_alone(server: &TestServer, dice: &mut Dice) {
 const BATCHES: u64 = u64::MAX - 2_000;
 
 /// Half of the servers take batches, most of these tell repeats, without which nobody sends them any, and some refuse larger ones or look at a
-/// part of each. With dice of their own: without batches a history goes as it did before there were any.
+/// part of each; most do some changes as one. With dice of their own: without batches a history goes as it did before there were any.
 pub(super) fn batches(server: &TestServer, dice: &Dice) {
     let mut own = dice.beside(BATCHES);
     let (takes, tells, most) = (own.permille(500), own.permille(700), 2 + own.below(9));
     let (refuses, leaves, some) = (own.permille(200), own.permille(200), own.below(5));
+    let does_units = own.permille(600);
     if takes {
         server.configure(|options| {
             options.batches = Some(most);
             options.operation_ids |= tells;
+            options.units = does_units.then_some(most);
         });
         server.take_batches_up_to(refuses.then_some(some));
         server.look_at(leaves.then_some(some));

@@ -103,6 +103,8 @@ impl OddServer {
         });
         members_alone(&inner, dice);
         batches(&inner, dice);
+        // It passes a part of a batch on.
+        inner.configure(|options| options.units = None);
         let curse = CURSES[dice.below(CURSES.len())];
         let status = [400, 409, 500][dice.below(3)];
         let server = Self {

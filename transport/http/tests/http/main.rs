@@ -28,6 +28,7 @@ mod secrets;
 mod server;
 mod tls;
 mod undelete;
+mod units;
 mod user;
 mod zumo;
 

@@ -12,6 +12,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
 use serde::de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
+use synctable_core::{RecordId, TableName};
 use synctable_wire::{TABLES, header};
 
 use crate::error::Failure;
@@ -37,6 +38,8 @@ const NOT_INHERITED: [HeaderName; 7] = [
 pub(super) struct Part {
     pub(super) id: String,
     pub(super) request: Inner,
+    /// The record that it is about, as far as the table's name and the id are well formed.
+    pub(super) record: Option<(TableName, RecordId)>,
 }
 
 /// One change as a request.
@@ -46,11 +49,11 @@ pub(super) struct Inner {
     pub(super) target: Target,
 }
 
-/// The changes of the request, each on another record.
+/// The changes of the request, each on another record: those that are done together or not at all side by side, most others alone.
 ///
 /// # Errors
 /// 400 where it is no such request: then no change is looked at.
-pub(super) fn read(request: &Request<Bytes>, limits: &Limits) -> Result<Vec<Part>, Failure> {
+pub(super) fn read(request: &Request<Bytes>, limits: &Limits) -> Result<Vec<Vec<Part>>, Failure> {
     let bad = |words: String| Failure::bad_request(format!("the batch cannot be read: {words}"));
     let mut reader = serde_json::Deserializer::from_slice(request.body());
     let written = Requests(limits.batch)
@@ -66,7 +69,8 @@ pub(super) fn read(request: &Request<Bytes>, limits: &Limits) -> Result<Vec<Part
     shared.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     let mut ids = HashSet::with_capacity(written.len());
     let mut records = HashSet::with_capacity(written.len());
-    let mut parts = Vec::with_capacity(written.len());
+    let mut units: Vec<Vec<Part>> = Vec::with_capacity(written.len());
+    let mut groups = Groups::default();
     for part in written {
         let words = |words: &str| bad(format!("request '{}' {words}", short(&part.id)));
         if !ids.insert(part.id.clone()) {
@@ -78,15 +82,68 @@ pub(super) fn read(request: &Request<Bytes>, limits: &Limits) -> Result<Vec<Part
             None => part.body.and_then(named),
         };
         let id = id.ok_or_else(|| words("names no record"))?;
-        if !records.insert((inner.target.table.to_lowercase(), id)) {
+        let table = inner.target.table.to_lowercase();
+        let record = TableName::new(&table).ok().zip(RecordId::new(&id).ok());
+        if !records.insert((table, id)) {
             return Err(words("is about a record that another one is about"));
         }
-        parts.push(Part {
+        let operation = inner.request.headers().get(OPERATION_ID).cloned();
+        let group = part.atomicity_group.as_deref();
+        let joins = groups
+            .next(group, operation, limits.most_of_a_unit())
+            .map_err(words)?;
+        let part = Part {
             id: part.id.into_owned(),
             request: inner,
-        });
+            record,
+        };
+        match units.last_mut().filter(|_| joins) {
+            Some(unit) => unit.push(part),
+            None => units.push(vec![part]),
+        }
     }
-    Ok(parts)
+    Ok(units)
+}
+
+/// The groups of changes that are done together or not at all, as far as they were read.
+#[derive(Debug, Default)]
+struct Groups {
+    seen: HashSet<String>,
+    last: Option<String>,
+    /// The operation ids of the last one.
+    operations: HashSet<HeaderValue>,
+}
+
+impl Groups {
+    /// Whether the next change joins the one before it.
+    fn next(
+        &mut self,
+        group: Option<&str>,
+        operation: Option<HeaderValue>,
+        most: usize,
+    ) -> Result<bool, &'static str> {
+        let joins = group.is_some() && self.last.as_deref() == group;
+        if !joins {
+            self.operations.clear();
+            self.last = group.map(str::to_owned);
+        }
+        let Some(group) = group else {
+            return Ok(false);
+        };
+        if most < 2 {
+            return Err("is of a group, which is not taken here");
+        }
+        if !joins && !self.seen.insert(group.to_owned()) {
+            return Err("does not stand beside the others of its group");
+        }
+        if operation.is_some_and(|operation| !self.operations.insert(operation)) {
+            return Err("has the operation id of another one of its group");
+        }
+        if self.operations.len() > most {
+            return Err("is of a group with more changes than are taken");
+        }
+        Ok(joins)
+    }
 }
 
 /// A change as it is written.
@@ -100,6 +157,8 @@ struct Written<'a> {
     #[serde(borrow)]
     url: Cow<'a, str>,
     headers: Own,
+    #[serde(borrow, default, rename = "atomicityGroup")]
+    atomicity_group: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
     body: Option<&'a RawValue>,
 }

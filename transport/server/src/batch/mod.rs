@@ -1,6 +1,7 @@
 //! Several changes in one request: read as one, then each is answered as if it had come alone.
 //!
-//! They begin in their order, many at once, so that they share commits. What fails concerns one change only; the others go on.
+//! They begin in their order, many at once, so that they share commits. What fails concerns one change only, and those that are done together with
+//! it or not at all; the others go on.
 
 mod envelope;
 
@@ -8,10 +9,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
+use futures_util::future::join_all;
 use futures_util::stream::FuturesOrdered;
 use http::header::{ETAG, RETRY_AFTER};
 use http::{HeaderName, HeaderValue, Method, Request, StatusCode};
-use synctable_core::push_json_text;
+use synctable_core::{RecordId, TableName, push_json_text};
 use synctable_wire::header;
 use tokio::task::unconstrained;
 use tokio::time::Instant;
@@ -25,6 +27,7 @@ use crate::gather::Reads;
 use crate::handler::{Around, Core, is_json, media_type};
 use crate::parameters::Parameters;
 use crate::respond::{self, OPERATION_UNKNOWN_SINCE, PREFERENCE_APPLIED, REPEATED, Response};
+use crate::unit::Unit;
 
 /// So many changes are under way at once: each takes memory, and as many may share a commit.
 const AT_ONCE: usize = 256;
@@ -72,44 +75,42 @@ pub(crate) async fn answer(
     if !is_json(&media_type(headers)) {
         return Err(Failure::no_json());
     }
-    let parts = envelope::read(request, &core.limits)?;
+    let units = envelope::read(request, &core.limits)?;
     let around = Around {
         brief: brief::is_asked_for(headers),
         ..around
     };
     // What tokio allots to a task is used up by half of them, and the others would come one by one behind them. Each of them waits for the others anyway.
-    let text = unconstrained(each(core, parts, around)).await;
+    let text = unconstrained(each(core, units, around)).await;
     Ok(coding::packed(request, respond::json(StatusCode::OK, text)))
 }
 
 /// Does the changes, and prints their answers in the order of the changes.
-async fn each(core: &Core, parts: Vec<Part>, around: Around<'_>) -> String {
+async fn each(core: &Core, units: Vec<Vec<Part>>, around: Around<'_>) -> String {
     let reads = Reads::default();
     let around = Around {
         reads: Some(&reads),
         ..around
     };
     let deadline = Instant::now() + TIME;
-    let mut parts = parts.into_iter();
-    let mut under_way = FuturesOrdered::new();
+    let mut units = units.into_iter();
+    let (mut under_way, mut count) = (FuturesOrdered::new(), 0);
     let mut text = String::from(r#"{"responses":["#);
     loop {
-        while under_way.len() < AT_ONCE
-            && text.len() <= core.limits.batch_body
-            && Instant::now() < deadline
-        {
-            let Some(part) = parts.next() else { break };
-            under_way.push_back(async move {
-                let answer = one(core, part.request, around).await;
-                (part.id, answer)
-            });
+        while count < AT_ONCE && text.len() <= core.limits.batch_body && Instant::now() < deadline {
+            let Some(unit) = units.next() else { break };
+            count += unit.len();
+            under_way.push_back(together(core, unit, around));
         }
-        match under_way.next().await {
-            Some((id, answer)) => print(&mut text, &id, &answer),
-            None => break,
+        let Some(answers) = under_way.next().await else {
+            break;
+        };
+        count -= answers.len();
+        for (id, answer) in answers {
+            print(&mut text, &id, &answer);
         }
     }
-    for part in parts {
+    for part in units.flatten() {
         let mut answer = respond::empty(StatusCode::SERVICE_UNAVAILABLE);
         let value = HeaderValue::from_static(header::NOT_TRIED_SO);
         answer.headers_mut().insert(NOT_TRIED, value);
@@ -117,6 +118,40 @@ async fn each(core: &Core, parts: Vec<Part>, around: Around<'_>) -> String {
     }
     text.push_str("]}");
     text
+}
+
+/// Does all of a unit or nothing of it; a change that is none by itself as it comes.
+async fn together(
+    core: &Core,
+    mut parts: Vec<Part>,
+    around: Around<'_>,
+) -> Vec<(String, Response)> {
+    if parts.len() < 2 {
+        let Some(part) = parts.pop() else {
+            return Vec::new();
+        };
+        return vec![(part.id, one(core, part.request, around).await)];
+    }
+    let records: Vec<(TableName, RecordId)> = parts
+        .iter_mut()
+        .filter_map(|part| part.record.take())
+        .collect();
+    let _turns = core.turns.take_all(&records).await;
+    let unit = &Unit::new(parts.len());
+    let each = parts.into_iter().zip(0_usize..).map(|(part, at)| {
+        let around = Around {
+            unit: Some(unit.part(at)),
+            ..around
+        };
+        async move {
+            let answer = one(core, part.request, around).await;
+            unit.leave(at, answer.status().is_success());
+            (part.id, answer)
+        }
+    });
+    // Collected, as a stream of closures is not known to be `Send`.
+    let each: Vec<_> = each.collect();
+    join_all(each).await
 }
 
 /// Does one change as if it had come alone.

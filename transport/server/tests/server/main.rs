@@ -31,5 +31,6 @@ mod status;
 mod tombstones;
 mod types;
 mod unique;
+mod units;
 mod wire;
 mod zumo;

@@ -94,8 +94,13 @@ impl TestServer {
     }
 }
 
+/// Whether two changes that stand side by side are of one unit.
+pub(super) fn are_one(one: &(TableName, Change), next: &(TableName, Change)) -> bool {
+    one.1.unit.is_some() && one.1.unit == next.1.unit
+}
+
 impl State {
-    /// Does each change, or not, on its own; or refuses the request.
+    /// Does each change, or not, on its own or with its unit; or refuses the request.
     fn apply_together(
         &mut self,
         changes: &[(TableName, Change)],
@@ -107,31 +112,69 @@ impl State {
         }
         let looks_at = self.batches.looks_at.unwrap_or(usize::MAX);
         let mut each = Vec::with_capacity(changes.len());
-        for ((table, change), fault) in changes.iter().zip(faults) {
+        for unit in changes.chunk_by(are_one) {
             if each.len() >= looks_at {
-                each.push(ChangeAnswer::NotTried);
+                each.extend(unit.iter().map(|_| ChangeAnswer::NotTried));
                 continue;
             }
-            // Its parent may have come with this very batch.
-            let fault = fault.or_else(|| self.fault_of_orphan(table, change));
-            let fault = fault.filter(|fault| fault.is_of_one_change());
-            if let Some(error) = fault.and_then(Fault::before) {
-                each.push(ChangeAnswer::Alone(Err(error)));
-                continue;
-            }
-            self.requests.push(Request {
-                table: table.clone(),
-                call: Call::Apply(change.clone()),
-            });
-            let repeated = self.knows(change);
-            each.push(match self.apply_classed(table, change) {
-                Ok(outcome) if repeated && self.holds(table, change, &outcome) => {
-                    ChangeAnswer::Current(outcome)
-                }
-                answer => ChangeAnswer::Alone(answer),
-            });
+            let faults = faults.get(each.len()..).unwrap_or_default();
+            each.extend(self.apply_unit(unit, faults));
         }
         BatchAnswer::Each(each)
+    }
+
+    /// Does all of these changes or none of them: mostly it is one. A change that is in already is done.
+    pub(super) fn apply_unit(
+        &mut self,
+        changes: &[(TableName, Change)],
+        faults: &[Option<Fault>],
+    ) -> Vec<ChangeAnswer> {
+        let before = (changes.len() > 1).then(|| {
+            let (rows, outcomes) = (self.rows.clone(), self.outcomes.clone());
+            (rows, outcomes, self.effects.clone())
+        });
+        let mut each = Vec::with_capacity(changes.len());
+        for ((table, change), fault) in changes.iter().zip(faults) {
+            each.push(self.apply_part(table, change, *fault));
+        }
+        let is_done = |answer: &ChangeAnswer| {
+            let (ChangeAnswer::Alone(Ok(outcome)) | ChangeAnswer::Current(outcome)) = answer else {
+                return false;
+            };
+            matches!(outcome, Outcome::Applied(_) | Outcome::OtherId(_))
+        };
+        if let Some(before) = before.filter(|_| !each.iter().all(is_done)) {
+            (self.rows, self.outcomes, self.effects) = before;
+            for answer in each.iter_mut().filter(|answer| is_done(answer)) {
+                *answer = ChangeAnswer::NotDone;
+            }
+        }
+        each
+    }
+
+    fn apply_part(
+        &mut self,
+        table: &TableName,
+        change: &Change,
+        fault: Option<Fault>,
+    ) -> ChangeAnswer {
+        // Its parent may have come with this very batch.
+        let fault = fault.or_else(|| self.fault_of_orphan(table, change));
+        let fault = fault.filter(|fault| fault.is_of_one_change());
+        if let Some(error) = fault.and_then(Fault::before) {
+            return ChangeAnswer::Alone(Err(error));
+        }
+        self.requests.push(Request {
+            table: table.clone(),
+            call: Call::Apply(change.clone()),
+        });
+        let repeated = self.knows(change);
+        match self.apply_classed(table, change) {
+            Ok(outcome) if repeated && self.holds(table, change, &outcome) => {
+                ChangeAnswer::Current(outcome)
+            }
+            answer => ChangeAnswer::Alone(answer),
+        }
     }
 
     /// Why a batch is refused as it is.
@@ -153,6 +196,21 @@ impl State {
             self.violations
                 .push(format!("{kind:?} of {table}/{id} {wrong}"));
             return refuse(400, wrong);
+        }
+        let units = self.rows.options.units.unwrap_or_default();
+        let mut seen = BTreeSet::new();
+        for unit in changes.chunk_by(are_one) {
+            let Some((number, size)) = unit
+                .first()
+                .and_then(|(_, it)| Some((it.unit?, unit.len())))
+            else {
+                continue;
+            };
+            if size < 2 || size > units || !seen.insert(number) {
+                let words = format!("a unit of {size} changes, of {units} at most, side by side");
+                self.violations.push(words);
+                return refuse(400, "no such unit");
+            }
         }
         let taken = self.batches.taken.unwrap_or(most).min(most);
         (changes.len() > taken).then(|| Rejection::new(Some(413), "too large"))

@@ -89,6 +89,8 @@ pub struct ServerOptions {
     pub takes_members: bool,
     /// It takes so many changes in one request and says so; none where it takes one at a time.
     pub batches: Option<usize>,
+    /// It does so many changes of one request together or not at all and says so; none where it does each on its own.
+    pub units: Option<usize>,
     /// It tells changes by itself, and how.
     pub feed: Option<FeedMake>,
 }
@@ -133,6 +135,7 @@ impl TestServer {
             announces_members: false,
             takes_members: false,
             batches: None,
+            units: None,
             feed: None,
         })
     }

@@ -5,6 +5,7 @@ use synctable_core::threads::MaybeSend;
 use synctable_core::transport::{Change, InvalidRow, Rejection};
 use synctable_core::{RecordId, TableName};
 
+use super::batch::are_one;
 use super::{Fault, TestServer};
 
 impl TestServer {
@@ -173,9 +174,10 @@ impl TestServer {
     /// Requests that were lost arrive after all.
     pub fn lost_requests_arrive(&self) {
         let mut state = self.state();
-        for (table, change) in std::mem::take(&mut state.lost) {
+        let lost = std::mem::take(&mut state.lost);
+        for unit in lost.chunk_by(are_one) {
             // Whatever it is answered, nobody listens.
-            _ = state.apply_classed(&table, &change);
+            _ = state.apply_unit(unit, &vec![None; unit.len()]);
         }
     }
 

@@ -152,7 +152,9 @@ impl Transport for TestServer {
         let mut capabilities = TransportCapabilities::default();
         let keeps = state.rows.options.operation_ids;
         capabilities.operation_ids_kept = keeps.then_some(KEPT);
-        capabilities.batches = state.rows.options.batches.map(BatchLimits::of);
+        let units = state.rows.options.units;
+        let batches = state.rows.options.batches.map(BatchLimits::of);
+        capabilities.batches = batches.map(|limits| limits.with_units(units));
         capabilities.partial_updates = state.rows.options.announces_members;
         capabilities.server_time = Some(state.rows.now);
         capabilities.server_id.clone_from(&state.identity.heard);
