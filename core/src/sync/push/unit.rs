@@ -49,7 +49,7 @@ impl OnItsWay<'_> {
             return Travel::Asks;
         }
         let most = self.remote().unit_size().unwrap_or_default();
-        if count > most || !places().all(|place| self.may_travel(*place)) {
+        if count < 2 || count > most || !places().all(|place| self.may_travel(*place)) {
             return Travel::Parts;
         }
         Travel::Goes
