@@ -32,7 +32,7 @@ pub(crate) struct Delivery<'a> {
 
 /// How an operation is delivered.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Asks {
+pub(crate) struct Manner {
     /// A conflict that was decided in its favour so often is left to the user now.
     pub(crate) last_round: bool,
     /// It goes together with others, and never alone.
@@ -80,7 +80,7 @@ impl Delivery<'_> {
     pub(crate) async fn deliver(
         &self,
         sending: &Sending,
-        Asks { last_round, as_one }: Asks,
+        Manner { last_round, as_one }: Manner,
         told: Option<Told>,
     ) -> Delivered {
         let mut request = Outgoing::of(sending, told);

@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::name::TableName;
 use crate::sync::push::answer::{Answer, Answered, Delivered, Failure};
 use crate::sync::push::batch::End;
-use crate::sync::push::deliver::{Asks, Delivery};
+use crate::sync::push::deliver::{Delivery, Manner};
 use crate::sync::push::mark::Sending;
 use crate::sync::push::outgoing::Told;
 use crate::sync::push::request::change;
@@ -358,11 +358,11 @@ impl<'a> OnItsWay<'a> {
         }
         // Should the future be dropped, it is not known.
         self.set(place, Answer::Unknown.into());
-        let asks = Asks {
+        let manner = Manner {
             last_round: member.last_round,
             as_one: self.unit_of(place).is_some(),
         };
-        let mut delivered = self.delivery.deliver(&sending, asks, told).await;
+        let mut delivered = self.delivery.deliver(&sending, manner, told).await;
         let mut stop: Option<Error> = delivered.stop.take().map(Into::into);
         match &delivered.answer {
             Answer::Applied(_) | Answer::AppliedEarlier { .. } if delivered.accepted => {

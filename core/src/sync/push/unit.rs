@@ -160,6 +160,7 @@ impl OnItsWay<'_> {
     /// Concludes what was said of the operations of a batch; nothing of those that were not done because of another one of their unit.
     pub(super) async fn deliver_told(&self, told: Vec<(usize, Option<Told>)>) {
         let (mut not_done, mut explained) = (Vec::new(), BTreeSet::new());
+        let whole = self.go_whole(&told);
         for (place, told) in told {
             let unit = self.unit_of(place);
             match (told, unit) {
@@ -167,12 +168,7 @@ impl OnItsWay<'_> {
                     self.not_sent(&[place]);
                     not_done.push((unit, place));
                 }
-                (Some(told), Some(unit)) if matches!(told.result, Ok(Outcome::WholeOnly)) => {
-                    // It goes again with the others of its unit, as a whole.
-                    if let Some(member) = self.members.get(place) {
-                        let table = &member.sending.operation.table;
-                        self.remote().link.learn_whole_only(table);
-                    }
+                (Some(_), Some(unit)) if whole.contains(&place) => {
                     explained.insert(unit.first);
                     self.not_sent(&[place]);
                 }
@@ -192,14 +188,35 @@ impl OnItsWay<'_> {
         }
     }
 
+    /// Those that go again as a whole: their server takes no members alone, which is known of their tables from now on.
+    fn go_whole(&self, told: &[(usize, Option<Told>)]) -> BTreeSet<usize> {
+        let operation = |place: usize| Some(&self.members.get(place)?.sending.operation);
+        let whole: BTreeSet<usize> = (told.iter())
+            .filter(|(place, told)| {
+                let says_so = |told: &Told| matches!(told.result, Ok(Outcome::WholeOnly));
+                told.as_ref().is_some_and(says_so)
+                    && self.unit_of(*place).is_some()
+                    && operation(*place).is_some_and(|operation| {
+                        operation.members.is_some() && self.remote().takes_members(operation)
+                    })
+            })
+            .map(|(place, _)| *place)
+            .collect();
+        for operation in whole.iter().filter_map(|place| operation(*place)) {
+            self.remote().link.learn_whole_only(&operation.table);
+        }
+        whole
+    }
+
     /// Why the others of a unit wait for the end of the push, or for the next one: one of it does, or the server does not say which of it is in the
     /// way. `None`: one of it waits for a decision, or goes again, and so do they.
     fn reason(&self, unit: Option<Unit>) -> Option<Failure> {
         let known = self.known();
-        let own = |place: &usize| unit.is_some() && self.unit_is(*place, unit);
-        let places = (0..self.members.len()).filter(own);
         let mut is_explained = false;
-        for delivered in places.filter_map(|place| known.delivered.get(place)) {
+        for (member, delivered) in self.members.iter().zip(&known.delivered) {
+            if unit.is_none() || member.sending.operation.unit != unit {
+                continue;
+            }
             match &delivered.answer {
                 Answer::Aside { failure, .. } => return Some(failure.behind()),
                 Answer::NotSent => {}
@@ -207,17 +224,9 @@ impl OnItsWay<'_> {
             }
         }
         let words = "the server does not say what keeps it from doing these changes as one";
-        (!is_explained && known.stopped.is_none()).then(|| self.deferred(words))
-    }
-
-    fn unit_is(&self, place: usize, unit: Option<Unit>) -> bool {
-        let member = self.members.get(place);
-        member.is_some_and(|member| member.sending.operation.unit == unit)
-    }
-
-    fn deferred(&self, words: &str) -> Failure {
         let now = self.remote().capabilities().server_time;
-        Failure::deferred(&Rejection::new(None, words), now)
+        let unexplained = || Failure::deferred(&Rejection::new(None, words), now);
+        (!is_explained && known.stopped.is_none()).then(unexplained)
     }
 
     /// An operation waits with others of its unit.

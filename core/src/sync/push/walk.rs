@@ -55,9 +55,8 @@ impl<'a> Walk<'a> {
     /// a record that has one on its way.
     pub(super) async fn next(&mut self, most: usize) -> Result<Chosen, Error> {
         let now = self.inner.clock.now();
-        let count = u32::try_from(most).unwrap_or(u32::MAX);
         let mut turn = std::mem::take(&mut self.turn);
-        let chosen = self.choose(&mut turn, now, most, count).await;
+        let chosen = self.choose(&mut turn, now, most).await;
         self.turn = turn;
         let chosen = chosen?;
         if self.course().last_turn {
@@ -66,13 +65,8 @@ impl<'a> Walk<'a> {
         Ok(chosen)
     }
 
-    async fn choose(
-        &self,
-        turn: &mut Turn,
-        now: Timestamp,
-        most: usize,
-        count: u32,
-    ) -> Result<Chosen, Error> {
+    async fn choose(&self, turn: &mut Turn, now: Timestamp, most: usize) -> Result<Chosen, Error> {
+        let count = u32::try_from(most).unwrap_or(u32::MAX);
         let mut choice = Choice::new(turn, most);
         loop {
             let page = self.inner.queue.from(choice.from(), count).await?;

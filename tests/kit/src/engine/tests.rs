@@ -178,6 +178,7 @@ macro_rules! __engine_groups {
             b3_a_lost_unit_is_found_out
             b3_a_failure_of_one_keeps_all_back
             b3_others_stay_apart
+            b3_whole_records_go_together_too
             b3_cancelled_ones_are_left_out
             b3_other_servers_get_them_one_by_one
         }

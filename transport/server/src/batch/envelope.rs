@@ -38,7 +38,7 @@ const NOT_INHERITED: [HeaderName; 7] = [
 pub(super) struct Part {
     pub(super) id: String,
     pub(super) request: Inner,
-    /// The record that it is about, as far as the table's name and the id are well formed.
+    /// The record that one of a group is about, as far as the table's name and the id are well formed.
     pub(super) record: Option<(TableName, RecordId)>,
 }
 
@@ -83,14 +83,14 @@ pub(super) fn read(request: &Request<Bytes>, limits: &Limits) -> Result<Vec<Vec<
         };
         let id = id.ok_or_else(|| words("names no record"))?;
         let table = inner.target.table.to_lowercase();
-        let record = TableName::new(&table).ok().zip(RecordId::new(&id).ok());
+        let group = part.atomicity_group.as_deref();
+        // Alone it takes its turn by itself.
+        let record = group.and_then(|_| TableName::new(&table).ok().zip(RecordId::new(&id).ok()));
         if !records.insert((table, id)) {
             return Err(words("is about a record that another one is about"));
         }
-        let operation = inner.request.headers().get(OPERATION_ID).cloned();
-        let group = part.atomicity_group.as_deref();
         let joins = groups
-            .next(group, operation, limits.most_of_a_unit())
+            .next(group, inner.request.headers(), limits.most_of_a_unit())
             .map_err(words)?;
         let part = Part {
             id: part.id.into_owned(),
@@ -119,7 +119,7 @@ impl Groups {
     fn next(
         &mut self,
         group: Option<&str>,
-        operation: Option<HeaderValue>,
+        headers: &HeaderMap,
         most: usize,
     ) -> Result<bool, &'static str> {
         let joins = group.is_some() && self.last.as_deref() == group;
@@ -136,6 +136,7 @@ impl Groups {
         if !joins && !self.seen.insert(group.to_owned()) {
             return Err("does not stand beside the others of its group");
         }
+        let operation = headers.get(OPERATION_ID).cloned();
         if operation.is_some_and(|operation| !self.operations.insert(operation)) {
             return Err("has the operation id of another one of its group");
         }
