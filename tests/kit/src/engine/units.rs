@@ -240,7 +240,12 @@ pub async fn b3_whole_records_go_together_too(harness: &dyn Place) {
     device
         .server
         .configure(|options| options.announces_members = true);
-    together(&device, "a b", 2).await;
+    let mut transaction = device.sync.transaction().as_one();
+    for id in ["a", "b"] {
+        let staged = transaction.update(&device.todo, id, &json!({"n": 2}));
+        staged.expect("it is staged");
+    }
+    transaction.commit().await.expect("it is stored");
     assert_eq!(device.push().await.pushed, 2);
     assert_eq!(at_server(&device, "a b"), [Some(2); 2]);
     let changes = device.server.changes();
