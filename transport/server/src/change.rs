@@ -299,9 +299,8 @@ impl Change<'_> {
             return part.commit(core, member, claims).await;
         }
         let build = move |time| Ok(claims.clone().add_to(build(time)?, time));
-        let time = table
-            .sequence
-            .commit(&core.store, &core.clock, bytes, build);
+        let size = (bytes, !around.is_part());
+        let time = table.sequence.commit(&core.store, &core.clock, size, build);
         Ok(time.await?)
     }
 

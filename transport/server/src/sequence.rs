@@ -34,6 +34,12 @@ use crate::tables::SEQUENCES;
 const MOST: usize = 1000;
 /// .. with so many bytes of content, unless it is one change. Other requests wait while it is written.
 const MOST_BYTES: usize = 1024 * 1024;
+/// Where changes come alone, so many share a commit: each of them waits for the commit that is under way, and for its own ..
+const FEW: usize = 64;
+/// .. and so many more each time while none comes.
+const MORE: usize = FEW / 8;
+/// So many that came alone go ahead of those that were there before them.
+const AHEAD: usize = FEW / 2;
 
 /// The chain of one table.
 #[derive(Debug)]
@@ -49,9 +55,11 @@ struct Chain {
     turn: Turn<()>,
 }
 
-#[derive(Default)]
 struct Waiting {
+    /// Those that came alone stand in front, up to [`AHEAD`] of them: they need not wait for all that others sent at once.
     members: VecDeque<Member>,
+    /// So many share the next commit.
+    most: usize,
     /// The run that is under way. It goes when nobody waits any more; as long as somebody does, it goes on, also for those who are not polled
     /// just now.
     run: Option<Run>,
@@ -63,6 +71,8 @@ struct Waiting {
 struct Member {
     build: Box<Build<'static>>,
     bytes: usize,
+    /// Whether its request brought nothing else.
+    alone: bool,
     result: Slot,
 }
 
@@ -91,14 +101,20 @@ impl Sequence {
         Self(Arc::new(Chain {
             table,
             row_id,
-            waiting: Mutex::default(),
+            waiting: Mutex::new(Waiting {
+                members: VecDeque::new(),
+                most: MOST,
+                run: None,
+                requests: 0,
+            }),
             end: Mutex::default(),
             turn: Turn::default(),
         }))
     }
 
     /// Commits the batch that `build` makes for the commit's time, perhaps with those of others, and returns that time. `build` is
-    /// called once for each commit that is tried, and not before the change has its place in one; `bytes` is about how long the content is.
+    /// called once for each commit that is tried, and not before the change has its place in one; `bytes` is about how long the content is. A change
+    /// that comes `alone` goes ahead of those that came with others.
     ///
     /// A failed check may be one of the chain; then, too, the caller reads again and retries. The failure of another's change is never
     /// this one's. Dropping the future takes the change back as long as it has no place in a commit.
@@ -106,7 +122,7 @@ impl Sequence {
         &self,
         store: &Arc<dyn LocalStore>,
         clock: &Arc<dyn Clock>,
-        bytes: usize,
+        (bytes, alone): (usize, bool),
         build: impl Fn(Timestamp) -> Result<WriteBatch, StoreError> + Send + Sync + 'static,
     ) -> Result<Timestamp, StoreError> {
         let place = Place {
@@ -116,9 +132,10 @@ impl Sequence {
         {
             let mut waiting = self.0.waiting();
             waiting.requests = waiting.requests.saturating_add(1);
-            waiting.members.push_back(Member {
+            waiting.add(Member {
                 build: Box::new(build),
                 bytes,
+                alone,
                 result: Arc::clone(&place.result),
             });
         }
@@ -291,15 +308,27 @@ impl Chain {
 }
 
 impl Waiting {
+    fn add(&mut self, member: Member) {
+        if member.alone {
+            self.most = FEW;
+        }
+        let ahead = self.members.iter().take_while(|member| member.alone);
+        match ahead.take(AHEAD).count() {
+            place if member.alone && place < AHEAD => self.members.insert(place, member),
+            _ => self.members.push_back(member),
+        }
+    }
+
     /// Takes the first changes, as many as may share a commit.
     fn take(&mut self) -> Vec<Member> {
         let mut bytes = 0_usize;
-        let fits = self.members.iter().take(MOST).take_while(|member| {
+        let fits = self.members.iter().take(self.most).take_while(|member| {
             let first = bytes == 0;
             bytes = bytes.saturating_add(member.bytes.max(1));
             first || bytes <= MOST_BYTES
         });
         let count = fits.count();
+        self.most = self.most.saturating_add(MORE).min(MOST);
         self.members.drain(..count).collect()
     }
 }
@@ -404,6 +433,48 @@ fn next_time(now: Timestamp, last: Timestamp) -> Result<Timestamp, StoreError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The numbers of changes that come in this order, `true` for those that come alone, by the commits that they have.
+    fn commits(alone: &[bool]) -> Vec<Vec<usize>> {
+        let chain = Sequence::new(TableName::new("t").unwrap()).0;
+        let mut waiting = chain.waiting();
+        for (number, alone) in alone.iter().enumerate() {
+            waiting.add(Member {
+                build: Box::new(|_| Ok(WriteBatch::new())),
+                bytes: number,
+                alone: *alone,
+                result: Slot::default(),
+            });
+        }
+        let numbers = |part: Vec<Member>| part.iter().map(|member| member.bytes).collect();
+        let taken = std::iter::from_fn(|| Some(waiting.take()).filter(|part| !part.is_empty()));
+        taken.map(numbers).collect()
+    }
+
+    #[test]
+    fn who_comes_alone_goes_ahead_and_nobody_is_kept_back_for_ever() {
+        let (alone, others) = (true, false);
+        let come = [others, others, alone, others, alone];
+        assert_eq!(commits(&come), [[2, 4, 0, 1, 3]]);
+        let mut come = vec![others; 2];
+        come.resize(FEW, alone);
+        let (ahead, behind) = (2..2 + AHEAD, 2 + AHEAD..FEW);
+        let order = ahead.chain(0..2).chain(behind);
+        assert_eq!(commits(&come), [order.collect::<Vec<_>>()]);
+    }
+
+    #[test]
+    fn few_share_a_commit_where_changes_come_alone() {
+        let sizes = |come: &[bool]| commits(come).iter().map(Vec::len).collect::<Vec<_>>();
+        let mut come = vec![false; MOST + 9];
+        assert_eq!(sizes(&come), [MOST, 9]);
+        come.push(true);
+        let sizes = sizes(&come);
+        let growing = |at: usize| (FEW + at * MORE).min(MOST);
+        let mut full = sizes.iter().enumerate().take(sizes.len() - 1);
+        assert!(full.all(|(at, size)| *size == growing(at)));
+        assert_eq!(sizes.iter().sum::<usize>(), come.len());
+    }
 
     #[test]
     fn the_next_time_is_later_than_the_last_and_whole() {
