@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError};
 
 use tokio::sync::{Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -25,6 +25,8 @@ pub(crate) struct Guards {
     /// Local changes share it, whoever plans against the whole queue or a whole table holds it alone. Never held
     /// across a request.
     pub(crate) queue: RwLock<()>,
+    /// Local changes that wait for a pull.
+    pub(crate) locals: Locals,
     /// One change of a record at a time.
     pub(crate) records: RecordLocks,
 }
@@ -71,6 +73,47 @@ struct Waits<'a>(&'a AtomicUsize);
 impl Drop for Waits<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// How much a pull may store at once, as local changes wait for it.
+#[derive(Debug)]
+pub(crate) struct Locals {
+    changes: AtomicU64,
+    /// Those that a pull has seen.
+    seen: AtomicU64,
+    rows: AtomicUsize,
+}
+
+impl Locals {
+    /// Rows that a pull stores at once where somebody changes records here. While nobody does it stores twice as many each time.
+    const FEW: usize = 256;
+
+    /// A local change begins.
+    pub(crate) fn begins(&self) {
+        self.changes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many rows a pull may store at once now.
+    pub(crate) fn rows_at_once(&self) -> usize {
+        let changes = self.changes.load(Ordering::Relaxed);
+        let rows = if self.seen.swap(changes, Ordering::Relaxed) == changes {
+            self.rows.load(Ordering::Relaxed).saturating_mul(2)
+        } else {
+            Self::FEW
+        };
+        self.rows.store(rows, Ordering::Relaxed);
+        rows
+    }
+}
+
+impl Default for Locals {
+    fn default() -> Self {
+        Self {
+            changes: AtomicU64::new(0),
+            seen: AtomicU64::new(0),
+            rows: AtomicUsize::new(usize::MAX),
+        }
     }
 }
 

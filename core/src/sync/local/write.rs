@@ -178,6 +178,7 @@ impl Inner {
             as_one,
             trusting,
         } = plan;
+        self.guards.locals.begins();
         let _queue = self.guards.queue.read().await;
         let _locks = self
             .guards

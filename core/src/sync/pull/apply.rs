@@ -24,9 +24,9 @@ pub(crate) struct Target<'a> {
 }
 
 impl Inner {
-    /// Stores rows of the server and the pull's token: in one commit, unless others change the queue all the time. Then the rows go in
-    /// smaller portions, each of which takes less time to plan, and the token with the last: a crash before it leaves rows that the
-    /// next pull brings again.
+    /// Stores rows of the server and the pull's token: in one commit, unless somebody changes records here meanwhile, who waits for it, or others
+    /// change the queue all the time. Then the rows go in smaller portions, and the token with the last: a crash before it leaves rows that
+    /// the next pull brings again.
     ///
     /// A record with queued operations is left alone: the server's row is kept with its first operation, to be restored
     /// should the operation be cancelled. A row that equals what is stored is not written. Where the stamp no longer stands,
@@ -55,7 +55,8 @@ impl Inner {
         let superseded = (all - rows.len()) as u64;
         let (mut rest, mut portion, mut attempt) = (&rows[..], rows.len().max(1), 0);
         loop {
-            let (now, later) = rest.split_at(portion.min(rest.len()));
+            let most = self.guards.locals.rows_at_once().min(portion);
+            let (now, later) = rest.split_at(most.min(rest.len()));
             let token = token.as_ref().filter(|_| later.is_empty());
             match self.try_page(target, now, token, attempt, report).await {
                 Ok(()) if later.is_empty() => break,
