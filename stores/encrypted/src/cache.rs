@@ -84,6 +84,11 @@ impl Cache {
         }
     }
 
+    /// A write that has begun touches keys that nobody counts.
+    pub(crate) fn forget(&mut self) {
+        (self.young, self.old) = (Half::default(), Half::default());
+    }
+
     /// The write is over, whatever came of it.
     pub(crate) fn end(&mut self) {
         self.generation = (self.generation | 1) + 1;

@@ -2,14 +2,14 @@
 //!
 //! A group's keys are a superset of those that any living snapshot can see: whoever reads looks each of them up in its own
 //! snapshot and leaves out what is not there. So keys are added before they are written, and removed when no snapshot lives that
-//! may still see them.
+//! may still see them. Of a group that is cleared while it is not loaded nobody knows the keys; until then each reader looks for them by itself.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::{Bound, Range};
 
 use crate::layout::Group;
 
-type Keys = BTreeSet<Vec<u8>>;
+pub(crate) type Keys = BTreeSet<Vec<u8>>;
 
 #[derive(Debug, Default)]
 pub(crate) struct Directory {
@@ -20,6 +20,8 @@ pub(crate) struct Directory {
     recent: HashMap<Group, Keys>,
     /// Keys that were removed while something was live: an older snapshot sees them.
     gone: HashMap<Group, Keys>,
+    /// Groups that were cleared while something was live, and were not loaded: an older snapshot sees keys that nobody has noted.
+    cleared: HashSet<Group>,
 }
 
 impl Directory {
@@ -47,6 +49,7 @@ impl Directory {
             }
         }
         self.recent.clear();
+        self.cleared.clear();
     }
 
     /// A key is about to be written. Between [`enter`](Self::enter) and [`leave`](Self::leave).
@@ -70,41 +73,68 @@ impl Directory {
             .insert(key.to_vec());
     }
 
+    /// All keys of a group are about to be removed. Between [`enter`](Self::enter) and [`leave`](Self::leave).
+    pub(crate) fn clears(&mut self, group: &Group) {
+        if !self.is_loaded(group) {
+            self.cleared.insert(group.clone());
+        }
+    }
+
+    /// They were removed, and after that those written that [`put`](Self::put) is told of next.
+    pub(crate) fn were_cleared(&mut self, group: &Group) {
+        if let Some(loaded) = self.loaded.get(group) {
+            let gone = self.gone.entry(group.clone()).or_default();
+            gone.extend(loaded.iter().cloned());
+        }
+    }
+
     pub(crate) fn is_loaded(&self, group: &Group) -> bool {
         self.loaded.contains_key(group)
     }
 
-    /// Takes in all keys of a group that a live snapshot saw.
-    pub(crate) fn load(&mut self, group: Group, mut keys: Keys) {
+    /// Takes in all keys of a group that a live snapshot saw. Gives them back where they are not all that somebody sees.
+    pub(crate) fn load(&mut self, group: Group, mut keys: Keys) -> Option<Keys> {
+        if self.cleared.contains(&group) {
+            return Some(keys);
+        }
         if self.is_loaded(&group) {
-            return;
+            return None;
         }
         for more in [self.recent.remove(&group), self.gone.get(&group).cloned()] {
             keys.extend(more.into_iter().flatten());
         }
         self.loaded.insert(group, keys);
+        None
     }
 
-    /// The first `limit` keys of a loaded group in a range.
-    pub(crate) fn first(&self, group: &Group, keys: &Range<&[u8]>, limit: usize) -> Vec<Vec<u8>> {
-        self.range(group, keys).take(limit).cloned().collect()
-    }
-
-    /// The last `limit` keys of a loaded group in a range, the last one first.
-    pub(crate) fn last(&self, group: &Group, keys: &Range<&[u8]>, limit: usize) -> Vec<Vec<u8>> {
-        self.range(group, keys).rev().take(limit).cloned().collect()
-    }
-
-    fn range<'a>(
-        &'a self,
+    /// Some keys of a loaded group in a range, from either end.
+    pub(crate) fn some(
+        &self,
         group: &Group,
         keys: &Range<&[u8]>,
-    ) -> impl DoubleEndedIterator<Item = &'a Vec<u8>> {
-        let bounds = (Bound::Included(keys.start), Bound::Excluded(keys.end));
-        let loaded = self.loaded.get(group).filter(|_| keys.start < keys.end);
-        loaded
-            .into_iter()
-            .flat_map(move |loaded| loaded.range::<[u8], _>(bounds))
+        limit: usize,
+        backwards: bool,
+    ) -> Vec<Vec<u8>> {
+        let loaded = self.loaded.get(group);
+        loaded.map_or_else(Vec::new, |loaded| some_of(loaded, keys, limit, backwards))
+    }
+}
+
+/// The first keys in a range, or the last ones, the last one first.
+pub(crate) fn some_of(
+    all: &Keys,
+    keys: &Range<&[u8]>,
+    limit: usize,
+    backwards: bool,
+) -> Vec<Vec<u8>> {
+    if keys.start >= keys.end {
+        return Vec::new();
+    }
+    let range = all.range::<[u8], _>((Bound::Included(keys.start), Bound::Excluded(keys.end)));
+    if backwards {
+        range.rev().take(limit).cloned().collect()
+    } else {
+        range.take(limit).cloned().collect()
     }
 }
 
@@ -121,6 +151,9 @@ mod tests {
         Close(usize),
         Put(u8),
         Delete(u8),
+        /// All are removed, and perhaps one is written by the same commit; and perhaps somebody begins to read before it, and another
+        /// one right behind it, who loads what is there.
+        Clear(Option<u8>, bool),
         Load(usize),
     }
 
@@ -130,6 +163,8 @@ mod tests {
             (0..3_usize).prop_map(Step::Close),
             (0..4_u8).prop_map(Step::Put),
             (0..4_u8).prop_map(Step::Delete),
+            (proptest::option::of(0..4_u8), any::<bool>())
+                .prop_map(|(put, meanwhile)| Step::Clear(put, meanwhile)),
             (0..3_usize).prop_map(Step::Load),
         ]
     }
@@ -175,17 +210,36 @@ mod tests {
                         directory.removed(&key(n));
                         directory.leave();
                     }
+                    Step::Clear(put, meanwhile) => {
+                        directory.enter();
+                        directory.clears(&group);
+                        let put = put.map(key);
+                        put.iter().for_each(|key| directory.put(key));
+                        let before = engine.clone();
+                        engine.clear();
+                        engine.extend(put.clone());
+                        for seen in [before, engine.clone()].into_iter().filter(|_| meanwhile) {
+                            directory.enter();
+                            snapshots.push(seen);
+                        }
+                        if meanwhile {
+                            directory.load(group.clone(), engine.clone());
+                        }
+                        directory.were_cleared(&group);
+                        put.iter().for_each(|key| directory.put(key));
+                        directory.leave();
+                    }
                     Step::Close(_) => {}
                 }
                 if directory.is_loaded(&group) {
-                    let held: Keys = directory.first(&group, &ALL, 99).into_iter().collect();
+                    let held: Keys = directory.some(&group, &ALL, 99, false).into_iter().collect();
                     for seen in snapshots.iter().chain([&engine]) {
                         prop_assert!(held.is_superset(seen), "{held:?} {seen:?}");
                     }
                     if snapshots.is_empty() {
                         prop_assert_eq!(&held, &engine);
                     }
-                    let mut back = directory.last(&group, &ALL, 99);
+                    let mut back = directory.some(&group, &ALL, 99, true);
                     back.reverse();
                     prop_assert_eq!(back, held.into_iter().collect::<Vec<_>>());
                 }

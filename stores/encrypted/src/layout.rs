@@ -44,6 +44,23 @@ impl Group {
         if let Some((table, index, _)) = Key::one_value(keys) {
             return Some(Self::new(4, &[table, index]));
         }
+        Self::around(keys).map(|(group, _)| group)
+    }
+
+    /// The group whose keys are all those in a range, and no others.
+    pub(crate) fn all_of(keys: &Range<&[u8]>) -> Option<Self> {
+        let (group, all) = Self::around(keys)?;
+        let is_all = all.start == keys.start && all.end == keys.end;
+        // What has no group of its own may lie elsewhere, too.
+        (is_all && group.kind() != Some(0)).then_some(group)
+    }
+
+    fn kind(&self) -> Option<u8> {
+        self.0.get(b"group".len()).copied()
+    }
+
+    /// The group that a range lies in, and the range of all its keys.
+    fn around(keys: &Range<&[u8]>) -> Option<(Self, Range<Vec<u8>>)> {
         let (&tag, rest) = keys.start.split_first()?;
         // The keys of a group share a beginning whose last byte is zero, but for the declarations of tables.
         let (names, kind) = match tag {
@@ -51,7 +68,7 @@ impl Group {
             2 => (1, 3),
             3 => (2, 4),
             // How far indexes are built.
-            4 => return (keys.end <= [5].as_slice()).then(|| Self::new(0, &[])),
+            4 => (0, 0),
             _ => return None,
         };
         let mut texts = Vec::new();
@@ -66,7 +83,7 @@ impl Group {
             (&last, before) if names == 0 => [before, &[last + 1]].concat(),
             _ => return None,
         };
-        (keys.end <= ends.as_slice()).then(|| Self::new(kind, &texts))
+        (keys.end <= ends.as_slice()).then(|| (Self::new(kind, &texts), start.to_vec()..ends))
     }
 
     fn new(kind: u8, names: &[&str]) -> Self {
@@ -113,7 +130,7 @@ impl Layout {
     /// All places of a group in an epoch.
     pub(crate) fn group(self, keys: &EpochKeys, group: &Group) -> Range<Vec<u8>> {
         // The texts of groups of indexes are those of kind 4.
-        let indexes = group.0.get(5) == Some(&4);
+        let indexes = group.kind() == Some(4);
         let kind = if indexes && self.equality {
             INDEX_ENTRY
         } else {
@@ -314,6 +331,23 @@ mod tests {
             Group::of_range(&(b"\x02t\0".as_slice()..b"\x02u\x01".as_slice())),
             None
         );
+    }
+
+    #[test]
+    fn what_is_cleared_as_a_whole_is_all_of_a_group_that_has_its_own_keys() {
+        for (start, end, is_all) in [
+            (b"\x02t\0".as_slice(), b"\x02t\x01".as_slice(), true),
+            (b"\x03t\0a\0", b"\x03t\0a\x01", true),
+            (b"\x02t\0a", b"\x02t\x01", false),
+            (b"\x02t\0", b"\x02t\0b", false),
+            (b"\x03t\0a\0\x10", b"\x03t\0a\0\x11", false),
+            (&[4], &[5], false),
+            (&[], &[255], false),
+        ] {
+            let range = start..end;
+            let group = is_all.then(|| Group::of_range(&range).unwrap());
+            assert_eq!(Group::all_of(&range), group, "{range:?}");
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! A snapshot of a sealed store: entries are looked up by their tokens and opened; order comes from the directory.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::{Bound, Range};
 use std::sync::Arc;
@@ -11,6 +11,7 @@ use synctable_core::store::StoreError;
 use synctable_kv::{Bytes, Entry, KvBackend, KvEntries, KvRead, pages};
 
 use crate::cipher::tampered;
+use crate::directory::{self, Keys};
 use crate::header::KeyRing;
 use crate::layout::{ENTRIES, Group, parts};
 use crate::scan::each;
@@ -30,6 +31,8 @@ pub(crate) struct View<'a, B: KvBackend, R: KvRead + ?Sized> {
     generation: u64,
     /// The entries with the values that were asked for last: pages of one value come one after the other.
     same_values: RefCell<Option<(Range<Vec<u8>>, Entries)>>,
+    /// The keys of a group that the directory cannot hold now.
+    own_keys: RefCell<Option<(Group, Keys)>>,
     live: Live<'a, B>,
 }
 
@@ -61,6 +64,7 @@ impl<'a, B: KvBackend, R: KvRead + ?Sized> View<'a, B, R> {
             ring,
             generation,
             same_values: RefCell::new(None),
+            own_keys: RefCell::new(None),
             live,
         })
     }
@@ -146,6 +150,29 @@ impl<'a, B: KvBackend, R: KvRead + ?Sized> View<'a, B, R> {
         Ok(found.map(|found| some_of(found, keys, limit, backwards)))
     }
 
+    /// Sees to it that the keys of a group are known.
+    fn load(&self, group: &Group) -> Result<(), StoreError> {
+        let own = self.own_keys.borrow();
+        let is_own = own.as_ref().is_some_and(|(own, _)| own == group);
+        drop(own);
+        if is_own || lock(&self.inner.directory).is_loaded(group) {
+            return Ok(());
+        }
+        let epochs = self.ring.epochs();
+        let places: Vec<_> = epochs
+            .map(|epoch| self.inner.layout.group(epoch, group))
+            .collect();
+        let mut keys = Keys::new();
+        self.read(places, |plain, _| {
+            keys.insert(plain.to_vec());
+        })?;
+        let kept = lock(&self.inner.directory).load(group.clone(), keys);
+        if let Some(keys) = kept {
+            *self.own_keys.borrow_mut() = Some((group.clone(), keys));
+        }
+        Ok(())
+    }
+
     /// Entries of a group, in the order of the directory.
     fn of_group(
         &self,
@@ -154,30 +181,18 @@ impl<'a, B: KvBackend, R: KvRead + ?Sized> View<'a, B, R> {
         limit: usize,
         backwards: bool,
     ) -> Result<Vec<Entry>, StoreError> {
-        if !lock(&self.inner.directory).is_loaded(group) {
-            let places: Vec<_> = self
-                .ring
-                .epochs()
-                .map(|epoch| self.inner.layout.group(epoch, group))
-                .collect();
-            let mut plain_keys = BTreeSet::new();
-            self.read(places, |plain, _| {
-                plain_keys.insert(plain.to_vec());
-            })?;
-            lock(&self.inner.directory).load(group.clone(), plain_keys);
-        }
+        self.load(group)?;
         let mut found = Vec::new();
         let (mut start, mut end) = (keys.start.to_vec(), keys.end.to_vec());
         while found.len() < limit {
             let rest = start.as_slice()..end.as_slice();
             let wanted = (limit - found.len()).min(PAGE);
-            let directory = lock(&self.inner.directory);
-            let candidates = if backwards {
-                directory.last(group, &rest, wanted)
-            } else {
-                directory.first(group, &rest, wanted)
+            let candidates = match &*self.own_keys.borrow() {
+                Some((own, all)) if own == group => {
+                    directory::some_of(all, &rest, wanted, backwards)
+                }
+                _ => lock(&self.inner.directory).some(group, &rest, wanted, backwards),
             };
-            drop(directory);
             let Some(last) = candidates.last().cloned() else {
                 break;
             };

@@ -40,6 +40,11 @@ impl KvBatch {
         self.writes.insert(key, None);
     }
 
+    /// Forgets the writes of all keys in a range.
+    pub fn forget_range(&mut self, keys: &Range<&[u8]>) {
+        self.writes.retain(|key, _| !keys.contains(&key.as_slice()));
+    }
+
     /// The keys to write in their order, each with its new value, or `None` where it is to be removed.
     pub fn writes(&self) -> impl ExactSizeIterator<Item = (&[u8], Option<&[u8]>)> {
         self.writes

@@ -112,5 +112,7 @@ pub use key::Key;
 #[cfg(not(synctable_single_threaded))]
 pub use offload::{Job, Lane, Offload, Offloaded};
 pub use open_file::OpenFile;
-pub use read::{Entry, KvEntries, KvEntry, KvRead, KvReadExt, KvWrite, failing, pages};
+pub use read::{
+    Entry, KvEntries, KvEntry, KvRead, KvReadExt, KvWrite, delete_each, failing, pages,
+};
 pub use store::KvStore;

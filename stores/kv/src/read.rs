@@ -47,22 +47,7 @@ pub trait KvWrite: KvRead {
 
     /// Removes all keys in `keys`. By default one by one.
     fn delete_range(&mut self, keys: Range<&[u8]>) -> Result<(), StoreError> {
-        let mut start = keys.start.to_vec();
-        loop {
-            let mut some = {
-                let entries = self.entries(&start..keys.end, Direction::Ascending);
-                let found = entries.take(PAGE).map(|entry| Ok(entry?.0.into_vec()));
-                found.collect::<Result<Vec<_>, StoreError>>()?
-            };
-            for key in &some {
-                self.delete(key)?;
-            }
-            // From there on: whoever looks from the beginning passes over all that was removed, again and again.
-            match some.pop() {
-                Some(last) if some.len() + 1 == PAGE => start = last,
-                _ => return Ok(()),
-            }
-        }
+        delete_each(self, keys)
     }
 
     /// Does all of it or nothing.
@@ -72,6 +57,29 @@ pub trait KvWrite: KvRead {
     /// [`InDoubt`](synctable_core::store::StoreErrorKind::InDoubt): then it is done or not, and not any more once the next transaction has begun or
     /// the engine was opened again. That shows which, as does every snapshot behind it; those before may show either.
     fn commit(self: Box<Self>) -> Result<(), StoreError>;
+}
+
+/// Removes all keys in `keys` one by one, as [`KvWrite::delete_range`] does it by default.
+pub fn delete_each(
+    write: &mut (impl KvWrite + ?Sized),
+    keys: Range<&[u8]>,
+) -> Result<(), StoreError> {
+    let mut start = keys.start.to_vec();
+    loop {
+        let mut some = {
+            let entries = write.entries(&start..keys.end, Direction::Ascending);
+            let found = entries.take(PAGE).map(|entry| Ok(entry?.0.into_vec()));
+            found.collect::<Result<Vec<_>, StoreError>>()?
+        };
+        for key in &some {
+            write.delete(key)?;
+        }
+        // From there on: whoever looks from the beginning passes over all that was removed, again and again.
+        match some.pop() {
+            Some(last) if some.len() + 1 == PAGE => start = last,
+            _ => return Ok(()),
+        }
+    }
 }
 
 // So that no engine has to say how what it reads is printed, and none prints contents.
