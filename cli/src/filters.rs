@@ -42,8 +42,8 @@ pub(crate) fn odata(text: &str) -> Result<RemoteQuery, String> {
     }
 }
 
-/// Warns of members in a filter that found nothing, where no record has them and no declaration names them: a slip of the hand finds
-/// nothing without an error.
+/// Warns of what a query that found nothing may have got wrong, as a slip of the hand finds nothing without an error: a table that neither
+/// the store nor a declaration knows, and members in its filter that no record has and no declaration names.
 pub(crate) async fn warn_of_unknown(
     device: &Device,
     output: &Output,
@@ -51,8 +51,14 @@ pub(crate) async fn warn_of_unknown(
     filter: Option<&Expr>,
 ) -> Result<(), Failure> {
     let declared = device.sync.declarations();
-    let declared = declared.table(table).cloned().unwrap_or_default();
-    let schema = declared.schema;
+    let declared = declared.table(table).cloned();
+    if declared.is_none() && device.sync.store().schema().await?.table(table).is_none() {
+        output.warn(&format!(
+            "there is no table {table} in this store; synctable inspect shows those that it has"
+        ));
+        return Ok(());
+    }
+    let schema = declared.unwrap_or_default().schema;
     // A declared name may be in another case.
     let mut asked = Query::all();
     asked.filter = filter.cloned();

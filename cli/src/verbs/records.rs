@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 use synctable::query::{Query, RemoteQuery};
 use synctable::store::StoreErrorKind;
 use synctable::sync::SyncTable;
-use synctable::{Draft, Error, IdSource as _, Record, TableName, UuidV7};
+use synctable::{Draft, Error, Record, TableName};
 
 use crate::args::{Globals, OneRecord, RecordAndJson};
 use crate::device::{Access, Device};
@@ -22,9 +22,18 @@ pub(crate) async fn insert(
     table: &TableName,
     json: &str,
 ) -> Result<Done, Failure> {
-    let record = Draft::from_json(json)?.or_id(|| UuidV7.next_id());
-    let change = async |table: SyncTable<Record>| table.insert(&record).await;
-    changed(globals, output, Access::Write, table, change).await
+    Draft::from_json(json)?;
+    // As it was given: where it has no id, the engine makes one, and need not look for what waits under it.
+    let record: Box<RawValue> = serde_json::from_str(json).map_err(synctable::RecordError::Json)?;
+    let work = async |device: &Device| {
+        let table: SyncTable<Box<RawValue>> = device.sync.table(table.as_str())?;
+        let mut transaction = device.sync.transaction();
+        transaction.insert(&table, &record)?;
+        Ok(transaction.commit().await?.pop().flatten())
+    };
+    let stored = globals.with_device(Access::Write, work).await?;
+    output.changed(stored.as_ref())?;
+    Ok(Done::All)
 }
 
 pub(crate) async fn update(

@@ -188,8 +188,15 @@ fn a_filter_by_a_member_that_is_nowhere_gets_a_warning() {
         "s.json",
     ];
     device.ok(&insert);
-    // Without records any name is as good as another.
-    assert_eq!(device.ok(&["query", "other", "frob eq 1"]).out, "");
+    // Without records any name is as good as another; that of the table is told.
+    let other = device.run(&["query", "other", "frob eq 1"]);
+    assert_eq!((other.code, other.out.as_str()), (0, ""), "{other:?}");
+    assert!(
+        other
+            .err
+            .starts_with("warning: there is no table other in this store"),
+        "{other:?}"
+    );
     for query in [
         "titel eq 'Milk'",
         "$filter=titel eq 'Milk'&$count=true",
