@@ -65,15 +65,24 @@ pub(crate) fn same_value(left: &Value, right: &Value) -> bool {
 /// ```
 pub fn push_json_text(out: &mut String, text: &str) {
     // Counted and not searched for, so that many bytes are looked at in one step.
-    let is_special = |byte: &u8| matches!(byte, 0..b' ' | b'"' | b'\\');
+    let is_special = |byte: u8| matches!(byte, 0..b' ' | b'"' | b'\\');
     out.push('"');
-    if text.bytes().filter(is_special).count() == 0 {
-        out.push_str(text);
-    } else {
-        for c in text.chars() {
-            push_json_char(out, c);
-        }
+    let specials = text.bytes().filter(|byte| is_special(*byte)).count();
+    out.reserve(text.len() + specials + 1);
+    let mut rest = text;
+    for _ in 0..specials {
+        // What stands between them goes as a whole. All are one byte long.
+        let at = rest.bytes().position(is_special).unwrap_or(rest.len());
+        let (plain, from) = rest.split_at(at);
+        out.push_str(plain);
+        let mut chars = from.chars();
+        chars
+            .next()
+            .into_iter()
+            .for_each(|c| push_json_char(out, c));
+        rest = chars.as_str();
     }
+    out.push_str(rest);
     out.push('"');
 }
 
@@ -143,5 +152,25 @@ impl<'de> Visitor<'de> for MembersVisitor {
             members.push((name, raw.get()));
         }
         Ok(members)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_text_is_printed_as_others_print_it(
+            text in vec(prop_oneof![any::<char>(), (0..0x80_u8).prop_map(char::from)], 0..40),
+        ) {
+            let text: String = text.into_iter().collect();
+            let mut out = String::new();
+            push_json_text(&mut out, &text);
+            prop_assert_eq!(out, serde_json::to_string(&text).unwrap());
+        }
     }
 }

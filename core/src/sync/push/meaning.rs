@@ -149,6 +149,9 @@ impl Meaning<'_> {
 /// The members that were sent with a value and that the answer lacks: a server that accepted them does not know them. `only`: these
 /// were sent alone.
 pub(crate) fn dropped(sent: &Record, answer: &Record, only: Option<&[String]>) -> Vec<String> {
+    if sent.body() == answer.body() {
+        return Vec::new();
+    }
     let (sent, answer) = (Members::of(sent), Members::of(answer));
     let was_sent = |name: &str| only.is_none_or(|only| only.iter().any(|sent| sent == name));
     let lacks =
