@@ -165,3 +165,20 @@ fn hash(value: impl Hash) -> u64 {
     value.hash(&mut hasher);
     hasher.finish()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pull_stores_few_rows_at_once_while_local_changes_come() {
+        let locals = Locals::default();
+        assert_eq!(locals.rows_at_once(), usize::MAX);
+        locals.begins();
+        let few = Locals::FEW;
+        let rows = || locals.rows_at_once();
+        assert_eq!([rows(), rows(), rows()], [few, 2 * few, 4 * few]);
+        locals.begins();
+        assert_eq!([rows(), rows()], [few, 2 * few]);
+    }
+}
