@@ -76,10 +76,9 @@ pub fn push_json_text(out: &mut String, text: &str) {
         let (plain, from) = rest.split_at(at);
         out.push_str(plain);
         let mut chars = from.chars();
-        chars
-            .next()
-            .into_iter()
-            .for_each(|c| push_json_char(out, c));
+        if let Some(c) = chars.next() {
+            push_json_char(out, c);
+        }
         rest = chars.as_str();
     }
     out.push_str(rest);

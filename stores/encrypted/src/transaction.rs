@@ -8,7 +8,9 @@ use std::sync::MutexGuard;
 
 use synctable_core::query::Direction;
 use synctable_core::store::{Durability, StoreError};
-use synctable_kv::{Bytes, KvBackend, KvBatch, KvEntries, KvRead, KvReadExt, KvWrite, delete_each};
+use synctable_kv::{
+    Bytes, KvBackend, KvBatch, KvEntries, KvEntry, KvRead, KvReadExt, KvWrite, delete_each,
+};
 
 use crate::layout::{Group, text};
 use crate::scan::each;
@@ -42,8 +44,8 @@ impl<'a, B: KvBackend> Transaction<'a, B> {
 }
 
 impl<B: KvBackend> Transaction<'_, B> {
-    fn is_cleared(&self, group: impl FnOnce() -> Option<Group>) -> bool {
-        !self.cleared.is_empty() && group().is_some_and(|group| self.cleared.contains(&group))
+    fn is_cleared(&self, key: &[u8]) -> bool {
+        !self.cleared.is_empty() && self.cleared.contains(&Group::of(key))
     }
 }
 
@@ -57,16 +59,20 @@ impl<B: KvBackend> KvRead for Transaction<'_, B> {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes<'_>>, StoreError> {
         match self.batch.get(key) {
             Some(written) => Ok(written.map(Bytes::from)),
-            None if self.is_cleared(|| Some(Group::of(key))) => Ok(None),
+            None if self.is_cleared(key) => Ok(None),
             None => self.view.get(key),
         }
     }
 
     fn entries(&self, keys: Range<&[u8]>, direction: Direction) -> KvEntries<'_> {
-        let below = if self.is_cleared(|| Group::of_range(&keys)) {
-            Box::new(iter::empty())
-        } else {
-            self.view.entries(keys.clone(), direction)
+        let below: KvEntries<'_> = match Group::of_range(&keys) {
+            Some(group) if self.cleared.contains(&group) => Box::new(iter::empty()),
+            None if !self.cleared.is_empty() => {
+                let all = self.view.entries(keys.clone(), direction);
+                let is_left = |(key, _): &KvEntry<'_>| !self.is_cleared(key);
+                Box::new(all.filter(move |entry| entry.as_ref().map_or(true, is_left)))
+            }
+            _ => self.view.entries(keys.clone(), direction),
         };
         self.batch.over(keys, direction, below)
     }
@@ -129,10 +135,15 @@ impl<B: KvBackend> KvWrite for Transaction<'_, B> {
                 write.put(&physical, &blob)?;
             }
         }
-        let puts = || batch.writes().filter(|(_, value)| value.is_some());
         let mut directory = lock(&inner.directory);
-        cleared.iter().for_each(|group| directory.clears(group));
-        puts().for_each(|(plain, _)| directory.put(plain));
+        for group in &cleared {
+            directory.clears(group);
+        }
+        for (plain, value) in batch.writes() {
+            if value.is_some() {
+                directory.put(plain);
+            }
+        }
         drop(directory);
         let mut cache = lock(&inner.cache);
         cache.begin(batch.writes().map(|(plain, _)| plain));
@@ -158,5 +169,167 @@ impl<B: KvBackend> KvWrite for Transaction<'_, B> {
         }
         drop(live);
         written
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+
+    use std::collections::BTreeMap;
+
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use synctable_redb::RedbStore;
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::{RawKey, Sealed};
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        Put(bool, u8),
+        Delete(bool, u8),
+        Clear(bool),
+        /// Whether the transaction is read, too: what nobody has read has no directory yet.
+        Commit(bool),
+        /// Somebody begins to read, or all look at what they see, the last one first.
+        Open,
+        Look,
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            (any::<bool>(), 0..4_u8).prop_map(|(table, id)| Step::Put(table, id)),
+            (any::<bool>(), 0..4_u8).prop_map(|(table, id)| Step::Delete(table, id)),
+            any::<bool>().prop_map(Step::Clear),
+            any::<bool>().prop_map(Step::Commit),
+            Just(Step::Open),
+            Just(Step::Look),
+        ]
+    }
+
+    fn table(second: bool) -> Range<&'static [u8]> {
+        if second {
+            b"\x02b\0"..b"\x02b\x01"
+        } else {
+            b"\x02a\0"..b"\x02a\x01"
+        }
+    }
+
+    fn key(second: bool, id: u8) -> Vec<u8> {
+        [table(second).start, &[b'0' + id]].concat()
+    }
+
+    type Model = BTreeMap<Vec<u8>, Vec<u8>>;
+
+    fn sealed() -> (TempDir, Sealed<impl KvBackend>) {
+        let folder = tempfile::tempdir().unwrap();
+        let engine = RedbStore::builder(folder.path().join("store.redb")).backend();
+        let sealed = Sealed::builder(engine.unwrap())
+            .raw_key(RawKey::from_bytes([7; 32]))
+            .create(true);
+        (folder, sealed.open().unwrap())
+    }
+
+    /// All that is read, by table and as a whole, and by key.
+    fn agrees(read: &(impl KvRead + ?Sized), model: &Model) -> Result<(), TestCaseError> {
+        for range in [table(false), table(true), &[]..&[u8::MAX]] {
+            let expected: Vec<_> = model
+                .iter()
+                .filter(|(key, _)| range.contains(&key.as_slice()))
+                .map(|(key, value)| (key.clone(), value.clone()))
+                .collect();
+            let entries = read.entries(range, Direction::Ascending);
+            let found: Vec<_> = entries
+                .map(|entry| entry.map(|(key, value)| (key.into_vec(), value.into_vec())))
+                .collect::<Result<_, _>>()
+                .unwrap();
+            prop_assert_eq!(found, expected);
+        }
+        for (second, id) in [false, true]
+            .into_iter()
+            .flat_map(|it| (0..4).map(move |id| (it, id)))
+        {
+            let key = key(second, id);
+            prop_assert_eq!(read.copy_of(&key).unwrap(), model.get(&key).cloned());
+        }
+        Ok(())
+    }
+
+    /// Nobody has read the table before it is cleared, so its keys are noted nowhere, and somebody reads what is left first.
+    #[test]
+    fn an_older_snapshot_sees_all_of_a_cleared_table() {
+        let (_folder, sealed) = sealed();
+        let write = |change: &dyn Fn(&mut dyn KvWrite)| {
+            let mut write = sealed.begin_write(Durability::Eventual).unwrap();
+            change(&mut *write);
+            write.commit().unwrap();
+        };
+        write(&|write| write.put(&key(false, 1), b"old").unwrap());
+        let older = sealed.snapshot().unwrap();
+        write(&|write| {
+            write.put(&key(false, 2), b"never").unwrap();
+            write.delete_range(table(false)).unwrap();
+            write.put(&key(false, 3), b"new").unwrap();
+        });
+        let newer = sealed.snapshot().unwrap();
+        let model = |id, value: &[u8]| Model::from([(key(false, id), value.to_vec())]);
+        agrees(&*newer, &model(3, b"new")).unwrap();
+        agrees(&*older, &model(1, b"old")).unwrap();
+        drop((older, newer));
+        agrees(&*sealed.snapshot().unwrap(), &model(3, b"new")).unwrap();
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        /// Whatever is cleared and written, a transaction reads what it has made, and each snapshot what was there when it was taken.
+        #[test]
+        fn cleared_tables_read_as_empty_ones(steps in vec(step(), 0..30)) {
+            let (_folder, sealed) = sealed();
+            let (mut stored, mut pending) = (Model::new(), Vec::new());
+            let mut snapshots = Vec::new();
+            for (number, step) in steps.into_iter().enumerate() {
+                match step {
+                    Step::Open => snapshots.push((sealed.snapshot().unwrap(), stored.clone())),
+                    Step::Look => {
+                        for (snapshot, seen) in snapshots.iter().rev() {
+                            agrees(&**snapshot, seen)?;
+                        }
+                        if number % 2 == 0 {
+                            snapshots.clear();
+                        }
+                    }
+                    Step::Commit(is_read) => {
+                        let mut write = sealed.begin_write(Durability::Eventual).unwrap();
+                        for (number, step) in pending.drain(..) {
+                            match step {
+                                Step::Put(second, id) => {
+                                    let (key, value) = (key(second, id), vec![number]);
+                                    write.put(&key, &value).unwrap();
+                                    stored.insert(key, value);
+                                }
+                                Step::Delete(second, id) => {
+                                    write.delete(&key(second, id)).unwrap();
+                                    stored.remove(&key(second, id));
+                                }
+                                Step::Clear(second) => {
+                                    write.delete_range(table(second)).unwrap();
+                                    stored.retain(|key, _| !table(second).contains(&key.as_slice()));
+                                }
+                                _ => {}
+                            }
+                            if is_read {
+                                agrees(&*write, &stored)?;
+                            }
+                        }
+                        write.commit().unwrap();
+                    }
+                    change => pending.push((u8::try_from(number).unwrap(), change)),
+                }
+            }
+            agrees(&*sealed.snapshot().unwrap(), &stored)?;
+        }
     }
 }
