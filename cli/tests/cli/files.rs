@@ -79,7 +79,7 @@ fn who_reads_does_not_wait_for_who_writes() {
         &["get", "todoitem", "a"][..],
         &["query", "todoitem", "text eq 'Milk'"],
         &["query", "todoitem", "--explain"],
-        &["query", "unknown"],
+        &["query", "unknown", "--quiet"],
         &["export", "todoitem"],
         &["export", "unknown"],
         &["pending"],
