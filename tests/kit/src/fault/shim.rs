@@ -8,6 +8,8 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
+use crate::lab::output;
+
 const SOURCE: &str = include_str!("shim.c");
 const LIBRARY: &str = "shim.so";
 const REPORT: &str = "report";
@@ -41,12 +43,12 @@ impl Shim {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let source = folder.path().join("shim.c");
         fs::write(&source, SOURCE).expect("a file in a temporary folder");
-        let built = Command::new("cc")
+        let mut command = Command::new("cc");
+        command
             .args(["-shared", "-fPIC", "-O1", "-w", "-o"])
             .args([&folder.path().join(LIBRARY), &source])
-            .args(["-ldl", "-lpthread"])
-            .output();
-        match built {
+            .args(["-ldl", "-lpthread"]);
+        match output(&mut command) {
             Ok(output) if output.status.success() => Ok(Self(folder)),
             Ok(output) => Err(format!(
                 "cc cannot build the library that makes calls fail: {}",

@@ -3,9 +3,9 @@
 use std::env;
 use std::ffi::OsString;
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader};
 use std::path::Path;
-use std::process::{self, Command, ExitStatus, Stdio};
+use std::process::{self, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::sync::{PoisonError, RwLock};
 use std::thread;
@@ -19,12 +19,19 @@ use super::{Job, Said};
 /// A child that says nothing for so long hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Held for writing while a process starts. Until that runs its own program it has copies of all files that are open here, with their locks.
+/// Held for writing while a process starts. Until that runs its own program it has copies of all files that are open here, with their locks; and
+/// it closes them a moment after whoever started it goes on, so that only what it says tells that it has.
 static STARTS: RwLock<()> = RwLock::new(());
 
 /// Waits until no process of ours has copies of the files of this one: then the lock of a store that was dropped is free.
 pub(crate) fn no_process_starts() {
     drop(STARTS.read().unwrap_or_else(PoisonError::into_inner));
+}
+
+/// Runs another program to its end.
+pub(crate) fn output(command: &mut Command) -> io::Result<Output> {
+    let _starts = STARTS.write().unwrap_or_else(PoisonError::into_inner);
+    command.output()
 }
 
 /// The process; it is killed when this is dropped.
@@ -54,16 +61,15 @@ impl Child {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(stderr);
-        let process = {
-            let _starts = STARTS.write().unwrap_or_else(PoisonError::into_inner);
-            command.spawn()
-        };
-        let mut process = process.expect("this program starts once more");
+        let starts = STARTS.write().unwrap_or_else(PoisonError::into_inner);
+        let mut process = command.spawn().expect("this program starts once more");
         let output = process.stdout.take().expect("the output is piped");
         let (sender, lines) = mpsc::channel();
+        let (runs, running) = mpsc::channel();
         thread::spawn(move || {
             let lines = BufReader::new(output).lines().map_while(Result::ok);
             for line in lines {
+                let _ = runs.send(());
                 // A line that a kill cut off is not heard.
                 let said = line.strip_prefix(MARK).map(serde_json::from_str);
                 if let Some(Ok(said)) = said
@@ -73,6 +79,9 @@ impl Child {
                 }
             }
         });
+        // The program of a test says at once how many it runs; an error says that it has ended.
+        let _ = running.recv_timeout(PATIENCE);
+        drop(starts);
         Self {
             process,
             lines,

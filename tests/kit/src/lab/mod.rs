@@ -13,7 +13,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-pub(crate) use child::{Child, no_process_starts};
+pub(crate) use child::{Child, no_process_starts, output};
 pub(crate) use jobs::{Failure, Job, Said, counted};
 pub(crate) use ledger::{End, Ledger};
 pub(crate) use trial::{Trial, opened};

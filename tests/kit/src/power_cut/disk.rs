@@ -6,7 +6,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::lab::Child;
+use crate::lab::{Child, output};
 
 /// The size of a disk; what is never written takes no room.
 const SIZE: u64 = 64 << 20;
@@ -129,7 +129,7 @@ fn writes(device: &str) -> Vec<String> {
 
 fn run(command: &mut Command) -> Result<(), String> {
     let name = command.get_program().to_string_lossy().into_owned();
-    match command.output() {
+    match output(command) {
         Ok(output) if output.status.success() => Ok(()),
         Ok(output) => {
             let errors = String::from_utf8_lossy(&output.stderr).into_owned();
