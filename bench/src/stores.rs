@@ -35,7 +35,7 @@ pub const JOBS: &[Job] = &[
             ),
             (
                 "exponent",
-                "the depth of a tree alone makes 1.09 at these sizes (n log n); the rest are caches that the trees outgrow",
+                "the depth of a tree alone makes 1.09 at these sizes (n log n); the rest is not known yet",
             ),
         ],
     },
@@ -66,7 +66,7 @@ pub const JOBS: &[Job] = &[
             ),
             (
                 "exponent",
-                "the depth of a tree alone makes 1.09 at these sizes (n log n); the rest are caches that the trees outgrow",
+                "the depth of a tree alone makes 1.09 at these sizes (n log n); the rest is not known yet",
             ),
         ],
     },

@@ -43,16 +43,10 @@ pub const JOBS: &[Job] = &[
         name: "incremental_pull",
         about: "`pull` of 10 changes into a table of this size",
         run: incremental_pull,
-        causes: &[
-            (
-                "",
-                "most of it is the start of a process and its first request",
-            ),
-            (
-                "exponent",
-                "the server finds the changes by an index, whose tree gets deeper, and the rows in pages of the file that it has to read",
-            ),
-        ],
+        causes: &[(
+            "",
+            "most of it is the start of a process and its first request",
+        )],
     },
     Job {
         name: "verify_remote",
@@ -60,7 +54,7 @@ pub const JOBS: &[Job] = &[
         run: verify_remote,
         causes: &[(
             "exponent",
-            "the depth of a tree alone makes 1.09 at these sizes (n log n)",
+            "the depth of a tree alone makes 1.09 at these sizes (n log n); the rest is not known yet",
         )],
     },
     Job {
@@ -78,7 +72,7 @@ pub const JOBS: &[Job] = &[
         run: |bench| push(bench, bench.records, true),
         causes: &[(
             "",
-            "both processors are busy: a change takes some 75 µs at the device, which marks it in one commit and settles it in another, and some 60 µs at the server",
+            "both processors are busy: the device marks each change in one commit and settles it in another, beside the work of the server",
         )],
     },
     Job {

@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError};
 
 use tokio::sync::{Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -79,9 +79,8 @@ impl Drop for Waits<'_> {
 /// How much a pull may store at once, as local changes wait for it.
 #[derive(Debug)]
 pub(crate) struct Locals {
-    changes: AtomicU64,
-    /// Those that a pull has seen.
-    seen: AtomicU64,
+    /// Whether some came since a pull asked.
+    came: AtomicBool,
     rows: AtomicUsize,
 }
 
@@ -91,16 +90,15 @@ impl Locals {
 
     /// A local change begins.
     pub(crate) fn begins(&self) {
-        self.changes.fetch_add(1, Ordering::Relaxed);
+        self.came.store(true, Ordering::Relaxed);
     }
 
     /// How many rows a pull may store at once now.
     pub(crate) fn rows_at_once(&self) -> usize {
-        let changes = self.changes.load(Ordering::Relaxed);
-        let rows = if self.seen.swap(changes, Ordering::Relaxed) == changes {
-            self.rows.load(Ordering::Relaxed).saturating_mul(2)
-        } else {
+        let rows = if self.came.swap(false, Ordering::Relaxed) {
             Self::FEW
+        } else {
+            self.rows.load(Ordering::Relaxed).saturating_mul(2)
         };
         self.rows.store(rows, Ordering::Relaxed);
         rows
@@ -110,8 +108,7 @@ impl Locals {
 impl Default for Locals {
     fn default() -> Self {
         Self {
-            changes: AtomicU64::new(0),
-            seen: AtomicU64::new(0),
+            came: AtomicBool::new(false),
             rows: AtomicUsize::new(usize::MAX),
         }
     }
