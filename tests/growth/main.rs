@@ -103,10 +103,14 @@ impl World {
             .exchange(Arc::new(self.asked.clone()))
             .build()
             .unwrap();
+        let table = |name| TableName::new(name).unwrap();
+        let declarations = Declarations::new()
+            .with_table(table("films"), declared())
+            .with_table(table("notes"), Declaration::new());
         let sync = SyncContext::builder(store)
             // So that the smallest size has many runs.
             .queue_tail(64)
-            .schema(Declarations::new().with_table(TableName::new("films").unwrap(), declared()))
+            .schema(declarations)
             .transport(http)
             .conflicts(ConflictPolicy::Park)
             .open()
@@ -317,4 +321,28 @@ async fn no_job_costs_more_than_what_it_is_about() {
         }
     }
     assert!(wrong.is_empty(), "grows too fast:\n{}", wrong.join("\n"));
+}
+
+/// A local write waits for the commit of a pull that is under way, so a pull stores few rows at once where records are changed here.
+#[tokio::test]
+async fn a_pull_beside_local_changes_stores_its_rows_in_more_commits() {
+    const ROWS: u64 = 900;
+    let world = World::new().await;
+    let ada = world.device().await;
+    fill(&ada, ROWS, "The film").await;
+    assert_eq!(ada.sync.push().await.unwrap().pushed, ROWS);
+    let mut commits = Vec::new();
+    for changes in [false, true] {
+        let ben = world.device().await;
+        let notes = ben.sync.table::<Value>("notes").unwrap();
+        if changes {
+            notes.insert(&json!({"text": "A note"})).await.unwrap();
+        }
+        let before = ben.touched.commits();
+        let pulled = ben.films.pull(Query::all(), "all").await.unwrap();
+        assert_eq!(pulled.added, ROWS);
+        commits.push(ben.touched.commits() - before);
+    }
+    // 256 rows, 512, and the rest.
+    assert_eq!(commits[1], commits[0] + 2);
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use futures_util::future::{join, join_all};
 use serde_json::{Value, json};
 use synctable_core::query::field;
 use synctable_server::{
@@ -137,6 +138,24 @@ async fn many_changes_take_few_commits() {
         let tries = store.tries.load(Ordering::SeqCst);
         assert!(tries <= 20, "{tries} commits");
     }
+}
+
+/// A change waits for the commit that it shares: one that comes alone shares it with few of those that came together.
+#[tokio::test]
+async fn a_change_that_comes_alone_shares_its_commit_with_few() {
+    let commits = async |alone: usize| {
+        let store = TestStore::new(true, 0);
+        let server = with(&store, |builder| builder).await;
+        let changes: Vec<Value> = (0..200).map(|n| new(&format!("r{n}"))).collect();
+        let bodies = (0..alone).map(|n| json!({"id": format!("alone{n}")}).to_string());
+        let ones = bodies.map(async |body| post(&server, "/tables/soft", &body).await.expect(201));
+        let (responses, _) = join(batch(&server, &[], &changes), join_all(ones)).await;
+        assert!(statuses(&responses).iter().all(|status| *status == 201));
+        store.tries.load(Ordering::SeqCst)
+    };
+    assert_eq!(commits(0).await, 1);
+    // 64, 72 and the rest.
+    assert_eq!(commits(1).await, 3);
 }
 
 /// The changes that are under way at once read together: their records, and what became of their operations.
