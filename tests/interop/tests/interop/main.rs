@@ -12,6 +12,7 @@ mod both;
 mod conflicts;
 mod js_client;
 mod lost;
+mod nginx;
 mod node_server;
 mod ours;
 mod peers;
