@@ -19,6 +19,7 @@ mod queue;
 mod remote;
 mod server;
 mod settings;
+mod slots;
 mod system;
 mod tables;
 mod words;

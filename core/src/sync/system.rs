@@ -82,16 +82,17 @@ impl Operation {
         operation.seq = record.id().as_str().parse().map_err(|_| {
             StoreError::corrupt(format!("the operation {} has no valid number", record.id()))
         })?;
-        operation.row = Seen(record.revision().cloned());
+        operation.row = record.revision().cloned().map_or(Seen::Nothing, Seen::Read);
         Ok(operation)
     }
 
-    /// That its row is as it was read.
+    /// That its row is as it was read, or written.
     pub(crate) fn as_read(&self) -> Result<Expect, StoreError> {
-        match &self.row.0 {
-            Some(revision) => Ok(Expect::At(revision.clone())),
-            None => Ok(Expect::Same(Box::new(self.to_row()?))),
-        }
+        Ok(match &self.row {
+            Seen::Read(revision) => Expect::At(revision.clone()),
+            Seen::Written(row) => Expect::Same(Box::new(row.clone())),
+            Seen::Nothing => Expect::Same(Box::new(self.to_row()?)),
+        })
     }
 }
 

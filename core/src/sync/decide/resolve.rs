@@ -269,7 +269,6 @@ impl SyncContext {
         let operation = [operation];
         let changed = self.inner.each_slot(
             &operation,
-            |operation| (&operation.table, &operation.id),
             Durability::Immediate,
             Origin::Resolution,
             |_, slot, batch| {

@@ -3,16 +3,14 @@
 use crate::error::Error;
 use crate::name::{RecordId, TableName};
 use crate::record::Record;
-use crate::store::{Durability, LocalStoreExt, StoreErrorKind, WriteBatch};
-use crate::sync::event::{Event, Origin};
-use crate::sync::guards::spread;
+use crate::store::{Durability, StoreErrorKind, WriteBatch};
+use crate::sync::event::Origin;
 use crate::sync::identity::session::Home;
 use crate::sync::inner::Inner;
 use crate::sync::queue::operation::Unit;
 use crate::sync::queue::slot::{Intent, Slot};
 use crate::sync::server::Link;
 use crate::sync::system::{ATTEMPTS, META};
-use crate::threads::{MaybeSend, MaybeSync};
 
 /// A change to one record.
 #[derive(Debug, Clone)]
@@ -150,23 +148,6 @@ impl Inner {
         }
     }
 
-    /// Reads the queue again after a plan went stale.
-    async fn start_over(&self, attempt: usize) -> Result<(), Error> {
-        self.stand_back(attempt).await?;
-        self.reload_queue().await
-    }
-
-    /// Contexts that take the queue from each other in step would go on so for ever; the engine does not sleep, so each
-    /// stands back for some reads, another number in every context.
-    pub(crate) async fn stand_back(&self, attempt: usize) -> Result<(), Error> {
-        for _ in 0..spread(attempt, &self.ids.next_id()) {
-            self.store
-                .get_one(&META, &RecordId::system("store"))
-                .await?;
-        }
-        Ok(())
-    }
-
     async fn try_write(
         &self,
         plan: Plan<'_>,
@@ -198,7 +179,7 @@ impl Inner {
             }
             self.empty_slots(&keys)
         } else {
-            self.read_slots(&keys).await?
+            self.read_slots(&keys, &[]).await?
         };
         if as_one {
             slots = slots.into_iter().map(|slot| slot.in_unit(true)).collect();
@@ -232,7 +213,7 @@ impl Inner {
             let owner = link.owner().ok_or(CommitError::Stale)?;
             batch.check(&META, &Home::id(), owner);
         }
-        self.commit_slots(&slots, batch, Origin::Local).await?;
+        self.commit_slots(&mut slots, batch, Origin::Local).await?;
         Ok(after)
     }
 
@@ -249,155 +230,6 @@ impl Inner {
                 .at(now)
         };
         keys.iter().take_while(unknown).map(slot).collect()
-    }
-
-    /// Reads records with their operations. The caller holds the locks of the records, or the guard of the queue alone.
-    pub(crate) async fn read_slots(
-        &self,
-        keys: &[(TableName, RecordId)],
-    ) -> Result<Vec<Slot>, CommitError> {
-        let mut slots = Vec::with_capacity(keys.len());
-        let now = self.clock.now();
-        for group in keys.chunk_by(|left, right| left.0 == right.0) {
-            let Some((table, _)) = group.first() else {
-                continue;
-            };
-            let ids: Vec<RecordId> = group.iter().map(|(_, id)| id.clone()).collect();
-            let local_only = self.tables.get(table).device.local_only;
-            let queued = self.queue.of_records(table, &ids).await?;
-            let records = self.store.get(table, &ids).await?;
-            for ((id, record), operations) in ids.into_iter().zip(records).zip(queued) {
-                slots.push(
-                    Slot::new(table.clone(), id, record, operations)
-                        .local_only(local_only)
-                        .steps(&self.steps)
-                        .at(now),
-                );
-            }
-        }
-        Ok(slots)
-    }
-
-    /// Commits what changed in `slots` together with `batch`, brings the index up to date and tells listeners.
-    pub(crate) async fn commit_slots(
-        &self,
-        slots: &[Slot],
-        mut batch: WriteBatch,
-        origin: Origin,
-    ) -> Result<(), CommitError> {
-        let mut removed = Vec::new();
-        for slot in slots {
-            slot.write_into(&mut batch)?;
-            removed.extend(slot.removed());
-        }
-        self.queue.remember_end(&mut batch, &removed)?;
-        if !batch.is_empty() {
-            let lease = match origin {
-                Origin::Push => self.lease.renew_in(&mut batch)?,
-                _ => None,
-            };
-            self.queue.commit(batch).await?;
-            if lease.is_some() {
-                self.lease.set(lease);
-            }
-        } else if origin == Origin::Push {
-            // What was to be changed is gone: perhaps another process has done it, and taken the lease for that.
-            self.lease.look().await?;
-        }
-        for slot in slots {
-            self.queue
-                .record_changed(&slot.table, &slot.id, slot.removed(), &slot.operations);
-            if let Some(change) = slot.record_change() {
-                let (table, id) = (slot.table.clone(), slot.id.clone());
-                self.listeners.emit(Event::Changed {
-                    table,
-                    id,
-                    change,
-                    origin,
-                });
-            }
-        }
-        Ok(())
-    }
-
-    /// Plans for each item on the slot of its record, and commits what came of it: all in one commit, unless others change the queue all
-    /// the time. Then the items go in smaller portions, each of which takes less time to plan; a crash in between leaves the rest as it
-    /// was. `plan` may run several times.
-    pub(crate) async fn each_slot<I: MaybeSync, T: MaybeSend>(
-        &self,
-        items: &[I],
-        key: impl Fn(&I) -> (&TableName, &RecordId) + MaybeSync,
-        durability: Durability,
-        origin: Origin,
-        mut plan: impl FnMut(&I, &mut Slot, &mut WriteBatch) -> Result<T, Error> + MaybeSend,
-    ) -> Result<Vec<T>, Error> {
-        let mut results = Vec::with_capacity(items.len());
-        let (mut rest, mut portion, mut attempt) = (items, items.len().max(1), 0);
-        while !rest.is_empty() {
-            if self.queue.is_suspect() {
-                self.reload_queue().await?;
-            }
-            let (now, later) = rest.split_at(portion.min(rest.len()));
-            match self
-                .try_slots(now, &key, durability, origin, &mut plan)
-                .await
-            {
-                Ok(planned) => {
-                    results.extend(planned);
-                    (rest, attempt) = (later, 0);
-                }
-                Err(CommitError::Stale) if attempt < ATTEMPTS => {
-                    if origin == Origin::Push {
-                        self.lease.look().await?;
-                    }
-                    attempt += 1;
-                    portion = (portion / 2).max(1);
-                    self.start_over(attempt).await?;
-                }
-                Err(CommitError::Stale) => return Err(Error::Contended),
-                Err(CommitError::Failed(error)) => return Err(error),
-            }
-        }
-        Ok(results)
-    }
-
-    /// Stale where a commit was dropped before the locks of its records came to this call: it may be done at any time, and between two
-    /// reads of one plan it would be seen by one of them alone.
-    fn is_known(&self) -> Result<(), CommitError> {
-        if self.queue.is_suspect() {
-            return Err(CommitError::Stale);
-        }
-        Ok(())
-    }
-
-    async fn try_slots<I: MaybeSync, T: MaybeSend>(
-        &self,
-        items: &[I],
-        key: &(impl Fn(&I) -> (&TableName, &RecordId) + MaybeSync),
-        durability: Durability,
-        origin: Origin,
-        plan: &mut (impl FnMut(&I, &mut Slot, &mut WriteBatch) -> Result<T, Error> + MaybeSend),
-    ) -> Result<Vec<T>, CommitError> {
-        let _queue = self.guards.queue.read().await;
-        let _locks = self.guards.records.lock(items.iter().map(key)).await;
-        self.is_known()?;
-        let mut keys: Vec<_> = items
-            .iter()
-            .map(key)
-            .map(|(table, id)| (table.clone(), id.clone()))
-            .collect();
-        keys.sort_unstable();
-        keys.dedup();
-        let mut slots = self.read_slots(&keys).await?;
-        let mut batch = WriteBatch::new().durability(durability);
-        let mut results = Vec::with_capacity(items.len());
-        for item in items {
-            let place = keys.binary_search_by(|(table, id)| (table, id).cmp(&key(item)));
-            let slot = place.ok().and_then(|place| slots.get_mut(place));
-            results.push(plan(item, slot.ok_or(CommitError::Stale)?, &mut batch)?);
-        }
-        self.commit_slots(&slots, batch, origin).await?;
-        Ok(results)
     }
 }
 

@@ -7,6 +7,7 @@ use crate::record::Record;
 use crate::sync::decide::conflict::ConflictDecision;
 use crate::sync::push::mark::Sending;
 use crate::sync::queue::operation::Aside;
+use crate::sync::slots::{Edit, Known};
 use crate::timestamp::Timestamp;
 use crate::transport::{Rejection, TransportError, TransportErrorKind};
 
@@ -163,6 +164,7 @@ pub(crate) struct Answered {
     pub(crate) answer: Answer,
     /// An attempt before this one may have had its effect.
     pub(crate) unsure: bool,
+    known: Option<Known>,
 }
 
 impl Answered {
@@ -170,12 +172,15 @@ impl Answered {
         let operation = sending.operation;
         // An operation whose fate was open before stays open when it was not its turn.
         let still_open = sending.unsure && matches!(delivered.answer, Answer::NotSent);
+        // Where it is done it goes, and checks say whether it and the record are what they were. Where it stays more is looked at than they cover.
+        let is_done = matches!(delivered.answer, Answer::Applied(_));
         Self {
             seq: operation.seq,
-            table: operation.table,
-            id: operation.id,
+            table: operation.table.clone(),
+            id: operation.id.clone(),
             answer: delivered.answer,
             unsure: delivered.unsure || still_open,
+            known: (is_done && sending.is_all).then(|| Known::Slot(operation, sending.record)),
         }
     }
 
@@ -187,6 +192,16 @@ impl Answered {
             Answer::Aside { sent, .. } => *sent,
             _ => false,
         }
+    }
+}
+
+impl Edit for Answered {
+    fn key(&self) -> (&TableName, &RecordId) {
+        (&self.table, &self.id)
+    }
+
+    fn known(&self) -> Option<&Known> {
+        self.known.as_ref()
     }
 }
 

@@ -21,7 +21,7 @@ use crate::sync::push::mark::Sending;
 use crate::sync::push::orders::Orders;
 use crate::sync::push::report::PushReport;
 use crate::sync::push::turn::{Chosen, Key};
-use crate::sync::push::walk::Walk;
+use crate::sync::push::walk::{Found, Walk};
 use crate::sync::remote::Remote;
 use crate::transport::TransportErrorKind;
 
@@ -88,33 +88,33 @@ impl<'a> Chain<'a> {
     /// Sends this group and all that follow it in this turn.
     pub(super) async fn send(
         self,
-        mut chosen: Chosen,
+        mut found: Found,
         walk: &mut Walk<'_>,
         books: &mut Books,
         report: &mut PushReport,
     ) -> Result<(), Error> {
-        while !chosen.is_empty() {
+        while !found.chosen.is_empty() {
             if self.orders.cancel.is_cancelled() {
                 return Err(Error::Cancelled);
             }
             let _exchange = self.inner.guards.exchange.send().await;
             if self.course().last_turn {
-                self.look_at_tables(&chosen).await?;
+                self.look_at_tables(&found.chosen).await?;
             }
-            self.send_chain(chosen, walk, books, report).await?;
-            chosen = walk.next(self.most(books)).await?;
+            self.send_chain(found, walk, books, report).await?;
+            found = walk.next(self.most(books)).await?;
         }
         Ok(())
     }
 
     async fn send_chain(
         self,
-        chosen: Chosen,
+        found: Found,
         walk: &mut Walk<'_>,
         books: &mut Books,
         report: &mut PushReport,
     ) -> Result<(), Error> {
-        let mut next = Some(self.mark(chosen, books).await?);
+        let mut next = Some(self.mark(found, books).await?);
         let mut before: Option<Ended> = None;
         while let Some(marked) = next.take() {
             // What is marked while nobody knows whether there is a server would be marked in vain.
@@ -129,11 +129,11 @@ impl<'a> Chain<'a> {
                 if !goes_on {
                     return Ok(None);
                 }
-                let chosen = walk.next(self.most(books)).await?;
-                if chosen.is_empty() {
+                let found = walk.next(self.most(books)).await?;
+                if found.chosen.is_empty() {
                     return Ok(None);
                 }
-                self.mark(chosen, books).await.map(Some)
+                self.mark(found, books).await.map(Some)
             };
             let (mut ended, prepared) = future::join(self.deliver(marked), meanwhile).await;
             let prepared = match prepared {
@@ -161,8 +161,9 @@ impl<'a> Chain<'a> {
         }
     }
 
-    async fn mark(self, chosen: Chosen, books: &mut Books) -> Result<Marked, Error> {
-        let sendings = self.inner.mark(self.remote, &chosen).await?;
+    async fn mark(self, found: Found, books: &mut Books) -> Result<Marked, Error> {
+        let (chosen, to_mark) = found.to_mark();
+        let sendings = self.inner.mark(self.remote, &to_mark).await?;
         if !sendings.is_empty() {
             let bytes = sendings.iter().map(Sending::bytes).sum();
             books.fits = Some(fits(sendings.len(), bytes));

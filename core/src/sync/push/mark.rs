@@ -13,6 +13,7 @@ use crate::sync::push::key::{legacy_key, new_key};
 use crate::sync::push::partial::changed_members;
 use crate::sync::queue::operation::{Operation, OperationKind, OperationState};
 use crate::sync::remote::Remote;
+use crate::sync::slots::{Edit, Known};
 
 /// An operation on its way, with the record as it is sent.
 #[derive(Debug, Clone)]
@@ -21,6 +22,28 @@ pub(crate) struct Sending {
     pub(crate) record: Option<Record>,
     /// It may have been sent before, and what became of that is not known.
     pub(crate) unsure: bool,
+    /// The store holds nothing else about the record: no other operation, and the record as it is sent.
+    pub(crate) is_all: bool,
+}
+
+/// An operation that is to be marked.
+#[derive(Debug)]
+pub(crate) struct ToMark {
+    pub(crate) seq: u64,
+    pub(crate) table: TableName,
+    pub(crate) id: RecordId,
+    /// As it was read.
+    pub(crate) known: Option<Known>,
+}
+
+impl Edit for ToMark {
+    fn key(&self) -> (&TableName, &RecordId) {
+        (&self.table, &self.id)
+    }
+
+    fn known(&self) -> Option<&Known> {
+        self.known.as_ref()
+    }
 }
 
 impl Sending {
@@ -45,6 +68,7 @@ impl Sending {
             record: record.map(|record| steps.forward(table, words, record)),
             operation: self.operation.clone().in_newest(steps),
             unsure: self.unsure,
+            is_all: self.is_all,
         })
     }
 }
@@ -56,16 +80,14 @@ impl Inner {
     pub(crate) async fn mark(
         &self,
         remote: &Remote,
-        group: &[(u64, (TableName, RecordId))],
+        group: &[ToMark],
     ) -> Result<Vec<Sending>, Error> {
         let account = remote.link.account();
         let server_time = remote.capabilities().server_time;
-        let sendings = self.each_slot(
+        let sendings = self.each_slot_then(
             group,
-            |(_, (table, id))| (table, id),
-            Durability::Immediate,
-            Origin::Push,
-            |(seq, _), slot, _| {
+            (Durability::Immediate, Origin::Push),
+            |ToMark { seq, .. }, slot, _| {
                 let record = slot.record.clone();
                 let Some(operation) = slot.find(*seq).filter(|operation| !operation.is_parked())
                 else {
@@ -101,11 +123,17 @@ impl Inner {
                 }
                 operation.state = OperationState::Attempted;
                 operation.attempts += 1;
-                Ok(Some(Sending {
+                Ok(Some((*seq, record, unsure)))
+            },
+            |marked, slot| {
+                let (seq, record, unsure) = marked?;
+                let operation = slot.operations.iter().find(|it| it.seq == seq)?;
+                Some(Sending {
+                    is_all: slot.operations.len() == 1 && slot.record == record,
                     operation: operation.clone(),
                     record,
                     unsure,
-                }))
+                })
             },
         );
         Ok(sendings.await?.into_iter().flatten().collect())

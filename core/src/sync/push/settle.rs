@@ -26,7 +26,6 @@ impl Inner {
         // Eventual: an answer that a power cut takes away is asked for again before the operation is repeated.
         let settled = self.each_slot(
             answers,
-            |answered| (&answered.table, &answered.id),
             Durability::Eventual,
             Origin::Push,
             |answered, slot, batch| {

@@ -132,6 +132,11 @@ impl<'a> Choice<'a> {
         }
     }
 
+    /// Whether as many are chosen as may be.
+    pub(super) fn is_full(&self) -> bool {
+        self.chosen.len() >= self.most
+    }
+
     /// From where on the queue is looked at.
     pub(super) fn from(&self) -> u64 {
         self.turn.from
@@ -139,7 +144,7 @@ impl<'a> Choice<'a> {
 
     /// Comes to an operation; `rests`: it is not to be sent in this turn. False where the walk ends before it.
     pub(super) fn come_to(&mut self, seq: u64, key: Key, unit: Option<Unit>, rests: bool) -> bool {
-        if !self.choose_units_before(seq) || self.chosen.len() >= self.most {
+        if !self.choose_units_before(seq) || self.is_full() {
             return false;
         }
         if let Some(unit) = unit {
@@ -157,7 +162,7 @@ impl<'a> Choice<'a> {
 
     /// Comes to an operation that nobody asks for. False where the walk ends before it.
     pub(super) fn pass(&mut self, seq: u64) -> bool {
-        if !self.choose_units_before(seq) || self.chosen.len() >= self.most {
+        if !self.choose_units_before(seq) || self.is_full() {
             return false;
         }
         self.turn.from = seq.saturating_add(1);
@@ -237,6 +242,11 @@ mod tests {
             let mut choice = Choice::new(turn, most);
             let from = choice.from();
             for (seq, one) in self.queue.range(from..) {
+                // As at the end of a page.
+                if choice.is_full() {
+                    let from = choice.from();
+                    return choice.end(from);
+                }
                 if !choice.come_to(*seq, key(one.record), one.unit, one.waits) {
                     return choice.end(*seq);
                 }

@@ -1,18 +1,42 @@
 //! The walk of a push through the queue.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::error::Error;
 use crate::sync::inner::Inner;
 use crate::sync::push::course::Course;
+use crate::sync::push::mark::ToMark;
 use crate::sync::push::orders::Orders;
 use crate::sync::push::turn::{Choice, Chosen, Key, Turn};
 use crate::sync::queue::operation::Operation;
+use crate::sync::slots::Known;
 use crate::timestamp::Timestamp;
 
 /// A wait that lies further ahead than any that is stored comes from a clock that went back: it binds nobody.
 const HELD_AT_MOST: i64 = 2 * 60 * 60 * 1000;
+
+/// The operations that go next.
+pub(super) struct Found {
+    pub(super) chosen: Chosen,
+    /// As they were read, and perhaps more.
+    read: HashMap<u64, Operation>,
+}
+
+impl Found {
+    /// That they are to be marked.
+    pub(super) fn to_mark(mut self) -> (Chosen, Vec<ToMark>) {
+        let read = &mut self.read;
+        let to_mark = self.chosen.iter().map(|(seq, (table, id))| ToMark {
+            seq: *seq,
+            table: table.clone(),
+            id: id.clone(),
+            known: read.remove(seq).map(Known::Operation),
+        });
+        let to_mark = to_mark.collect();
+        (self.chosen, to_mark)
+    }
+}
 
 /// A walk through the queue.
 pub(super) struct Walk<'a> {
@@ -53,22 +77,33 @@ impl<'a> Walk<'a> {
 
     /// The next operations on different records, in order, `most` at most. Those behind one that waits on the same record wait, too; none of
     /// a record that has one on its way.
-    pub(super) async fn next(&mut self, most: usize) -> Result<Chosen, Error> {
+    pub(super) async fn next(&mut self, most: usize) -> Result<Found, Error> {
         let now = self.inner.clock.now();
         let mut turn = std::mem::take(&mut self.turn);
-        let chosen = self.choose(&mut turn, now, most).await;
+        let mut read = HashMap::new();
+        let chosen = self.choose(&mut turn, now, most, &mut read).await;
         self.turn = turn;
         let chosen = chosen?;
         if self.course().last_turn {
             self.tried.extend(chosen.iter().map(|(seq, _)| *seq));
         }
-        Ok(chosen)
+        Ok(Found { chosen, read })
     }
 
-    async fn choose(&self, turn: &mut Turn, now: Timestamp, most: usize) -> Result<Chosen, Error> {
+    async fn choose(
+        &self,
+        turn: &mut Turn,
+        now: Timestamp,
+        most: usize,
+        read: &mut HashMap<u64, Operation>,
+    ) -> Result<Chosen, Error> {
         let count = u32::try_from(most).unwrap_or(u32::MAX);
         let mut choice = Choice::new(turn, most);
         loop {
+            if choice.is_full() {
+                let from = choice.from();
+                return Ok(choice.end(from));
+            }
             let page = self.inner.queue.from(choice.from(), count).await?;
             if page.is_empty() {
                 return Ok(choice.end(u64::MAX));
@@ -79,8 +114,12 @@ impl<'a> Walk<'a> {
                 }
                 let (seq, is_asked) = (operation.seq, self.is_asked(&operation));
                 let rests = operation.state.is_parked() || is_asked && self.rests(&operation, now);
-                let key = (operation.table, operation.id);
-                let goes_on = match operation.unit {
+                let key = (operation.table.clone(), operation.id.clone());
+                let unit = operation.unit;
+                if is_asked && !rests {
+                    read.insert(seq, operation);
+                }
+                let goes_on = match unit {
                     // One of a table that is not asked for keeps the others back.
                     Some(unit) => choice.come_to(seq, key, Some(unit), rests || !is_asked),
                     None if is_asked => choice.come_to(seq, key, None, rests),

@@ -9,6 +9,7 @@ use crate::store::{Durability, StoreError, Write, WriteBatch};
 use crate::sync::queue::index::Queue;
 use crate::sync::queue::operation::{Operation, OperationState};
 use crate::sync::queue::runs::{Noted, Run};
+use crate::sync::slots::Known;
 use crate::sync::system::{FAILURES, META, OPERATIONS, meta_row, seq_id};
 
 /// Rows of the queue, and changes of the store, that are read at once.
@@ -53,6 +54,23 @@ impl Queue {
             found.push(operations);
         }
         Ok(found)
+    }
+
+    /// Keeps of what is `known` of the records of a table only the operations that are the only ones, as far as the index knows.
+    pub(crate) async fn confirm(
+        &self,
+        table: &TableName,
+        ids: &[RecordId],
+        known: &mut [Option<&Known>],
+    ) -> Result<(), Error> {
+        if known.iter().all(Option::is_none) {
+            return Ok(());
+        }
+        self.read_runs().await?;
+        for (known, found) in known.iter_mut().zip(self.candidates(table, ids)) {
+            *known = known.filter(|known| found == [known.operation().seq]);
+        }
+        Ok(())
     }
 
     /// The operations on one record, oldest first.

@@ -95,7 +95,7 @@ pub struct Operation {
     /// Of how many schema steps the words of its contents are. Those of a store that never had any are of none.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub words: u32,
-    /// The row that it was read from.
+    /// The row that it was read from, or written to since.
     #[serde(skip)]
     pub(crate) row: Seen,
 }
@@ -115,10 +115,17 @@ impl Unit {
     pub(crate) const MOST: usize = 512;
 }
 
-/// The revision of the row that an operation was read from; `None` for a new one. It is no part of the operation: it does not count when
-/// operations are compared.
+/// The row of an operation in the store. It is no part of the operation: it does not count when operations are compared.
 #[derive(Clone, Default)]
-pub(crate) struct Seen(pub(crate) Option<Revision>);
+pub(crate) enum Seen {
+    /// None that has a revision: the operation is new, or its store gives none.
+    #[default]
+    Nothing,
+    /// It was read at this revision.
+    Read(Revision),
+    /// It was written so.
+    Written(Record),
+}
 
 impl fmt::Debug for Seen {
     /// Nothing: two openings of one store give it different ones.

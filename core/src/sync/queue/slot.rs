@@ -10,7 +10,7 @@ use crate::schema::Steps;
 use crate::store::{Expect, StoreError, Write, WriteBatch};
 use crate::sync::event::RecordChange;
 use crate::sync::queue::collapse::{Collapse, collapse};
-use crate::sync::queue::operation::{Operation, OperationKind, OperationState};
+use crate::sync::queue::operation::{Operation, OperationKind, OperationState, Seen};
 use crate::sync::system::{FAILURES, OPERATIONS, seq_id};
 use crate::threads::{MaybeSend, MaybeSync};
 use crate::timestamp::Timestamp;
@@ -423,8 +423,8 @@ impl Slot {
     }
 
     /// Adds to `batch` what turns the state before into the state after, on the condition that the state
-    /// before still stands.
-    pub(crate) fn write_into(&self, batch: &mut WriteBatch) -> Result<(), StoreError> {
+    /// before still stands. The operations know then as what they were written.
+    pub(crate) fn write_into(&mut self, batch: &mut WriteBatch) -> Result<(), StoreError> {
         if self.was_record != self.record {
             let expect = Expect::as_read(self.was_record.as_ref());
             batch.check(&self.table, &self.id, expect);
@@ -461,7 +461,7 @@ impl Slot {
                 });
             }
         }
-        for new in &self.operations {
+        for new in &mut self.operations {
             match self
                 .was_operations
                 .iter()
@@ -471,9 +471,11 @@ impl Slot {
                 Some(_) => {}
                 None => batch.check(&OPERATIONS, &seq_id(new.seq), Expect::Absent),
             }
+            let row = new.to_row()?;
+            new.row = Seen::Written(row.clone());
             batch.push(Write::Put {
                 table: OPERATIONS.clone(),
-                record: new.to_row()?,
+                record: row,
             });
         }
         Ok(())
