@@ -12,6 +12,7 @@ use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
 use synctable_core::transport::{TransportError, TransportErrorKind as Kind};
 use synctable_http::Exchange;
+use tokio::time::Instant;
 
 use crate::far::FarEnd;
 use crate::line::{Line, Watch};
@@ -126,27 +127,46 @@ fn broken(error: hyper::Error) -> TransportError {
     TransportError::new(Kind::Broken, "the connection broke").with_source(error)
 }
 
+/// Notes a request when it ends, in whatever way.
+struct Noting<'a> {
+    wire: &'a Wire,
+    began: Instant,
+    noted: Noted,
+}
+
+impl Drop for Noting<'_> {
+    fn drop(&mut self) {
+        let mut noted = self.noted.clone();
+        noted.took = self.began.elapsed();
+        let all = self.wire.noted.lock();
+        all.unwrap_or_else(PoisonError::into_inner).push(noted);
+    }
+}
+
 #[async_trait]
 impl Exchange for Wire {
     async fn exchange(&self, request: Request<Bytes>) -> Result<Response<Bytes>, TransportError> {
         let batch = request.uri().path().ends_with("/$batch");
-        let (bytes, began) = (request.body().len(), tokio::time::Instant::now());
+        let mut noting = Noting {
+            wire: self,
+            began: Instant::now(),
+            noted: Noted {
+                batch,
+                bytes: request.body().len(),
+                // Whoever does not wait any longer drops it.
+                end: Err(Kind::Timeout),
+                answer: 0,
+                took: Duration::ZERO,
+            },
+        };
         let answer = tokio::time::timeout(TOTAL, self.once(request)).await;
         let answer =
             answer.unwrap_or_else(|_| Err(TransportError::new(Kind::Timeout, "it takes too long")));
-        let noted = Noted {
-            batch,
-            bytes,
-            end: match &answer {
-                Ok(answer) => Ok(answer.status().as_u16()),
-                Err(error) => Err(error.kind()),
-            },
-            answer: answer.as_ref().map_or(0, |answer| answer.body().len()),
-            took: began.elapsed(),
+        noting.noted.end = match &answer {
+            Ok(answer) => Ok(answer.status().as_u16()),
+            Err(error) => Err(error.kind()),
         };
-        let mut all = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
-        all.push(noted);
-        drop(all);
+        noting.noted.answer = answer.as_ref().map_or(0, |answer| answer.body().len());
         answer
     }
 }

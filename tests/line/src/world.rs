@@ -169,8 +169,9 @@ impl World {
         let server = server.build().await.unwrap();
         let line = Line::new(self.rules, self.seed);
         let wire = Wire::new(Arc::clone(&line), FarEnd::new(server, self.gateway.clone()));
-        let transport =
-            HttpTransport::builder("http://server.test").exchange(Arc::clone(&wire) as _);
+        let transport = HttpTransport::builder("http://server.test")
+            .exchange(Arc::clone(&wire) as _)
+            .sleep(TokioSleep);
         let device = SyncContext::builder(Arc::clone(&here) as Arc<dyn LocalStore>)
             .schema(Declarations::new().with_table(table.clone(), Declaration::new()))
             .transport(transport.build().unwrap())
@@ -320,6 +321,21 @@ impl fmt::Display for Done {
             self.down,
             self.pushes,
             self.requests.len(),
-        )
+        )?;
+        let mut ends: BTreeMap<String, (usize, Duration)> = BTreeMap::new();
+        for noted in &self.requests {
+            let end = match noted.end {
+                Ok(status) => status.to_string(),
+                Err(kind) => kind.as_str().to_owned(),
+            };
+            let what = if noted.batch { "batch" } else { "one" };
+            let (count, took) = ends.entry(format!("{what} {end}")).or_default();
+            *count += 1;
+            *took += noted.took;
+        }
+        for (end, (count, took)) in ends {
+            write!(f, "\n  {end}: {count}, {:.1} s", took.as_secs_f64())?;
+        }
+        Ok(())
     }
 }

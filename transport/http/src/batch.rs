@@ -84,7 +84,8 @@ impl HttpTransport {
             wishes.insert(ACCEPT_ENCODING, HeaderValue::from_static(packing::GZIP));
         }
         let (bytes, began) = (call.body.as_ref().map_or(0, String::len), Instant::now());
-        let sent = self.send_to(&path, &call, &wishes, effort).await;
+        let sent = self.send_to(&path, &call, &wishes, effort);
+        let sent = self.waits.batches.answer(self.sleeps(), bytes, sent).await;
         self.announced
             .note_time(bytes, began.elapsed(), self.base.is_loopback());
         let mut answer = sent?;

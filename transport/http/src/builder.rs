@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use http::header::{ACCEPT, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use synctable_core::TableName;
 use synctable_core::transport::{TransportError, TransportErrorKind};
+use synctable_core::{Sleep, TableName};
 use synctable_wire::header as names;
 
 use crate::auth::{AuthHeader, Credentials, FixedToken, TokenProvider};
@@ -108,6 +108,7 @@ pub struct HttpTransportBuilder {
     limits: Limits,
     gzip: bool,
     exchange: Option<Arc<dyn Exchange>>,
+    sleep: Option<Arc<dyn Sleep>>,
 }
 
 /// The value of a header that may be a secret, and whether it is known to be one.
@@ -137,6 +138,7 @@ impl HttpTransportBuilder {
             limits: Limits::default(),
             gzip: false,
             exchange: None,
+            sleep: None,
         }
     }
 
@@ -320,6 +322,14 @@ impl HttpTransportBuilder {
         self
     }
 
+    /// With this way to wait: between attempts, and for an answer that is far later than those before it, which is given up then and asked for again. Over
+    /// our sockets the timer of tokio does it where nothing is said; over an [`exchange`](Self::exchange) answers are waited for as long as
+    /// it says itself.
+    pub fn sleep(mut self, sleep: impl Sleep + 'static) -> Self {
+        self.sleep = Some(Arc::new(sleep));
+        self
+    }
+
     /// The transport, or what is wrong with the first bad option. Nothing is sent.
     pub fn build(self) -> Result<HttpTransport, TransportError> {
         let base = BaseUrl::parse(&self.base)?;
@@ -343,7 +353,7 @@ impl HttpTransportBuilder {
                 Client::new(&self.limits, tls, proxy, base.is_https(), self.gzip)
             }
         };
-        Ok(HttpTransport::new(
+        let mut transport = HttpTransport::new(
             base,
             paths,
             self.dialect.wire(),
@@ -352,7 +362,9 @@ impl HttpTransportBuilder {
                 .map(|(provider, header)| Credentials::new(provider, header)),
             client,
             self.limits.row,
-        ))
+        );
+        transport.sleep = self.sleep.or(transport.sleep);
+        Ok(transport)
     }
 }
 

@@ -21,6 +21,7 @@ mod outcome;
 mod packing;
 mod page;
 mod paging;
+mod patience;
 mod place;
 mod probes;
 mod proxy;

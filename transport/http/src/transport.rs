@@ -28,6 +28,7 @@ use crate::outcome;
 use crate::packing::{self, Effort};
 use crate::page::RowLimits;
 use crate::paging::page_call;
+use crate::patience::Waits;
 use crate::probes::Trusted;
 use crate::sleep::TokioSleep;
 use crate::url::{self, BaseUrl};
@@ -64,6 +65,17 @@ pub struct HttpTransport {
     /// The smallest `$top` that the server has refused.
     pub(crate) refused_top: Arc<AtomicU64>,
     pub(crate) trusted: Arc<Trusted>,
+    pub(crate) waits: Arc<AllWaits>,
+    /// Requests that go another way need no tokio runtime, so there may be none to wait by.
+    pub(crate) sleep: Option<Arc<dyn Sleep>>,
+}
+
+/// How long answers are waited for.
+#[derive(Debug, Default)]
+pub(crate) struct AllWaits {
+    pub(crate) batches: Waits,
+    /// Reads of one row.
+    rows: Waits,
 }
 
 impl HttpTransport {
@@ -81,6 +93,7 @@ impl HttpTransport {
         client: Client,
         limits: RowLimits,
     ) -> Self {
+        let sockets = client.is_over_sockets();
         Self {
             base,
             paths,
@@ -92,6 +105,8 @@ impl HttpTransport {
             announced: Arc::default(),
             refused_top: Arc::new(AtomicU64::new(u64::MAX)),
             trusted: Arc::default(),
+            waits: Arc::default(),
+            sleep: sockets.then(|| Arc::new(TokioSleep) as Arc<dyn Sleep>),
         }
     }
 
@@ -108,7 +123,14 @@ impl HttpTransport {
             announced: Arc::clone(&self.announced),
             refused_top: Arc::clone(&self.refused_top),
             trusted: Arc::clone(&self.trusted),
+            waits: Arc::clone(&self.waits),
+            sleep: self.sleep.clone(),
         }
+    }
+
+    /// How to wait, if there is a way.
+    pub(crate) fn sleeps(&self) -> Option<&dyn Sleep> {
+        self.sleep.as_deref()
     }
 
     /// The path of a table, from the root.
@@ -231,7 +253,9 @@ impl Transport for HttpTransport {
         id: &RecordId,
     ) -> Result<Option<Record>, TransportError> {
         let call = self.wire.get(id)?;
-        let mut answer = self.send(table, &call, &HeaderMap::new()).await?;
+        let headers = HeaderMap::new();
+        let answer = self.send(table, &call, &headers);
+        let mut answer = self.waits.rows.answer(self.sleeps(), 1, answer).await?;
         if call.id.is_some() {
             return outcome::of_get(id, answer, self.limits.bytes);
         }
@@ -249,7 +273,11 @@ impl Transport for HttpTransport {
         query: &RemoteQuery,
         cursor: Option<&PageCursor>,
     ) -> Result<RemotePage, TransportError> {
-        self.read(table, query, cursor).await
+        let page = self.read(table, query, cursor);
+        if query.query.top == Some(1) && cursor.is_none() {
+            return self.waits.rows.answer(self.sleeps(), 1, page).await;
+        }
+        page.await
     }
 
     fn feed(&self, _: &TableName) -> Option<&dyn ChangeFeed> {
@@ -283,9 +311,6 @@ impl Transport for HttpTransport {
     }
 
     fn sleep(&self) -> Option<Arc<dyn Sleep>> {
-        // Requests that go another way need no tokio runtime, so there may be none to wait by.
-        self.client
-            .is_over_sockets()
-            .then(|| Arc::new(TokioSleep) as Arc<dyn Sleep>)
+        self.sleep.clone()
     }
 }

@@ -81,8 +81,9 @@ impl Pace {
                     lost: 0,
                 }
             }
+            // One may be lost of whatever size; the next one in a row says that they are too large for the line, or that there is none.
             End::Lost => Self {
-                next: halved(next),
+                next: if lost == 0 { next } else { halved(next) },
                 most,
                 lost: lost.saturating_add(1),
             },
@@ -117,7 +118,9 @@ mod tests {
         // One that was not full.
         assert_eq!(pace.after(3, End::Answered(1)), pace);
         assert_eq!(pace.after(100, End::Answered(8_000)).size(1000), Some(50));
-        assert_eq!(pace.after(256, End::Lost).size(1000), Some(128));
+        let lost = pace.after(256, End::Lost);
+        assert_eq!(lost.size(1000), Some(256));
+        assert_eq!(lost.after(256, End::Lost).size(1000), Some(128));
     }
 
     #[test]
