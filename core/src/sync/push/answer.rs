@@ -180,7 +180,7 @@ impl Answered {
             id: operation.id.clone(),
             answer: delivered.answer,
             unsure: delivered.unsure || still_open,
-            known: (is_done && sending.is_all).then(|| Known::Slot(operation, sending.record)),
+            known: (is_done && sending.is_all).then_some(Known::Slot(operation, sending.record)),
         }
     }
 

@@ -162,7 +162,7 @@ impl<'a> Chain<'a> {
     }
 
     async fn mark(self, found: Found, books: &mut Books) -> Result<Marked, Error> {
-        let (chosen, to_mark) = found.to_mark();
+        let (chosen, to_mark) = found.into_marks();
         let sendings = self.inner.mark(self.remote, &to_mark).await?;
         if !sendings.is_empty() {
             let bytes = sendings.iter().map(Sending::bytes).sum();

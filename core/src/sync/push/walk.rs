@@ -25,7 +25,7 @@ pub(super) struct Found {
 
 impl Found {
     /// That they are to be marked.
-    pub(super) fn to_mark(mut self) -> (Chosen, Vec<ToMark>) {
+    pub(super) fn into_marks(mut self) -> (Chosen, Vec<ToMark>) {
         let read = &mut self.read;
         let to_mark = self.chosen.iter().map(|(seq, (table, id))| ToMark {
             seq: *seq,

@@ -168,7 +168,10 @@ fn action() -> impl Strategy<Value = Action> {
 /// Two devices and others at the server do anything, in any order, while requests and answers are lost. When that stops, a few
 /// rounds of push and pull leave nothing waiting and every record equal everywhere.
 pub async fn random_histories_converge(harness: &dyn Place) {
-    for_all(60, history(), async |history| run(harness, history).await).await;
+    for_all(60, history(), async |history| {
+        Box::pin(run(harness, history)).await
+    })
+    .await;
 }
 
 async fn run(harness: &dyn Place, history: History) -> Result<(), String> {
