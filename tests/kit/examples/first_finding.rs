@@ -1,6 +1,6 @@
 //! Until something is found: `cargo run --release -p synctable-testkit --example first_finding -- [HISTORIES]`.
 //!
-//! Runs some stories of what no history has, schema steps and programs that write past the queue, and then so many histories of each of the two
+//! Runs some stories of what no history has, schema steps, programs that write past the queue and changes that arrive as one, and then so many histories of each of the two
 //! simulations in turn, up to the first that ends badly. That one is what this program is for: its exit code is 0 if there is one, 1 if there is none.
 
 use std::panic::{self, AssertUnwindSafe};
@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use synctable_core::store::{LocalStore, StoreError};
 use synctable_memory::MemoryStore;
-use synctable_testkit::engine::{converted, crossed};
+use synctable_testkit::engine::{converted, crossed, units};
 use synctable_testkit::sim::first_finding;
 use synctable_testkit::{Harness, async_trait, run};
 
@@ -27,21 +27,28 @@ impl Harness for Memory {
 /// The first story that ends badly.
 fn bad_story() -> Option<&'static str> {
     let place = Memory;
+    let stories: [(&str, &dyn Fn()); 5] = [
+        ("a row of another program is overwritten unseen", &|| {
+            run(crossed::rows_of_another_program_are_not_overwritten_unseen(
+                &place,
+            ));
+        }),
+        ("a conversion does not see what others do", &|| {
+            run(crossed::s11_conversions_see_what_others_do(&place));
+        }),
+        ("an older application is not refused", &|| {
+            run(converted::s11_an_older_application_is_refused(&place));
+        }),
+        ("a transaction does not arrive as one", &|| {
+            run(units::b3_a_transaction_arrives_as_one(&place));
+        }),
+        ("what is no part of a unit does not stay apart", &|| {
+            run(units::b3_others_stay_apart(&place));
+        }),
+    ];
     let ends_badly = |story: &dyn Fn()| panic::catch_unwind(AssertUnwindSafe(story)).is_err();
-    let rows = || {
-        run(crossed::rows_of_another_program_are_not_overwritten_unseen(
-            &place,
-        ));
-    };
-    let crossed = || run(crossed::s11_conversions_see_what_others_do(&place));
-    let older = || run(converted::s11_an_older_application_is_refused(&place));
-    if ends_badly(&rows) {
-        return Some("a row of another program is overwritten unseen");
-    }
-    if ends_badly(&crossed) {
-        return Some("a conversion does not see what others do");
-    }
-    ends_badly(&older).then_some("an older application is not refused")
+    let bad = stories.into_iter().find(|(_, story)| ends_badly(story));
+    bad.map(|(words, _)| words)
 }
 
 fn main() -> ExitCode {

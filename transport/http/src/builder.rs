@@ -284,7 +284,8 @@ impl HttpTransportBuilder {
         self
     }
 
-    /// With the longest time for a request and its answer, all in all; 30 s where not said.
+    /// With the longest time for a request and its answer, all in all; 30 s where not said. A batch of changes, and a read of one row, is given up
+    /// before where it is far later than those before it, and asked for again.
     pub fn timeout(mut self, time: Duration) -> Self {
         self.limits.total = time;
         self
