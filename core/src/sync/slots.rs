@@ -2,12 +2,12 @@
 
 use crate::error::Error;
 use crate::name::{RecordId, TableName};
-use crate::record::Record;
 use crate::store::{Durability, LocalStoreExt, WriteBatch};
 use crate::sync::event::{Event, Origin};
 use crate::sync::guards::spread;
 use crate::sync::inner::Inner;
 use crate::sync::local::write::CommitError;
+use crate::sync::queue::lookup::Known;
 use crate::sync::queue::operation::Operation;
 use crate::sync::queue::slot::Slot;
 use crate::sync::system::{ATTEMPTS, META};
@@ -22,23 +22,6 @@ pub(crate) trait Edit: MaybeSync {
     /// something else by now, the commit finds that out, and all of it is read.
     fn known(&self) -> Option<&Known> {
         None
-    }
-}
-
-/// What the store was seen to hold of a record with one operation.
-#[derive(Debug, Clone)]
-pub(crate) enum Known {
-    /// The operation.
-    Operation(Operation),
-    /// The record, too.
-    Slot(Operation, Option<Record>),
-}
-
-impl Known {
-    pub(crate) fn operation(&self) -> &Operation {
-        match self {
-            Self::Operation(operation) | Self::Slot(operation, _) => operation,
-        }
     }
 }
 

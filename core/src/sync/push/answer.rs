@@ -6,8 +6,9 @@ use crate::name::{RecordId, TableName};
 use crate::record::Record;
 use crate::sync::decide::conflict::ConflictDecision;
 use crate::sync::push::mark::Sending;
+use crate::sync::queue::lookup::Known;
 use crate::sync::queue::operation::Aside;
-use crate::sync::slots::{Edit, Known};
+use crate::sync::slots::Edit;
 use crate::timestamp::Timestamp;
 use crate::transport::{Rejection, TransportError, TransportErrorKind};
 

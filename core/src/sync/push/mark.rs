@@ -11,9 +11,10 @@ use crate::sync::event::Origin;
 use crate::sync::inner::Inner;
 use crate::sync::push::key::{legacy_key, new_key};
 use crate::sync::push::partial::changed_members;
+use crate::sync::queue::lookup::Known;
 use crate::sync::queue::operation::{Operation, OperationKind, OperationState};
 use crate::sync::remote::Remote;
-use crate::sync::slots::{Edit, Known};
+use crate::sync::slots::Edit;
 
 /// An operation on its way, with the record as it is sent.
 #[derive(Debug, Clone)]

@@ -9,8 +9,8 @@ use crate::sync::push::course::Course;
 use crate::sync::push::mark::ToMark;
 use crate::sync::push::orders::Orders;
 use crate::sync::push::turn::{Choice, Chosen, Key, Turn};
+use crate::sync::queue::lookup::Known;
 use crate::sync::queue::operation::Operation;
-use crate::sync::slots::Known;
 use crate::timestamp::Timestamp;
 
 /// A wait that lies further ahead than any that is stored comes from a clock that went back: it binds nobody.

@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use crate::error::Error;
 use crate::name::{RecordId, TableName};
 use crate::query::{Cursor, Expr, Query, field};
+use crate::record::Record;
 use crate::store::{Durability, StoreError, Write, WriteBatch};
 use crate::sync::queue::index::Queue;
 use crate::sync::queue::operation::{Operation, OperationState};
 use crate::sync::queue::runs::{Noted, Run};
-use crate::sync::slots::Known;
 use crate::sync::system::{FAILURES, META, OPERATIONS, meta_row, seq_id};
 
 /// Rows of the queue, and changes of the store, that are read at once.
@@ -23,6 +23,23 @@ const MOST_IN_USE: usize = 64;
 pub(crate) struct Parked {
     pub(crate) conflicts: u64,
     pub(crate) rejected: u64,
+}
+
+/// What the store was seen to hold of a record with one operation.
+#[derive(Debug, Clone)]
+pub(crate) enum Known {
+    /// The operation.
+    Operation(Operation),
+    /// The record, too.
+    Slot(Operation, Option<Record>),
+}
+
+impl Known {
+    pub(crate) fn operation(&self) -> &Operation {
+        match self {
+            Self::Operation(operation) | Self::Slot(operation, _) => operation,
+        }
+    }
 }
 
 impl Queue {
