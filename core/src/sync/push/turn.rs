@@ -132,6 +132,11 @@ impl<'a> Choice<'a> {
         }
     }
 
+    /// The operation that was chosen last.
+    pub(super) fn last(&self) -> Option<u64> {
+        self.chosen.last().map(|(seq, _)| *seq)
+    }
+
     /// Whether as many are chosen as may be.
     pub(super) fn is_full(&self) -> bool {
         self.chosen.len() >= self.most

@@ -19,7 +19,7 @@ const HELD_AT_MOST: i64 = 2 * 60 * 60 * 1000;
 /// The operations that go next.
 pub(super) struct Found {
     pub(super) chosen: Chosen,
-    /// As they were read, and perhaps more.
+    /// As they were read, but for those of units.
     read: HashMap<u64, Operation>,
 }
 
@@ -115,11 +115,7 @@ impl<'a> Walk<'a> {
                 let (seq, is_asked) = (operation.seq, self.is_asked(&operation));
                 let rests = operation.state.is_parked() || is_asked && self.rests(&operation, now);
                 let key = (operation.table.clone(), operation.id.clone());
-                let unit = operation.unit;
-                if is_asked && !rests {
-                    read.insert(seq, operation);
-                }
-                let goes_on = match unit {
+                let goes_on = match operation.unit {
                     // One of a table that is not asked for keeps the others back.
                     Some(unit) => choice.come_to(seq, key, Some(unit), rests || !is_asked),
                     None if is_asked => choice.come_to(seq, key, None, rests),
@@ -127,6 +123,10 @@ impl<'a> Walk<'a> {
                 };
                 if !goes_on {
                     return Ok(choice.end(seq));
+                }
+                // What is passed by is not kept: it may be the whole queue.
+                if choice.last() == Some(seq) {
+                    read.insert(seq, operation);
                 }
             }
         }

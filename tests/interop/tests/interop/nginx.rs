@@ -4,16 +4,14 @@ use std::fmt::Write as _;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::process::Stdio;
-use std::time::Duration;
 
 use serde_json::json;
-use synctable_core::sync::ConflictPolicy;
 use synctable_http::Dialect;
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
-use crate::ours::{Device, http};
+use crate::ours::Device;
 use crate::peers::OurServer;
 
 /// Where packages put it, which is not in the path of everybody.
@@ -56,7 +54,7 @@ impl Nginx {
                     .await
                     .is_err()
                 {
-                    tokio::time::sleep(Duration::from_millis(10)).await;
+                    tokio::task::yield_now().await;
                 }
             };
             tokio::select! {
@@ -145,8 +143,7 @@ async fn a_record_that_nginx_does_not_let_through_waits_and_holds_up_no_other() 
     let Some(nginx) = Nginx::before(&server).await else {
         return;
     };
-    let transport = http(&nginx.url, Dialect::default());
-    let device = Device::with(transport, ConflictPolicy::Park).await;
+    let device = Device::new(&nginx.url, Dialect::default()).await;
     for (number, length) in [10, 300_000, 10, 10].into_iter().enumerate() {
         let row =
             json!({"id": format!("r{number}"), "text": noise(number, length), "complete": false});
